@@ -1,0 +1,1 @@
+"""One face, from corpus to batch."""

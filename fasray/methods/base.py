@@ -1,0 +1,191 @@
+"""What a method is: the contract between one paper's file and everything around it.
+
+A method owns its networks, losses and optimizers and does one whole update in ``step``. It never sees files, epochs,
+seeds, loggers or target data. Learning-rate and gate schedules are functions of ``ctx.step / ctx.total_steps``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from fasray.methods.space import Range
+
+
+class MethodConfig(BaseModel):
+    """Base of every method's ``Config``: frozen, unknown keys are errors, each field documents itself.
+
+    Each field carries a description, its bounds, and ``json_schema_extra={"unit": ..., "paper": ...}``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def space(cls) -> Mapping[str, Range]:
+        """Return the default sweep ranges, loss weights first. Keys are field names."""
+        return {}
+
+    def min_grace(self, total_steps: int) -> int:
+        """Return the steps before which the method's own mechanisms have not started, of ``total_steps``."""
+        return 1
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs of a record and of a protocol."""
+
+    depth: bool = False
+    parsing: bool = False
+    views: int = 1
+    """Differently augmented views of each image."""
+    min_domains: int = 1
+    """Fewest source domains with which the method is defined."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How training rows are picked, whole job (all workers) together."""
+
+    kind: Literal["balanced", "shuffled"] = "balanced"
+    """``balanced``: the same number of each (domain, label) group; ``shuffled``: one permutation of all rows."""
+    images: int = 4
+    """Images per group (``balanced``) or per draw (``shuffled``)."""
+    draws: int = 1
+    """Fresh draws that one step takes."""
+    unit: Literal["frame", "video"] = "frame"
+    """``video``: a permutation of videos, one random frame of each."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Geometric augmentation of the training images; images stay in [0, 1], labels follow the image."""
+
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    rotation: float = 0.0
+    """Rotation drawn from [-rotation, rotation] degrees."""
+    crop: Literal["pixels", "resize", "scale"] = "pixels"
+    """``pixels``: a random window of image_size pixels, nothing resampled; ``resize``: the whole stored crop
+    resized; ``scale``: a random square of ``scale`` of the area, resized (RandomResizedCrop, ratio 1)."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Area fraction range of ``crop='scale'``."""
+    eval_scale: float = 1.0
+    """Area fraction of the centre crop at evaluation, for ``crop`` ``resize`` and ``scale``."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One batch on the device. B = images of this rank, S = image size."""
+
+    views: tuple[Tensor, ...]
+    """``needs.views`` tensors [B, 3, S, S], float32 RGB in [0, 1]."""
+    label: Tensor
+    """[B] int64, 1 = live, 0 = spoof."""
+    domain: Tensor
+    """[B] int64, position among the protocol's source domains."""
+    depth: Tensor | None = None
+    """[B, 1, S/8, S/8] float32 in [0, 1] (32 at 256), zeros for spoof; if ``needs.depth``."""
+    parsing: Tensor | None = None
+    """[B, 64, 64] int64 class ids, zeros for spoof; if ``needs.parsing``."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """The shape of the run, the same for all methods of a cell row."""
+
+    num_domains: int
+    image_size: int
+    total_steps: int
+    width: float = 1.0
+    """Channel multiplier of the networks."""
+    backbone_weights: str = "none"
+    """``none``, ``imagenet``, or a path or URI of weights."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+class StepContext(Protocol):
+    """The part of the training context that a method may see."""
+
+    @property
+    def rank(self) -> int:
+        """Index of this worker."""
+
+    @property
+    def world_size(self) -> int:
+        """Number of workers."""
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done before this one."""
+
+    @property
+    def total_steps(self) -> int:
+        """Full budget in optimizer steps, never that of a rung."""
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return the stream of this seed, purpose and step; the same on every rank."""
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average ``.grad`` of the parameters over the workers, in place."""
+
+    def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the mean over the workers of each tensor; differentiable."""
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all workers, concatenated along dim 0 in rank order; differentiable."""
+
+
+class Method(ABC):
+    """One paper's method.
+
+    Class attributes name it; instances are made by ``MethodClass(config)`` and get their networks from ``build``.
+    ``networks`` and ``optimizers`` are what a checkpoint holds: nothing else may carry state from step to step.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]]
+
+    def __init__(self, config: MethodConfig) -> None:
+        self.config = config
+        self.networks: nn.ModuleDict = nn.ModuleDict()
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+
+    @property
+    @abstractmethod
+    def needs(self) -> Needs:
+        """What this configuration needs of the data."""
+
+    @property
+    @abstractmethod
+    def sampling(self) -> Sampling:
+        """How this configuration wants its batches by default; a sweep may override images."""
+
+    @property
+    def augment(self) -> Augment:
+        """How this configuration augments its training images by default; a profile may override it."""
+        return Augment()
+
+    @abstractmethod
+    def build(self, build: Build) -> None:
+        """Create networks and optimizers; initial weights come from torch's global generator."""
+
+    @abstractmethod
+    def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
+        """Do one whole update and return detached scalar logs (no host synchronisation)."""
+
+    @abstractmethod
+    def score(self, images: Tensor) -> Tensor:
+        """Return one live score a frame, [B], for images [B, 3, S, S] in [0, 1]; evaluation mode, no gradient."""
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return facts for ``fasray methods``: losses, backbone and the like."""
+        return {}

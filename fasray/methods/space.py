@@ -1,0 +1,85 @@
+"""Ranges of a search space, as a sweep file writes them: ``{choice: [...]}``, ``{loguniform: [lo, hi]}`` ..."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Value = bool | int | float | str | None
+"""A config value that a range may give."""
+
+
+class _Range(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Grid(_Range):
+    """Every listed value; grids are crossed with each other and with the sampled draws."""
+
+    grid: tuple[Value, ...] = Field(min_length=1)
+
+
+class Choice(_Range):
+    """One of the listed values, each as likely."""
+
+    choice: tuple[Value, ...] = Field(min_length=1)
+
+    def sample(self, rng: np.random.Generator) -> Value:
+        """Draw one value."""
+        return self.choice[int(rng.integers(len(self.choice)))]
+
+
+class Uniform(_Range):
+    """A float between the two bounds."""
+
+    uniform: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uniform:
+        if not self.uniform[0] < self.uniform[1]:
+            raise ValueError("the first bound must be below the second")
+        return self
+
+    def sample(self, rng: np.random.Generator) -> Value:
+        """Draw one value."""
+        return float(rng.uniform(*self.uniform))
+
+
+class LogUniform(_Range):
+    """A float between two positive bounds, uniform in its logarithm."""
+
+    loguniform: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LogUniform:
+        if not 0 < self.loguniform[0] < self.loguniform[1]:
+            raise ValueError("the bounds must be positive and the first below the second")
+        return self
+
+    def sample(self, rng: np.random.Generator) -> Value:
+        """Draw one value."""
+        low, high = np.log(self.loguniform)
+        return float(np.exp(rng.uniform(low, high)))
+
+
+class IntRange(_Range):
+    """An integer between the two bounds, both included."""
+
+    integers: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> IntRange:
+        if not self.integers[0] < self.integers[1]:
+            raise ValueError("the first bound must be below the second")
+        return self
+
+    def sample(self, rng: np.random.Generator) -> Value:
+        """Draw one value."""
+        return rng.integers(self.integers[0], self.integers[1] + 1).item()
+
+
+Sampled = Choice | Uniform | LogUniform | IntRange
+Range = Annotated[Grid | Choice | Uniform | LogUniform | IntRange, Field(union_mode="left_to_right")]
+RangeKind = Literal["grid", "choice", "uniform", "loguniform", "integers"]
