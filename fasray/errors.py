@@ -1,12 +1,12 @@
 """What can go wrong, told so that the reader can mend it.
 
-    FasrayError                    exit code 1, the root: catch it to catch them all
-    |-- SpecError             2    a sweep file, an option or a config is not what it should be
-    |-- DataError             3    faces, shards or score files are missing, broken or empty
-    |-- ProtocolError         4    a protocol cannot be run on this data, or would leak
-    |-- RunFailedError        5    a trial or a stage of a run failed
-    |   `-- DivergedError     5    a trial's loss is no longer a finite number
-    `-- InterruptedRunError   6    stopped on request; the same command goes on
+FasrayError                    exit code 1, the root: catch it to catch them all
+|-- SpecError             2    a sweep file, an option or a config is not what it should be
+|-- DataError             3    faces, shards or score files are missing, broken or empty
+|-- ProtocolError         4    a protocol cannot be run on this data, or would leak
+|-- RunFailedError        5    a trial or a stage of a run failed
+|   `-- DivergedError     5    a trial's loss is no longer a finite number
+`-- InterruptedRunError   6    stopped on request; the same command goes on
 """
 
 from __future__ import annotations

@@ -1,0 +1,54 @@
+"""The small table beside the pixels: what protocols, samplers and score files need of every face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasray.faces.record import INDEX_COLUMNS
+
+
+@dataclass(frozen=True)
+class FaceIndex:
+    """Columns of equal length N, read-only; the position in them is the row number of the face everywhere."""
+
+    label: NDArray[np.int8]
+    domain: NDArray[np.str_]
+    attack_type: NDArray[np.str_]
+    instrument: NDArray[np.str_]
+    subject: NDArray[np.str_]
+    video: NDArray[np.str_]
+    frame: NDArray[np.int32]
+    camera: NDArray[np.str_]
+    session: NDArray[np.str_]
+    split: NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        lengths = {len(column) for column in self.columns().values()}
+        if len(lengths) != 1:
+            raise ValueError(f"columns of different lengths: {sorted(lengths)}")
+        for column in self.columns().values():
+            column.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> FaceIndex:
+        """Build an index from sequences by column name, copying them to the right types."""
+        kinds: dict[str, Any] = {"label": np.int8, "frame": np.int32}
+        return cls(
+            **{name: np.array(columns[name], dtype=kinds.get(name, np.str_)) for name in INDEX_COLUMNS}
+        )
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def take(self, rows: NDArray[np.int64]) -> FaceIndex:
+        """Return the index of the given rows, in their order."""
+        return FaceIndex(**{name: column[rows] for name, column in self.columns().items()})
