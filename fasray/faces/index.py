@@ -41,9 +41,7 @@ class FaceIndex:
     def of(cls, columns: Mapping[str, Any]) -> FaceIndex:
         """Build an index from sequences by column name, copying them to the right types."""
         kinds: dict[str, Any] = {"label": np.int8, "frame": np.int32}
-        return cls(
-            **{name: np.array(columns[name], dtype=kinds.get(name, np.str_)) for name in INDEX_COLUMNS}
-        )
+        return cls(**{name: np.array(columns[name], dtype=kinds.get(name, np.str_)) for name in INDEX_COLUMNS})
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns by name."""

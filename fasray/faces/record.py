@@ -40,33 +40,21 @@ RECORD_SCHEMA = pa.schema(
         pa.field("label", pa.int8(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),  # one dataset = one domain, e.g. O, C, I, M
         pa.field("attack_type", pa.string(), nullable=False),  # one of ATTACK_TYPES
-        pa.field(
-            "instrument", pa.string(), nullable=False
-        ),  # finer: printer1, ipad_video ...; "" if live or unknown
+        pa.field("instrument", pa.string(), nullable=False),  # finer: printer1, ipad_video ...; "" if live or unknown
         pa.field("subject", pa.string(), nullable=False),  # unique over all domains
         pa.field("video", pa.string(), nullable=False),  # unique over all domains
-        pa.field(
-            "frame", pa.int32(), nullable=False
-        ),  # index in the video; (video, frame) is the record's key
+        pa.field("frame", pa.int32(), nullable=False),  # index in the video; (video, frame) is the record's key
         pa.field("camera", pa.string(), nullable=False),
         pa.field("session", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),  # one of SPLITS
-        pa.field(
-            "depth", pa.binary(DEPTH_SIZE * DEPTH_SIZE), nullable=False
-        ),  # uint8, near = 255, zeros for spoof
-        pa.field(
-            "parsing", pa.binary(PARSING_SIZE * PARSING_SIZE), nullable=False
-        ),  # class ids, zeros for spoof
-        pa.field(
-            "landmarks5", pa.list_(pa.float32(), 10)
-        ),  # x,y of both eyes, nose, mouth corners, crop pixels
+        pa.field("depth", pa.binary(DEPTH_SIZE * DEPTH_SIZE), nullable=False),  # uint8, near = 255, zeros for spoof
+        pa.field("parsing", pa.binary(PARSING_SIZE * PARSING_SIZE), nullable=False),  # class ids, zeros for spoof
+        pa.field("landmarks5", pa.list_(pa.float32(), 10)),  # x,y of both eyes, nose, mouth corners, crop pixels
         pa.field("crop_matrix", pa.list_(pa.float32(), 6)),  # 2x3, frame pixels -> crop pixels, row-major
         pa.field("detection_score", pa.float32()),
         pa.field("source_path", pa.string(), nullable=False),  # relative to the corpus
         pa.field("sha256", pa.string(), nullable=False),  # of the image bytes
-        pa.field(
-            "label_source", pa.string(), nullable=False
-        ),  # who made depth and parsing: "exact", "mesh468" ...
+        pa.field("label_source", pa.string(), nullable=False),  # who made depth and parsing: "exact", "mesh468" ...
     ]
 )
 
