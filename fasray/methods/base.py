@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from fasray.faces.sampler import Sampling as Sampling
 from fasray.methods.space import Range
 
 
@@ -47,20 +48,6 @@ class Needs:
     """Differently augmented views of each image."""
     min_domains: int = 1
     """Fewest source domains with which the method is defined."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How training rows are picked, whole job (all workers) together."""
-
-    kind: Literal["balanced", "shuffled"] = "balanced"
-    """``balanced``: the same number of each (domain, label) group; ``shuffled``: one permutation of all rows."""
-    images: int = 4
-    """Images per group (``balanced``) or per draw (``shuffled``)."""
-    draws: int = 1
-    """Fresh draws that one step takes."""
-    unit: Literal["frame", "video"] = "frame"
-    """``video``: a permutation of videos, one random frame of each."""
 
 
 @dataclass(frozen=True)
