@@ -1,0 +1,36 @@
+"""The one way face crops become bytes and back: JPEG quality 95 without chroma subsampling (colour carries cues)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_OPTIONS = (
+    cv2.IMWRITE_JPEG_QUALITY,
+    95,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+)
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+
+
+def encode(image_HW3: NDArray[np.uint8]) -> bytes:  # noqa: N803
+    """Return the JPEG bytes of an RGB image, uint8 ``[H, W, 3]``."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR), _OPTIONS)
+    if not done:
+        raise ValueError(f"an image of shape {image_HW3.shape} cannot be encoded")
+    return bytes(data.tobytes())
+
+
+def decode(data: bytes) -> NDArray[np.uint8] | None:
+    """Return the RGB image, uint8 ``[H, W, 3]``; None if ``data`` is no whole JPEG (also if it is cut short)."""
+    if not (data.startswith(_START) and data.endswith(_END)):
+        return None
+    try:
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        return None
+    return None if image is None else np.asarray(image, np.uint8)

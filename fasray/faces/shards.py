@@ -1,0 +1,248 @@
+"""Parquet face shards: written so that the same records give the same bytes, read back as a checked index."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fasray import storage
+from fasray.errors import DataError
+from fasray.faces import manifest as manifests
+from fasray.faces.index import FaceIndex
+from fasray.faces.manifest import Document, Manifest, RowGroup, Shard, read_manifest
+from fasray.faces.record import ATTACK_TYPES, INDEX_COLUMNS, LIVE, RECORD_SCHEMA, SPLITS, SPOOF
+
+__all__ = ["Manifest", "check_columns", "read_index", "read_manifest", "write_shards"]
+
+ROWS_PER_SHARD = 1024
+ROWS_PER_GROUP = 128
+"""A row group is what a streaming reader shuffles by: small enough to mix, large enough to read at full speed."""
+
+_NEVER_EMPTY = ("domain", "subject", "video")
+
+
+def write_shards(
+    records: Iterable[Mapping[str, Any] | pa.RecordBatch],
+    uri: str,
+    card: dict[str, Any],
+    *,
+    image_size: int,
+    documents: Mapping[str, bytes] | None = None,
+    rows_per_shard: int = ROWS_PER_SHARD,
+    rows_per_group: int = ROWS_PER_GROUP,
+) -> Manifest:
+    """Write face records, in the order given, as Parquet shards, and their manifest last.
+
+    At most one shard is held in memory. What an interrupted earlier attempt left behind is replaced.
+
+    Args:
+        records: rows by column name or record batches, as ``RECORD_SCHEMA`` has them.
+        uri: folder or ``s3://`` prefix to write to.
+        card: how the set was prepared, JSON values.
+        image_size: side of the square crops, pixels.
+        documents: readable files to put beside the shards, by name.
+        rows_per_shard: rows of every shard but the last.
+        rows_per_group: rows of every Parquet row group but the last of a shard.
+
+    Raises:
+        DataError: a finished set already stands at ``uri``, there are no records, or a record breaks a rule of
+            ``check_columns`` (named by shard and row).
+    """
+    if storage.exists(storage.join(uri, manifests.MANIFEST_NAME)):
+        raise DataError("a face set already stands here", where=uri, remedy="choose another place, or delete it first")
+    seen: set[tuple[str, int]] = set()
+    shards: list[Shard] = []
+    for number, table in enumerate(_tables(records, rows_per_shard)):
+        name = f"shard-{number:05d}.parquet"
+        check_columns(table, name, seen)
+        data = _parquet_bytes(table, rows_per_group)
+        storage.write_bytes(storage.join(uri, name), data)
+        shards.append(_describe(name, data))
+    if not shards:
+        raise DataError("there are no face records to write", where=uri, remedy="check what the records are made from")
+    named = {shard.name for shard in shards}
+    for name in storage.listing(uri):
+        if is_shard_name(name) and name not in named:
+            storage.remove(storage.join(uri, name))
+    papers = []
+    for name, data in sorted((documents or {}).items()):
+        storage.write_bytes(storage.join(uri, name), data)
+        papers.append(Document(name=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
+    manifest = manifests.make_manifest(image_size, tuple(shards), tuple(papers), card)
+    storage.write_bytes(storage.join(uri, manifests.MANIFEST_NAME), manifest.to_bytes())
+    return manifest
+
+
+def is_shard_name(name: str) -> bool:
+    """Tell whether a file of this name would be a shard."""
+    return name.endswith(".parquet")
+
+
+def read_index(uri: str) -> FaceIndex:
+    """Return the index columns of all shards in manifest order; the pixels are not read.
+
+    Raises:
+        DataError: a shard is missing or unreadable, its rows are not those of the manifest, or a record breaks a
+            rule of ``check_columns`` (named by shard and row).
+    """
+    manifest = read_manifest(uri)
+    seen: set[tuple[str, int]] = set()
+    tables = []
+    for shard in manifest.shards:
+        table = read_columns(uri, shard, INDEX_COLUMNS)
+        check_columns(table, shard.name, seen)
+        tables.append(table)
+    merged = pa.concat_tables(tables)
+    return FaceIndex.of({name: merged.column(name).to_pylist() for name in INDEX_COLUMNS})
+
+
+def read_columns(uri: str, shard: Shard, columns: Iterable[str]) -> pa.Table:
+    """Return some columns of one shard, their page checksums verified.
+
+    Raises:
+        DataError: the shard is missing, unreadable, or has other rows or columns than it should.
+    """
+    where = storage.join(uri, shard.name)
+    remedy = f"run 'fasray data verify {uri}' and restore what it names"
+    wanted = list(columns)
+    with storage.open_read(where) as file:
+        try:
+            table = pq.read_table(file, columns=wanted, page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"the shard cannot be read: {error}", where=where, remedy=remedy) from error
+    if table.num_rows != shard.rows:
+        what = f"{table.num_rows} rows, the manifest says {shard.rows}"
+        raise DataError(what, where=where, remedy=remedy)
+    for name in wanted:
+        if name not in table.column_names or table.schema.field(name).type != RECORD_SCHEMA.field(name).type:
+            what = f"column {name!r} is missing or not of type {RECORD_SCHEMA.field(name).type}"
+            raise DataError(what, where=where, remedy=remedy)
+    return table
+
+
+def check_columns(table: pa.Table, shard: str, seen: set[tuple[str, int]]) -> None:
+    """Check the index columns of one shard.
+
+    Rules: nothing null; ``label`` is 0 or 1 and 1 exactly for attack type ``live``; attack types and splits are known
+    words; domain, subject and video are not empty; frames count from 0; ``(video, frame)`` occurs once.
+
+    Args:
+        table: one shard, at least its index columns.
+        shard: its name, for the message.
+        seen: keys of the shards before; those of this one are added.
+
+    Raises:
+        DataError: naming the shard and the first offending row.
+    """
+    for name in INDEX_COLUMNS:
+        if table.column(name).null_count:
+            _refuse(shard, int(np.argmax(table.column(name).is_null().to_numpy())), f"{name} is null")
+    column = {name: np.asarray(table.column(name).to_pylist()) for name in INDEX_COLUMNS}
+    for name in _NEVER_EMPTY:
+        _check(shard, column[name] != "", f"{name} is empty")
+    _check_words(shard, "attack_type", column["attack_type"], ATTACK_TYPES)
+    _check_words(shard, "split", column["split"], SPLITS)
+    _check(shard, np.isin(column["label"], (LIVE, SPOOF)), f"label is neither {LIVE} (live) nor {SPOOF} (spoof)")
+    agree = (column["label"] == LIVE) == (column["attack_type"] == "live")
+    _check(shard, agree, "label and attack_type disagree about live and spoof")
+    _check(shard, column["frame"] >= 0, "frame is negative")
+    for row, key in enumerate(zip(column["video"].tolist(), column["frame"].tolist(), strict=True)):
+        if key in seen:
+            _refuse(shard, row, f"video {key[0]!r} has frame {key[1]} twice")
+        seen.add(key)
+
+
+def _check_words(shard: str, name: str, values: np.ndarray[Any, Any], known: tuple[str, ...]) -> None:
+    bad = ~np.isin(values, known)
+    if bad.any():
+        row = int(np.argmax(bad))
+        _refuse(shard, row, f"{name} {str(values[row])!r} is not one of {', '.join(known)}")
+
+
+def _check(shard: str, good: np.ndarray[Any, Any], what: str) -> None:
+    if not good.all():
+        _refuse(shard, int(np.argmin(good)), what)
+
+
+def _refuse(shard: str, row: int, what: str) -> None:
+    raise DataError(what, where=f"{shard} row {row}", remedy="correct the record and prepare the face set again")
+
+
+def _tables(records: Iterable[Mapping[str, Any] | pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Cut a stream of rows or batches into tables of ``rows`` rows."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in _batches(records):
+        waiting.append(batch)
+        count += batch.num_rows
+        while count >= rows:
+            table = pa.Table.from_batches(waiting, RECORD_SCHEMA)
+            yield table.slice(0, rows).combine_chunks()
+            waiting = table.slice(rows).to_batches()
+            count -= rows
+    if count:
+        yield pa.Table.from_batches(waiting, RECORD_SCHEMA).combine_chunks()
+
+
+def _batches(records: Iterable[Mapping[str, Any] | pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for number, record in enumerate(records):
+        try:
+            if isinstance(record, pa.RecordBatch):
+                yield record.select(RECORD_SCHEMA.names).cast(RECORD_SCHEMA)
+            else:
+                _check_keys(record)
+                yield pa.RecordBatch.from_pylist([dict(record)], schema=RECORD_SCHEMA)
+        except (pa.ArrowException, KeyError) as error:
+            what = f"the record does not fit the schema: {error}"
+            raise DataError(what, where=f"record {number}", remedy="see fasray.faces.record.RECORD_SCHEMA") from error
+
+
+def _check_keys(record: Mapping[str, Any]) -> None:
+    """Unknown and missing keys raise KeyError; Arrow would drop or null them."""
+    odd = set(record) ^ set(RECORD_SCHEMA.names)
+    odd -= {field.name for field in RECORD_SCHEMA if field.nullable}
+    if odd:
+        raise KeyError(f"unknown or missing columns {sorted(odd)}")
+
+
+def _leaves() -> list[str]:
+    """Return the Parquet column paths of the schema (lists have a nested leaf)."""
+    nested = pa.types.is_fixed_size_list
+    return [f"{f.name}.list.element" if nested(f.type) else f.name for f in RECORD_SCHEMA]
+
+
+def _parquet_bytes(table: pa.Table, rows_per_group: int) -> bytes:
+    """Return the Parquet file of a table; JPEG bytes stay as they are, all other columns are ZSTD."""
+    sink = io.BytesIO()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=rows_per_group,
+        compression={leaf: "NONE" if leaf == "image" else "ZSTD" for leaf in _leaves()},
+        use_dictionary=[name for name in INDEX_COLUMNS if name != "frame"],
+        write_statistics=list(INDEX_COLUMNS),
+        write_page_checksum=True,
+    )
+    return sink.getvalue()
+
+
+def _describe(name: str, data: bytes) -> Shard:
+    footer = pq.read_metadata(io.BytesIO(data))
+    groups = []
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        chunks = [group.column(i) for i in range(group.num_columns)]
+        starts = [c.dictionary_page_offset if c.has_dictionary_page else c.data_page_offset for c in chunks]
+        begin = min(starts)
+        end = max(start + chunk.total_compressed_size for start, chunk in zip(starts, chunks, strict=True))
+        crc = zlib.crc32(data[begin:end])
+        groups.append(RowGroup(rows=group.num_rows, offset=begin, bytes=end - begin, crc32=crc))
+    digest = hashlib.sha256(data).hexdigest()
+    return Shard(name=name, rows=footer.num_rows, bytes=len(data), sha256=digest, row_groups=tuple(groups))

@@ -1,0 +1,177 @@
+"""Is a face set what its manifest says? Bytes first, then Parquet pages, then every record."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fasray import storage
+from fasray.errors import DataError
+from fasray.faces import jpeg
+from fasray.faces.manifest import MANIFEST_NAME, Manifest, RowGroup, Shard, parse_manifest
+from fasray.faces.record import INDEX_COLUMNS, LIVE, PARSING_CLASSES, RECORD_SCHEMA
+from fasray.faces.shards import check_columns, is_shard_name
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: the file, its row group if known, and what."""
+
+    file: str
+    row_group: int | None
+    what: str
+
+    def __str__(self) -> str:
+        place = self.file if self.row_group is None else f"{self.file} row group {self.row_group}"
+        return f"{place}: {self.what}"
+
+
+def verify(uri: str, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+    """Return everything that is wrong with the face set at ``uri``; an empty list means it is sound.
+
+    Checked: the manifest's own hash; missing, extra, truncated and changed files (a change is named by row group);
+    page checksums; that every image decodes to the promised size and has its sha256; the rules of ``check_columns``;
+    depth and parsing zero for spoof; that within a domain no subject is in two splits, and that a video has one
+    subject, label and split. A shard whose bytes are wrong is not looked into.
+
+    Args:
+        uri: folder or ``s3://`` prefix.
+        progress: called with (shards done, shards in all).
+
+    Raises:
+        DataError: there is no face set at ``uri``.
+    """
+    names = storage.listing(uri)
+    if MANIFEST_NAME not in names:
+        shards = [name for name in names if is_shard_name(name)]
+        if not shards:
+            raise DataError("no face set here", where=uri, remedy=f"make one with 'fasray data synth {uri}'")
+        return [Finding(MANIFEST_NAME, None, f"missing, beside {len(shards)} shards: an interrupted preparation")]
+    try:
+        manifest = parse_manifest(storage.read_bytes(storage.join(uri, MANIFEST_NAME)), MANIFEST_NAME)
+    except DataError as error:
+        return [Finding(MANIFEST_NAME, None, error.what)]
+    found = _check_files(uri, manifest, names)
+    ledger = _Ledger()
+    for number, shard in enumerate(manifest.shards):
+        if shard.name in names:
+            found += _check_shard(uri, shard, manifest.image_size, ledger)
+        if progress is not None:
+            progress(number + 1, len(manifest.shards))
+    return found
+
+
+class _Ledger:
+    """What must hold across shards: unique keys, one split a subject, one subject, label and split a video."""
+
+    def __init__(self) -> None:
+        self.keys: set[tuple[str, int]] = set()
+        self._split: dict[tuple[str, str], str] = {}
+        self._video: dict[str, tuple[str, int, str]] = {}
+
+    def add(self, shard: str, table: pa.Table) -> list[Finding]:
+        try:
+            check_columns(table, shard, self.keys)
+        except DataError as error:
+            return [Finding(shard, None, f"{error.where.removeprefix(shard).strip()}: {error.what}")]
+        found: dict[str, Finding] = {}
+        rows = zip(
+            *(table.column(n).to_pylist() for n in ("domain", "subject", "split", "video", "label")), strict=True
+        )
+        for domain, subject, split, video, label in rows:
+            first = self._split.setdefault((domain, subject), split)
+            if first != split:
+                what = f"subject {subject!r} of domain {domain} is in splits {first!r} and {split!r}"
+                found.setdefault(what, Finding(shard, None, what))
+            if self._video.setdefault(video, (subject, label, split)) != (subject, label, split):
+                what = f"video {video!r} has more than one subject, label or split"
+                found.setdefault(what, Finding(shard, None, what))
+        return list(found.values())
+
+
+def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Finding]:
+    shards = [shard.name for shard in manifest.shards]
+    found = [Finding(name, None, "the shard is missing") for name in shards if name not in names]
+    extra = [name for name in names if is_shard_name(name) and name not in shards]
+    found += [Finding(name, None, "the manifest does not know this shard") for name in extra]
+    for document in manifest.documents:
+        if document.name not in names:
+            found.append(Finding(document.name, None, "the file is missing"))
+        elif hashlib.sha256(storage.read_bytes(storage.join(uri, document.name))).hexdigest() != document.sha256:
+            found.append(Finding(document.name, None, "the file was changed: its sha256 is not the manifest's"))
+    return found
+
+
+def _check_shard(uri: str, shard: Shard, image_size: int, ledger: _Ledger) -> list[Finding]:
+    data = storage.read_bytes(storage.join(uri, shard.name))
+    if len(data) != shard.bytes:
+        state = "truncated" if len(data) < shard.bytes else "too long"
+        return [Finding(shard.name, None, f"{state}: {len(data)} bytes, the manifest says {shard.bytes}")]
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
+        return _locate(shard, data)
+    try:
+        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+            return _check_groups(shard, file, image_size, ledger)
+    except (OSError, pa.ArrowException) as error:
+        return [Finding(shard.name, None, f"not a readable Parquet file: {error}")]
+
+
+def _locate(shard: Shard, data: bytes) -> list[Finding]:
+    """Name the row groups whose bytes changed; bytes between and after them are Parquet's own header and footer."""
+
+    def changed(group: RowGroup) -> bool:
+        return zlib.crc32(data[group.offset : group.offset + group.bytes]) != group.crc32
+
+    groups = [number for number, group in enumerate(shard.row_groups) if changed(group)]
+    if not groups:
+        return [Finding(shard.name, None, "bytes of the Parquet header or footer changed")]
+    return [Finding(shard.name, number, "bytes changed: checksum does not fit") for number in groups]
+
+
+def _check_groups(shard: Shard, file: pq.ParquetFile, image_size: int, ledger: _Ledger) -> list[Finding]:
+    if not file.schema_arrow.equals(RECORD_SCHEMA):
+        return [Finding(shard.name, None, "the columns are not those of a face record")]
+    if file.metadata.num_rows != shard.rows:
+        return [Finding(shard.name, None, f"{file.metadata.num_rows} rows, the manifest says {shard.rows}")]
+    found: list[Finding] = []
+    tables = []
+    for number in range(file.num_row_groups):
+        try:
+            table = file.read_row_group(number)
+        except (OSError, pa.ArrowException) as error:
+            found.append(Finding(shard.name, number, f"unreadable: {error}"))
+            continue
+        found += [Finding(shard.name, number, what) for what in _check_records(table, image_size)]
+        tables.append(table.select(list(INDEX_COLUMNS)))
+    if len(tables) == file.num_row_groups:
+        found += ledger.add(shard.name, pa.concat_tables(tables))
+    return found
+
+
+def _check_records(table: pa.Table, image_size: int) -> list[str]:
+    """Return what is wrong with the pixels of one row group, by record."""
+    found = []
+    names = ("image", "sha256", "label", "depth", "parsing", "video", "frame")
+    for image, sha256, label, depth, parsing, video, frame in zip(
+        *(table.column(name).to_pylist() for name in names), strict=True
+    ):
+        record = f"video {video!r} frame {frame}"
+        if hashlib.sha256(image).hexdigest() != sha256:
+            found.append(f"{record}: the image is not the one its sha256 was taken of")
+        decoded = jpeg.decode(image)
+        if decoded is None:
+            found.append(f"{record}: the image is not a whole JPEG")
+        elif decoded.shape != (image_size, image_size, 3):
+            height, width = decoded.shape[:2]
+            found.append(f"{record}: the image has {width}x{height} pixels, not {image_size}x{image_size}")
+        if label != LIVE and (any(depth) or any(parsing)):
+            found.append(f"{record}: an attack with depth or parsing that is not zero")
+        if int(np.frombuffer(parsing, np.uint8).max()) >= len(PARSING_CLASSES):
+            found.append(f"{record}: unknown parsing class")
+    return found
