@@ -34,3 +34,146 @@ class Sampling:
     """Fresh draws that one step takes."""
     unit: Literal["frame", "video"] = "frame"
     """``video``: a permutation of videos, one random frame of each."""
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.draws < 1:
+            raise SpecError(
+                f"sampling of {self.images} images and {self.draws} draws makes no batch",
+                where="training.images",
+                remedy="both must be at least 1",
+            )
+
+
+class Sampler:
+    """The batches of one training run, as a pure function of (seed, step, draw).
+
+    A balanced batch lists its groups in the order (domain 0, spoof), (domain 0, live), (domain 1, spoof) ..., each
+    with ``sampling.images`` rows. A pass over a group shows each of its rows (with ``unit="video"``: each of its
+    videos, one random frame of it) once before any comes again; groups of unequal size have passes of unequal length,
+    and a window that crosses the end of a pass goes on in the next one.
+
+    Args:
+        index: the table of all faces.
+        rows: [n] rows of ``index`` to train on.
+        domain_id: [len(index)] position of each row's domain among ``domains``.
+        domains: names of the training domains.
+        sampling: how to pick.
+        seed: of the run.
+
+    Raises:
+        DataError: a domain has no row of one of the two classes.
+    """
+
+    def __init__(
+        self,
+        index: FaceIndex,
+        rows: Rows,
+        domain_id: Rows,
+        domains: Sequence[str],
+        sampling: Sampling,
+        seed: int,
+    ) -> None:
+        self.sampling = sampling
+        self.num_groups = 2 * len(domains) if sampling.kind == "balanced" else 1
+        rows = np.sort(np.asarray(rows, dtype=np.int64))
+        pairs = {
+            (number, label): rows[(domain_id[rows] == number) & (index.label[rows] == label)]
+            for number in range(len(domains))
+            for label in (SPOOF, LIVE)
+        }
+        for (number, label), members in pairs.items():
+            if not len(members):
+                kind = "bona fide (live)" if label == LIVE else "attack (spoof)"
+                raise DataError(
+                    f"training domain {domains[number]} has no {kind} face to train on",
+                    where=f"domain {domains[number]}",
+                    remedy="add faces of that class, or leave the domain out of the protocol",
+                )
+        if not pairs:
+            raise DataError("the protocol has no training domain", remedy="name at least one source domain")
+        if sampling.kind == "balanced":
+            self._groups = [
+                _Group(members, index, sampling.unit, seed, f"{number}/{label}")
+                for (number, label), members in pairs.items()
+            ]
+        else:
+            self._groups = [_Group(rows, index, sampling.unit, seed, "all")]
+
+    @property
+    def batch(self) -> int:
+        """Images of one draw, all workers together."""
+        return self.num_groups * self.sampling.images
+
+    def rows(self, step: int, draw: int = 0) -> Rows:
+        """Return the [batch] rows of a draw, whole job together.
+
+        Args:
+            step: optimizer steps done before this one, 0 for the first.
+            draw: number of the draw within the step, below ``sampling.draws``.
+
+        Raises:
+            ValueError: ``step`` or ``draw`` is out of range.
+        """
+        if step < 0 or not 0 <= draw < self.sampling.draws:
+            raise ValueError(f"no draw {draw} in step {step}")
+        start = (step * self.sampling.draws + draw) * self.sampling.images
+        return np.concatenate([group.window(start, self.sampling.images) for group in self._groups])
+
+    def positions(self, rank: int, world_size: int) -> Rows:
+        """Return where in a batch the share of worker ``rank`` stands.
+
+        A balanced batch is shared group by group, so each worker keeps the balance; a shuffled one in blocks.
+
+        Raises:
+            SpecError: the images of a group do not divide by the number of workers (shares of unequal size would not
+                average to the gradient of the whole).
+        """
+        share, rest = divmod(self.sampling.images, world_size)
+        if rest:
+            raise SpecError(
+                f"{self.sampling.images} images per {'group' if self.sampling.kind == 'balanced' else 'batch'} "
+                f"cannot be shared equally by {world_size} workers",
+                where="training.images",
+                remedy=f"take a multiple of {world_size}, or another number of workers",
+            )
+        within = np.arange(rank * share, (rank + 1) * share, dtype=np.int64)
+        starts = np.arange(self.num_groups, dtype=np.int64) * self.sampling.images
+        return (starts[:, None] + within[None, :]).reshape(-1)
+
+    def shard(self, rows: Rows, rank: int, world_size: int) -> Rows:
+        """Return the share of worker ``rank`` of a batch made by :meth:`rows`; see :meth:`positions`."""
+        return rows[self.positions(rank, world_size)]
+
+
+class _Group:
+    """The endless sequence of one group: pass after pass over its rows or videos."""
+
+    def __init__(self, rows: Rows, index: FaceIndex, unit: Literal["frame", "video"], seed: int, name: str) -> None:
+        self._seed, self._name = seed, name
+        self._passes: dict[int, Rows] = {}
+        if unit == "frame":
+            self._rows, self._starts, self._counts = rows, None, None
+            self._length = len(rows)
+        else:
+            _, inverse, counts = np.unique(index.video[rows], return_inverse=True, return_counts=True)
+            self._rows = rows[np.argsort(inverse, kind="stable")]
+            self._starts, self._counts = np.cumsum(counts) - counts, counts
+            self._length = len(counts)
+
+    def window(self, start: int, length: int) -> Rows:
+        """Return ``length`` rows of the sequence from position ``start`` on."""
+        first, last = start // self._length, (start + length - 1) // self._length
+        line = np.concatenate([self._pass(number) for number in range(first, last + 1)])
+        return line[start - first * self._length :][:length]
+
+    def _pass(self, number: int) -> Rows:
+        if number not in self._passes:
+            rng = stream(self._seed, "sampler", self._name, number)
+            order = rng.permutation(self._length)
+            if self._starts is not None and self._counts is not None:
+                frame = (rng.random(self._length) * self._counts).astype(np.int64)
+                order = (self._starts + frame)[order]
+            while len(self._passes) >= 2:  # a window seldom spans more than the current pass and the next
+                self._passes.pop(next(iter(self._passes)))
+            self._passes[number] = self._rows[order]
+        return self._passes[number]
