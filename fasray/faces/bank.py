@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class FaceBank:
         try:
             rows, size = int(card["rows"]), int(card["image_size"])
             arrays = {name: _mapped(root / name, shape) for name, shape in _shapes(rows, size).items()}
-            with np.load(root / "index.npz", allow_pickle=False) as stored:
+            with (root / "index.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 index = FaceIndex.of(stored)
             excluded = tuple(Excluded(**entry) for entry in card["excluded"])
             if len(index) != rows:
@@ -126,7 +127,7 @@ class FaceBank:
                 decoded=int(card["decoded"]),
                 seconds=float(card["seconds"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, EOFError, OSError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, EOFError, OSError, BadZipFile) as error:
             raise DataError(f"this pool is damaged: {error}", where=str(root), remedy=remedy) from error
 
     def pick(self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False) -> Faces:
