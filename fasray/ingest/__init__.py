@@ -1,0 +1,1 @@
+"""Ray Data: from shards on any store to pools on the nodes."""

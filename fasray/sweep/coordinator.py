@@ -1,0 +1,249 @@
+"""The mind of a sweep, without Ray: which trial is next, what becomes of it, and what the log says of both.
+
+Every change of state is an event that is logged before it takes effect. ``replay`` feeds the events of an earlier
+driver through the same code, so that a resumed sweep stands exactly where the log ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fasray.errors import DataError
+from fasray.sweep.events import ENDED, Ended, Event, Reported, Retried, Stage, Suggested, TrialRecord, Won, fold
+from fasray.sweep.plan import Cell, Plan
+from fasray.sweep.schedule import CellScheduler, Decision
+from fasray.training.trial import Trial
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run, or to go on with."""
+
+    trial: Trial
+    cell: Cell
+    stage: Stage
+    reported_step: int
+
+
+@dataclass
+class _CellState:
+    cell: Cell
+    search: CellScheduler
+    confirm: CellScheduler
+    waiting: deque[tuple[Stage, Trial]] = field(default_factory=deque)
+    suggested: dict[Stage, list[str]] = field(default_factory=lambda: {"search": [], "confirm": []})
+    searches: int = 0
+    won: bool = False
+
+
+class Coordinator:
+    """Hands out trials cell by cell, decides over their results and moves each cell from search to confirmation.
+
+    Args:
+        plan: what is to be done.
+        log: writes one event durably; it has returned before the event takes effect.
+    """
+
+    def __init__(self, plan: Plan, log: Callable[[Event], None]) -> None:
+        self.plan = plan
+        self.records: dict[str, TrialRecord] = {}
+        self._log = log
+        self._trials: dict[str, Trial] = {}
+        self._cell_of: dict[str, _CellState] = {}
+        self._running: set[str] = set()
+        self._left_over: deque[str] = deque()
+        self._cells = {
+            (cell.method, cell.protocol.name): _CellState(
+                cell, plan.scheduler(cell, "search"), plan.scheduler(cell, "confirm")
+            )
+            for cell in plan.cells
+        }
+        for state in self._cells.values():
+            self._queue_search(state)
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Take in what earlier drivers logged; what they left unfinished is handed out first.
+
+        Raises:
+            DataError: the log does not fit the plan, or a decision in it is not the one that its results give.
+        """
+        for event in events:
+            if (
+                isinstance(event, Reported)
+                and self._scheduler(event.trial).report(event.trial, event.step, event.source_dev_auc) != event.decision
+            ):
+                raise DataError(
+                    f"the log says {event.decision!r} for step {event.step} of trial {event.trial}, "
+                    "but its results give another decision",
+                    remedy="the log was changed by hand, or the scheduler's code has changed: start a new run",
+                )
+            self._apply(event)
+        self._left_over.extend(trial for trial, record in self.records.items() if record.status == "running")
+
+    def retry_failed(self) -> None:
+        """Take up failed trials again where that can still change something."""
+        for record in list(self.records.values()):
+            if record.status == "failed" and (record.stage == "confirm" or not self._cell_of[record.id].won):
+                self._record(Retried(trial=record.id))
+                self._left_over.append(record.id)
+
+    def settle(self) -> None:
+        """Close every search that has nothing left to run."""
+        for state in self._cells.values():
+            self._settle(state)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every trial of every cell has ended."""
+        return not self._running and not self._left_over and not any(state.waiting for state in self._cells.values())
+
+    @property
+    def running(self) -> frozenset[str]:
+        """Ids of the trials that are handed out and have not ended."""
+        return frozenset(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Number of trials that could start now; confirming runs count once their cell's search is over."""
+        return len(self._left_over) + sum(len(state.waiting) for state in self._cells.values())
+
+    def rungs(self, method: str, protocol: str) -> Mapping[int, Mapping[str, float]]:
+        """Return what the rungs of a cell's search have recorded."""
+        return self._cells[method, protocol].search.rungs()
+
+    def next_assignment(self) -> Assignment | None:
+        """Return the next trial: what a dead driver left first, then the cell with the fewest running trials."""
+        if self._left_over:
+            return self._hand_out(self._left_over.popleft())
+        ready = [state for state in self._cells.values() if state.waiting]
+        if not ready:
+            return None
+        state = min(ready, key=lambda s: (self._running_in(s), sum(map(len, s.suggested.values()))))
+        stage, trial = state.waiting[0]
+        cell = state.cell
+        self._record(
+            Suggested(
+                trial=trial.id, method=cell.method, protocol=cell.protocol.name, stage=stage, seed=trial.seed,
+                config=dict(trial.config), searched=cell.searched, total_steps=cell.training.steps,
+            )
+        )  # fmt: skip
+        return self._hand_out(trial.id)
+
+    def report(self, trial: str, step: int, auc: float, loss: float, seconds: float) -> Decision:
+        """Take a result of a running trial and decide; a step that is on record already changes nothing."""
+        record = self.records[trial]
+        if record.status in ENDED:
+            return "stop"
+        if record.steps and step <= record.steps[-1]:
+            return "continue"
+        decision = self._scheduler(trial).report(trial, step, auc)
+        self._record(
+            Reported(
+                trial=trial, step=step, source_dev_auc=auc, source_dev_loss=loss, seconds=seconds, decision=decision
+            )
+        )
+        if decision != "continue":
+            self._close_trial(trial)
+        return decision
+
+    def end(self, trial: str, status: str, reason: str) -> None:
+        """Note that a running trial diverged or failed; a trial that has ended stays as it is."""
+        if self.records[trial].status in ENDED:
+            return
+        self._record(Ended.model_validate({"trial": trial, "status": status, "reason": reason}))
+        self._close_trial(trial)
+
+    def failures(self) -> list[TrialRecord]:
+        """Return the trials that failed or diverged."""
+        return [record for record in self.records.values() if record.status in ("failed", "diverged")]
+
+    def cells_without_winner(self) -> list[Cell]:
+        """Return the cells whose search ended without one finished trial."""
+        return [state.cell for state in self._cells.values() if state.won and not self._confirmable(state)]
+
+    def _confirmable(self, state: _CellState) -> bool:
+        return bool(state.waiting or state.suggested["confirm"])
+
+    def _record(self, event: Event) -> None:
+        self._log(event)
+        self._apply(event)
+
+    def _apply(self, event: Event) -> None:
+        if isinstance(event, Suggested):
+            self._take_from_queue(event)
+        record = fold(self.records, event)
+        if record is not None:
+            self.records[record.id] = record
+        if isinstance(event, Won):
+            state = self._cells[event.method, event.protocol]
+            state.won = True
+            if event.config is not None:
+                self._queue_confirm(state, event.config)
+
+    def _take_from_queue(self, event: Suggested) -> None:
+        state = self._cells.get((event.method, event.protocol))
+        if state is None or not state.waiting or state.waiting[0][1].id != event.trial:
+            raise DataError(
+                f"the log has trial {event.trial} where the plan has another",
+                remedy="the log was changed by hand, or this version plans otherwise: start a new run",
+            )
+        stage, trial = state.waiting.popleft()
+        state.suggested[stage].append(trial.id)
+        self._trials[trial.id] = trial
+        self._cell_of[trial.id] = state
+
+    def _hand_out(self, trial: str) -> Assignment:
+        record, state = self.records[trial], self._cell_of[trial]
+        self._running.add(trial)
+        return Assignment(self._trials[trial], state.cell, record.stage, record.steps[-1] if record.steps else -1)
+
+    def _close_trial(self, trial: str) -> None:
+        self._running.discard(trial)
+        self._settle(self._cell_of[trial])
+
+    def _running_in(self, state: _CellState) -> int:
+        return sum(1 for trial in self._running if self._cell_of[trial] is state)
+
+    def _scheduler(self, trial: str) -> CellScheduler:
+        state = self._cell_of[trial]
+        return state.search if self.records[trial].stage == "search" else state.confirm
+
+    def _queue_search(self, state: _CellState) -> None:
+        """Queue the search of a cell; a single point needs none and is confirmed as it is."""
+        if len(state.cell.points) == 1:
+            return
+        for point in state.cell.points:
+            trial = self.plan.trial(state.cell, state.cell.configuration(point), self.plan.spec.search.seed)
+            state.waiting.append(("search", trial))
+        state.searches = len(state.waiting)
+
+    def _queue_confirm(self, state: _CellState, config: Mapping[str, Any]) -> None:
+        for seed in self.plan.spec.confirm.seeds:
+            state.waiting.append(("confirm", self.plan.trial(state.cell, config, seed)))
+
+    def _settle(self, state: _CellState) -> None:
+        """Name the winner once every search trial of the cell has ended."""
+        searched = [self.records[trial] for trial in state.suggested["search"]]
+        if state.won or len(searched) < state.searches or any(record.status not in ENDED for record in searched):
+            return
+        cell = state.cell
+        if not searched:
+            trial, config = None, cell.configuration(cell.points[0])
+        else:
+            best = winner(searched)
+            trial, config = (best.id, dict(best.config)) if best else (None, None)
+        self._record(Won(method=cell.method, protocol=cell.protocol.name, trial=trial, config=config))
+
+
+def winner(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Return the finished trial with the best source-dev AUC at any step; None if none finished.
+
+    Ties are broken by the lower source-dev loss, then by the order of suggestion. Trials that were stopped early lost
+    at their rung and are not considered.
+    """
+    finished = [(record.best, record) for record in records if record.status == "done"]
+    ranked = [(-best.source_dev_auc, best.source_dev_loss, n) for n, (best, _) in enumerate(finished) if best]
+    return finished[min(ranked)[2]][1] if ranked else None

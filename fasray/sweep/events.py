@@ -1,0 +1,162 @@
+"""What happens in a sweep, one line each, and the state of every trial that follows from it.
+
+The driver writes an event durably *before* it acts on it. The log is therefore the truth: folding the events in order
+gives back every trial, rung and decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from fasray.sweep.schedule import Decision
+
+Stage = Literal["search", "confirm"]
+Status = Literal["running", "stopped", "done", "diverged", "failed"]
+ENDED: frozenset[str] = frozenset({"stopped", "done", "diverged", "failed"})
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Opened(_Event):
+    """A driver took the run."""
+
+    event: Literal["opened"] = "opened"
+    at: str
+    host: str
+    pid: int
+    versions: dict[str, str]
+
+
+class Suggested(_Event):
+    """A trial was made; it may start from now on."""
+
+    event: Literal["suggested"] = "suggested"
+    trial: str
+    method: str
+    protocol: str
+    stage: Stage
+    seed: int
+    config: dict[str, Any]
+    searched: tuple[str, ...] = ()
+    total_steps: int
+
+
+class Reported(_Event):
+    """A trial was evaluated, and what was decided about it. Source-dev figures only: target figures never come here."""
+
+    event: Literal["reported"] = "reported"
+    trial: str
+    step: int
+    source_dev_auc: float
+    source_dev_loss: float
+    seconds: float = 0.0
+    decision: Decision
+
+
+class Ended(_Event):
+    """A trial ended without a decision of the scheduler."""
+
+    event: Literal["ended"] = "ended"
+    trial: str
+    status: Literal["diverged", "failed"]
+    reason: str
+
+
+class Retried(_Event):
+    """A failed trial is taken up again by a new driver."""
+
+    event: Literal["retried"] = "retried"
+    trial: str
+
+
+class Won(_Event):
+    """A cell's search is over: the configuration that is confirmed, or none if every trial failed or diverged."""
+
+    event: Literal["won"] = "won"
+    method: str
+    protocol: str
+    trial: str | None
+    config: dict[str, Any] | None
+
+
+class Closed(_Event):
+    """A driver let go of the run."""
+
+    event: Literal["closed"] = "closed"
+    at: str
+    status: Literal["complete", "interrupted", "failed"]
+
+
+Event = Annotated[Opened | Suggested | Reported | Ended | Retried | Won | Closed, Field(discriminator="event")]
+EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one evaluation told the scheduler."""
+
+    step: int
+    source_dev_auc: float
+    source_dev_loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """All that the log says of one trial."""
+
+    id: str
+    method: str
+    protocol: str
+    stage: Stage
+    seed: int
+    config: Mapping[str, Any]
+    searched: tuple[str, ...]
+    total_steps: int
+    status: Status = "running"
+    reason: str = ""
+    readings: tuple[Reading, ...] = field(default=())
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Evaluated steps, ascending."""
+        return tuple(reading.step for reading in self.readings)
+
+    @property
+    def best(self) -> Reading | None:
+        """Reading of the highest source-dev AUC, ties broken by the lower loss, then the earlier step."""
+        return min(self.readings, key=lambda r: (-r.source_dev_auc, r.source_dev_loss, r.step), default=None)
+
+
+def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None:
+    """Return the trial's record after ``event``, or None if the event is about no trial."""
+    match event:
+        case Suggested():
+            facts = event.model_dump(exclude={"event", "trial"})
+            return TrialRecord(id=event.trial, **facts)
+        case Reported():
+            record = records[event.trial]
+            reading = Reading(event.step, event.source_dev_auc, event.source_dev_loss, event.seconds)
+            status: Mapping[Decision, Status] = {"continue": "running", "stop": "stopped", "done": "done"}
+            return replace(record, readings=(*record.readings, reading), status=status[event.decision])
+        case Ended():
+            return replace(records[event.trial], status=event.status, reason=event.reason)
+        case Retried():
+            return replace(records[event.trial], status="running", reason="")
+    return None
+
+
+def trials_of(events: Iterable[Event]) -> dict[str, TrialRecord]:
+    """Return every trial of a log by id, in the order in which they were suggested."""
+    records: dict[str, TrialRecord] = {}
+    for event in events:
+        record = fold(records, event)
+        if record is not None:
+            records[record.id] = record
+    return records

@@ -1,0 +1,159 @@
+"""From a sweep file and the data's index to cells and trials; starts nothing.
+
+A cell is one method on one protocol. What cannot work is refused here, before anything runs: protocols that the data
+does not allow, methods that need more source domains, rungs below a method's grace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fasray.errors import ProtocolError, SpecError
+from fasray.methods import registry
+from fasray.methods.base import MethodConfig
+from fasray.methods.space import Value
+from fasray.protocols import Protocol, RowTable, resolve
+from fasray.sweep.events import Stage
+from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
+from fasray.sweep.search import suggestions
+from fasray.sweep.spec import AshaChoice, SweepSpec
+from fasray.training.trial import TrainingSpec, Trial, make_trial
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one protocol, with all configurations that its search tries."""
+
+    method: str
+    protocol: Protocol
+    config: MethodConfig
+    points: tuple[Mapping[str, Value], ...]
+    training: TrainingSpec
+    train_images: int
+    source_dev_images: int
+    target_images: int
+
+    @property
+    def name(self) -> str:
+        """Method and protocol in one word, for logs and streams."""
+        return f"{self.method}/{self.protocol.name}"
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Names of the searched config fields."""
+        return tuple(self.points[0])
+
+    def configuration(self, point: Mapping[str, Value]) -> dict[str, Any]:
+        """Return the full configuration of a search point."""
+        return registry.config(self.method, {**self.config.model_dump(), **point}).model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a sweep will do, but for the searches' winners."""
+
+    spec: SweepSpec
+    manifest_hash: str
+    cells: tuple[Cell, ...]
+
+    def trial(self, cell: Cell, config: Mapping[str, Any], seed: int) -> Trial:
+        """Return the trial of a configuration and a seed in a cell; its id follows from what it is."""
+        return make_trial(
+            method=cell.method,
+            config=dict(config),
+            training=cell.training,
+            protocol=cell.protocol.name,
+            fingerprint=cell.protocol.fingerprint(),
+            data=self.manifest_hash,
+            seed=seed,
+        )
+
+    def scheduler(self, cell: Cell, stage: Stage) -> CellScheduler:
+        """Return a fresh scheduler for one stage of a cell; confirming runs are never cut."""
+        choice = self.spec.scheduler
+        if stage == "search" and isinstance(choice, AshaChoice):
+            return Asha(cell.training.evaluation_steps(), choice.asha.grace, choice.asha.reduction)
+        return Fifo(cell.training.steps)
+
+    @property
+    def search_trials(self) -> int:
+        """Number of search trials; a cell with a single point needs none."""
+        return sum(len(cell.points) for cell in self.cells if len(cell.points) > 1)
+
+    @property
+    def confirm_trials(self) -> int:
+        """Number of confirming runs."""
+        return len(self.cells) * len(self.spec.confirm.seeds)
+
+    @property
+    def most_steps(self) -> int:
+        """Optimizer steps if no trial is stopped early."""
+        per_cell = ((len(cell.points) if len(cell.points) > 1 else 0) for cell in self.cells)
+        confirms = len(self.spec.confirm.seeds)
+        return sum((n + confirms) * cell.training.steps for n, cell in zip(per_cell, self.cells, strict=True))
+
+
+def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
+    """Plan a sweep over the faces of ``table``.
+
+    Raises:
+        ProtocolError: a protocol cannot be run on the data, would leak, or has too few domains for a method.
+        DataError: the data is not fit for a protocol (a domain with one class only, a subject in two splits).
+        SpecError: a rung is below a method's grace.
+    """
+    available = sorted(set(table.domain.tolist()))
+    protocols = resolve(spec.protocols, available, target_split=spec.target_split)
+    roles = {protocol.name: protocol.assign(table) for protocol in protocols}
+    cells, refused = [], []
+    for method in spec.methods:
+        config = spec.config(method)
+        training = spec.training_of(method)
+        _check_grace(spec, method, config, training)
+        needs = registry.get(method)(config).needs
+        for protocol in protocols:
+            role = roles[protocol.name]
+            if len(role.domains) < needs.min_domains:
+                refused.append(
+                    f"{method} needs at least {needs.min_domains} source domains, "
+                    f"{protocol.name} has {len(role.domains)}"
+                )
+                continue
+            points = suggestions(
+                spec.search.algorithm, spec.space(method), config.model_dump(), spec.search.trials_per_cell,
+                spec.search.seed, f"{method}/{protocol.name}",
+            )  # fmt: skip
+            cells.append(
+                Cell(
+                    method=method,
+                    protocol=protocol,
+                    config=config,
+                    points=tuple(points),
+                    training=training,
+                    train_images=len(role.train),
+                    source_dev_images=len(role.source_dev),
+                    target_images=len(role.target),
+                )
+            )
+    if refused:
+        raise ProtocolError(
+            "cells that cannot be run:\n    " + "\n    ".join(refused),
+            remedy="take these methods or these protocols out of the sweep",
+        )
+    return Plan(spec=spec, manifest_hash=manifest_hash, cells=tuple(cells))
+
+
+def _check_grace(spec: SweepSpec, method: str, config: MethodConfig, training: TrainingSpec) -> None:
+    """Refuse rungs that would judge a method before its own mechanisms have started."""
+    if not isinstance(spec.scheduler, AshaChoice):
+        return
+    asha = spec.scheduler.asha
+    rungs = rung_steps(training.evaluation_steps(), asha.grace, asha.reduction)
+    grace = config.min_grace(training.steps)
+    if rungs and rungs[0] < grace:
+        raise SpecError(
+            f"the first rung, step {rungs[0]}, comes before {method}'s own mechanisms have started (step {grace})",
+            where="key scheduler.asha.grace",
+            remedy=f"set scheduler.asha.grace to at least {grace / training.steps:.3g}, or use scheduler: fifo",
+        )

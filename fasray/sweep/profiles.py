@@ -1,0 +1,59 @@
+"""Named bundles of size, width and budget, so that one sweep file runs on a cluster or on two cores.
+
+A profile only overrides: what it does not name is the method's published setting. ``fasray plan`` lists what a
+profile changes; a sweep file may override a profile in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fasray.errors import SpecError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One bundle.
+
+    Args:
+        title: what it is for, one line.
+        training: overrides of the training section.
+        methods: overrides of a method's configuration, by method.
+    """
+
+    title: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+PROFILES: Mapping[str, Profile] = {
+    "full": Profile("the published sizes and budgets; wants a GPU"),
+    "small": Profile(
+        "a quarter of the width on 96 px windows: meaningful quality on a CPU, minutes a trial",
+        {"image_size": 96, "width": 0.25, "steps": 600, "evaluations": 6},
+        {},
+    ),
+    "quick": Profile(
+        "the small networks on a budget of seconds a trial; what the quickstart runs",
+        {"image_size": 96, "width": 0.25, "steps": 300, "evaluations": 3},
+        {},
+    ),
+    "smoke": Profile(
+        "does everything run? A few steps, no quality to expect",
+        {"image_size": 64, "width": 0.125, "steps": 12, "evaluations": 3},
+        {},
+    ),
+}
+
+
+def profile(name: str) -> Profile:
+    """Return the profile of that name.
+
+    Raises:
+        SpecError: there is no such profile.
+    """
+    if name not in PROFILES:
+        raise SpecError(f"unknown profile {name!r}", where="key training.profile", remedy=did_you_mean(name, PROFILES))
+    return PROFILES[name]

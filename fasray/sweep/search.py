@@ -1,0 +1,83 @@
+"""Which configurations a cell tries: the paper's own setting first, then a grid or seeded random draws.
+
+Suggestion ``i`` of a cell is a pure function of (space, search seed, cell, i): a sweep that is resumed, or run with
+another number of workers, tries the same configurations in the same order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fasray import seeds
+from fasray.errors import SpecError
+from fasray.methods.space import Choice, Grid, Range, Sampled, Value
+
+Point = Mapping[str, Value]
+"""The searched part of a configuration: field name -> value."""
+
+
+def grid_points(space: Mapping[str, Range]) -> list[dict[str, Value]]:
+    """Cross every grid and choice of the space.
+
+    Raises:
+        SpecError: a range of the space is continuous.
+    """
+    for name, entry in space.items():
+        if not isinstance(entry, Grid | Choice):
+            raise SpecError(
+                "a grid search needs listed values, and this is a continuous range",
+                where=f"space.{name}",
+                remedy="write {grid: [...]}, or use search.algorithm: random",
+            )
+    values = [entry.grid if isinstance(entry, Grid) else entry.choice for entry in space.values()]  # type: ignore[union-attr]
+    return [dict(zip(space, combination, strict=True)) for combination in itertools.product(*values)]
+
+
+def random_points(
+    space: Mapping[str, Range], default: Point, draws: int, seed: int, cell: str
+) -> list[dict[str, Value]]:
+    """Draw ``draws`` points, the first of them the default, each crossed with every grid of the space.
+
+    Each draw and parameter has a stream of its own, so that adding a parameter leaves the others' draws as they were.
+    """
+    grids = {name: entry.grid for name, entry in space.items() if isinstance(entry, Grid)}
+    sampled: dict[str, Sampled] = {name: entry for name, entry in space.items() if not isinstance(entry, Grid)}
+    points = []
+    for index in range(draws if sampled else 1):
+        drawn = {
+            name: default[name] if index == 0 else entry.sample(seeds.stream(seed, "search", cell, index, name))
+            for name, entry in sampled.items()
+        }
+        for combination in itertools.product(*grids.values()):
+            crossed = {**drawn, **dict(zip(grids, combination, strict=True))}
+            points.append({name: crossed[name] for name in space})
+    return points
+
+
+def with_default_first(points: Sequence[dict[str, Value]], default: Point) -> list[dict[str, Value]]:
+    """Put the paper's own setting first, adding it if it is not among the points, and drop repetitions."""
+    ordered: list[dict[str, Value]] = [dict(default)]
+    for point in points:
+        if point not in ordered:
+            ordered.append(point)
+    return ordered
+
+
+def suggestions(
+    algorithm: str, space: Mapping[str, Range], default: Mapping[str, Any], draws: int, seed: int, cell: str
+) -> list[dict[str, Value]]:
+    """Return all points that a cell tries, the paper's own setting first.
+
+    Args:
+        algorithm: ``grid`` or ``random``.
+        space: ranges by config field.
+        default: the full default configuration of the cell's method, of which the searched fields are taken.
+        draws: random draws, the default among them; not used by ``grid``.
+        seed: the sweep's search seed.
+        cell: the cell's name, so that cells draw independently.
+    """
+    start = {name: default[name] for name in space}
+    points = grid_points(space) if algorithm == "grid" else random_points(space, start, draws, seed, cell)
+    return with_default_first(points, start)
