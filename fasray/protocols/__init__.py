@@ -1,0 +1,19 @@
+"""Who is source and who is target: named protocols, and the role that each row of the data has in them."""
+
+from fasray.protocols.protocol import Protocol, TargetSplit
+from fasray.protocols.registry import DOMAIN_TITLES, GROUPS, Listing, describe, names, parse, resolve
+from fasray.protocols.roles import Roles, RowTable
+
+__all__ = [
+    "DOMAIN_TITLES",
+    "GROUPS",
+    "Listing",
+    "Protocol",
+    "Roles",
+    "RowTable",
+    "TargetSplit",
+    "describe",
+    "names",
+    "parse",
+    "resolve",
+]

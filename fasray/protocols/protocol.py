@@ -1,0 +1,138 @@
+"""One protocol: the domains that train, the unseen domain that judges, and the rule that gives each row its role."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasray.errors import DataError, SpecError, did_you_mean
+from fasray.protocols.checks import check_columns, check_roles
+from fasray.protocols.oulu import OuluRun, oulu_roles
+from fasray.protocols.roles import Roles, RowTable
+
+RULE_VERSION = 1
+"""Part of every fingerprint: raise it when a rule of this package changes who gets which role."""
+
+DEV_FRACTION = 0.2
+"""Share of a source domain's subjects that become source-dev where the dataset has no official dev split."""
+
+TargetSplit = Literal["train+test", "all", "test"]
+_TARGET_SPLITS: dict[str, tuple[str, ...]] = {
+    "train+test": ("train", "test"),
+    "all": ("train", "dev", "test"),
+    "test": ("test",),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Who is source and who is target; ``assign`` applies it to a table of rows.
+
+    Source rows: a domain with official ``dev`` rows keeps them as source-dev and trains on the others; any other
+    domain gives ``DEV_FRACTION`` of its subjects, those of the lowest sha256(domain|subject), to source-dev. Target
+    rows: ``target_split``. OULU-NPU's own protocols follow their official splits instead (``oulu``).
+    """
+
+    name: str
+    group: str
+    """The group it is listed in; ``custom`` for any other A&B->C."""
+    sources: tuple[str, ...]
+    """Datasets that train, in the order of the domain ids."""
+    target: str
+    """Dataset that judges."""
+    target_split: TargetSplit = "train+test"
+    """Which official splits of the target judge; the literature's lists leave out ``dev``."""
+    oulu: OuluRun | None = None
+    """Filters of an OULU-NPU run; its training domains are the phones."""
+    aggregate: str = ""
+    """Name under which the metrics of this run and its siblings are averaged (``oulu-npu-3``); empty: alone."""
+    headline: Literal["hter", "acer"] = "hter"
+    """The figure that the protocol's literature reports."""
+
+    def __post_init__(self) -> None:
+        if self.target_split not in get_args(TargetSplit):
+            raise SpecError(
+                f"{self.target_split!r} is not a target split",
+                where="target_split",
+                remedy=did_you_mean(self.target_split, get_args(TargetSplit)),
+            )
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Names of the training domains: the sources, or for OULU-NPU runs the phones seen in training."""
+        return self.oulu.domains if self.oulu is not None else self.sources
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Every dataset that must be in the data, sources first."""
+        return tuple(dict.fromkeys((*self.sources, self.target)))
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that change whenever any rule changes who gets which role."""
+        rules = {
+            "version": RULE_VERSION,
+            "sources": self.sources,
+            "target": self.target,
+            "target_split": "test" if self.oulu else self.target_split,
+            "dev": "official" if self.oulu else f"official dev split, else {DEV_FRACTION} of subjects by sha256 rank",
+            "oulu": asdict(self.oulu) if self.oulu else None,
+        }
+        canonical = json.dumps(rules, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def assign(self, table: RowTable) -> Roles:
+        """Return the role of every row of ``table``.
+
+        The answer depends on the rows' content alone; rows of other datasets have no role.
+
+        Raises:
+            ProtocolError: a dataset is missing, a role is empty, or a subject would be in two roles.
+            DataError: a subject is in two splits, a domain or one of its roles has one class only, a value that the
+                protocol must read is not known.
+        """
+        check_columns(table, self.datasets, self.name)
+        roles = oulu_roles(table, self.oulu) if self.oulu is not None else self._cross_dataset_roles(table)
+        check_roles(table, roles, self.name)
+        return roles
+
+    def _cross_dataset_roles(self, table: RowTable) -> Roles:
+        domain_id = np.full(len(table.label), -1, np.int64)
+        dev = np.zeros(len(table.label), np.bool_)
+        for position, domain in enumerate(self.sources):
+            rows = np.flatnonzero(table.domain == domain)
+            domain_id[rows] = position
+            official = np.asarray(table.split[rows] == "dev")
+            if official.any():
+                dev[rows] = official
+            else:
+                dev[rows] = np.isin(table.subject[rows], dev_subjects(domain, table.subject[rows]))
+        judged = (table.domain == self.target) & np.isin(table.split, _TARGET_SPLITS[self.target_split])
+        source = domain_id >= 0
+        return Roles(
+            np.flatnonzero(source & ~dev), np.flatnonzero(dev), np.flatnonzero(judged), self.sources, domain_id
+        )
+
+
+def dev_subjects(domain: str, subjects: NDArray[np.str_]) -> list[str]:
+    """Return the subjects of a domain that choose instead of training: at least one, never all.
+
+    Rank by sha256 and not a draw: adding a person moves few others, and no seed decides.
+
+    Raises:
+        DataError: the domain has one subject only.
+    """
+    everyone = [str(name) for name in np.unique(subjects)]
+    if len(everyone) < 2:
+        raise DataError(
+            f"domain {domain!r} has one subject only, so none can be kept from training",
+            where=domain,
+            remedy="a source domain needs two subjects or an official dev split",
+        )
+    ranked = sorted(everyone, key=lambda name: hashlib.sha256(f"{domain}|{name}".encode()).hexdigest())
+    count = min(max(1, round(DEV_FRACTION * len(everyone))), len(everyone) - 1)
+    return ranked[:count]

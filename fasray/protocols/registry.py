@@ -1,0 +1,168 @@
+"""The named protocols, their groups, and how names in a sweep become protocols."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fasray.errors import ProtocolError, SpecError, did_you_mean
+from fasray.protocols.oulu import OULU_DOMAIN, official_runs
+from fasray.protocols.protocol import Protocol, TargetSplit
+
+DOMAIN_TITLES = {
+    "O": "OULU-NPU",
+    "C": "CASIA-FASD",
+    "I": "Replay-Attack (Idiap)",
+    "M": "MSU-MFSD",
+    "Y": "ROSE-Youtu",
+}
+"""What the letters stand for in the literature; a generated set borrows them."""
+
+_LETTER_PROTOCOLS = {
+    "ocim": ("O&C&I->M", "O&M&I->C", "O&C&M->I", "I&C&M->O"),
+    "limited-source": ("M&I->C", "M&I->O"),
+    "single-source": tuple(f"{source}->{target}" for source, target in itertools.permutations("OCIM", 2)),
+    "cimy": ("C&I&M->Y", "C&I&Y->M", "C&M&Y->I", "I&M&Y->C"),
+}
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    **_LETTER_PROTOCOLS,
+    "oulu-npu": tuple(official_runs()),
+    "oulu-npu-3": tuple(name for name in official_runs() if name.startswith("oulu-npu-3.")),
+    "oulu-npu-4": tuple(name for name in official_runs() if name.startswith("oulu-npu-4.")),
+}
+"""Group name -> names of its protocols, in the order of the literature's tables."""
+
+_GROUP_OF = {name: group for group, members in _LETTER_PROTOCOLS.items() for name in members}
+_OULU_RUNS = official_runs()
+_DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One line of ``fasray protocols``."""
+
+    name: str
+    group: str
+    sources: str
+    target: str
+    domains: int
+    """Number of training domains."""
+    headline: str
+    """``hter`` or ``acer``."""
+    note: str
+
+
+def names() -> list[str]:
+    """Return the names of all registered protocols, group by group."""
+    return [*_GROUP_OF, *_OULU_RUNS]
+
+
+def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
+    """Return the protocol of one name: a registered one or any ``A&B->C``; spaces do not count.
+
+    ``target_split`` is ignored by OULU-NPU's own protocols, whose target is the official test split.
+
+    Raises:
+        SpecError: the name is malformed.
+        ProtocolError: no such protocol, a source is named twice, or the target is among the sources.
+    """
+    plain = "".join(name.split())
+    if plain in _OULU_RUNS:
+        stem, _, run = plain.partition(".")
+        return Protocol(
+            plain,
+            "oulu-npu",
+            sources=(OULU_DOMAIN,),
+            target=OULU_DOMAIN,
+            target_split="test",
+            oulu=_OULU_RUNS[plain],
+            aggregate=stem if run else "",
+            headline="acer",
+        )
+    if "->" not in plain:
+        raise ProtocolError(
+            f"there is no protocol {name!r}", where="protocols", remedy=did_you_mean(plain, [*GROUPS, *names()])
+        )
+    left, _, target = plain.partition("->")
+    sources = tuple(left.split("&"))
+    for domain in (*sources, target):
+        if not _DOMAIN.fullmatch(domain):
+            raise SpecError(
+                f"{name!r} is not a protocol: {domain!r} is no domain's name",
+                where="protocols",
+                remedy="write sources and target like O&C&I->M",
+            )
+    if len(set(sources)) < len(sources):
+        raise ProtocolError(
+            f"protocol {name!r} names a source twice", where="protocols", remedy="name each source domain once"
+        )
+    if target in sources:
+        raise ProtocolError(
+            f"leak in protocol {name!r}: the target {target!r} is among its sources",
+            where="protocols",
+            remedy="a target domain must be unseen; leave it out of the sources",
+        )
+    canonical = f"{'&'.join(sources)}->{target}"
+    return Protocol(canonical, _GROUP_OF.get(canonical, "custom"), sources, target, target_split)
+
+
+def resolve(
+    wanted: Sequence[str], available_domains: Iterable[str], target_split: TargetSplit = "train+test"
+) -> list[Protocol]:
+    """Return the protocols that names and groups stand for, in the order asked, each once.
+
+    Args:
+        wanted: group names, protocol names, or any ``A&B->C``.
+        available_domains: the domains that the data has.
+        target_split: see ``Protocol``.
+
+    Raises:
+        SpecError: a name is malformed or nothing is wanted.
+        ProtocolError: no such protocol, or a domain that it needs is not in the data.
+    """
+    if not wanted:
+        raise SpecError("no protocol is named", where="protocols", remedy=f"groups: {', '.join(GROUPS)}")
+    available = sorted(set(available_domains))
+    found: dict[str, Protocol] = {}
+    for item in wanted:
+        for name in GROUPS.get("".join(item.split()), (item,)):
+            protocol = parse(name, target_split)
+            missing = [domain for domain in protocol.datasets if domain not in available]
+            if missing:
+                raise ProtocolError(
+                    f"protocol {protocol.name} needs domain {missing[0]!r}, which is not in the data",
+                    where="protocols",
+                    remedy=f"the data has: {', '.join(available) or 'no domain'}",
+                )
+            found.setdefault(protocol.name, protocol)
+    return list(found.values())
+
+
+def describe() -> list[Listing]:
+    """Return one line per registered protocol for people to read."""
+    return [_listing(parse(name)) for name in names()]
+
+
+def _listing(protocol: Protocol) -> Listing:
+    if protocol.oulu is None:
+        sources = ", ".join(DOMAIN_TITLES.get(domain, domain) for domain in protocol.sources)
+        target = DOMAIN_TITLES.get(protocol.target, protocol.target)
+        note = "target: train + test videos, without dev"
+    else:
+        seen, unseen = protocol.oulu.source, protocol.oulu.target
+        sources, target = (
+            f"phones {_span(rule.phones)}, sessions {_span(rule.sessions)}, instruments {_span(rule.instruments)}"
+            for rule in (seen, unseen)
+        )
+        note = "official train, dev and test subjects"
+        if protocol.aggregate:
+            note += f"; one of six runs of {protocol.aggregate}"
+    return Listing(protocol.name, protocol.group, sources, target, len(protocol.domains), protocol.headline, note)
+
+
+def _span(numbers: Sequence[int]) -> str:
+    run = len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
+    return f"{numbers[0]}-{numbers[-1]}" if run else ",".join(map(str, numbers))

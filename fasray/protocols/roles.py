@@ -1,0 +1,81 @@
+"""What a protocol reads (a table of rows) and what it answers (which rows train, which choose, which judge)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+LIVE, SPOOF = 1, 0
+CLASS_NAMES = {LIVE: "live", SPOOF: "attack"}
+
+
+class RowTable(Protocol):
+    """Columns of equal length N, one row a face; the position in them is the row number."""
+
+    @property
+    def label(self) -> NDArray[np.int8]:
+        """1 = live, 0 = attack presentation."""
+
+    @property
+    def domain(self) -> NDArray[np.str_]:
+        """Dataset letter or name."""
+
+    @property
+    def attack_type(self) -> NDArray[np.str_]:
+        """``live``, ``print``, ``replay`` ..."""
+
+    @property
+    def instrument(self) -> NDArray[np.str_]:
+        """Finer than ``attack_type``; empty for live rows."""
+
+    @property
+    def subject(self) -> NDArray[np.str_]:
+        """Person, unique over all domains."""
+
+    @property
+    def video(self) -> NDArray[np.str_]:
+        """Video, unique over all domains."""
+
+    @property
+    def frame(self) -> NDArray[np.int32]:
+        """Index in the video."""
+
+    @property
+    def camera(self) -> NDArray[np.str_]:
+        """Capture device."""
+
+    @property
+    def session(self) -> NDArray[np.str_]:
+        """Recording session."""
+
+    @property
+    def split(self) -> NDArray[np.str_]:
+        """The dataset's own ``train``, ``dev`` or ``test``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """The rows of a table by what a protocol uses them for; no subject has two roles."""
+
+    train: NDArray[np.int64]
+    """Rows to train on, sorted."""
+    source_dev: NDArray[np.int64]
+    """Rows of the source domains that choose steps, configurations and thresholds, sorted."""
+    target: NDArray[np.int64]
+    """Rows of the unseen domain, sorted."""
+    domains: tuple[str, ...]
+    """Names of the training domains, in the protocol's order (OULU-NPU: the phones)."""
+    domain_id: NDArray[np.int64]
+    """[N] position in ``domains`` of every train and source-dev row, -1 elsewhere."""
+
+    def domain_names(self, table: RowTable) -> NDArray[np.str_]:
+        """Return [N] names for score files: the training domain of source rows, ``table.domain`` elsewhere.
+
+        They differ from ``table.domain`` where the training domains are parts of one dataset (OULU-NPU's phones);
+        source-dev metrics are macro averages over these names.
+        """
+        names: NDArray[Any] = np.array(self.domains, dtype=np.str_)[self.domain_id]
+        return np.where(self.domain_id >= 0, names, table.domain)
