@@ -1,0 +1,5 @@
+"""``python -m fasray`` is ``fasray``."""
+
+from fasray.cli import main
+
+main()

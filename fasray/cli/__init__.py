@@ -1,0 +1,78 @@
+"""The ``fasray`` command: parse, call, print; every error becomes one message and an exit code.
+
+Commands are imported when they are called, so that ``fasray --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from fasray import __version__
+from fasray.errors import FasrayError, InterruptedRunError
+
+_COMMANDS = {
+    "data": ("fasray.cli.data", "data", "Generate, verify, count and look at face shards."),
+    "methods": ("fasray.cli.catalog", "methods", "List the methods, or print one method's settings."),
+    "protocols": ("fasray.cli.catalog", "protocols", "List the protocols and their groups."),
+    "plan": ("fasray.cli.sweep", "plan", "Say what a sweep would do; starts nothing."),
+    "sweep": ("fasray.cli.sweep", "sweep", "Run a sweep, or go on with it."),
+    "train": ("fasray.cli.train", "train", "Run one trial."),
+    "results": ("fasray.cli.results", "results", "Print a run's results."),
+    "report": ("fasray.cli.results", "report", "Write a run's report as one HTML page."),
+    "bench": ("fasray.cli.bench", "bench", "Measure ratios against named baselines."),
+}
+_INTERRUPTED = 130
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed; help needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fasray")
+def cli() -> None:
+    """Honest protocol and hyperparameter sweeps for face anti-spoofing, on Ray.
+
+    Exit codes: 2 usage or sweep file, 3 data, 4 protocol or leak, 5 a run failed, 6 interrupted (run the same command
+    again to go on).
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    try:
+        cli.main(standalone_mode=False, prog_name="fasray")
+    except FasrayError as error:
+        kind = "" if isinstance(error, InterruptedRunError) else "error: "
+        click.echo(f"{kind}{error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(0)

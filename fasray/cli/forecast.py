@@ -1,0 +1,61 @@
+"""``fasray plan``: a plan in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fasray.sweep.plan import Cell, Plan
+from fasray.sweep.profiles import profile
+from fasray.sweep.schedule import rung_steps
+from fasray.sweep.spec import AshaChoice
+
+
+def describe(plan: Plan) -> str:
+    """Return what a plan consists of, in lines."""
+    return "\n".join(_lines(plan))
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    spec = plan.spec
+    yield f"sweep {spec.name}, specification {spec.hash()}, data manifest {plan.manifest_hash[:12]}"
+    yield f"{len(plan.cells)} cells: {len(spec.methods)} methods x {len(plan.cells) // len(spec.methods)} protocols"
+    yield f"{plan.search_trials} search trials (seed {spec.search.seed}, {spec.search.algorithm})"
+    seeds = ", ".join(map(str, spec.confirm.seeds))
+    yield f"{plan.confirm_trials} confirming runs (seeds {seeds})"
+    yield f"at most {plan.most_steps} optimizer steps, if no trial is stopped early"
+    yield from _profile_lines(plan)
+    for method in spec.methods:
+        yield ""
+        yield from _method_lines(plan, [cell for cell in plan.cells if cell.method == method])
+
+
+def _profile_lines(plan: Plan) -> Iterator[str]:
+    chosen = profile(plan.spec.profile_name)
+    yield f"profile {plan.spec.profile_name}: {chosen.title}"
+    for key, value in chosen.training.items():
+        yield f"    training.{key}: {value}"
+    for method in plan.spec.methods:
+        for key, value in chosen.methods.get(method, {}).items():
+            default = type(plan.spec.config(method)).model_fields[key].default
+            yield f"    {method}.{key}: {value} instead of the published {default}"
+
+
+def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
+    first = cells[0]
+    training = first.training
+    yield f"{first.method}: {training.steps} steps, {training.image_size} px, width {training.width:g}"
+    for key, entry in plan.spec.space(first.method).items():
+        ((kind, values),) = entry.model_dump().items()
+        yield f"    searches {key}: {kind} {list(values)}"
+    choice = plan.spec.scheduler
+    if isinstance(choice, AshaChoice):
+        rungs = rung_steps(training.evaluation_steps(), choice.asha.grace, choice.asha.reduction)
+        yield f"    ASHA rungs at steps {', '.join(map(str, rungs)) or 'none'}; about 1 in {choice.asha.reduction} goes on"
+    else:
+        yield "    fifo: every trial runs its full budget"
+    for cell in cells:
+        count = len(cell.points)
+        yield (
+            f"    {cell.protocol.name}: {count if count > 1 else 0} search trials; images: {cell.train_images} train, "
+            f"{cell.source_dev_images} source-dev, {cell.target_images} target"
+        )

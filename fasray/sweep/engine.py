@@ -1,0 +1,233 @@
+"""Runs a sweep, or goes on with it: plan, ledger, Ray, pools, trials; the same command at any moment of its life.
+
+Everything that matters is in the run directory before it is acted on, so the driver may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Protocol
+
+from fasray.errors import InterruptedRunError, RunFailedError
+from fasray.faces.bank import pool_key
+from fasray.sweep.coordinator import Assignment, Coordinator
+from fasray.sweep.dataset import Dataset, resolve_dataset
+from fasray.sweep.ledger import DataFacts, Ledger
+from fasray.sweep.plan import Plan, make_plan
+from fasray.sweep.progress import Progress, snapshot
+from fasray.sweep.session import ray_session
+from fasray.sweep.spec import SweepSpec
+
+GRACE_SECONDS = 6.0
+"""How long an interrupted driver may take to leave by itself before it is ended; what counts is on the disk."""
+
+
+class Listener(Protocol):
+    """Hears how a sweep goes; each method may do nothing."""
+
+    def generating(self, done: int, total: int) -> None:
+        """Faces are being generated."""
+
+    def planned(self, plan: Plan, ended: int) -> None:
+        """The plan stands; ``ended`` of its trials ended in an earlier run."""
+
+    def starting(self, what: str) -> None:
+        """Something that takes a while begins."""
+
+    def filling(self, rows: int, total: int) -> None:
+        """Faces are being decoded into the pool."""
+
+    def excluded(self, faces: int, first: str) -> None:
+        """Some faces could not be decoded and are left out."""
+
+    def progress(self, progress: Progress) -> None:
+        """Trials started, reported or ended."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of the engine ended."""
+
+    run: str
+    trials: int
+    trained_now: int
+    """Trials that this call ran or went on with."""
+    failures: tuple[str, ...]
+    """One line for each trial that failed or diverged and each cell without a winner."""
+
+
+def run_sweep(spec: SweepSpec, out: str, listener: Listener, verbose: bool = False) -> Outcome:
+    """Run a sweep to its end, or go on where an earlier driver left it.
+
+    Args:
+        spec: the sweep.
+        out: run directory, a local path; made if it is not there.
+        listener: hears how it goes.
+        verbose: let Ray's own messages through.
+
+    Raises:
+        SpecError: the run was made from another specification, or is being driven by someone else.
+        DataError, ProtocolError: the data is not fit for what the sweep asks.
+        InterruptedRunError: SIGINT or SIGTERM came; the same command goes on.
+    """
+    with _interruptible(out):
+        dataset = resolve_dataset(spec, listener.generating)
+        plan = make_plan(spec, dataset.manifest.hash, dataset.index)
+        with Ledger(out, spec, _facts(dataset)) as ledger:
+            if ledger.taken_over_from:
+                listener.starting(f"taking the run over from {ledger.taken_over_from}, which is gone")
+            coordinator = Coordinator(plan, ledger.append)
+            coordinator.replay(ledger.events)
+            listener.planned(plan, sum(record.status != "running" for record in coordinator.records.values()))
+            ledger.opened()
+            coordinator.retry_failed()
+            coordinator.settle()
+            before = {trial: record.readings for trial, record in coordinator.records.items()}
+            try:
+                if not coordinator.finished:
+                    _run(coordinator, dataset, ledger, listener, verbose)
+            except InterruptedRunError:
+                ledger.closed("interrupted")
+                raise
+            changed = sum(record.readings != before.get(trial) for trial, record in coordinator.records.items())
+            failures = _failures(coordinator)
+            ledger.closed("failed" if failures else "complete")
+            return Outcome(out, len(coordinator.records), changed, failures)
+
+
+def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
+    from fasray.ingest.fill import fill_pools
+
+    listener.starting("starting Ray")
+    with ray_session(verbose):
+        listener.starting("filling the pool of decoded faces")
+        pools = fill_pools(
+            dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.filling(rows, len(dataset.index))
+        )
+        excluded = pools[0].excluded
+        if excluded:
+            listener.excluded(len(excluded), f"{excluded[0].shard}: {excluded[0].video}: {excluded[0].reason}")
+        listener.starting("training")
+        _tune(coordinator, dataset, ledger, listener)
+
+
+def _tune(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
+    """Let Tune run the coordinator's trials in warm actors until none is left."""
+    import ray
+    from ray import tune
+
+    from fasray.sweep.tuning import Decide, HandOut
+    from fasray.sweep.warm import WarmTrial
+
+    resources = coordinator.plan.spec.resources
+    slots = _slots(resources.cpus_per_worker, resources.gpus_per_worker, ray.cluster_resources())
+    if resources.max_concurrent != "auto":
+        slots = min(slots, resources.max_concurrent)
+    if slots < 1:
+        raise RunFailedError(
+            f"one trial wants {resources.cpus_per_worker} CPUs and {resources.gpus_per_worker} GPUs, "
+            f"the cluster has {ray.cluster_resources()}",
+            remedy="lower resources.cpus_per_worker or resources.gpus_per_worker",
+        )
+    pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
+
+    def payload(assignment: Assignment) -> dict[str, Any]:
+        return {
+            "trial": assignment.trial.model_dump(mode="json"),
+            "run": os.path.abspath(ledger.run),  # an actor has a working directory of its own
+            "pool": pool,
+            "target_split": coordinator.plan.spec.target_split,
+            "reported_step": assignment.reported_step,
+        }
+
+    def show(*_: object) -> None:
+        listener.progress(snapshot(coordinator, slots))
+
+    with tempfile.TemporaryDirectory(prefix="fasray-tune-") as scratch:
+        tune.Tuner(
+            tune.with_resources(WarmTrial, {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}),
+            tune_config=tune.TuneConfig(
+                search_alg=HandOut(coordinator, payload, show),
+                scheduler=Decide(coordinator, show),
+                num_samples=-1,
+                reuse_actors=True,
+                max_concurrent_trials=slots,
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=scratch,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=1),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            ),
+        ).fit()
+    if not coordinator.finished:
+        raise RunFailedError(
+            "Ray Tune ended before every trial had ended", remedy="run the same command again; -v shows Ray's messages"
+        )
+
+
+def _slots(cpus: int, gpus: float, cluster: Mapping[str, float]) -> int:
+    """Return how many trials fit into the cluster at once."""
+    fits = int(cluster.get("CPU", 0) // cpus)
+    return min(fits, int(cluster.get("GPU", 0) / gpus + 1e-9)) if gpus else fits
+
+
+def _facts(dataset: Dataset) -> DataFacts:
+    manifest = dataset.manifest
+    return DataFacts(manifest.hash, manifest.rows, manifest.image_size, manifest.card)
+
+
+def _failures(coordinator: Coordinator) -> tuple[str, ...]:
+    trials = [
+        f"trial {record.id} ({record.method}, {record.protocol}, {record.stage}, seed {record.seed}) "
+        f"{record.status}: {record.reason}"
+        for record in coordinator.failures()
+    ]
+    cells = [
+        f"{cell.name}: no search trial finished, so nothing was confirmed"
+        for cell in coordinator.cells_without_winner()
+    ]
+    return (*trials, *cells)
+
+
+@contextmanager
+def _interruptible(out: str) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into InterruptedRunError in the main thread, and leave for sure soon after.
+
+    Nothing has to be saved by then: the event log and the checkpoints are on the disk already.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for known in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(known, signal.SIG_IGN)
+        last = threading.Timer(GRACE_SECONDS, _leave, args=(message,))
+        last.daemon = True
+        last.start()
+        raise InterruptedRunError(message, where=out, remedy="run the same command again to go on")
+
+    message = "stopped on request; everything up to each trial's last evaluation is saved"
+    saved = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)
+
+
+def _leave(message: str) -> None:
+    """End the process; for a driver that hangs in someone else's clean-up."""
+    sys.stderr.write(f"{message}\n  -> run the same command again to go on\n")
+    sys.stderr.flush()
+    os._exit(InterruptedRunError.exit_code)

@@ -1,0 +1,104 @@
+"""How far a sweep is, as a snapshot that a terminal can show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fasray.sweep.coordinator import Coordinator
+from fasray.sweep.events import TrialRecord
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a sweep at one moment. Source-dev figures only."""
+
+    cells: int
+    cells_done: int
+    trials: int
+    running: int
+    stopped: int
+    done: int
+    failed: int
+    best_cell: str
+    best_source_dev_auc: float | None
+    seconds_left: float | None
+    """None as long as no trial has been timed."""
+
+
+def snapshot(coordinator: Coordinator, slots: int) -> Progress:
+    """Count what is done and estimate what is left.
+
+    The estimate charges every outstanding step with the mean measured time per step of its method; searches not yet
+    started are expected to be cut as those of the same method were so far.
+
+    Args:
+        coordinator: of the running sweep.
+        slots: trials that run at once.
+    """
+    records = list(coordinator.records.values())
+    count = Counter(record.status for record in records)
+    read = [(record.best, record) for record in records]
+    ranked = [(best.source_dev_auc, record) for best, record in read if best is not None]
+    best_auc, best = max(ranked, key=lambda pair: pair[0], default=(None, None))
+    plan = coordinator.plan
+    seeds = len(plan.spec.confirm.seeds)
+    confirmed = Counter(
+        (record.method, record.protocol) for record in records if record.stage == "confirm" and record.status == "done"
+    )
+    return Progress(
+        cells=len(plan.cells),
+        cells_done=sum(1 for n in confirmed.values() if n == seeds),
+        trials=plan.search_trials + plan.confirm_trials,
+        running=len(coordinator.running),
+        stopped=count["stopped"],
+        done=count["done"],
+        failed=count["failed"] + count["diverged"],
+        best_cell=f"{best.method} {best.protocol}" if best else "",
+        best_source_dev_auc=best_auc,
+        seconds_left=_seconds_left(coordinator, records, slots),
+    )
+
+
+def _seconds_left(coordinator: Coordinator, records: Iterable[TrialRecord], slots: int) -> float | None:
+    records = list(records)
+    pace = _seconds_per_step(records)
+    if not pace:
+        return None
+    usual = sum(pace.values()) / len(pace)
+    seconds = 0.0
+    for cell in coordinator.plan.cells:
+        of_cell = [
+            record for record in records if (record.method, record.protocol) == (cell.method, cell.protocol.name)
+        ]
+        searched = [record for record in of_cell if record.stage == "search"]
+        planned = len(cell.points) if len(cell.points) > 1 else 0
+        total = cell.training.steps
+        steps = sum(total - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
+        steps += (planned - len(searched)) * _usual_length(records, cell.method, total)
+        steps += (len(coordinator.plan.spec.confirm.seeds) - (len(of_cell) - len(searched))) * total
+        seconds += steps * pace.get(cell.method, usual)
+    return seconds / max(slots, 1)
+
+
+def _seconds_per_step(records: Iterable[TrialRecord]) -> dict[str, float]:
+    """Return measured seconds per optimizer step, evaluation included, by method."""
+    seconds: Counter[str] = Counter()
+    steps: Counter[str] = Counter()
+    for record in records:
+        timed = [reading for reading in record.readings if reading.seconds > 0]
+        if timed:
+            seconds[record.method] += sum(reading.seconds for reading in timed)  # type: ignore[assignment]
+            steps[record.method] += round(len(timed) / len(record.readings) * record.steps[-1])
+    return {method: seconds[method] / steps[method] for method in steps if steps[method]}
+
+
+def _usual_length(records: Iterable[TrialRecord], method: str, total: int) -> float:
+    """Return the mean steps that ended search trials of a method took; the full budget if none has ended."""
+    ended = [
+        record.steps[-1]
+        for record in records
+        if record.method == method and record.stage == "search" and record.status in ("stopped", "done")
+    ]
+    return sum(ended) / len(ended) if ended else total

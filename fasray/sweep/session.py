@@ -1,0 +1,74 @@
+"""Ray for the length of a sweep: a private one on this machine, or the cluster that ``RAY_ADDRESS`` names."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+_TUNE_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our score files and event log are the record
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the engine ends the run itself
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's own state is never restored
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_THREADS = "OMP_NUM_THREADS"
+
+
+@contextlib.contextmanager
+def ray_session(verbose: bool = False) -> Iterator[None]:
+    """Connect to Ray and let go of it at the end; what was started here is stopped here.
+
+    Without ``RAY_ADDRESS`` a private Ray starts on this machine, with all its cores, no dashboard and token
+    authentication (set ``RAY_AUTH_MODE`` to choose otherwise). It dies with this process.
+
+    Args:
+        verbose: let Ray's own messages through.
+    """
+    for name, value in _TUNE_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    import ray
+
+    level = logging.INFO if verbose else logging.ERROR
+    options = {"logging_level": level, "log_to_driver": verbose, "ignore_reinit_error": False}
+    with _quiet(verbose):
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(**options)
+        else:
+            ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, **options)
+        for name in ("ray", "ray.tune", "ray.data"):
+            logging.getLogger(name).setLevel(level)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _quiet(verbose: bool) -> Iterator[None]:
+    """Keep what Ray's own processes write to the terminal's error stream out of the user's sight."""
+    if verbose:
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as sink:
+        saved = os.dup(2)
+        own = os.fdopen(os.dup(2), "w", buffering=1)
+        python_stderr = sys.stderr
+        os.dup2(sink.fileno(), 2)
+        sys.stderr = own
+        try:
+            yield
+        finally:
+            sys.stderr = python_stderr
+            os.dup2(saved, 2)
+            os.close(saved)
+            own.close()

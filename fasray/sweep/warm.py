@@ -1,0 +1,116 @@
+"""A trial inside a warm Ray actor: the process, its imports and its view of the pool serve one trial after another.
+
+From the second trial on, starting costs no more than building the networks. What a trial computes does not depend on
+what ran in the actor before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ray import tune
+
+from fasray.errors import DivergedError, FasrayError
+from fasray.faces.bank import FaceBank, pool_folder
+from fasray.protocols import Protocol, Roles, TargetSplit, parse
+from fasray.sweep.ledger import trial_folder
+from fasray.training.context import Context
+from fasray.training.loop import Evaluation, evaluations
+from fasray.training.trial import Trial
+
+
+class WarmTrial(tune.Trainable):  # type: ignore[misc]
+    """Runs the trial of its config, one evaluation per ``step``; ``reset_config`` gives it another trial."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first trial."""
+        self._banks: dict[str, FaceBank] = {}
+        self._roles: dict[tuple[str, str], Roles] = {}
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial in the same process."""
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train up to the next evaluation and report its source-dev figures.
+
+        A trial whose loss is no longer finite, or whose data is at fault, ends here with its reason: its actor is
+        sound. Any other error is raised, so that Tune discards the actor. Reasons name no path of this machine: they
+        go into the event log.
+        """
+        try:
+            evaluation = next(self._evaluations)
+        except StopIteration:
+            return {"status": "failed", "reason": "the trial had nothing left to do"}
+        except DivergedError as error:
+            return {"status": "diverged", "reason": error.what}
+        except FasrayError as error:
+            return {"status": "failed", "reason": error.what}
+        return {
+            "status": "evaluated",
+            "step": evaluation.step,
+            "source_dev_auc": evaluation.source_dev_auc,
+            "source_dev_loss": evaluation.source_dev_loss,
+            "seconds": evaluation.seconds,
+            "start_seconds": self._start_seconds(),
+        }
+
+    def cleanup(self) -> None:
+        """Let go of the trial."""
+        self._evaluations.close()
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._started = time.time()
+        trial = Trial.model_validate(config["trial"])
+        bank = self._bank(config["pool"])
+        roles = self._role(bank, trial.protocol, config["target_split"])
+        self._context = Context(
+            trial_folder(config["run"], trial.id),
+            seed=trial.seed,
+            total_steps=trial.training.steps,
+            device=_device(),
+        )
+        self._evaluations: Iterator[Evaluation] = evaluations(
+            trial, bank, roles, self._context, reported_step=config["reported_step"]
+        )
+
+    def _start_seconds(self) -> float:
+        """Return the time from taking the trial to its first optimizer step; 0 if there was none here."""
+        first = self._context.first_step_at
+        return first - self._started if first is not None else 0.0
+
+    def _bank(self, key: str) -> FaceBank:
+        if key not in self._banks:
+            self._banks = {key: FaceBank.open(pool_folder(key))}
+            self._roles = {}
+        return self._banks[key]
+
+    def _role(self, bank: FaceBank, protocol: str, target_split: TargetSplit) -> Roles:
+        parsed = parse(protocol, target_split)
+        key = (bank.key, parsed.fingerprint())
+        if key not in self._roles:
+            self._roles[key] = roles_of(parsed, bank)
+        return self._roles[key]
+
+
+def roles_of(protocol: Protocol, bank: FaceBank) -> Roles:
+    """Return a protocol's roles over the faces of a bank that could be decoded."""
+    roles = protocol.assign(bank.index)
+    return Roles(
+        train=roles.train[bank.valid[roles.train]],
+        source_dev=roles.source_dev[bank.valid[roles.source_dev]],
+        target=roles.target[bank.valid[roles.target]],
+        domains=roles.domains,
+        domain_id=roles.domain_id,
+    )
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
