@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from fasray.faces.augment import Augment as Augment
 from fasray.faces.sampler import Sampling as Sampling
 from fasray.methods.space import Range
 
@@ -48,23 +49,6 @@ class Needs:
     """Differently augmented views of each image."""
     min_domains: int = 1
     """Fewest source domains with which the method is defined."""
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Geometric augmentation of the training images; images stay in [0, 1], labels follow the image."""
-
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    rotation: float = 0.0
-    """Rotation drawn from [-rotation, rotation] degrees."""
-    crop: Literal["pixels", "resize", "scale"] = "pixels"
-    """``pixels``: a random window of image_size pixels, nothing resampled; ``resize``: the whole stored crop
-    resized; ``scale``: a random square of ``scale`` of the area, resized (RandomResizedCrop, ratio 1)."""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Area fraction range of ``crop='scale'``."""
-    eval_scale: float = 1.0
-    """Area fraction of the centre crop at evaluation, for ``crop`` ``resize`` and ``scale``."""
 
 
 @dataclass(frozen=True)

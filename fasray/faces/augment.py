@@ -1,0 +1,245 @@
+"""From stored uint8 crops to float batches on the device: window, rotation, flip; labels follow the image.
+
+All randomness is drawn by NumPy for the whole batch of all workers (:func:`sample_parameters`), each worker then takes
+its share, so that the number of workers does not change what an image looks like. An image is resampled at most once,
+bilinearly and without antialiasing (crops are never shrunk by much more than 2). Pixels that a rotation brings in from
+outside are black, depth 0 and background, as torchvision's RandomRotation fills.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from fasray.errors import SpecError
+from fasray.faces.record import PARSING_SIZE
+
+Images = NDArray[np.uint8] | Tensor
+"""uint8, [B, S0, S0, 3] RGB, or [B, s, s] label maps of the same crops."""
+
+DEPTH_STRIDE = 8
+"""Image pixels per pixel of the depth target."""
+
+_UNIFORMS = 5
+"""Uniform numbers per image: flip, rotation, area, vertical and horizontal place. All are drawn whatever the
+configuration, so that configurations which share a seed differ only where they mean to."""
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Geometric augmentation of the training images; images stay in [0, 1], labels follow the image."""
+
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    rotation: float = 0.0
+    """Rotation drawn from [-rotation, rotation] degrees, about the middle of the stored crop."""
+    crop: Literal["pixels", "resize", "scale"] = "pixels"
+    """``pixels``: a random window of image_size pixels, nothing resampled unless rotated; ``resize``: the whole stored
+    crop resized; ``scale``: a random square of ``scale`` of the area, resized (RandomResizedCrop, ratio 1)."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Area fraction range of ``crop='scale'``."""
+    eval_scale: float = 1.0
+    """Area fraction of the centre crop at evaluation, for ``crop`` ``resize`` and ``scale``."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """One geometric map per image; B of them. Indexing with positions gives a worker's share."""
+
+    theta: NDArray[np.float32]
+    """[B, 2, 3] affine map from output to stored coordinates, both [-1, 1] over the image's outer edges."""
+    corner: NDArray[np.int64]
+    """[B, 2] top and left of the window in stored pixels, where the map is a plain window (``exact``)."""
+    flipped: NDArray[np.bool_]
+    """[B] mirrored horizontally."""
+    exact: bool
+    """The maps are integer windows of image_size pixels: copied, not resampled."""
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def __getitem__(self, positions: NDArray[Any] | slice) -> Parameters:
+        return Parameters(self.theta[positions], self.corner[positions], self.flipped[positions], self.exact)
+
+
+def sample_parameters(
+    rng: np.random.Generator, count: int, spec: Augment, stored_size: int, image_size: int
+) -> Parameters:
+    """Draw the maps of ``count`` training images (one view each).
+
+    Args:
+        rng: the stream of this step and view; advanced by exactly 5 * count uniform numbers.
+        count: images of all workers together.
+        spec: what may happen to an image.
+        stored_size: side of the stored crops, pixels.
+        image_size: side of the batch's images, pixels.
+
+    Raises:
+        SpecError: a window of image_size pixels does not fit into the stored crops.
+    """
+    flip, turn, area, down, right = rng.random((_UNIFORMS, count))
+    angle = np.radians(spec.rotation) * (2 * turn - 1)
+    flipped = flip < spec.flip
+    if spec.crop == "pixels":
+        room = _room(stored_size, image_size)
+        corner = np.stack([np.floor(down * (room + 1)), np.floor(right * (room + 1))], axis=1).astype(np.int64)
+        side = np.full(count, image_size / stored_size)
+        middle = (2 * corner + image_size) / stored_size - 1
+    else:
+        low, high = spec.scale if spec.crop == "scale" else (1.0, 1.0)
+        side = np.sqrt(low + (high - low) * area)
+        middle = (np.stack([down, right], axis=1) * 2 - 1) * (1 - side)[:, None]
+        corner = np.zeros((count, 2), dtype=np.int64)
+    exact = spec.crop == "pixels" and spec.rotation == 0
+    return Parameters(_affine(side, middle, flipped, angle), corner, flipped, exact)
+
+
+def evaluation_parameters(count: int, spec: Augment, stored_size: int, image_size: int) -> Parameters:
+    """Return the maps of evaluation: the middle window, or the middle ``eval_scale`` of the area resized.
+
+    Raises:
+        SpecError: a window of image_size pixels does not fit into the stored crops.
+    """
+    flipped = np.zeros(count, dtype=np.bool_)
+    angle = np.zeros(count)
+    if spec.crop == "pixels":
+        corner = np.full((count, 2), _room(stored_size, image_size) // 2, dtype=np.int64)
+        side = np.full(count, image_size / stored_size)
+        middle = (2 * corner + image_size) / stored_size - 1
+        return Parameters(_affine(side, middle, flipped, angle), corner, flipped, exact=True)
+    side = np.full(count, np.sqrt(spec.eval_scale))
+    corner = np.zeros((count, 2), dtype=np.int64)
+    return Parameters(_affine(side, np.zeros((count, 2)), flipped, angle), corner, flipped, exact=False)
+
+
+def apply(images: Images, parameters: Parameters, image_size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the [B, 3, image_size, image_size] float32 RGB batch in [0, 1] on ``device``.
+
+    Args:
+        images: [B, S0, S0, 3] uint8, on any device.
+        parameters: B maps.
+        image_size: as given when the maps were drawn.
+        device: where the batch is wanted; what crosses to it is uint8.
+    """
+    if parameters.exact:
+        x = _windows(images, parameters, image_size).to(device)
+        return x.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    x = _tensor(images).to(device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    return _sample(x, parameters, image_size, "bilinear").clamp_(0, 1)
+
+
+def apply_depth(depth: Images, parameters: Parameters, image_size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the [B, 1, image_size / 8, image_size / 8] depth target, float32 in [0, 1], averaged over each pixel.
+
+    Args:
+        depth: [B, 32, 32] uint8 maps over the whole stored crops.
+        parameters: the maps of the same images.
+        image_size: side of the images, a multiple of 8.
+        device: where the target is wanted.
+
+    Raises:
+        SpecError: the image size is not a multiple of 8.
+    """
+    if image_size % DEPTH_STRIDE:
+        raise SpecError(
+            f"a depth target needs an image size that is a multiple of {DEPTH_STRIDE}, not {image_size}",
+            where="training.image_size",
+            remedy=f"take {image_size // DEPTH_STRIDE * DEPTH_STRIDE or DEPTH_STRIDE}",
+        )
+    size = image_size // DEPTH_STRIDE
+    x = _tensor(depth).to(device)[:, None].to(torch.float32).div_(255)
+    # So many samples a side that none of the map's cells is skipped, even if the whole crop is shown.
+    per_pixel = -(-x.shape[-1] // size)
+    return functional.avg_pool2d(_sample(x, parameters, size * per_pixel, "bilinear"), per_pixel).clamp_(0, 1)
+
+
+def apply_parsing(parsing: Images, parameters: Parameters, device: torch.device | str = "cpu") -> Tensor:
+    """Return the [B, 64, 64] int64 class map of the images: the nearest stored class, background outside.
+
+    Args:
+        parsing: [B, 64, 64] uint8 class ids over the whole stored crops.
+        parameters: the maps of the same images.
+        device: where the target is wanted.
+    """
+    x = _tensor(parsing).to(device)[:, None].to(torch.float32)
+    return _sample(x, parameters, PARSING_SIZE, "nearest")[:, 0].to(torch.int64)
+
+
+def evaluation(images: Images, spec: Augment, image_size: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the batch that is scored: no randomness; see :func:`evaluation_parameters`.
+
+    Args:
+        images: [B, S0, S0, 3] uint8.
+        spec: the training augmentation, which decides between window and resized crop.
+        image_size: side of the result.
+        device: where the batch is wanted.
+
+    Raises:
+        SpecError: a window of image_size pixels does not fit into the stored crops.
+    """
+    return apply(images, evaluation_parameters(len(images), spec, images.shape[1], image_size), image_size, device)
+
+
+def _room(stored_size: int, image_size: int) -> int:
+    if image_size > stored_size:
+        raise SpecError(
+            f"a window of {image_size} pixels does not fit into stored crops of {stored_size}",
+            where="training.image_size",
+            remedy=f"take at most {stored_size}, or resize the crops (crop: resize)",
+        )
+    return stored_size - image_size
+
+
+def _affine(
+    side: NDArray[np.float64], middle: NDArray[np.float64], flipped: NDArray[np.bool_], angle: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the maps: mirror, scale by ``side``, move to ``middle`` (y, x), turn about the image's middle."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    across = np.where(flipped, -side, side)
+    y, x = middle[:, 0], middle[:, 1]
+    row_x = np.stack([cos * across, -sin * side, cos * x - sin * y], axis=1)
+    row_y = np.stack([sin * across, cos * side, sin * x + cos * y], axis=1)
+    return np.stack([row_x, row_y], axis=1).astype(np.float32)
+
+
+def _tensor(images: Images) -> Tensor:
+    if isinstance(images, Tensor):
+        return images
+    return torch.from_numpy(images if images.flags.writeable else images.copy())
+
+
+def _windows(images: Images, parameters: Parameters, size: int) -> Tensor:
+    """Copy the integer windows out, mirrored where asked: [B, size, size, 3] uint8."""
+    corners = parameters.corner.tolist()
+    if isinstance(images, Tensor):
+        parts = [
+            image[top : top + size, left : left + size] for image, (top, left) in zip(images, corners, strict=True)
+        ]
+        whole = torch.stack(parts)
+        flipped = torch.from_numpy(parameters.flipped).to(whole.device)[:, None, None, None]
+        return torch.where(flipped, whole.flip(2), whole)
+    out = np.empty((len(images), size, size, images.shape[3]), dtype=np.uint8)
+    for target, image, (top, left), flip in zip(out, images, corners, parameters.flipped, strict=True):
+        window = image[top : top + size, left : left + size]
+        target[...] = window[:, ::-1] if flip else window
+    return torch.from_numpy(out)
+
+
+def _sample(x: Tensor, parameters: Parameters, size: int, mode: Literal["bilinear", "nearest"]) -> Tensor:
+    """Sample [B, C, h, w] through the maps at ``size`` x ``size`` places; zero outside the stored image."""
+    theta = torch.from_numpy(parameters.theta).to(x.device)
+    along = (2 * torch.arange(size, device=x.device, dtype=torch.float32) + 1) / size - 1
+    u, v = along[None, None, :], along[None, :, None]
+    # Element by element and not by a matrix product, whose bits could depend on how many images a worker has.
+    grid_x = theta[:, 0, 0, None, None] * u + theta[:, 0, 1, None, None] * v + theta[:, 0, 2, None, None]
+    grid_y = theta[:, 1, 0, None, None] * u + theta[:, 1, 1, None, None] * v + theta[:, 1, 2, None, None]
+    grid = torch.stack([grid_x, grid_y], dim=-1)
+    sampled = functional.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
+    inside = (grid.abs() <= 1).all(dim=-1)
+    return sampled * inside[:, None]

@@ -1,0 +1,1 @@
+"""One printable file per paper, the contract they keep (``base``) and the list of their names (``registry``)."""

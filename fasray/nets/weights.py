@@ -1,0 +1,107 @@
+"""Initial weights of a backbone: none, ImageNet's, or a file's.
+
+A sweep says ``backbone_weights: none | imagenet | PATH or URI``; an address may end in ``#sha256=<hex>``, and then the
+file must be that very file. Files are safetensors, or state dicts read without unpickling objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from collections.abc import Mapping, Sequence
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from fasray import storage
+from fasray.errors import DataError
+
+CLASSIFIER = ("fc.",)
+"""Prefix of torchvision's 1000-class layer, which a feature extractor does not have."""
+
+
+def load_backbone(backbone: nn.Module, weights: str, *, ignore: Sequence[str] = CLASSIFIER) -> None:
+    """Fill ``backbone`` in place with the weights that ``weights`` names; ``none`` leaves it as it is.
+
+    Args:
+        backbone: a module with the file's state-dict names, e.g. :class:`fasray.nets.resnet.ResNet18`.
+        weights: ``none``, ``imagenet`` (torchvision's ResNet-18, from its download cache), or a path or URI.
+        ignore: prefixes of entries in the file that the backbone need not have.
+
+    Raises:
+        DataError: no such file, another checksum, not a weights file, or names or shapes that do not fit.
+    """
+    if weights == "none":
+        return
+    state = _imagenet() if weights == "imagenet" else _read(weights)
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(ignore))}
+    _check(backbone.state_dict(), kept, weights)
+    backbone.load_state_dict(kept, strict=False)
+
+
+def _imagenet() -> Mapping[str, Tensor]:
+    from torchvision.models import ResNet18_Weights  # slow to import, and most runs do not need it
+
+    try:
+        state: Mapping[str, Tensor] = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"the ImageNet weights are not in torchvision's cache and could not be fetched: {error}",
+            where="training.backbone_weights: imagenet",
+            remedy="fetch them once on a machine with internet access and give the file's path, "
+            "or take backbone_weights: none",
+        ) from error
+    return state
+
+
+def _read(address: str) -> Mapping[str, Tensor]:
+    uri, _, wanted = address.partition("#sha256=")
+    data = storage.read_bytes(uri)
+    found = hashlib.sha256(data).hexdigest()
+    if wanted and found != wanted.lower():
+        raise DataError(
+            f"these are other weights than asked for: SHA-256 {found}, not {wanted}",
+            where=uri,
+            remedy="give the right file, or its checksum",
+        )
+    try:
+        if uri.endswith(".safetensors"):
+            state = safetensors.torch.load(data)
+        else:
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"not a readable weights file: {reason}",
+            where=uri,
+            remedy="save a plain state dict, or a .safetensors file",
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataError(
+            "the file does not hold a state dict (names to tensors)",
+            where=uri,
+            remedy="save model.state_dict() alone, without optimizer or other entries",
+        )
+    return state
+
+
+def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: str) -> None:
+    """Refuse weights that do not fill the backbone; BatchNorm's batch counters may be missing (old files lack them)."""
+    missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in given if name not in own]
+    shapes = [
+        f"{name} is {tuple(given[name].shape)} there and {tuple(own[name].shape)} here"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    findings = [
+        f"{kind}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
+        if names
+    ]
+    if findings:
+        remedy = "take training.width: 1" if shapes else "the names must be those of torchvision's resnet18"
+        raise DataError(f"the weights do not fit this backbone; {'; '.join(findings)}", where=weights, remedy=remedy)
