@@ -50,7 +50,8 @@ def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
     choice = plan.spec.scheduler
     if isinstance(choice, AshaChoice):
         rungs = rung_steps(training.evaluation_steps(), choice.asha.grace, choice.asha.reduction)
-        yield f"    ASHA rungs at steps {', '.join(map(str, rungs)) or 'none'}; about 1 in {choice.asha.reduction} goes on"
+        steps = ", ".join(map(str, rungs)) or "none"
+        yield f"    ASHA rungs at steps {steps}; about 1 in {choice.asha.reduction} goes on"
     else:
         yield "    fifo: every trial runs its full budget"
     for cell in cells:
