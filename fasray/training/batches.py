@@ -1,0 +1,82 @@
+"""From rows of the bank to the draws of one step: picked, augmented, on the device; this worker's share only."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fasray.faces import augment
+from fasray.faces.bank import FaceBank
+from fasray.faces.sampler import Sampler
+from fasray.methods.base import Draw, Method
+from fasray.protocols.roles import Roles
+from fasray.seeds import stream
+from fasray.training.context import Context
+from fasray.training.evaluate import valid_rows
+from fasray.training.trial import Trial
+
+
+class Batches:
+    """The training batches of a trial, any step at random access.
+
+    Args:
+        trial: whose seed and training section decide.
+        bank: where the pixels are.
+        roles: only ``train`` rows are ever read.
+        method: says what it needs.
+        context: tells rank and device.
+
+    Raises:
+        DataError: a training domain lacks one of the classes.
+        SpecError: the batch cannot be shared by the workers, or the image size does not fit the stored crops.
+    """
+
+    def __init__(self, trial: Trial, bank: FaceBank, roles: Roles, method: Method, context: Context) -> None:
+        self._seed, self._bank, self._device = trial.seed, bank, context.device
+        self._needs, self._augment = method.needs, trial.training.augment_of(method)
+        self._size = trial.training.image_size
+        self._layout = torch.channels_last if trial.training.channels_last else torch.contiguous_format
+        self.sampler = Sampler(
+            bank.index,
+            valid_rows(bank, roles.train),
+            roles.domain_id,
+            roles.domains,
+            trial.training.sampling_of(method),
+            trial.seed,
+        )
+        self._positions = self.sampler.positions(context.rank, context.world_size)
+        self._label: NDArray[np.int64] = bank.index.label.astype(np.int64)
+        self._domain = roles.domain_id
+
+    @property
+    def images_per_step(self) -> int:
+        """Training images of all workers and draws together, views not counted."""
+        return self.sampler.batch * self.sampler.sampling.draws
+
+    def step(self, step: int) -> list[Draw]:
+        """Return the draws of the step that follows ``step`` finished ones."""
+        return [self._draw(step, draw) for draw in range(self.sampler.sampling.draws)]
+
+    def _draw(self, step: int, draw: int) -> Draw:
+        rows = self.sampler.rows(step, draw)[self._positions]
+        faces = self._bank.pick(rows, depth=self._needs.depth, parsing=self._needs.parsing)
+        maps = [
+            augment.sample_parameters(
+                stream(self._seed, "augment", step, draw, view),
+                self.sampler.batch,
+                self._augment,
+                self._bank.image_size,
+                self._size,
+            )[self._positions]
+            for view in range(self._needs.views)
+        ]
+        views = [augment.apply(faces.images, one, self._size, self._device) for one in maps]
+        depth, parsing = faces.depth, faces.parsing
+        return Draw(
+            views=tuple(view.contiguous(memory_format=self._layout) for view in views),
+            label=torch.from_numpy(self._label[rows]).to(self._device),
+            domain=torch.from_numpy(self._domain[rows]).to(self._device),
+            depth=None if depth is None else augment.apply_depth(depth, maps[0], self._size, self._device),
+            parsing=None if parsing is None else augment.apply_parsing(parsing, maps[0], self._device),
+        )

@@ -1,0 +1,261 @@
+"""Weights and optimizer state on disk: safetensors for the numbers, JSON for the rest; loading runs no code.
+
+A checkpoint is ``step-00000400.safetensors`` and then ``step-00000400.json``, which names the SHA-256 of the former
+and so commits it. Kept are the newest and the best by source-dev AUC. What is damaged is passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from fasray import __version__, storage
+from fasray.errors import DataError
+from fasray.methods.base import Method
+from fasray.training.trial import Trial
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_NAME = re.compile(r"step-(\d{8,})\.json")
+_NETWORKS, _OPTIMIZERS = "networks", "optimizers"
+
+
+class Milestone(BaseModel):
+    """The source-dev figures of one evaluation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    step: int
+    source_dev_auc: float
+    source_dev_loss: float
+
+    @property
+    def merit(self) -> tuple[float, float, int]:
+        """Sorts better ones higher: by AUC (NaN counts as 0), then by lower loss, then earlier."""
+        auc = self.source_dev_auc if self.source_dev_auc == self.source_dev_auc else 0.0
+        loss = self.source_dev_loss if self.source_dev_loss == self.source_dev_loss else float("inf")
+        return auc, -loss, -self.step
+
+
+class CheckpointCard(BaseModel):
+    """The JSON file of a checkpoint: everything but the tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    format: int
+    step: int
+    sha256: str
+    trial: dict[str, Any]
+    domains: tuple[str, ...]
+    optimizers: dict[str, dict[str, Any]]
+    """By optimizer: ``groups`` (the param groups) and ``state`` (what of it is no tensor, by parameter number)."""
+    history: tuple[Milestone, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory, found whole."""
+
+    card: CheckpointCard
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.card.step
+
+
+def save(folder: str, method: Method, trial: Trial, domains: Sequence[str], history: Sequence[Milestone]) -> None:
+    """Write a checkpoint of a built method after the last step of ``history``, then drop those no longer needed.
+
+    Args:
+        folder: local path or URI; made if need be.
+        method: built; its networks and optimizers are stored.
+        trial: what is being trained.
+        domains: the training domains, in the order of their ids.
+        history: source-dev figures of every evaluation so far, the present one last.
+    """
+    step = history[-1].step
+    tensors, optimizers = _flatten(method)
+    data = save_tensors(tensors)
+    card = CheckpointCard(
+        format=_FORMAT,
+        step=step,
+        sha256=hashlib.sha256(data).hexdigest(),
+        trial=trial.model_dump(mode="json"),
+        domains=tuple(domains),
+        optimizers=optimizers,
+        history=tuple(history),
+        versions={"fasray": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    )
+    storage.write_bytes(_tensor_file(folder, step), data)
+    storage.write_bytes(_card_file(folder, step), card.model_dump_json(indent=1).encode())
+    _drop_all_but(folder, {step, best_step(history)})
+
+
+def best_step(history: Sequence[Milestone]) -> int:
+    """Return the step of the best evaluation by source-dev AUC; ties go to the lower loss, then to the earlier."""
+    return max(history, key=lambda milestone: milestone.merit).step
+
+
+def steps(folder: str) -> list[int]:
+    """Return the steps of the checkpoints in ``folder``, ascending; damaged ones are not told apart."""
+    found = (_NAME.fullmatch(name) for name in storage.listing(folder))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def read(folder: str, step: int) -> Checkpoint:
+    """Read one checkpoint and check it.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    where = _card_file(folder, step)
+    try:
+        card = CheckpointCard.model_validate_json(storage.read_bytes(where))
+    except ValidationError as error:
+        raise DataError(f"the checkpoint's card is not readable: {error.errors()[0]['msg']}", where=where) from error
+    if (card.format, card.step) != (_FORMAT, step):
+        raise DataError(f"this card is of format {card.format} and step {card.step}", where=where)
+    where = _tensor_file(folder, step)
+    data = storage.read_bytes(where)
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise DataError("the weights are not those that were written", where=where)
+    try:
+        return Checkpoint(card, load_tensors(data))
+    except SafetensorError as error:
+        raise DataError(f"the weights are not readable: {error}", where=where) from error
+
+
+def newest(folder: str, method: Method, trial: Trial, candidates: Sequence[int]) -> Checkpoint | None:
+    """Return the newest whole checkpoint of this trial that fits the built method; ``None`` if there is none.
+
+    Args:
+        folder: local path or URI.
+        method: built as the trial's.
+        trial: whose checkpoints count.
+        candidates: steps to consider.
+    """
+    for step in sorted(candidates, reverse=True):
+        try:
+            checkpoint = read(folder, step)
+            _check_fit(checkpoint, method, trial)
+        except DataError as error:
+            log.warning("checkpoint passed over: %s", error)
+        else:
+            return checkpoint
+    return None
+
+
+def restore(checkpoint: Checkpoint, method: Method) -> None:
+    """Put a checkpoint into a built method, bit by bit.
+
+    Raises:
+        DataError: it is not of such a method; nothing has been changed then.
+    """
+    _check_shapes(checkpoint, method)
+    with torch.no_grad():
+        for name, tensor in _network_tensors(method).items():
+            tensor.copy_(checkpoint.tensors[name])
+    for name, optimizer in method.optimizers.items():
+        stored = checkpoint.card.optimizers[name]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        state: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in stored["state"].items()}
+        prefix = f"{_OPTIMIZERS}/{name}/"
+        for key, tensor in checkpoint.tensors.items():
+            if key.startswith(prefix):
+                number, entry = key.removeprefix(prefix).split("/", 1)
+                state.setdefault(int(number), {})[entry] = _laid_out_like(tensor, parameters[int(number)])
+        groups = [{key: _group_value(key, value) for key, value in group.items()} for group in stored["groups"]]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flatten(method: Method) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    tensors = {name: _stored(tensor) for name, tensor in _network_tensors(method).items()}
+    optimizers: dict[str, dict[str, Any]] = {}
+    for name, optimizer in method.optimizers.items():
+        written = optimizer.state_dict()
+        rest: dict[str, dict[str, Any]] = {}
+        for number, entries in written["state"].items():
+            rest[str(number)] = {key: value for key, value in entries.items() if not isinstance(value, Tensor)}
+            for key, value in entries.items():
+                if isinstance(value, Tensor):
+                    tensors[f"{_OPTIMIZERS}/{name}/{number}/{key}"] = _stored(value)
+        optimizers[name] = {"groups": written["param_groups"], "state": rest}
+    return tensors, optimizers
+
+
+def _network_tensors(method: Method) -> dict[str, Tensor]:
+    return {f"{_NETWORKS}/{name}": tensor for name, tensor in method.networks.state_dict().items()}
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+
+def _laid_out_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """Give a buffer the memory layout of its parameter: kernels round alike only on like layouts."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
+
+
+def _group_value(key: str, value: Any) -> Any:
+    """JSON knows no tuples; optimizers write pairs (betas) as such, and parameter numbers as a list."""
+    return tuple(value) if isinstance(value, list) and key != "params" else value
+
+
+def _check_fit(checkpoint: Checkpoint, method: Method, trial: Trial) -> None:
+    if checkpoint.card.trial.get("id") != trial.id:
+        raise DataError(f"a checkpoint of trial {checkpoint.card.trial.get('id')}, not of {trial.id}")
+    _check_shapes(checkpoint, method)
+
+
+def _check_shapes(checkpoint: Checkpoint, method: Method) -> None:
+    """Check all that :func:`restore` relies on, so that it cannot fail half-way."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in _network_tensors(method).items()}
+    there = {
+        name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items() if name.startswith(f"{_NETWORKS}/")
+    }
+    if wanted != there:
+        first = sorted(set(wanted.items()) ^ set(there.items()))[0][0]
+        raise DataError(f"a checkpoint of another network, see {first}")
+    groups = {
+        name: [len(group["params"]) for group in optimizer.param_groups]
+        for name, optimizer in method.optimizers.items()
+    }
+    stored = {
+        name: [len(group["params"]) for group in entry["groups"]] for name, entry in checkpoint.card.optimizers.items()
+    }
+    if groups != stored:
+        raise DataError("a checkpoint of other optimizers")
+
+
+def _drop_all_but(folder: str, kept: set[int]) -> None:
+    names = storage.listing(folder)
+    for name in sorted(names):  # .json sorts before .safetensors: no card ever stands without its weights
+        match = re.fullmatch(r"step-(\d{8,})\.(json|safetensors)", name)
+        if match and int(match.group(1)) not in kept:
+            storage.remove(storage.join(folder, name))
+
+
+def _card_file(folder: str, step: int) -> str:
+    return storage.join(folder, f"step-{step:08d}.json")
+
+
+def _tensor_file(folder: str, step: int) -> str:
+    return storage.join(folder, f"step-{step:08d}.safetensors")

@@ -1,0 +1,295 @@
+"""The one training loop: a generator that trains to each evaluation, evaluates, saves and tells.
+
+The same trial gives the same bits on the same kind of machine: in a fresh process, in one that has run other trials,
+and after any number of interruptions. Everything random is a function of (seed, purpose, step), so a checkpoint at an
+evaluation is all that going on needs. What the target's scores are stays in the score files and in TensorBoard.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from fasray import storage
+from fasray.errors import DivergedError
+from fasray.faces.bank import FaceBank
+from fasray.methods.base import Build
+from fasray.metrics.curves import auc
+from fasray.metrics.summary import TARGET
+from fasray.metrics.video import to_videos
+from fasray.protocols.roles import Roles
+from fasray.seeds import derive
+from fasray.training import checkpoint
+from fasray.training.batches import Batches
+from fasray.training.checkpoint import Milestone
+from fasray.training.context import Context
+from fasray.training.evaluate import (
+    Evaluation as Evaluation,
+)
+from fasray.training.evaluate import (
+    evaluation_of,
+    read_scores,
+    score_table,
+    score_uri,
+    source_dev_of,
+    write_scores,
+)
+from fasray.training.tensorboard import Curves
+from fasray.training.trial import Trial
+
+CHECK_EVERY = 20
+"""Steps between two looks at whether the logs are still finite; each look waits for the device."""
+
+
+def train(trial: Trial, bank: FaceBank, roles: Roles, context: Context, *, reported_step: int = -1) -> None:
+    """Run a trial to its end, or until ``context.should_stop()``; every evaluation goes to ``context.report``.
+
+    Raises: as :func:`evaluations`.
+    """
+    running = evaluations(trial, bank, roles, context, reported_step=reported_step)
+    try:
+        for evaluation in running:
+            context.report(evaluation)
+            if context.should_stop():
+                break
+    finally:
+        running.close()
+
+
+def evaluations(
+    trial: Trial, bank: FaceBank, roles: Roles, context: Context, *, reported_step: int = -1
+) -> Generator[Evaluation, None, None]:
+    """Train a trial and yield its evaluations in order.
+
+    A trial that was interrupted goes on from its newest whole checkpoint. Evaluations after ``reported_step`` that it
+    had already finished come first, read back from their score files; those up to ``reported_step`` never come
+    again. Closing the generator stops the trial; its last checkpoint stays. Nothing global is left behind: threads,
+    determinism settings and random state are put back, the networks are freed.
+
+    Args:
+        trial: what to train.
+        bank: all faces.
+        roles: the protocol's rows of them; target rows are only scored.
+        context: where the trial runs.
+        reported_step: step of the last evaluation that the caller has on record, -1 for none.
+
+    Raises:
+        DivergedError: a log or a score is no longer finite; nothing of that evaluation is written.
+        DataError: the faces do not do for this protocol.
+        SpecError: the configuration does not do for these faces or workers.
+    """
+    try:
+        with reproducible(trial.training.threads, context.device):
+            yield from _Run(trial, bank, roles, context).evaluations(reported_step)
+    finally:
+        gc.collect()
+        if context.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def reproducible(threads: int, device: torch.device) -> Iterator[None]:
+    """Make torch deterministic on ``threads`` CPU threads, and put everything back at the end."""
+    memory: Any = torch.utils.deterministic
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        memory.fill_uninitialized_memory,
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+    )
+    devices = [device] if device.type == "cuda" else []
+    if devices:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed one
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            memory.fill_uninitialized_memory = False  # costs time and guards against bugs only
+            torch.backends.cudnn.benchmark = False
+            torch.backends.cudnn.deterministic = True
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1], warn_only=before[2])
+        memory.fill_uninitialized_memory = before[3]
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[4:]
+
+
+class _Run:
+    """One trial in this process, from building its networks on."""
+
+    def __init__(self, trial: Trial, bank: FaceBank, roles: Roles, context: Context) -> None:
+        self.trial, self.bank, self.roles, self.context = trial, bank, roles, context
+        training = trial.training
+        context.step = 0
+        self.method = trial.build_method()
+        torch.manual_seed(derive(trial.seed, "init"))
+        self.method.build(
+            Build(
+                num_domains=len(roles.domains),
+                image_size=training.image_size,
+                total_steps=training.steps,
+                width=training.width,
+                backbone_weights=training.backbone_weights,
+                device=context.device,
+            )
+        )
+        if training.channels_last:
+            for parameter in [*self.method.networks.parameters(), *self.method.networks.buffers()]:
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.method.networks.train()
+        self.batches = Batches(trial, bank, roles, self.method, context)
+        self.history: list[Milestone] = []
+        self.stored = self._resume()
+
+    def _resume(self) -> dict[int, pa.Table]:
+        """Go back to the newest usable checkpoint; return the score tables of the evaluations up to it.
+
+        A checkpoint is usable if every evaluation up to it has its score file: results are read from those.
+        """
+        folder = self.context.resume()
+        there = checkpoint.steps(folder) if folder is not None else []
+        tables: dict[int, pa.Table] = {}
+        if folder is None or not there:
+            return tables
+        for step in self.trial.training.evaluation_steps():
+            table = read_scores(score_uri(self.context.trial_dir, step), self.trial.id, step)
+            if table is None:
+                break
+            tables[step] = table
+        found = checkpoint.newest(folder, self.method, self.trial, [step for step in there if step in tables])
+        if found is None:
+            return {}
+        checkpoint.restore(found, self.method)
+        self.context.step = found.step
+        self.history = list(found.card.history)
+        return {step: table for step, table in tables.items() if step <= found.step}
+
+    def evaluations(self, reported_step: int) -> Iterator[Evaluation]:
+        for step, table in self.stored.items():
+            if step > reported_step:
+                yield evaluation_of(self.trial, table, score_uri(self.context.trial_dir, step))
+        remaining = [step for step in self.trial.training.evaluation_steps() if step not in self.stored]
+        if not remaining:
+            return
+        curves = Curves(self.context.trial_dir, after_step=self.context.step) if self.context.rank == 0 else None
+        try:
+            for step in remaining:
+                evaluation = self._advance(step, curves)
+                if step > reported_step:
+                    yield evaluation
+        finally:
+            if curves is not None:
+                curves.close()
+
+    def _advance(self, step: int, curves: Curves | None) -> Evaluation:
+        """Train to ``step``, evaluate there and write everything down."""
+        context, began, first = self.context, time.perf_counter(), self.context.step
+        logs = self._train_to(step)
+        trained = time.perf_counter() - began
+        uri = score_uri(context.trial_dir, step)
+        table = score_table(self.trial, self.bank, self.roles, self.method, context, logs)
+        if context.rank == 0:
+            table = write_scores(uri, table)
+        evaluation = evaluation_of(
+            self.trial,
+            table,
+            uri,
+            seconds=time.perf_counter() - began,
+            images_per_second=(step - first) * self.batches.images_per_step / max(trained, 1e-9),
+        )
+        self.history.append(
+            Milestone(step=step, source_dev_auc=evaluation.source_dev_auc, source_dev_loss=evaluation.source_dev_loss)
+        )
+        if context.rank == 0:
+            folder = storage.join(context.trial_dir, "checkpoint")
+            checkpoint.save(folder, self.method, self.trial, self.roles.domains, self.history)
+        if curves is not None:
+            curves.add(step, _curve_points(evaluation, table))
+            curves.flush()
+        return evaluation
+
+    def _train_to(self, step: int) -> dict[str, float]:
+        context, logs = self.context, _Logs(self.trial, self.context)
+        while context.step < step:
+            if context.first_step_at is None:
+                context.first_step_at = time.time()
+            # Dropout and the like draw from torch's own generators: reseeded, so that a resumed run draws alike.
+            torch.manual_seed(derive(self.trial.seed, "torch", context.step))
+            draws = self.batches.step(context.step)
+            with self._autocast():
+                logs.add(self.method.step(draws, context))
+            context.step += 1
+            if context.step % CHECK_EVERY == 0:
+                logs.check()
+        return logs.check()
+
+    def _autocast(self) -> torch.autocast:
+        wanted = self.trial.training.precision == "bf16"
+        return torch.autocast(self.context.device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+class _Logs:
+    """Sums of a method's logs, kept on the device; a NaN or an infinity in a sum never leaves it again."""
+
+    def __init__(self, trial: Trial, context: Context) -> None:
+        self._trial, self._context = trial, context
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, logs: Mapping[str, Tensor]) -> None:
+        for name, value in logs.items():
+            value = value.detach().to(torch.float64)
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def check(self) -> dict[str, float]:
+        """Return the means over steps and workers; every worker must log the same names."""
+        names = sorted(self._sums)
+        if not names:
+            return {}
+        sums = self._context.total(torch.stack([self._sums[name] for name in names])).tolist()
+        for name, total in zip(names, sums, strict=True):
+            if not math.isfinite(total):
+                raise DivergedError(
+                    f"{name} is not a finite number any more",
+                    where=f"trial {self._trial.id}, step {self._context.step}",
+                    remedy="lower the learning rate or the loss weights",
+                )
+        return {
+            name: total / (self._counts[name] * self._context.world_size)
+            for name, total in zip(names, sums, strict=True)
+        }
+
+
+def _curve_points(evaluation: Evaluation, table: pa.Table) -> dict[str, float]:
+    """Name the points of one evaluation; the target's are marked as what no choice may look at."""
+    points = {f"train/{name}": value for name, value in evaluation.train_logs.items()}
+    summary = source_dev_of(table)
+    points |= {"source-dev/auc": summary.auc, "source-dev/loss": summary.loss}
+    points |= {f"source-dev/auc/{part.domain}": part.auc for part in summary.per_domain}
+    points["speed/images_per_second"] = evaluation.images_per_second
+    return points | _oracle_points(table)
+
+
+def _oracle_points(table: pa.Table) -> dict[str, float]:
+    target = table.filter(pc.equal(table["role"], TARGET))
+    columns = [target[name].to_numpy(zero_copy_only=False) for name in ("score", "label", "domain", "role", "video")]
+    if len(np.unique(columns[1])) < 2:
+        return {}
+    videos = to_videos(*columns)
+    return {"oracle/target_auc": auc(videos.score, videos.label)}

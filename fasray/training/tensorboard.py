@@ -1,0 +1,60 @@
+"""TensorBoard curves of one trial: training logs, source-dev figures, and the target's under ``oracle/``."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from tensorboardX import SummaryWriter
+
+from fasray import storage
+
+
+class Curves:
+    """Writes scalars to ``<trial_dir>/tensorboard``.
+
+    Event files only grow, which object stores cannot do: for a remote folder they are written to a local one and the
+    whole file is sent at every :meth:`flush`.
+
+    Args:
+        trial_dir: local path or URI of the trial's folder.
+        after_step: step from which the trial goes on; later points of an earlier attempt are hidden.
+    """
+
+    def __init__(self, trial_dir: str, *, after_step: int = 0) -> None:
+        self._uri = storage.join(trial_dir, "tensorboard")
+        self._remote = storage.is_remote(trial_dir)
+        local = tempfile.mkdtemp(prefix="fasray-curves-") if self._remote else storage.filesystem(self._uri)[1]
+        self._folder = Path(local)
+        purge = {"purge_step": after_step + 1} if after_step else {}
+        self._writer = SummaryWriter(str(self._folder), **purge)
+
+    def __enter__(self) -> Curves:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Add one point to each named curve; NaN is drawn as a gap."""
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """Make all points so far visible to a reader."""
+        self._writer.flush()
+        if self._remote:
+            for path in self._folder.iterdir():
+                storage.write_bytes(storage.join(self._uri, path.name), path.read_bytes())
+
+    def close(self) -> None:
+        """Flush and let go of the files."""
+        self.flush()
+        self._writer.close()
+        if self._remote:
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,154 @@
+"""What one trial is, to the last value that its numbers depend on, and the id that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from fasray.errors import did_you_mean
+from fasray.faces.sampler import Sampling
+from fasray.methods import registry
+from fasray.methods.base import Augment, Method
+
+
+class TrainingSpec(BaseModel):
+    """Size, budget and evaluation of a trial; the same for all trials of a cell."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    image_size: int = Field(256, ge=32, le=1024, multiple_of=8, description="side of the network's input, pixels")
+    width: float = Field(1.0, gt=0, le=4, description="channel multiplier of the networks")
+    steps: int = Field(4000, ge=1, description="full budget, optimizer steps; schedules are fractions of it")
+    evaluations: int = Field(20, ge=1, description="evaluations, evenly spaced over the budget, the last at its end")
+    eval_batch_size: int = Field(128, ge=1, description="images scored at once")
+    images: int | None = Field(None, ge=1, description="images per group or batch; left out: the method's own")
+    augment: dict[str, Any] | None = Field(None, description="overrides of the method's augmentation, by field")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="arithmetic of training steps; weights and scoring stay float32"
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of one worker")
+    channels_last: bool = Field(True, description="memory layout of images and convolutions")
+    backbone_weights: str = Field("none", min_length=1, description="none, imagenet, or a path or URI of weights")
+
+    @field_validator("augment")
+    @classmethod
+    def _known_augmentation(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        if not given:
+            return None
+        names = [field.name for field in fields(Augment)]
+        for name in given:
+            if name not in names:
+                raise ValueError(f"unknown augmentation {name!r}: {did_you_mean(name, names)}")
+        try:
+            checked = asdict(TypeAdapter(Augment).validate_python(given))
+        except ValidationError as error:
+            finding = error.errors()[0]
+            raise ValueError(f"augment.{'.'.join(map(str, finding['loc']))}: {finding['msg']}") from error
+        return {name: _json_value(checked[name]) for name in sorted(given)}
+
+    def evaluation_steps(self) -> tuple[int, ...]:
+        """Return the steps after which the trial is evaluated, ascending, the last one ``steps``.
+
+        Fewer than ``evaluations`` if the budget has fewer steps.
+        """
+        wanted = min(self.evaluations, self.steps)
+        return tuple(-(-self.steps * number // wanted) for number in range(1, wanted + 1))
+
+    def sampling_of(self, method: Method) -> Sampling:
+        """Return how the method's batches are picked under this section."""
+        return method.sampling if self.images is None else replace(method.sampling, images=self.images)
+
+    def augment_of(self, method: Method) -> Augment:
+        """Return how the method's images are augmented under this section."""
+        overrides: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in (self.augment or {}).items()
+        }
+        return replace(method.augment, **overrides)
+
+
+class Trial(BaseModel):
+    """One training run: a configured method on one protocol of one data set with one seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    id: str = Field(description="16 hex digits over everything else")
+    method: str
+    config: dict[str, Any] = Field(description="the method's configuration, defaults written out")
+    protocol: str = Field(description="name; the fingerprint says what it means")
+    fingerprint: str = Field(description="of the protocol's rules")
+    data: str = Field(description="hash of the data's manifest")
+    seed: int
+    training: TrainingSpec
+
+    def identity(self) -> str:
+        """Return the canonical JSON text of all that the trial's numbers depend on."""
+        return _identity(
+            self.method, self.config, self.fingerprint, self.data, self.seed, self.training, self.build_method()
+        )
+
+    def build_method(self) -> Method:
+        """Return a fresh, unbuilt method of this configuration.
+
+        Raises:
+            SpecError: there is no such method, or the configuration is not one of its.
+        """
+        return _method(self.method, self.config)
+
+
+def make_trial(
+    *,
+    method: str,
+    config: Mapping[str, Any],
+    training: TrainingSpec,
+    protocol: str,
+    fingerprint: str,
+    data: str,
+    seed: int,
+) -> Trial:
+    """Return the trial of these parts: defaults written out, id computed.
+
+    Raises:
+        SpecError: there is no such method, or ``config`` is not one of its.
+    """
+    built = _method(method, config)
+    full = built.config.model_dump(mode="json")
+    text = _identity(method, full, fingerprint, data, seed, training, built)
+    return Trial(
+        id=trial_id(text), method=method, config=full, protocol=protocol, fingerprint=fingerprint, data=data,
+        seed=seed, training=training,
+    )  # fmt: skip
+
+
+def trial_id(identity: str) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a trial's identity."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def _identity(
+    name: str, config: Mapping[str, Any], fingerprint: str, data: str, seed: int, training: TrainingSpec, method: Method
+) -> str:
+    """The protocol's name is left out, for its fingerprint says what it is; the global batch is written out."""
+    parts = {
+        "method": name,
+        "config": dict(config),
+        "training": training.model_dump(mode="json", exclude={"backbone_weights", "images"}),
+        "initial_weights": training.backbone_weights,
+        "batch": asdict(training.sampling_of(method)),
+        "protocol": fingerprint,
+        "data": data,
+        "seed": seed,
+    }
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _method(name: str, config: Mapping[str, Any]) -> Method:
+    return registry.get(name)(registry.config(name, config))
+
+
+def _json_value(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

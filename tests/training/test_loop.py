@@ -1,0 +1,219 @@
+"""The loop's promises: the same bits however a trial came to its end, and silence about the target."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from made_trials import TINY, context_of, digests, made_bank, made_roles, made_trial, run
+
+from fasray.errors import DataError, DivergedError
+from fasray.faces.bank import FaceBank
+from fasray.faces.record import SCORE_SCHEMA
+from fasray.training.context import Context
+from fasray.training.evaluate import Evaluation
+from fasray.training.loop import evaluations, train
+
+METHODS = ("erm", "safas")
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(method: str, bank: FaceBank, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole") / method
+    assert [evaluation.step for evaluation in run(made_trial(method), bank, folder)] == [2, 4, 6]
+    return folder
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_killed_trial_resumes_to_the_same_bits(
+    method: str, stop_after: int, whole: Path, bank: FaceBank, tmp_path: Path
+) -> None:
+    first = run(made_trial(method), bank, tmp_path, stop_after=stop_after)
+    rest = run(made_trial(method), bank, tmp_path, reported_step=first[-1].step)
+    assert [evaluation.step for evaluation in first + rest] == [2, 4, 6]
+    assert digests(tmp_path) == digests(whole)
+
+
+def test_a_fresh_process_gives_the_same_bits(method: str, whole: Path, bank: FaceBank, tmp_path: Path) -> None:
+    here = Path(__file__)
+    path = os.pathsep.join([str(here.parents[2]), str(here.parent)])
+    subprocess.run(
+        [sys.executable, str(here.with_name("made_trials.py")), str(bank.folder), str(tmp_path), method],
+        check=True, env={**os.environ, "PYTHONPATH": path}, timeout=120,
+    )  # fmt: skip
+    assert digests(tmp_path) == digests(whole)
+
+
+def test_trials_of_other_methods_before_it_change_nothing(
+    method: str, whole: Path, bank: FaceBank, tmp_path: Path
+) -> None:
+    for number, other in enumerate(METHODS):
+        run(made_trial(other, seed=9), bank, tmp_path / str(number), stop_after=2)
+    torch.rand(7)
+    run(made_trial(method), bank, tmp_path / "again")
+    assert digests(tmp_path / "again") == digests(whole)
+
+
+def test_seeds_differ(whole: Path, method: str, bank: FaceBank, tmp_path: Path) -> None:
+    run(made_trial(method, seed=2), bank, tmp_path, stop_after=1)
+    name = "eval-00000002.parquet"
+    assert digests(tmp_path)[name] != digests(whole)[name]
+
+
+def test_unreported_evaluations_come_again_from_their_files(bank: FaceBank, tmp_path: Path) -> None:
+    trial = made_trial()
+    first = run(trial, bank, tmp_path, stop_after=2)
+    before = digests(tmp_path)
+    context = context_of(trial, tmp_path)
+    again = list(evaluations(trial, bank, made_roles(bank.index), context, reported_step=2))
+    assert [evaluation.step for evaluation in again] == [4, 6]
+    timeless = {"seconds": 0.0, "images_per_second": 0.0}
+    assert {**asdict(again[0]), **timeless} == {**asdict(first[1]), **timeless}
+    assert again[0].seconds == 0
+    assert before.items() - digests(tmp_path).items() == {next(item for item in before.items() if "safe" in item[0])}
+
+
+def test_a_finished_trial_only_tells_what_is_not_on_record(bank: FaceBank, tmp_path: Path) -> None:
+    trial = made_trial()
+    run(trial, bank, tmp_path)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    assert run(trial, bank, tmp_path, reported_step=6) == []
+    assert [evaluation.step for evaluation in run(trial, bank, tmp_path)] == [2, 4, 6]
+    assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+
+
+def test_a_lost_score_file_is_made_again_with_the_same_bits(bank: FaceBank, tmp_path: Path) -> None:
+    run(made_trial(), bank, tmp_path)
+    before = digests(tmp_path)
+    (tmp_path / "eval-00000002.parquet").unlink()
+    (tmp_path / "eval-00000004.parquet").write_bytes(b"PAR1 and no more")
+    assert run(made_trial(), bank, tmp_path, reported_step=6) == []
+    assert digests(tmp_path) == before
+
+
+def test_the_score_file_holds_schema_roles_and_metadata(bank: FaceBank, tmp_path: Path) -> None:
+    trial = made_trial()
+    (evaluation,) = run(trial, bank, tmp_path, stop_after=1)
+    table = pq.read_table(evaluation.score_uri)
+    assert table.schema.equals(SCORE_SCHEMA)
+    roles = made_roles(bank.index)
+    assert table["role"].to_pylist() == ["source-dev"] * len(roles.source_dev) + ["target"] * len(roles.target)
+    rows = np.concatenate([roles.source_dev, roles.target])
+    assert table["video"].to_pylist() == bank.index.video[rows].tolist()
+    told = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert (told["fasray.trial"], told["fasray.step"], told["fasray.total_steps"]) == (trial.id, "2", "6")
+    assert json.loads(told["fasray.train_logs"]) == dict(evaluation.train_logs)
+    assert "loss" in evaluation.train_logs
+    assert json.loads(told["fasray.excluded"]) == []
+
+
+def test_rows_without_an_image_are_left_out_and_named(tmp_path: Path) -> None:
+    index = made_bank(tmp_path / "whole").index
+    roles = made_roles(index)
+    broken = (int(roles.train[0]), int(roles.target[3]))
+    bank = made_bank(tmp_path / "broken", broken=broken)
+    (evaluation,) = run(made_trial(), bank, tmp_path / "trial", stop_after=1)
+    table = pq.read_table(evaluation.score_uri)
+    assert len(table) == len(roles.source_dev) + len(roles.target) - 1
+    excluded = json.loads(table.schema.metadata[b"fasray.excluded"])
+    assert [(entry["role"], entry["video"]) for entry in excluded] == [
+        ("train", index.video[broken[0]]),
+        ("target", index.video[broken[1]]),
+    ]
+
+
+def test_what_is_told_does_not_depend_on_target_labels(bank: FaceBank, tmp_path: Path) -> None:
+    honest = run(made_trial(), bank, tmp_path / "honest")
+    columns = bank.index.columns()
+    lying = np.array(columns["label"])
+    target = made_roles(bank.index).target
+    lying[target] = np.random.default_rng(5).permutation(lying[target])
+    assert not np.array_equal(lying, bank.index.label)
+    kinds = {field.name: getattr(bank, field.name) for field in fields(bank)}
+    index = type(bank.index).of({**columns, "label": lying, "video": [f"v{i}" for i in range(len(lying))]})
+    kinds["index"] = type(bank.index).of(
+        {**index.columns(), "video": np.where(np.isin(np.arange(len(lying)), target), index.video, bank.index.video)}
+    )
+    told = run(made_trial(), FaceBank(**kinds), tmp_path / "lying")
+    timeless = {"seconds": 0.0, "images_per_second": 0.0, "score_uri": ""}
+    assert [{**asdict(one), **timeless} for one in told] == [{**asdict(one), **timeless} for one in honest]
+    assert (
+        digests(tmp_path / "honest")["step-00000006.safetensors"]
+        == digests(tmp_path / "lying")["step-00000006.safetensors"]
+    )
+    assert not [field.name for field in fields(Evaluation) if "target" in field.name or "oracle" in field.name]
+
+
+def test_a_diverged_trial_says_so_and_writes_no_evaluation(bank: FaceBank, tmp_path: Path) -> None:
+    trial = made_trial(
+        learning_rate=1.0,
+        training=TINY.model_copy(update={"steps": 60, "evaluations": 1}),
+        momentum=0.99,
+        weight_decay=0.0,
+    )
+    with pytest.raises(DivergedError, match="finite") as caught:
+        run(trial, bank, tmp_path)
+    assert trial.id in caught.value.where
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_nothing_global_stays_behind(bank: FaceBank, tmp_path: Path) -> None:
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist())
+    run(made_trial(training=TINY.model_copy(update={"threads": 2})), bank, tmp_path, stop_after=1)
+    after = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist())
+    assert before == after
+
+
+def test_train_reports_and_stops_when_told(bank: FaceBank, tmp_path: Path) -> None:
+    class Stopping(Context):
+        def __init__(self) -> None:
+            super().__init__(str(tmp_path), seed=1, total_steps=6)
+            self.seen: list[Evaluation] = []
+
+        def report(self, evaluation: Evaluation) -> None:
+            self.seen.append(evaluation)
+
+        def should_stop(self) -> bool:
+            return len(self.seen) == 2
+
+    context = Stopping()
+    train(made_trial(), bank, made_roles(bank.index), context)
+    assert [(one.step, one.epoch, one.done) for one in context.seen] == [(2, 1, False), (4, 2, False)]
+    assert context.first_step_at is not None
+
+
+def test_curves_are_written_with_the_target_marked_as_oracle(bank: FaceBank, tmp_path: Path) -> None:
+    run(made_trial(), bank, tmp_path)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    written = events.read_bytes()
+    for tag in (b"train/loss", b"source-dev/auc", b"oracle/target_auc"):
+        assert tag in written
+
+
+def test_half_precision_and_overrides_run(bank: FaceBank, tmp_path: Path) -> None:
+    training = TINY.model_copy(update={"precision": "bf16", "channels_last": False, "augment": {"rotation": 20.0}})
+    (evaluation,) = run(made_trial(training=training), bank, tmp_path, stop_after=1)
+    assert 0 <= evaluation.source_dev_auc <= 1
+
+
+def test_a_protocol_without_one_class_is_refused(bank: FaceBank, tmp_path: Path) -> None:
+    roles = made_roles(bank.index)
+    live_only = roles.train[(bank.index.label[roles.train] == 1) | (roles.domain_id[roles.train] == 0)]
+    poor = type(roles)(live_only, roles.source_dev, roles.target, roles.domains, roles.domain_id)
+    trial = made_trial()
+    with pytest.raises(DataError, match="B has no attack"):
+        next(evaluations(trial, bank, poor, context_of(trial, tmp_path)))
