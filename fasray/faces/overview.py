@@ -1,0 +1,177 @@
+"""A face set at a glance: how many of what, and a contact sheet of faces with their depth and parsing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fasray.errors import DataError
+from fasray.faces import jpeg
+from fasray.faces.index import FaceIndex
+from fasray.faces.manifest import Manifest, read_manifest
+from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, PARSING_CLASSES, PARSING_SIZE, SPLITS
+from fasray.faces.shards import read_columns, read_index
+
+_TITLE_HEIGHT = 14
+_GAP = 4
+_PICTURES = ("image", "depth", "parsing")
+
+
+@dataclass(frozen=True)
+class Count:
+    """Subjects, videos and frames of one domain, split and attack type (``live`` = bona fide)."""
+
+    domain: str
+    split: str
+    attack_type: str
+    subjects: int
+    videos: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a face set holds; ``counts`` by domain, split and attack type, rows without faces left out."""
+
+    hash: str
+    image_size: int
+    shards: int
+    bytes: int
+    subjects: int
+    videos: int
+    frames: int
+    cameras: int
+    counts: tuple[Count, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values, one object a count."""
+        return asdict(self)
+
+
+def stats(uri: str) -> Stats:
+    """Count what is in the face set at ``uri``; pixels are not read.
+
+    Raises:
+        DataError: there is no face set, or its index is damaged (see shards.read_index).
+    """
+    manifest, index = read_manifest(uri), read_index(uri)
+    return Stats(
+        hash=manifest.hash,
+        image_size=manifest.image_size,
+        shards=len(manifest.shards),
+        bytes=sum(shard.bytes for shard in manifest.shards),
+        subjects=len(set(zip(index.domain.tolist(), index.subject.tolist(), strict=True))),
+        videos=len(set(index.video.tolist())),
+        frames=len(index),
+        cameras=len(set(zip(index.domain.tolist(), index.camera.tolist(), strict=True))),
+        counts=_counts(index),
+    )
+
+
+def _counts(index: FaceIndex) -> tuple[Count, ...]:
+    counts = []
+    for domain in dict.fromkeys(index.domain.tolist()):
+        for split in SPLITS:
+            for attack in ATTACK_TYPES:
+                rows = (index.domain == domain) & (index.split == split) & (index.attack_type == attack)
+                if rows.any():
+                    subjects, videos = len(np.unique(index.subject[rows])), len(np.unique(index.video[rows]))
+                    counts.append(Count(domain, split, attack, subjects, videos, int(rows.sum())))
+    return tuple(counts)
+
+
+def contact_sheet(uri: str, columns: int = 4) -> NDArray[np.uint8]:
+    """Return a picture, RGB uint8 ``[H, W, 3]``, of some faces of every domain and attack type.
+
+    One row of faces a domain and attack type, ``columns`` faces in it from subjects as far apart as possible; beside
+    each face its depth and its parsing (black for attacks), above it a title.
+
+    Raises:
+        DataError: there is no face set, or a face that is to be shown cannot be read.
+    """
+    manifest, index = read_manifest(uri), read_index(uri)
+    groups = []
+    for domain in dict.fromkeys(index.domain.tolist()):
+        for attack in ATTACK_TYPES:
+            rows = np.nonzero((index.domain == domain) & (index.attack_type == attack))[0]
+            if len(rows):
+                places = np.unique(np.linspace(0, len(rows) - 1, columns).round().astype(int))
+                groups.append(rows[places])
+    faces = _read_faces(uri, manifest, np.concatenate(groups))
+    width = 3 * manifest.image_size + _GAP
+    lines = []
+    for rows in groups:
+        tiles = [_tile(faces[int(row)], _title(index, int(row)), manifest.image_size, uri) for row in rows]
+        tiles += [np.zeros((manifest.image_size + _TITLE_HEIGHT, width, 3), np.uint8)] * (columns - len(tiles))
+        lines.append(np.hstack(tiles))
+    return np.vstack(lines)
+
+
+def write_picture(path: str, image_HW3: NDArray[np.uint8]) -> None:  # noqa: N803
+    """Write an RGB picture to a local file; its ending (.png, .jpg) decides the format.
+
+    Raises:
+        DataError: the ending or the place is no good.
+    """
+    remedy = "name a .png or .jpg file in a folder that exists"
+    try:
+        done = cv2.imwrite(path, cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise DataError("no picture format has this ending", where=path, remedy=remedy) from error
+    if not done:
+        raise DataError("the picture cannot be written", where=path, remedy=remedy)
+
+
+_Face = tuple[bytes, bytes, bytes]
+
+
+def _read_faces(uri: str, manifest: Manifest, rows: NDArray[np.int64]) -> dict[int, _Face]:
+    """Return image, depth and parsing bytes of some global rows."""
+    faces: dict[int, _Face] = {}
+    first = 0
+    for shard in manifest.shards:
+        wanted = sorted(int(row) for row in rows if first <= row < first + shard.rows)
+        if wanted:
+            table = read_columns(uri, shard, _PICTURES)
+            picked = table.take([row - first for row in wanted])
+            values = zip(*(picked.column(name).to_pylist() for name in _PICTURES), strict=True)
+            faces.update(zip(wanted, values, strict=True))
+        first += shard.rows
+    return faces
+
+
+def _title(index: FaceIndex, row: int) -> str:
+    kind = index.instrument[row] or index.attack_type[row]
+    return f"{index.domain[row]} {kind} {index.subject[row]} {index.camera[row]}"
+
+
+def _tile(face: _Face, title: str, size: int, uri: str) -> NDArray[np.uint8]:
+    image = jpeg.decode(face[0])
+    if image is None:
+        raise DataError(f"the face {title!r} does not decode", where=uri, remedy=f"run 'fasray data verify {uri}'")
+    depth = np.frombuffer(face[1], np.uint8).reshape(DEPTH_SIZE, DEPTH_SIZE)
+    parsing = np.frombuffer(face[2], np.uint8).reshape(PARSING_SIZE, PARSING_SIZE)
+    pictures = (
+        cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA),
+        cv2.cvtColor(cv2.resize(depth, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2RGB),
+        _palette()[cv2.resize(parsing, (size, size), interpolation=cv2.INTER_NEAREST)],
+    )
+    tile = np.zeros((size + _TITLE_HEIGHT, 3 * size + _GAP, 3), np.uint8)
+    for number, picture in enumerate(pictures):
+        tile[_TITLE_HEIGHT:, number * size : (number + 1) * size] = picture
+    place, white = (3, _TITLE_HEIGHT - 4), (255, 255, 255)
+    cv2.putText(tile, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, white, 1, cv2.LINE_AA)
+    return tile
+
+
+def _palette() -> NDArray[np.uint8]:
+    """Return one colour a parsing class, ``[256, 3]``; background and unknown classes are black."""
+    hues = np.linspace(0, 165, len(PARSING_CLASSES) - 1).astype(np.uint8)
+    hsv = np.stack([hues, np.full_like(hues, 180), np.full_like(hues, 230)], -1)[None]
+    colours = np.zeros((256, 3), np.uint8)
+    colours[1 : len(PARSING_CLASSES)] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
+    return colours

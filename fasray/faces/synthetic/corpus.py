@@ -1,0 +1,223 @@
+"""Generate a whole face set: subjects in parallel processes, records in a fixed order, shards, card and manifest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cv2
+
+from fasray.errors import SpecError, did_you_mean
+from fasray.faces.manifest import Manifest, canonical_json
+from fasray.faces.record import ATTACK_TYPES, SPLITS
+from fasray.faces.shards import write_shards
+from fasray.faces.synthetic.card import CARD_NAME, card_text
+from fasray.faces.synthetic.domains import DEFAULT_DIAL, DEFAULT_SEED, DOMAIN_NAMES, Domain, domain_at
+from fasray.faces.synthetic.subject import MARGIN, Shoot, subject_records
+
+GENERATOR = "fasray-synthetic/1"
+"""Changes whenever the same settings give other pixels."""
+
+ROWS_PER_SHARD = 512
+_ATTACKS = tuple(name for name in ATTACK_TYPES if name in ("print", "replay", "mask"))
+_SMALLEST_IMAGE = 32
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """What decides the bytes of a generated set.
+
+    Attributes:
+        subjects: subjects a domain, 1..999.
+        seed: of all randomness.
+        dial: difficulty, 0 (easy) to 1 (hard); see domains.py.
+        image_size: side of the crops, pixels, at least 32. Cues keep their size in pixels.
+        domains: letters out of OCIM, in the order they are written.
+        attacks: attack types, out of print, replay, mask.
+        sessions: sessions a subject; each has one video of live and of every attack type.
+        live_frames: frames of a live video.
+        attack_frames: frames of an attack video.
+    """
+
+    subjects: int = 24
+    seed: int = DEFAULT_SEED
+    dial: float = DEFAULT_DIAL
+    image_size: int = 128
+    domains: str = DOMAIN_NAMES
+    attacks: tuple[str, ...] = ("print", "replay")
+    sessions: int = 3
+    live_frames: int = 4
+    attack_frames: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no set can be made from (SpecError)."""
+        for name in self.domains:
+            if name not in DOMAIN_NAMES:
+                raise SpecError(f"unknown domain {name!r}", where="domains", remedy=did_you_mean(name, DOMAIN_NAMES))
+        for name in self.attacks:
+            if name not in _ATTACKS:
+                raise SpecError(f"unknown attack type {name!r}", where="attacks", remedy=did_you_mean(name, _ATTACKS))
+        for key, words in (("domains", tuple(self.domains)), ("attacks", self.attacks)):
+            if not words or len(set(words)) != len(words):
+                raise SpecError("empty, or something named twice", where=key, remedy="name each one once")
+        for key, value, low, high in (
+            ("subjects", self.subjects, 1, 999),
+            ("dial", self.dial, 0, 1),
+            ("image_size", self.image_size, _SMALLEST_IMAGE, 1024),
+            ("sessions", self.sessions, 1, 99),
+            ("live_frames", self.live_frames, 1, 999),
+            ("attack_frames", self.attack_frames, 1, 999),
+        ):
+            if not low <= value <= high:
+                raise SpecError(f"{value} is out of range", where=key, remedy=f"choose from {low} to {high}")
+
+    def canonical_json(self) -> str:
+        """Return the one JSON text of generator and settings; equal texts mean equal pixels."""
+        return canonical_json({"generator": GENERATOR, **asdict(self), "dial": float(self.dial)})
+
+
+DEFAULT = SyntheticSettings()
+"""What ``data: synthetic`` in a sweep file stands for."""
+
+
+def generate(
+    out_uri: str,
+    *,
+    subjects: int = DEFAULT.subjects,
+    seed: int = DEFAULT.seed,
+    dial: float = DEFAULT.dial,
+    image_size: int = DEFAULT.image_size,
+    domains: str = DEFAULT.domains,
+    attacks: tuple[str, ...] = DEFAULT.attacks,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Generate a face set at ``out_uri``; the same settings give the same bytes from any number of processes.
+
+    Args:
+        out_uri: folder or ``s3://`` prefix; must not hold a finished set.
+        subjects: see SyntheticSettings, as are seed, dial, image_size, domains, attacks.
+        seed: of all randomness.
+        dial: difficulty.
+        image_size: side of the crops, pixels.
+        domains: letters out of OCIM.
+        attacks: attack types.
+        processes: worker processes (started afresh, not forked); None = one per available core; 1 = this process.
+        progress: called with (subjects done, subjects in all).
+
+    Raises:
+        SpecError: a setting is out of range.
+        DataError: a finished set stands there already.
+    """
+    settings = replace(
+        DEFAULT, subjects=subjects, seed=seed, dial=dial, image_size=image_size, domains=domains, attacks=attacks
+    )
+    workers = len(os.sched_getaffinity(0)) if processes is None else processes
+    if workers < 1:
+        raise SpecError(f"{workers} is out of range", where="processes", remedy="choose 1 or more")
+    card = preparation_card(settings)
+    return write_shards(
+        _records(settings, workers, progress),
+        out_uri,
+        card,
+        image_size=image_size,
+        documents={CARD_NAME: card_text(settings.dial, card, attacks).encode()},
+        rows_per_shard=ROWS_PER_SHARD,
+    )
+
+
+def preparation_card(settings: SyntheticSettings) -> dict[str, Any]:
+    """Return what the manifest says about how the set was made."""
+    return {
+        "kind": "synthetic",
+        "settings": json.loads(settings.canonical_json()),
+        "crop": {"margin": MARGIN, "rotation": "none", "frame_rule": "every generated frame is kept"},
+        "image": "JPEG quality 95, 4:4:4",
+        "depth": "exact, 32x32, near = 255, zeros for attacks",
+        "parsing": "exact, 64x64, class ids, zeros for attacks",
+        "versions": {
+            "numpy": importlib.metadata.version("numpy"),
+            "opencv": cv2.__version__,
+            "pyarrow": importlib.metadata.version("pyarrow"),
+        },
+    }
+
+
+def split_of(domain: Domain, number: int, subjects: int) -> str:
+    """Return the split of subject ``number`` (1..subjects): consecutive blocks in the proportions of the real dataset.
+
+    With as many subjects as there are splits or more, none is empty; with fewer, the later splits go first.
+    """
+    shares = [(split, share) for split, share in zip(SPLITS, domain.split_shares, strict=True) if share]
+    counts = _apportion([share for _, share in shares], subjects)
+    for (split, _), count in zip(shares, counts, strict=True):
+        if number <= count:
+            return split
+        number -= count
+    raise ValueError(f"there are only {subjects} subjects")
+
+
+def _apportion(shares: list[int], total: int) -> list[int]:
+    """Divide ``total`` in proportion to ``shares``, each part at least 1 if ``total`` allows (ties: the first)."""
+    counts = [1 if i < total else 0 for i in range(len(shares))]
+    while sum(counts) < total:
+        wanting = [share * total / sum(shares) - count for share, count in zip(shares, counts, strict=True)]
+        counts[wanting.index(max(wanting))] += 1
+    return counts
+
+
+def _records(settings: SyntheticSettings, workers: int, progress: Progress | None) -> Iterator[dict[str, Any]]:
+    jobs = [(settings, name, number) for name in settings.domains for number in range(1, settings.subjects + 1)]
+    for done, records in enumerate(_run(jobs, workers)):
+        yield from records
+        if progress is not None:
+            progress(done + 1, len(jobs))
+
+
+_Job = tuple[SyntheticSettings, str, int]
+
+
+def _run(jobs: list[_Job], workers: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the records of each job in order; at most a few jobs a worker are waiting to be taken."""
+    if workers == 1:
+        yield from map(_subject, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        waiting: list[Future[list[dict[str, Any]]]] = []
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(_subject, job))
+                if len(waiting) >= 4 * workers:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _subject(job: _Job) -> list[dict[str, Any]]:
+    settings, name, number = job
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        domain = domain_at(name, settings.dial)
+        shoot = Shoot(
+            seed=settings.seed,
+            image_size=settings.image_size,
+            sessions=settings.sessions,
+            live_frames=settings.live_frames,
+            attack_frames=settings.attack_frames,
+            attacks=settings.attacks,
+        )
+        return list(subject_records(domain, number, split_of(domain, number, settings.subjects), shoot))
+    finally:
+        cv2.setNumThreads(threads)

@@ -1,0 +1,242 @@
+"""The four generated domains O, C, I, M: their cameras, attack media and scenes, and the difficulty dial.
+
+Every domain is written down twice. *Easy* (dial 0): strong generic cues, print dots, moire, screen glow, that any
+network finds and that carry over to other domains. *Hard* (dial 1): these cues are weak, and every domain adds its own
+designed shortcut: its attacks are a little brighter or darker and redder or bluer than its live faces, in directions
+that differ between domains, and the live cameras of I and M are washed out the way attacks elsewhere are. A network
+that trusts the shortcut of its source domains fails on the target: this is the domain gap. A dial between 0 and 1
+blends all numbers linearly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+from fasray.faces.synthetic.camera import Camera
+from fasray.faces.synthetic.media import Mask, Print, Replay, Span
+
+DEFAULT_SEED = 2026
+DEFAULT_DIAL = 0.75
+
+DOMAIN_NAMES = "OCIM"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One generated dataset; it is named after, and loosely modelled on, a real one.
+
+    Attributes:
+        name: one letter.
+        title: what it is modelled on.
+        cameras: a session of a subject uses one of them.
+        prints: print media; instrument ``print1`` is the first.
+        replays: displays; instrument ``replay1`` is the first.
+        masks: worn masks; instrument ``mask1`` is the first.
+        backgrounds: kinds of background (light.draw_background).
+        ambient: strength of the light from all around.
+        key: strength of the key light.
+        split_shares: subjects in train, dev, test of the real dataset.
+    """
+
+    name: str
+    title: str
+    cameras: tuple[Camera, ...]
+    prints: tuple[Print, ...]
+    replays: tuple[Replay, ...]
+    masks: tuple[Mask, ...]
+    backgrounds: tuple[str, ...]
+    ambient: Span
+    key: Span
+    split_shares: tuple[int, int, int]
+
+
+_EASY = {
+    "O": Domain(
+        name="O",
+        title="OULU-NPU: three phones of good quality",
+        cameras=(
+            Camera("phone1"),
+            Camera("phone2", white_balance=(1.04, 1.0, 0.95), sharpening=0.7),
+            Camera("phone3", white_balance=(0.97, 1.0, 1.05), shot_noise=0.02, contrast=0.3),
+        ),
+        prints=(Print(), Print(halftone=0.2, paper=(0.82, 0.83, 0.84), gloss=0.2)),
+        replays=(Replay(), Replay(pitch=(1.6, 2.6), white=(1.02, 1.0, 0.97))),
+        masks=(Mask(),),
+        backgrounds=("office", "wall", "plain"),
+        ambient=(0.3, 0.6),
+        key=(0.3, 0.9),
+        split_shares=(20, 15, 20),
+    ),
+    "C": Domain(
+        name="C",
+        title="CASIA-FASD: three qualities, warped and cut photos, tablet",
+        cameras=(
+            Camera(
+                "low",
+                lens_blur=(1.0, 1.6),
+                resolution=(0.42, 0.6),
+                jpeg_quality=(45, 75),
+                shot_noise=0.03,
+                sharpening=0.1,
+                saturation=0.9,
+            ),
+            Camera("normal", lens_blur=(0.6, 1.0), resolution=(0.6, 0.8), jpeg_quality=(65, 88), shot_noise=0.02),
+            Camera("high", jpeg_quality=(88, 96), saturation=1.1),
+        ),
+        prints=(
+            Print(bend=1.3, saturation=(0.5, 0.8), halftone=0.1, border=0.02, paper=(0.88, 0.83, 0.74)),
+            Print(bend=0.5, halftone=0.1, border=0.02, paper=(0.88, 0.83, 0.74), eye_holes=1.0),
+        ),
+        replays=(Replay(grid=0.5, gain=(0.55, 0.9), leak=0.035, white=(0.9, 0.98, 1.15), bezel=0.02),),
+        masks=(Mask(),),
+        backgrounds=("wall", "office"),
+        ambient=(0.35, 0.7),
+        key=(0.2, 0.6),
+        split_shares=(20, 0, 30),
+    ),
+    "I": Domain(
+        name="I",
+        title="Idiap Replay-Attack: one noisy warm webcam",
+        cameras=(
+            Camera(
+                "webcam",
+                lens_blur=(0.8, 1.3),
+                resolution=(0.45, 0.55),
+                jpeg_quality=(60, 85),
+                shot_noise=0.035,
+                read_noise=0.012,
+                white_balance=(1.12, 1.0, 0.82),
+                contrast=0.7,
+                sharpening=1.1,
+                saturation=1.15,
+            ),
+        ),
+        prints=(
+            Print(halftone=0.15, bend=0.15, saturation=(0.8, 1.05), cast=0.02, black=0.07, fill=(1.3, 1.7), border=0.0),
+        ),
+        replays=(
+            Replay(grid=0.6, fill=(0.8, 1.1), bezel=0.10, resolution=0.45, gain=(1.1, 1.7), gloss=0.35),
+            Replay(fill=(1.2, 1.6), bezel=0.04, gain=(0.9, 1.3), white=(0.98, 1.0, 1.02)),
+        ),
+        masks=(Mask(),),
+        backgrounds=("plain", "office"),
+        ambient=(0.2, 0.7),
+        key=(0.2, 1.0),
+        split_shares=(15, 15, 20),
+    ),
+    "M": Domain(
+        name="M",
+        title="MSU-MFSD: a cool laptop camera and a phone",
+        cameras=(
+            Camera(
+                "laptop",
+                lens_blur=(0.7, 1.1),
+                resolution=(0.6, 0.75),
+                jpeg_quality=(55, 80),
+                white_balance=(0.92, 1.0, 1.10),
+                shot_noise=0.02,
+                contrast=0.2,
+                saturation=0.85,
+                denoise=0.5,
+            ),
+            Camera(
+                "android",
+                lens_blur=(0.5, 0.9),
+                resolution=(0.75, 0.95),
+                jpeg_quality=(75, 92),
+                white_balance=(0.97, 1.0, 1.04),
+                sharpening=0.8,
+            ),
+        ),
+        prints=(Print(halftone=0.45, dot_pitch=(2.6, 4.2), gloss=0.3, bend=0.3, saturation=(0.85, 1.1), cast=0.07),),
+        replays=(
+            Replay(pitch=(1.1, 1.7), grid=0.9, gloss=0.4, white=(0.97, 1.0, 1.02)),
+            Replay(resolution=0.55, fill=(0.75, 1.05), bezel=0.12, gain=(1.0, 1.5)),
+        ),
+        masks=(Mask(),),
+        backgrounds=("office", "wall"),
+        ambient=(0.3, 0.6),
+        key=(0.4, 1.0),
+        split_shares=(15, 0, 20),
+    ),
+}
+
+_Settings = TypeVar("_Settings", Camera, Print, Replay, Mask)
+
+
+def _each(items: tuple[_Settings, ...], **changes: Any) -> tuple[_Settings, ...]:
+    return tuple(replace(item, **changes) for item in items)
+
+
+def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
+    o, c, i, m = (easy[name] for name in DOMAIN_NAMES)
+    darker_bluer: dict[str, Any] = {"exposure_bias": 0.81, "colour_bias": (0.945, 1.0, 1.065)}
+    brighter_redder: dict[str, Any] = {"exposure_bias": 1.18, "colour_bias": (1.055, 1.0, 0.94)}
+    brighter_bluer: dict[str, Any] = {"exposure_bias": 1.18, "colour_bias": (0.935, 1.0, 1.09)}
+    darker_redder: dict[str, Any] = {"exposure_bias": 0.94, "colour_bias": (1.03, 1.0, 0.97)}
+    return {
+        "O": replace(
+            o,
+            prints=_each(o.prints, halftone=0.16, saturation=(0.75, 1.0), paper=(0.86, 0.86, 0.86), **darker_bluer),
+            replays=_each(o.replays, grid=0.35, optics=0.48, **darker_bluer),
+            masks=_each(o.masks, **darker_bluer),
+        ),
+        "C": replace(
+            c,
+            prints=_each(c.prints, halftone=0.05, **brighter_redder),
+            replays=_each(
+                c.replays, grid=0.25, optics=0.5, white=(1.0, 1.0, 1.0), leak=0.015, gain=(0.8, 1.2), **brighter_redder
+            ),
+            masks=_each(c.masks, **brighter_redder),
+        ),
+        "I": replace(
+            i,
+            cameras=_each(i.cameras, veil=0.22, saturation=0.85),
+            prints=_each(i.prints, halftone=0.06, saturation=(0.95, 1.2), black=0.02, grain=0.01, **brighter_bluer),
+            replays=_each(
+                i.replays, grid=0.25, optics=0.5, bezel=0.0, fill=(1.3, 1.6), resolution=1.0, **brighter_bluer
+            ),
+            masks=_each(i.masks, **brighter_bluer),
+        ),
+        "M": replace(
+            m,
+            cameras=_each(m.cameras, veil=0.10, contrast=0.1),
+            prints=_each(m.prints, halftone=0.18, saturation=(0.9, 1.1), black=0.03, **darker_redder),
+            replays=_each(m.replays, grid=0.4, optics=0.45, bezel=0.02, **darker_redder),
+            masks=_each(m.masks, **darker_redder),
+        ),
+    }
+
+
+_HARD = _hard(_EASY)
+
+
+def domain_at(name: str, dial: float) -> Domain:
+    """Return domain ``name`` with every number blended between easy (``dial`` 0) and hard (``dial`` 1).
+
+    Raises:
+        KeyError: there is no such domain.
+    """
+    easy, hard = _EASY[name], _HARD[name]
+    return replace(
+        hard,
+        cameras=_blend_each(easy.cameras, hard.cameras, dial),
+        prints=_blend_each(easy.prints, hard.prints, dial),
+        replays=_blend_each(easy.replays, hard.replays, dial),
+        masks=_blend_each(easy.masks, hard.masks, dial),
+    )
+
+
+def _blend_each(easy: tuple[_Settings, ...], hard: tuple[_Settings, ...], dial: float) -> tuple[_Settings, ...]:
+    pairs = zip(easy, hard, strict=True)
+    return tuple(
+        replace(b, **{f.name: _blend(getattr(a, f.name), getattr(b, f.name), dial) for f in fields(b)})
+        for a, b in pairs
+    )
+
+
+def _blend(easy: Any, hard: Any, dial: float) -> Any:
+    if isinstance(hard, tuple):
+        return tuple(_blend(a, b, dial) for a, b in zip(easy, hard, strict=True))
+    return easy + (hard - easy) * dial if isinstance(hard, float) else hard
