@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from fasray import storage
 from fasray.faces.bank import FaceBank, PoolWriter
 from fasray.faces.index import FaceIndex
+from fasray.methods.base import Draw, StepContext
+from fasray.methods.erm import ERM
 from fasray.protocols.roles import Roles
 from fasray.training.context import Context
 from fasray.training.loop import Evaluation, evaluations
@@ -76,6 +81,16 @@ def made_trial(method: str = "erm", seed: int = 1, training: TrainingSpec = TINY
     )
 
 
+class Diverging(ERM):
+    """ERM whose loss overflows after three steps."""
+
+    name: ClassVar[str] = "diverging"
+
+    def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
+        logs = super().step(draws, ctx)
+        return {name: value * (math.inf if ctx.step == 3 else 1) for name, value in logs.items()}
+
+
 def context_of(trial: Trial, folder: Path) -> Context:
     return Context(str(folder), seed=trial.seed, total_steps=trial.training.steps)
 
@@ -105,5 +120,6 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    pool, out, method = sys.argv[1:]
-    run(made_trial(method), FaceBank.open(pool), Path(out))
+    pool, out, *methods = sys.argv[1:]
+    for name in methods:
+        run(made_trial(name), FaceBank.open(pool), Path(out) / name)
