@@ -1,21 +1,20 @@
 """Pictures of a run as SVG text: heat map, honest against oracle, learning curves, score histograms.
 
-Colours stay apart for colour-blind readers and every picture is readable in print. No display and no global state of
-matplotlib is touched; the same numbers give the same bytes.
+Colours stay apart for colour-blind readers and every picture is readable in print. No display is needed; the same
+numbers give the same bytes.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -26,7 +25,6 @@ from fasray.results.select import Choice, TrialDigests
 LIVE_COLOUR, ATTACK_COLOUR = "#0072B2", "#D55E00"
 HONEST_COLOUR, ORACLE_COLOUR = "#0072B2", "#E69F00"
 MUTED = "#6b7280"
-_STYLE = {"svg.hashsalt": "fasray", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False}
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def heat_map(frame: pd.DataFrame, selection: str = "source-dev", figure: str = "
     table = np.full((len(methods), len(protocols)), np.nan)
     for method, protocol, value in zip(chosen["method"], chosen["protocol"], chosen[figure], strict=True):
         table[methods.index(method), protocols.index(protocol)] = 100 * value
-    with mpl.rc_context(_STYLE):
+    with _style():
         drawing, axes = _figure(2.2 + 1.15 * len(protocols), 1.2 + 0.5 * len(methods))
         _draw_heat(axes, table, methods, protocols, figure)
         return _svg(drawing)
@@ -55,7 +53,7 @@ def honest_and_oracle(frame: pd.DataFrame) -> str:
     """Draw HTER per cell under ``source-dev`` and under ``oracle``, with standard deviations."""
     chosen = frame[frame["level"] == "video"]
     cells = list(dict.fromkeys(zip(chosen["method"], chosen["protocol"], strict=True)))
-    with mpl.rc_context(_STYLE):
+    with _style():
         drawing, axes = _figure(6.4, 1.2 + 0.42 * len(cells))
         for offset, selection, colour, label in (
             (-0.19, "source-dev", HONEST_COLOUR, "honest (source-dev)"),
@@ -78,7 +76,7 @@ def honest_and_oracle(frame: pd.DataFrame) -> str:
 
 def learning_curves(confirmed: Sequence[tuple[Trial, TrialDigests, Choice]], searched: Sequence[Trial] = ()) -> str:
     """Draw one cell: video-level AUC by step on source-dev and target, the chosen step ringed; search runs in grey."""
-    with mpl.rc_context(_STYLE):
+    with _style():
         drawing, axes = _figure(6.4, 3.0)
         for number, trial in enumerate(searched):
             steps = [reading.step for reading in trial.readings]
@@ -107,7 +105,7 @@ def learning_curves(confirmed: Sequence[tuple[Trial, TrialDigests, Choice]], sea
 
 def score_histograms(panels: Sequence[ScorePanel]) -> str:
     """Draw the target's video scores, live against attack, one panel a seed, with the honest threshold."""
-    with mpl.rc_context(_STYLE):
+    with _style():
         drawing = Figure(figsize=(min(6.4, 3.2 * len(panels)), 2.2 * -(-len(panels) // 2)), layout="constrained")
         grid = drawing.subplots(-(-len(panels) // 2), min(2, len(panels)), squeeze=False)
         for axes in grid.flat[len(panels) :]:
@@ -140,13 +138,19 @@ def _draw_heat(
 
 def _draw_histogram(axes: Axes, panel: ScorePanel) -> None:
     score = panel.videos.score
-    bins: NDArray[Any] = np.linspace(score.min(), max(score.max(), score.min() + 1e-9), 25)
+    bins = np.linspace(score.min(), max(score.max(), score.min() + 1e-9), 25).tolist()
     for label, colour, name in ((1, LIVE_COLOUR, "live"), (0, ATTACK_COLOUR, "attack")):
         axes.hist(score[panel.videos.label == label], bins, color=colour, alpha=0.55, label=name)
     axes.axvline(panel.threshold, color="black", linestyle=":", label="threshold")
     axes.set_title(f"seed {panel.seed}", fontsize=9)
     axes.set_xlabel("score")
     axes.set_ylabel("videos")
+
+
+def _style() -> AbstractContextManager[None]:
+    return mpl.rc_context(
+        {"svg.hashsalt": "fasray", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False}
+    )
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -165,5 +169,5 @@ def _plain(text: str) -> str:
 
 def _svg(drawing: Figure) -> str:
     buffer = io.StringIO()
-    FigureCanvasSVG(drawing).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

@@ -1,0 +1,149 @@
+"""The result frame: means and deviations over seeds, the gap to the oracle, and the way back to the score files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from score_runs import MadeTrial, make_run
+from sklearn.metrics import roc_auc_score
+
+from fasray import metrics
+from fasray.errors import DataError
+from fasray.protocols import GROUPS
+from fasray.results.evaluations import RunView, read_scores
+from fasray.results.frame import COLUMNS, FIGURES, compute_results, results_frame
+
+
+def two_cells() -> list[MadeTrial]:
+    return [
+        MadeTrial("search1", stage="search", status="stopped", steps=(10,)),
+        MadeTrial("e0", seed=0),
+        MadeTrial("e1", seed=1),
+        MadeTrial("s0", method="safas", seed=0),
+        MadeTrial("e2", protocol="O->I", seed=0),
+        MadeTrial("e3", seed=2, status="running"),
+    ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunView:
+    return make_run(tmp_path, two_cells())
+
+
+def test_each_cell_has_a_row_per_rule_and_level(run: RunView) -> None:
+    frame = results_frame(run)
+    assert list(frame.columns) == list(COLUMNS)
+    assert len(frame) == 3 * 3 * 2
+    assert list(dict.fromkeys(zip(frame["method"], frame["protocol"], strict=True))) == [
+        ("erm", "C&M->I"),
+        ("erm", "O->I"),
+        ("safas", "C&M->I"),
+    ]
+    assert set(frame["selection"]) == {"source-dev", "last", "oracle"}
+    assert frame[frame["oracle"]]["selection"].unique().tolist() == ["oracle"]
+    assert results_frame(run, ["source-dev"])["selection"].unique().tolist() == ["source-dev"]
+
+
+def test_every_number_can_be_computed_again_from_the_files_that_its_row_names(run: RunView) -> None:
+    for row in results_frame(run).to_dict("records"):
+        values = []
+        for trial, step, threshold in zip(row["trials"], row["steps"], row["thresholds"], strict=True):
+            target = read_scores(run.score_uri(trial, step)).target
+            score, label = target.score, target.label
+            if row["level"] == "video":
+                names = np.unique(target.video)
+                score = np.array([target.score[target.video == name].mean() for name in names])
+                label = np.array([target.label[target.video == name][0] for name in names])
+            far, frr = (score[label == 0] >= threshold).mean(), (score[label == 1] < threshold).mean()
+            values.append(((far + frr) / 2, roc_auc_score(label, score)))
+        assert row["hter"] == pytest.approx(np.mean([v[0] for v in values]), abs=1e-12)
+        assert row["auc"] == pytest.approx(np.mean([v[1] for v in values]), abs=1e-12)
+        if len(values) > 1:
+            assert row["hter_std"] == pytest.approx(np.std([v[0] for v in values], ddof=1), abs=1e-12)
+        else:
+            assert math.isnan(row["hter_std"])
+        assert row["n_seeds"] == len(values)
+        assert (row["videos"], row["frames"]) == (12, 36)
+
+
+def test_the_gap_is_oracle_minus_honest_on_the_same_runs(run: RunView) -> None:
+    frame = results_frame(run).set_index(["method", "protocol", "level", "selection"])
+    for method, protocol, level, selection in frame.index:
+        row, oracle = frame.loc[method, protocol, level, selection], frame.loc[method, protocol, level, "oracle"]
+        if selection == "oracle":
+            assert math.isnan(row["optimism_gap"])
+        else:
+            assert row["optimism_gap"] == pytest.approx(oracle["hter"] - row["hter"], abs=1e-12)
+            assert row["optimism_gap_auc"] == pytest.approx(oracle["auc"] - row["auc"], abs=1e-12)
+            assert row["trials"] == oracle["trials"]
+
+
+def test_oracle_hter_at_video_level_is_the_targets_eer(run: RunView) -> None:
+    frame = results_frame(run, ["oracle"])
+    chosen = frame[frame["level"] == "video"]
+    assert chosen["hter"].to_numpy() == pytest.approx(chosen["eer"].to_numpy(), abs=1e-12)
+
+
+def test_acer_takes_the_worst_of_print_and_replay(run: RunView) -> None:
+    row = results_frame(run, ["last"]).query("method == 'safas' and level == 'video'").iloc[0]
+    videos = read_scores(run.score_uri("s0", 30)).target.videos
+    accepted = videos.score >= row["thresholds"][0]
+    apcer = max(accepted[videos.attack_type == kind].mean() for kind in ("print", "replay"))
+    bpcer = (~accepted[videos.label == 1]).mean()
+    assert (row["apcer"], row["bpcer"], row["acer"]) == pytest.approx((apcer, bpcer, (apcer + bpcer) / 2))
+
+
+def test_failed_runs_are_counted_and_kept_out_of_the_figures(tmp_path: Path) -> None:
+    trials = [MadeTrial("a"), MadeTrial("b", seed=1, status="diverged"), MadeTrial("c", method="x", status="failed")]
+    frame = results_frame(make_run(tmp_path, trials), ["source-dev"])
+    assert frame["n_failed"].tolist() == [1, 1, 1, 1]
+    assert frame["n_seeds"].tolist() == [1, 1, 0, 0]
+    assert frame["hter"].isna().tolist() == [False, False, True, True]
+    assert frame["trials"].tolist() == [["a"], ["a"], [], []]
+
+
+def test_a_run_without_confirmed_trials_gives_an_empty_frame(tmp_path: Path) -> None:
+    frame = results_frame(make_run(tmp_path, [MadeTrial("a", stage="search")]))
+    assert frame.empty
+    assert list(frame.columns) == list(COLUMNS)
+
+
+def test_a_missing_score_file_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [MadeTrial("a")])
+    Path(run.score_uri("a", 20)).unlink()
+    with pytest.raises(DataError, match="no such file") as error:
+        results_frame(run)
+    assert "eval-00000020" in error.value.where
+
+
+def oulu_run(folder: Path, missing: str = "") -> RunView:
+    names = [name for name in GROUPS["oulu-npu-3"] if name != missing]
+    return make_run(
+        folder, [MadeTrial(f"{name}-{seed}", protocol=name, seed=seed) for name in names for seed in (0, 1)]
+    )
+
+
+def test_oulu_protocol_3_is_the_mean_over_its_six_runs(tmp_path: Path) -> None:
+    frame = results_frame(oulu_run(tmp_path), ["source-dev"])
+    video = frame[frame["level"] == "video"].set_index("protocol")
+    total, runs = video.loc["oulu-npu-3"], video.loc[list(GROUPS["oulu-npu-3"])]
+    for figure in FIGURES:
+        assert total[figure] == pytest.approx(runs[figure].mean(), abs=1e-12)
+        assert total[f"{figure}_std"] == pytest.approx(runs[figure].std(ddof=1), abs=1e-12)
+    assert (total["n_runs"], total["n_seeds"], len(total["trials"]), total["videos"]) == (6, 2, 12, 72)
+
+
+def test_oulu_protocol_3_has_no_row_before_all_six_runs_are_there(tmp_path: Path) -> None:
+    frame = results_frame(oulu_run(tmp_path, missing="oulu-npu-3.4"))
+    assert "oulu-npu-3" not in set(frame["protocol"])
+
+
+def test_choices_are_kept_for_plots_and_the_report(run: RunView) -> None:
+    results = compute_results(run)
+    assert set(results.digests) == {"e0", "e1", "s0", "e2"}
+    choice = results.choices["e1", "source-dev"]
+    videos = read_scores(run.score_uri("e1", choice.step)).source_dev.videos
+    assert choice.video_threshold == metrics.eer(videos.score, videos.label).threshold
