@@ -28,7 +28,9 @@ to result, and to compare runs of this software with each other. Report numbers 
 
 1. A subject is about forty numbers: shape, skin pigments, hair, glasses. A session fixes the expression.
 2. The head is drawn as a height field with part labels and two-pigment skin, turned, lit and put before a background.
-   Depth ({card["depth"]}) and parsing ({card["parsing"]}) come from the same warp and are exact.
+   Depth and parsing come from the same warp and are exact; attacks have zeros.
+   - depth: {card["depth"]}
+   - parsing: {card["parsing"]}
 3. Attacks ({", ".join(attacks)}): a print has ink gamut, halftone dots, paper, bend and gloss; a replay a display whose
    subpixel grid is sampled by the camera's colour filter array, so that its moire is real aliasing; a mask flat skin
    colour, eye-hole rims and a shiny surface.

@@ -1,0 +1,142 @@
+"""``fasray data``: make, check, count and look at face sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fasray.faces.overview import Stats
+
+
+@click.group()
+def data() -> None:
+    """Make, check and look at face sets (Parquet shards with a manifest)."""
+
+
+@data.command()
+@click.argument("out")
+@click.option("--subjects", type=int, help="Subjects a domain.")
+@click.option("--seed", type=int, help="Seed of all randomness.")
+@click.option("--dial", type=float, help="Difficulty: 0 is easy, 1 is hard.")
+@click.option("--image-size", type=int, help="Side of the face crops in pixels.")
+@click.option("--domains", help="Letters out of OCIM.")
+@click.option("--attacks", help="Attack types out of print,replay,mask, separated by commas.")
+@click.option("--processes", type=int, help="Worker processes; default: one per available core.")
+def synth(
+    out: str,
+    subjects: int | None,
+    seed: int | None,
+    dial: float | None,
+    image_size: int | None,
+    domains: str | None,
+    attacks: str | None,
+    processes: int | None,
+) -> None:
+    """Generate a set of procedural faces and attacks at OUT (a folder or s3:// prefix).
+
+    Without options this is the default set that 'data: synthetic' in a sweep file stands for.
+    """
+    from fasray.faces.synthetic import DEFAULT, generate
+
+    with _progress("subjects") as progress:
+        manifest = generate(
+            out,
+            subjects=DEFAULT.subjects if subjects is None else subjects,
+            seed=DEFAULT.seed if seed is None else seed,
+            dial=DEFAULT.dial if dial is None else dial,
+            image_size=DEFAULT.image_size if image_size is None else image_size,
+            domains=DEFAULT.domains if domains is None else domains,
+            attacks=DEFAULT.attacks if attacks is None else tuple(attacks.split(",")),
+            processes=processes,
+            progress=progress,
+        )
+    click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+
+
+@data.command()
+@click.argument("uri")
+def verify(uri: str) -> None:
+    """Check that the face set at URI is whole and unchanged; one line a finding, exit code 3 if there is any."""
+    from fasray.errors import DataError
+    from fasray.faces.verify import verify as find
+
+    with _progress("shards") as progress:
+        findings = find(uri, progress)
+    for finding in findings:
+        click.echo(str(finding))
+    if findings:
+        count = "one finding" if len(findings) == 1 else f"{len(findings)} findings"
+        remedy = "restore the files named above from a copy, or prepare the set again"
+        raise DataError(f"the face set is damaged: {count}", where=uri, remedy=remedy)
+    click.echo(f"{uri}: sound")
+
+
+@data.command()
+@click.argument("uri")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def stats(uri: str, style: str) -> None:
+    """Count subjects, videos and frames at URI by domain, split and attack type."""
+    from fasray.faces.overview import stats as count
+
+    found = count(uri)
+    if style == "json":
+        click.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        _print_table(found)
+
+
+@data.command()
+@click.argument("uri")
+@click.option("-o", "--output", required=True, help="Picture to write, .png or .jpg.")
+@click.option("--columns", type=click.IntRange(1, 16), default=4, show_default=True, help="Faces in a row.")
+def preview(uri: str, output: str, columns: int) -> None:
+    """Draw a contact sheet of URI: faces of every domain and attack type beside their depth and parsing."""
+    from fasray.faces.overview import contact_sheet, write_picture
+
+    write_picture(output, contact_sheet(uri, columns))
+    click.echo(output)
+
+
+def _print_table(found: Stats) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("domain", "split", "attack type"):
+        table.add_column(name)
+    for name in ("subjects", "videos", "frames"):
+        table.add_column(name, justify="right")
+    last = ""
+    for row in found.counts:
+        domain = row.domain if row.domain != last else ""
+        last = row.domain
+        table.add_row(domain, row.split, row.attack_type, str(row.subjects), str(row.videos), str(row.frames))
+    console = Console(highlight=False)
+    console.print(table)
+    size = found.bytes / 2**20
+    console.print(
+        f"{found.subjects} subjects, {found.videos} videos, {found.frames} frames of {found.image_size} px, "
+        f"{found.cameras} cameras; {found.shards} shards, {size:.1f} MiB, manifest {found.hash[:12]}",
+        soft_wrap=True,
+    )
+
+
+@contextmanager
+def _progress(unit: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Give a callback that draws a bar on a terminal, or None where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(unit, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
