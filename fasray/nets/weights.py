@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from collections.abc import Mapping, Sequence
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -46,13 +44,15 @@ def _imagenet() -> Mapping[str, Tensor]:
     from torchvision.models import ResNet18_Weights  # slow to import, and most runs do not need it
 
     try:
-        state: Mapping[str, Tensor] = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
+        state: Mapping[str, Tensor] = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(
+            progress=False, check_hash=True, map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # a download and torch's reader fail in a dozen ways, with no common class
         raise DataError(
-            f"the ImageNet weights are not in torchvision's cache and could not be fetched: {error}",
+            f"the ImageNet weights can neither be read from torchvision's download cache nor fetched: {_reason(error)}",
             where="training.backbone_weights: imagenet",
-            remedy="fetch them once on a machine with internet access and give the file's path, "
-            "or take backbone_weights: none",
+            remedy="fetch them on a machine with internet access and give the file's path, "
+            "delete a damaged file from the cache, or take backbone_weights: none",
         ) from error
     return state
 
@@ -72,10 +72,9 @@ def _read(address: str) -> Mapping[str, Tensor]:
             state = safetensors.torch.load(data)
         else:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except Exception as error:  # on damaged bytes torch's reader raises whatever its parser stumbles over
         raise DataError(
-            f"not a readable weights file: {reason}",
+            f"not a readable weights file: {_reason(error)}",
             where=uri,
             remedy="save a plain state dict, or a .safetensors file",
         ) from error
@@ -86,6 +85,10 @@ def _read(address: str) -> Mapping[str, Tensor]:
             remedy="save model.state_dict() alone, without optimizer or other entries",
         )
     return state
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: str) -> None:
