@@ -94,9 +94,14 @@ class RunView:
     score_uri: Callable[[str, int], str]
     """Where the score file of (trial id, step) is."""
     data_card: Mapping[str, Any] = field(default_factory=dict)
-    """How the data was prepared; ``generated: true`` marks a procedural set, ``warning`` says what that means."""
+    """How the data was prepared: the card of its manifest."""
     versions: Mapping[str, str] = field(default_factory=dict)
     manifest_hash: str = ""
+
+    @property
+    def generated(self) -> bool:
+        """Whether the faces were generated, so that scores on them are no evidence about real ones."""
+        return self.data_card.get("kind") == "synthetic"
 
     @property
     def confirmed(self) -> list[Trial]:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from fasray.metrics import Videos
@@ -96,6 +97,7 @@ def learning_curves(confirmed: Sequence[tuple[Trial, TrialDigests, Choice]], sea
                 [choice.step], [source[at]], "o", markersize=9, fillstyle="none", color=HONEST_COLOUR,
                 label="chosen step" if first else None,
             )  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_xlabel("optimizer steps")
         axes.set_ylabel("AUC, video level")
         axes.set_ylim(top=1.01)
@@ -113,7 +115,7 @@ def score_histograms(panels: Sequence[ScorePanel]) -> str:
         for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
             _draw_histogram(axes, panel)
             if number == 0:
-                axes.legend(frameon=False, fontsize=7.5)
+                drawing.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False)
         return _svg(drawing)
 
 
@@ -143,6 +145,7 @@ def _draw_histogram(axes: Axes, panel: ScorePanel) -> None:
         axes.hist(score[panel.videos.label == label], bins, color=colour, alpha=0.55, label=name)
     axes.axvline(panel.threshold, color="black", linestyle=":", label="threshold")
     axes.set_title(f"seed {panel.seed}", fontsize=9)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlabel("score")
     axes.set_ylabel("videos")
 

@@ -6,7 +6,8 @@ The page loads nothing from anywhere: pictures are inside it, there is no script
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ def render_report(run: RunView, results: RunResults | None = None) -> str:
     video, frames = grid(frame, "video"), grid(frame, "frame")
     return page.render(
         run=run,
-        warning=_warning(run),
+        warning=GENERATED_WARNING if run.generated else "",
         counts=_counts(run),
         video=video,
         frames=frames,
@@ -103,12 +104,6 @@ def render_report(run: RunView, results: RunResults | None = None) -> str:
         provenance=_provenance(run),
         card=_facts(run.data_card),
     )
-
-
-def _warning(run: RunView) -> str:
-    if not run.data_card.get("generated"):
-        return ""
-    return str(run.data_card.get("warning") or GENERATED_WARNING)
 
 
 def _counts(run: RunView) -> str:
@@ -227,8 +222,11 @@ def _provenance(run: RunView) -> list[Fact]:
     return facts + [Fact(f"{name} version", version) for name, version in run.versions.items()]
 
 
-def _facts(card: Any) -> list[Fact]:
-    return [Fact(str(name), str(value)) for name, value in card.items()]
+def _facts(card: Mapping[str, Any]) -> list[Fact]:
+    return [
+        Fact(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+        for name, value in card.items()
+    ]
 
 
 def _picture(title: str, alt: str, svg: str) -> Picture:

@@ -58,7 +58,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         trials,
         name=HOSTILE,
         spec_text=f"name: {HOSTILE}\n",
-        data_card={"generated": True, "author": HOSTILE},
+        data_card={"kind": "synthetic", "settings": {"author": HOSTILE}},
         versions={"fasray": "0.1.0"},
         manifest_hash="abc123",
     )
@@ -95,7 +95,7 @@ def test_generated_data_is_said_on_top(page: str) -> None:
 
 
 def test_real_data_carries_no_such_warning(tmp_path: Path) -> None:
-    page = render_report(make_run(tmp_path, [MadeTrial("a")]))
+    page = render_report(make_run(tmp_path, [MadeTrial("a")], data_card={"kind": "prepared"}))
     assert "Generated data." not in page
 
 
