@@ -230,12 +230,14 @@ class Coordinator:
         if state.won or len(searched) < state.searches or any(record.status not in ENDED for record in searched):
             return
         cell = state.cell
-        if not searched:
-            trial, config = None, cell.configuration(cell.points[0])
-        else:
-            best = winner(searched)
-            trial, config = (best.id, dict(best.config)) if best else (None, None)
-        self._record(Won(method=cell.method, protocol=cell.protocol.name, trial=trial, config=config))
+        best = winner(searched)
+        config = None
+        if best is not None:
+            config = dict(best.config)
+        elif not searched:
+            config = cell.configuration(cell.points[0])
+        won = Won(method=cell.method, protocol=cell.protocol.name, trial=best.id if best else None, config=config)
+        self._record(won)
 
 
 def winner(records: Iterable[TrialRecord]) -> TrialRecord | None:

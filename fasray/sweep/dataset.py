@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fasray import storage
@@ -29,21 +29,21 @@ class Dataset:
     index: FaceIndex
 
 
-def resolve_dataset(spec: SweepSpec, on_faces: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
+def resolve_dataset(spec: SweepSpec, on_subjects: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
     """Return the data of a sweep; the generated set is made if it is not in the cache.
 
     Args:
         spec: the sweep.
-        on_faces: called while faces are generated, with how many of how many there are.
+        on_subjects: called while faces are generated, with subjects done and subjects in all.
 
     Raises:
         DataError: there are no shards at the place named, or they are empty or damaged.
     """
     data = spec.data
     if data == SYNTHETIC:
-        uri = _synthetic(SyntheticSpec(), on_faces)
+        uri = _synthetic(SyntheticSpec(), on_subjects)
     elif isinstance(data, SyntheticChoice):
-        uri = _synthetic(data.synthetic, on_faces)
+        uri = _synthetic(data.synthetic, on_subjects)
     else:
         uri = data
     if not storage.exists(uri):
@@ -56,16 +56,16 @@ def resolve_dataset(spec: SweepSpec, on_faces: Callable[[int, int], None] = lamb
     return Dataset(uri, manifest, read_index(uri))
 
 
-def _synthetic(wanted: SyntheticSpec, on_faces: Callable[[int, int], None]) -> str:
+def _synthetic(wanted: SyntheticSpec, on_subjects: Callable[[int, int], None]) -> str:
     """Return the cache folder of a generated set, making it first if need be."""
     from fasray.faces import synthetic
 
     given = wanted.model_dump(exclude_none=True)
-    settings = synthetic.settings(**given)
+    settings = asdict(synthetic.SyntheticSettings(**given))
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     uri = str(cache_folder() / f"synthetic-{key}")
     if not storage.exists(storage.join(uri, MANIFEST_NAME)):
-        synthetic.generate(uri, **given, progress=on_faces)
+        synthetic.generate(uri, **given, progress=on_subjects)
     return uri
 
 

@@ -104,10 +104,10 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener, verbose: bool = Fal
 
 
 def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
-    from fasray.ingest.fill import fill_pools
-
     listener.starting("starting Ray")
     with ray_session(verbose):
+        from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
+
         listener.starting("filling the pool of decoded faces")
         pools = fill_pools(
             dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.filling(rows, len(dataset.index))

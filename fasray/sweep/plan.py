@@ -6,7 +6,7 @@ does not allow, methods that need more source domains, rungs below a method's gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,11 +106,11 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     available = sorted(set(table.domain.tolist()))
     protocols = resolve(spec.protocols, available, target_split=spec.target_split)
     roles = {protocol.name: protocol.assign(table) for protocol in protocols}
-    cells, refused = [], []
+    cells: list[Cell] = []
+    refused: list[str] = []
     for method in spec.methods:
         config = spec.config(method)
         training = spec.training_of(method)
-        _check_grace(spec, method, config, training)
         needs = registry.get(method)(config).needs
         for protocol in protocols:
             role = roles[protocol.name]
@@ -124,6 +124,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                 spec.search.algorithm, spec.space(method), config.model_dump(), spec.search.trials_per_cell,
                 spec.search.seed, f"{method}/{protocol.name}",
             )  # fmt: skip
+            _check_grace(spec, method, config, points, training)
             cells.append(
                 Cell(
                     method=method,
@@ -144,13 +145,16 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     return Plan(spec=spec, manifest_hash=manifest_hash, cells=tuple(cells))
 
 
-def _check_grace(spec: SweepSpec, method: str, config: MethodConfig, training: TrainingSpec) -> None:
+def _check_grace(
+    spec: SweepSpec, method: str, config: MethodConfig, points: Sequence[Mapping[str, Value]], training: TrainingSpec
+) -> None:
     """Refuse rungs that would judge a method before its own mechanisms have started."""
     if not isinstance(spec.scheduler, AshaChoice):
         return
     asha = spec.scheduler.asha
     rungs = rung_steps(training.evaluation_steps(), asha.grace, asha.reduction)
-    grace = config.min_grace(training.steps)
+    tried = (registry.config(method, {**config.model_dump(), **point}) for point in points)
+    grace = max(point.min_grace(training.steps) for point in tried)
     if rungs and rungs[0] < grace:
         raise SpecError(
             f"the first rung, step {rungs[0]}, comes before {method}'s own mechanisms have started (step {grace})",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -75,21 +75,21 @@ def _seconds_left(coordinator: Coordinator, records: Iterable[TrialRecord], slot
         searched = [record for record in of_cell if record.stage == "search"]
         planned = len(cell.points) if len(cell.points) > 1 else 0
         total = cell.training.steps
-        steps = sum(total - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
-        steps += (planned - len(searched)) * _usual_length(records, cell.method, total)
-        steps += (len(coordinator.plan.spec.confirm.seeds) - (len(of_cell) - len(searched))) * total
-        seconds += steps * pace.get(cell.method, usual)
+        outstanding: float = sum(total - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
+        outstanding += (planned - len(searched)) * _usual_length(records, cell.method, total)
+        outstanding += (len(coordinator.plan.spec.confirm.seeds) - (len(of_cell) - len(searched))) * total
+        seconds += outstanding * pace.get(cell.method, usual)
     return seconds / max(slots, 1)
 
 
 def _seconds_per_step(records: Iterable[TrialRecord]) -> dict[str, float]:
     """Return measured seconds per optimizer step, evaluation included, by method."""
-    seconds: Counter[str] = Counter()
-    steps: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
+    steps: defaultdict[str, int] = defaultdict(int)
     for record in records:
         timed = [reading for reading in record.readings if reading.seconds > 0]
         if timed:
-            seconds[record.method] += sum(reading.seconds for reading in timed)  # type: ignore[assignment]
+            seconds[record.method] += sum(reading.seconds for reading in timed)
             steps[record.method] += round(len(timed) / len(record.readings) * record.steps[-1])
     return {method: seconds[method] / steps[method] for method in steps if steps[method]}
 

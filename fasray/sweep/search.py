@@ -16,6 +16,7 @@ from fasray.methods.space import Choice, Grid, Range, Sampled, Value
 
 Point = Mapping[str, Value]
 """The searched part of a configuration: field name -> value."""
+_REDRAWS = 50
 
 
 def grid_points(space: Mapping[str, Range]) -> list[dict[str, Value]]:
@@ -38,22 +39,26 @@ def grid_points(space: Mapping[str, Range]) -> list[dict[str, Value]]:
 def random_points(
     space: Mapping[str, Range], default: Point, draws: int, seed: int, cell: str
 ) -> list[dict[str, Value]]:
-    """Draw ``draws`` points, the first of them the default, each crossed with every grid of the space.
+    """Draw ``draws`` different points, the first of them the default, each crossed with every grid of the space.
 
     Each draw and parameter has a stream of its own, so that adding a parameter leaves the others' draws as they were.
+    A space of listed values only may have fewer different points; then those are all.
     """
     grids = {name: entry.grid for name, entry in space.items() if isinstance(entry, Grid)}
     sampled: dict[str, Sampled] = {name: entry for name, entry in space.items() if not isinstance(entry, Grid)}
-    points = []
-    for index in range(draws if sampled else 1):
-        drawn = {
-            name: default[name] if index == 0 else entry.sample(seeds.stream(seed, "search", cell, index, name))
-            for name, entry in sampled.items()
-        }
-        for combination in itertools.product(*grids.values()):
-            crossed = {**drawn, **dict(zip(grids, combination, strict=True))}
-            points.append({name: crossed[name] for name in space})
-    return points
+    drawn: list[dict[str, Value]] = [{name: default[name] for name in sampled}]
+    for index in range(1, draws * _REDRAWS if sampled else 1):
+        if len(drawn) == draws:
+            break
+        point = {name: entry.sample(seeds.stream(seed, "search", cell, index, name)) for name, entry in sampled.items()}
+        if point not in drawn:
+            drawn.append(point)
+    crossed = [
+        {**point, **dict(zip(grids, values, strict=True))}
+        for point in drawn
+        for values in itertools.product(*grids.values())
+    ]
+    return [{name: point[name] for name in space} for point in crossed]
 
 
 def with_default_first(points: Sequence[dict[str, Value]], default: Point) -> list[dict[str, Value]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our score files and event log are the record
@@ -27,23 +29,28 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     """Connect to Ray and let go of it at the end; what was started here is stopped here.
 
     Without ``RAY_ADDRESS`` a private Ray starts on this machine, with all its cores, no dashboard and token
-    authentication (set ``RAY_AUTH_MODE`` to choose otherwise). It dies with this process.
+    authentication under a token of its own (set ``RAY_AUTH_MODE`` to choose otherwise). It dies with this process.
+    An existing cluster is spoken to as ``RAY_AUTH_MODE`` and ``RAY_AUTH_TOKEN`` say.
 
     Args:
         verbose: let Ray's own messages through.
     """
     for name, value in _TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    private = not os.environ.get("RAY_ADDRESS")
+    if private:
+        # Ray reads the mode when it is imported; where that has happened already, it must stay as it was then.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled" if "ray" in sys.modules else "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
     level = logging.INFO if verbose else logging.ERROR
-    options = {"logging_level": level, "log_to_driver": verbose, "ignore_reinit_error": False}
+    options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose, "ignore_reinit_error": False}
     with _quiet(verbose):
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(**options)
-        else:
+        if private:
             ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, **options)
+        else:
+            ray.init(**options)
         for name in ("ray", "ray.tune", "ray.data"):
             logging.getLogger(name).setLevel(level)
         try:

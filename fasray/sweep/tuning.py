@@ -19,7 +19,7 @@ from fasray.sweep.coordinator import Assignment, Coordinator
 _NO_METRIC = {"metric": None, "mode": None}
 
 
-class HandOut(Searcher):  # type: ignore[misc]
+class HandOut(Searcher):
     """Gives Tune the coordinator's next trial.
 
     Args:
@@ -67,7 +67,7 @@ class HandOut(Searcher):  # type: ignore[misc]
         """Take nothing back: the event log is what is resumed from."""
 
 
-class Decide(FIFOScheduler):  # type: ignore[misc]
+class Decide(FIFOScheduler):
     """Passes every result to the coordinator and its decision to Tune.
 
     Args:
@@ -82,7 +82,7 @@ class Decide(FIFOScheduler):  # type: ignore[misc]
         coordinator: Coordinator | None = None,
         changed: Callable[[str, Mapping[str, Any]], None] = lambda trial, result: None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._coordinator, self._changed = coordinator, changed
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ what ran in the actor before it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from ray import tune
@@ -21,7 +21,7 @@ from fasray.training.loop import Evaluation, evaluations
 from fasray.training.trial import Trial
 
 
-class WarmTrial(tune.Trainable):  # type: ignore[misc]
+class WarmTrial(tune.Trainable):
     """Runs the trial of its config, one evaluation per ``step``; ``reset_config`` gives it another trial."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -75,7 +75,7 @@ class WarmTrial(tune.Trainable):  # type: ignore[misc]
             total_steps=trial.training.steps,
             device=_device(),
         )
-        self._evaluations: Iterator[Evaluation] = evaluations(
+        self._evaluations: Generator[Evaluation, None, None] = evaluations(
             trial, bank, roles, self._context, reported_step=config["reported_step"]
         )
 
