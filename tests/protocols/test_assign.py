@@ -155,6 +155,15 @@ def test_a_person_in_source_and_target_is_a_leak() -> None:
         protocols.parse("C->M").assign(table_of(rows))
 
 
+@pytest.mark.parametrize("role", ["train", "source-dev"])
+def test_one_shared_person_is_enough_for_a_leak(role: str) -> None:
+    rows = domain_rows("C", {"train": 3, "dev": 3}) + domain_rows("M", {"train": 4})
+    shared = "C-s00" if role == "train" else "C-s03"
+    rows = [{**row, "subject": shared} if row["subject"] == "M-s01" else row for row in rows]
+    with pytest.raises(ProtocolError, match=f"leak in protocol C->M: subject '{shared}' in both {role} and target"):
+        protocols.parse("C->M").assign(table_of(rows))
+
+
 def test_a_target_without_rows_in_the_asked_split_is_refused() -> None:
     table = table_of(domain_rows("C", {"train": 4}) + domain_rows("M", {"train": 4}))
     with pytest.raises(ProtocolError, match="no target rows"):
