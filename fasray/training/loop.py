@@ -11,13 +11,12 @@ import gc
 import math
 import os
 import time
+import weakref
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -25,9 +24,6 @@ from fasray import storage
 from fasray.errors import DivergedError
 from fasray.faces.bank import FaceBank
 from fasray.methods.base import Build
-from fasray.metrics.curves import auc
-from fasray.metrics.summary import TARGET
-from fasray.metrics.video import to_videos
 from fasray.protocols.roles import Roles
 from fasray.seeds import derive
 from fasray.training import checkpoint
@@ -42,10 +38,9 @@ from fasray.training.evaluate import (
     read_scores,
     score_table,
     score_uri,
-    source_dev_of,
     write_scores,
 )
-from fasray.training.tensorboard import Curves
+from fasray.training.tensorboard import Curves, curve_points
 from fasray.training.trial import Trial
 
 CHECK_EVERY = 20
@@ -89,11 +84,13 @@ def evaluations(
         DataError: the faces do not do for this protocol.
         SpecError: the configuration does not do for these faces or workers.
     """
+    held: list[weakref.ref[object]] = []
     try:
         with reproducible(trial.training.threads, context.device):
-            yield from _Run(trial, bank, roles, context).evaluations(reported_step)
+            yield from _Run(trial, bank, roles, context, held).evaluations(reported_step)
     finally:
-        gc.collect()
+        if any(reference() is not None for reference in held):
+            gc.collect()  # a method with reference cycles; looking through the whole heap takes half a second
         if context.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -129,9 +126,11 @@ def reproducible(threads: int, device: torch.device) -> Iterator[None]:
 
 
 class _Run:
-    """One trial in this process, from building its networks on."""
+    """One trial in this process, from building its networks on; ``held`` gets references to what takes memory."""
 
-    def __init__(self, trial: Trial, bank: FaceBank, roles: Roles, context: Context) -> None:
+    def __init__(
+        self, trial: Trial, bank: FaceBank, roles: Roles, context: Context, held: list[weakref.ref[object]]
+    ) -> None:
         self.trial, self.bank, self.roles, self.context = trial, bank, roles, context
         training = trial.training
         context.step = 0
@@ -152,6 +151,7 @@ class _Run:
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.method.networks.train()
+        held += map(weakref.ref, (self.method, *self.method.networks.parameters(), *self.method.optimizers.values()))
         self.batches = Batches(trial, bank, roles, self.method, context)
         self.history: list[Milestone] = []
         self.stored = self._resume()
@@ -219,7 +219,7 @@ class _Run:
             folder = storage.join(context.trial_dir, "checkpoint")
             checkpoint.save(folder, self.method, self.trial, self.roles.domains, self.history)
         if curves is not None:
-            curves.add(step, _curve_points(evaluation, table))
+            curves.add(step, curve_points(evaluation, table))
             curves.flush()
         return evaluation
 
@@ -274,22 +274,3 @@ class _Logs:
             name: total / (self._counts[name] * self._context.world_size)
             for name, total in zip(names, sums, strict=True)
         }
-
-
-def _curve_points(evaluation: Evaluation, table: pa.Table) -> dict[str, float]:
-    """Name the points of one evaluation; the target's are marked as what no choice may look at."""
-    points = {f"train/{name}": value for name, value in evaluation.train_logs.items()}
-    summary = source_dev_of(table)
-    points |= {"source-dev/auc": summary.auc, "source-dev/loss": summary.loss}
-    points |= {f"source-dev/auc/{part.domain}": part.auc for part in summary.per_domain}
-    points["speed/images_per_second"] = evaluation.images_per_second
-    return points | _oracle_points(table)
-
-
-def _oracle_points(table: pa.Table) -> dict[str, float]:
-    target = table.filter(pc.equal(table["role"], TARGET))
-    columns = [target[name].to_numpy(zero_copy_only=False) for name in ("score", "label", "domain", "role", "video")]
-    if len(np.unique(columns[1])) < 2:
-        return {}
-    videos = to_videos(*columns)
-    return {"oracle/target_auc": auc(videos.score, videos.label)}

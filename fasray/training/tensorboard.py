@@ -8,9 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from tensorboardX import SummaryWriter
 
 from fasray import storage
+from fasray.metrics.curves import auc
+from fasray.metrics.summary import TARGET
+from fasray.metrics.video import to_videos
+from fasray.training.evaluate import Evaluation, source_dev_of
 
 
 class Curves:
@@ -58,3 +65,22 @@ class Curves:
         self._writer.close()
         if self._remote:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def curve_points(evaluation: Evaluation, table: pa.Table) -> dict[str, float]:
+    """Return the points of one evaluation by curve; the target's are marked as what no choice may look at."""
+    points = {f"train/{name}": value for name, value in evaluation.train_logs.items()}
+    summary = source_dev_of(table)
+    points |= {"source-dev/auc": summary.auc, "source-dev/loss": summary.loss}
+    points |= {f"source-dev/auc/{part.domain}": part.auc for part in summary.per_domain}
+    points["speed/images_per_second"] = evaluation.images_per_second
+    return points | _oracle_points(table)
+
+
+def _oracle_points(table: pa.Table) -> dict[str, float]:
+    target = table.filter(pc.equal(table["role"], TARGET))
+    columns = [target[name].to_numpy(zero_copy_only=False) for name in ("score", "label", "domain", "role", "video")]
+    if len(np.unique(columns[1])) < 2:
+        return {}
+    videos = to_videos(*columns)
+    return {"oracle/target_auc": auc(videos.score, videos.label)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -172,10 +173,35 @@ def test_a_diverged_trial_says_so_and_writes_no_evaluation(
 
 
 def test_nothing_global_stays_behind(bank: FaceBank, tmp_path: Path) -> None:
-    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist())
-    run(made_trial(training=TINY.model_copy(update={"threads": 2})), bank, tmp_path, stop_after=1)
-    after = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state().tolist())
-    assert before == after
+    def settings() -> tuple[object, ...]:
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        return torch.get_num_threads(), deterministic, torch.get_rng_state().tolist(), torch.is_inference_mode_enabled()
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        before = settings()
+        running = evaluations(made_trial(), bank, made_roles(bank.index), context_of(made_trial(), tmp_path))
+        next(running)
+        assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (1, True)
+        running.close()
+        assert settings() == before
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_networks_are_freed_at_once(method: str, bank: FaceBank, tmp_path: Path) -> None:
+    def parameters() -> int:
+        return sum(type(one) is torch.nn.Parameter for one in gc.get_objects())
+
+    gc.collect()
+    before = parameters()
+    trial = made_trial(method)
+    running = evaluations(trial, bank, made_roles(bank.index), context_of(trial, tmp_path))
+    next(running)
+    assert parameters() > before
+    running.close()
+    assert parameters() == before
 
 
 def test_train_reports_and_stops_when_told(bank: FaceBank, tmp_path: Path) -> None:

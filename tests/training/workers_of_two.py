@@ -36,7 +36,7 @@ def coupled(features: Tensor, labels: Tensor) -> Tensor:
 
 
 def gradients(context: Context, batch: Batch) -> dict[str, Tensor]:
-    """First order: a loss per image, one over the whole batch, a head that only rank 0 uses and one that nobody does."""
+    """First order: a loss per image, one over the whole batch, one head of rank 0's, one idle."""
     net, (images, labels) = network(), batch
     features = net["body"](images)
     loss = nn.functional.binary_cross_entropy_with_logits(net["head"](features)[:, 0], labels.double())
