@@ -154,10 +154,10 @@ def domain_risks(logit_NE: Tensor, label_N: Tensor, domain_N: Tensor) -> tuple[T
         label_N: 1 = live, 0 = spoof.
         domain_N: position of each sample's domain, 0 to E - 1.
     """
-    own_N = logit_NE.gather(1, domain_N[:, None])[:, 0]
-    losses = functional.binary_cross_entropy_with_logits(own_N, label_N.to(own_N.dtype), reduction="none")
-    member_NE = functional.one_hot(domain_N, logit_NE.shape[1]).to(losses.dtype)
-    return (losses[:, None] * member_NE).sum(0), member_NE.sum(0)
+    target_NE = label_N[:, None].to(logit_NE.dtype).expand_as(logit_NE)
+    loss_NE = functional.binary_cross_entropy_with_logits(logit_NE, target_NE, reduction="none")
+    member_NE = (domain_N[:, None] == torch.arange(logit_NE.shape[1], device=domain_N.device)).to(loss_NE.dtype)
+    return (loss_NE * member_NE).sum(0), member_NE.sum(0)
 
 
 def mean_risk(sum_E: Tensor, count_E: Tensor) -> Tensor:

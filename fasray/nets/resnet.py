@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from fasray.nets.batchnorm import BatchNorm2d
+
 
 def scaled(channels: int, width: float) -> int:
     """Return ``channels`` times ``width``, rounded, at least 1."""
@@ -20,15 +22,15 @@ class BasicBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.bn1 = BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.bn2 = BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
         if stride != 1 or in_channels != out_channels:
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                nn.BatchNorm2d(out_channels),
+                BatchNorm2d(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ class ResNet18(nn.Module):
         super().__init__()
         c1, c2, c3, c4 = self.channels = tuple(scaled(c, width) for c in (64, 128, 256, 512))
         self.conv1 = nn.Conv2d(3, c1, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(c1)
+        self.bn1 = BatchNorm2d(c1)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1 = _stage(c1, c1, stride=1)
