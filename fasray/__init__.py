@@ -1,6 +1,35 @@
 """fasray: honest protocol and hyperparameter sweeps for domain-generalized face anti-spoofing, on Ray.
 
-Importing this package loads neither torch nor ray.
+    spec = fasray.load_sweep("sweeps/quickstart.yaml")
+    fasray.run_sweep(spec, "runs/quickstart")
+    frame = fasray.load_results("runs/quickstart")
+
+Importing this package loads neither torch nor ray; each name is loaded when it is first used.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fasray.results.runs import load_results
+    from fasray.sweep.engine import run_sweep
+    from fasray.sweep.spec import load_sweep
+
+__all__ = ["__version__", "load_results", "load_sweep", "run_sweep"]
+
+_HOME = {
+    "load_sweep": "fasray.sweep.spec",
+    "run_sweep": "fasray.sweep.engine",
+    "load_results": "fasray.results.runs",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from where it stands."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -66,14 +66,15 @@ def default_run(spec: SweepSpec) -> str:
 
 def _generating(done: int, total: int) -> None:
     if done == total:
-        click.echo(f"generated {total} faces", err=True)
+        click.echo(f"generated the faces of {total} subjects", err=True)
 
 
 def _present(run: str, changed: bool) -> None:
-    """Print the table; write the derived files where they are missing or out of date."""
-    from fasray.cli.results import derived_files, print_table
+    """Write the derived files where they are missing or out of date, and print the table."""
+    from fasray.cli.results import print_table
+    from fasray.results.runs import write_derived
 
-    written = derived_files(run, changed)
+    written = write_derived(run, renew=changed)
     print_table(run)
     for path in written:
         click.echo(f"wrote {path}", err=True)

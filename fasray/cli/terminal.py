@@ -30,8 +30,8 @@ class Terminal:
         self._last_line = 0.0
 
     def generating(self, done: int, total: int) -> None:
-        """Show how many faces are generated."""
-        self._count("generating faces", done, total)
+        """Show how many subjects are generated."""
+        self._count("generating faces, subject", done, total)
 
     def planned(self, plan: Plan, ended: int) -> None:
         """Say what the sweep consists of."""

@@ -52,6 +52,28 @@ class Listener(Protocol):
         """Trials started, reported or ended."""
 
 
+class Silent:
+    """A listener that does nothing."""
+
+    def generating(self, done: int, total: int) -> None:
+        """Do nothing."""
+
+    def planned(self, plan: Plan, ended: int) -> None:
+        """Do nothing."""
+
+    def starting(self, what: str) -> None:
+        """Do nothing."""
+
+    def filling(self, rows: int, total: int) -> None:
+        """Do nothing."""
+
+    def excluded(self, faces: int, first: str) -> None:
+        """Do nothing."""
+
+    def progress(self, progress: Progress) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run of the engine ended."""
@@ -64,13 +86,13 @@ class Outcome:
     """One line for each trial that failed or diverged and each cell without a winner."""
 
 
-def run_sweep(spec: SweepSpec, out: str, listener: Listener, verbose: bool = False) -> Outcome:
+def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbose: bool = False) -> Outcome:
     """Run a sweep to its end, or go on where an earlier driver left it.
 
     Args:
         spec: the sweep.
         out: run directory, a local path; made if it is not there.
-        listener: hears how it goes.
+        listener: hears how it goes; left out: nobody.
         verbose: let Ray's own messages through.
 
     Raises:
@@ -78,6 +100,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener, verbose: bool = Fal
         DataError, ProtocolError: the data is not fit for what the sweep asks.
         InterruptedRunError: SIGINT or SIGTERM came; the same command goes on.
     """
+    listener = listener or Silent()
     with _interruptible(out):
         dataset = resolve_dataset(spec, listener.generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)

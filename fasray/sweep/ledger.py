@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -31,7 +31,9 @@ from pydantic import ValidationError
 from fasray import __version__, storage
 from fasray.errors import DataError, SpecError
 from fasray.sweep.events import EVENTS, Closed, Event, Opened, TrialRecord, trials_of
-from fasray.sweep.spec import SweepSpec, difference
+
+if TYPE_CHECKING:
+    from fasray.sweep.spec import SweepSpec
 
 SPEC_FILE, DATA_FILE, EVENT_FILE, LOCK_FILE = "sweep.yaml", "data.json", "events.jsonl", "lock"
 
@@ -269,3 +271,15 @@ def _open_log(path: Path) -> IO[bytes]:
         file.truncate(whole)
     storage.sync_folder(path.parent)
     return file
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return one line for each key in which two canonical forms differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key, "(none)"), new.get(key, "(none)")
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += difference(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
+    return lines

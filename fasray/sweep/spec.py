@@ -328,15 +328,3 @@ def _refuse_repeated_keys(node: yaml.Node | None, file: str) -> None:
             raise SpecError(f"the key {key.value!r} stands twice", where=f"{file}, line {key.start_mark.line + 1}")
         seen.add(key.value)
         _refuse_repeated_keys(value, file)
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return one line for each key in which two canonical forms differ."""
-    lines = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key, "(none)"), new.get(key, "(none)")
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += difference(before, after, f"{prefix}{key}.")
-        elif before != after:
-            lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
-    return lines

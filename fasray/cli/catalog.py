@@ -1,0 +1,94 @@
+"""``fasray methods`` and ``fasray protocols``: what there is."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@click.command()
+@click.argument("name", required=False)
+def methods(name: str | None) -> None:
+    """List the methods, or print every setting of NAME with unit, range, default and search range."""
+    from fasray.methods import registry
+
+    if name is None:
+        _print_methods()
+    else:
+        _print_settings(registry.get(name).name)
+
+
+@click.command()
+@click.option("--names", is_flag=True, help="Only the names, one a line.")
+def protocols(names: bool) -> None:
+    """List the protocols and their groups; any A&B->C over the domains of your data works too."""
+    from fasray.protocols import describe
+
+    listings = describe()
+    if names:
+        for listing in listings:
+            click.echo(listing.name)
+        return
+    table = _table("protocol", "group", "trains on", "is judged on", "headline", "note")
+    for entry in listings:
+        table.add_row(entry.name, entry.group, entry.sources, entry.target, entry.headline.upper(), entry.note)
+    _console().print(table)
+
+
+def _print_methods() -> None:
+    from fasray.methods import registry
+
+    table = _table("method", "what it is", "paper", "backbone", "losses", "least source domains")
+    for name in registry.names():
+        kind = registry.get(name)
+        method = kind(kind.Config())
+        facts = method.summary()
+        losses = ", ".join(facts.get("losses", ()))
+        table.add_row(
+            name, kind.title, kind.paper, str(facts.get("backbone", "")), losses, str(method.needs.min_domains)
+        )
+    _console().print(table)
+
+
+def _print_settings(name: str) -> None:
+    from fasray.methods import registry
+
+    kind = registry.get(name)
+    console = _console()
+    console.print(f"{kind.title}: {kind.paper}", highlight=False, markup=False)
+    space = kind.Config.space()
+    schema = kind.Config.model_json_schema()["properties"]
+    table = _table("setting", "default", "range", "unit", "searched", "what it is")
+    for key, field in kind.Config.model_fields.items():
+        entry = schema[key]
+        searched = "".join(f"{k} {list(v)}" for k, v in space[key].model_dump().items()) if key in space else ""
+        unit = str(entry.get("unit", ""))
+        table.add_row(key, str(field.default), _bounds(entry), unit, searched, field.description or "")
+    console.print(table)
+
+
+def _bounds(entry: dict[str, object]) -> str:
+    """Return the values that a setting may take."""
+    if "enum" in entry:
+        return " | ".join(map(str, entry["enum"]))  # type: ignore[call-overload]
+    if entry.get("type") == "boolean":
+        return "true | false"
+    low = f"> {entry['exclusiveMinimum']}" if "exclusiveMinimum" in entry else ""
+    low = f">= {entry['minimum']}" if "minimum" in entry else low
+    high = f"< {entry['exclusiveMaximum']}" if "exclusiveMaximum" in entry else ""
+    high = f"<= {entry['maximum']}" if "maximum" in entry else high
+    return ", ".join(filter(None, (low, high)))
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    """Wrap to the terminal; in a pipe leave lines whole."""
+    console = Console()
+    return console if console.is_terminal else Console(width=240)
