@@ -47,7 +47,7 @@ class Excluded:
     shard: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Faces:
     """Pixels of picked rows, in their order, contiguous and writable."""
 
@@ -59,7 +59,7 @@ class Faces:
     """[B, 64, 64] class ids, zeros for spoof; if asked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceBank:
     """A finished pool, open for reading."""
 
