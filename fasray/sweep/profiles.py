@@ -33,17 +33,17 @@ PROFILES: Mapping[str, Profile] = {
     "small": Profile(
         "a quarter of the width on 96 px windows: meaningful quality on a CPU, minutes a trial",
         {"image_size": 96, "width": 0.25, "steps": 600, "evaluations": 6},
-        {},
+        {"erm": {"images_per_group": 4}, "safas": {"batch": 24}},
     ),
     "quick": Profile(
         "the small networks on a budget of seconds a trial; what the quickstart runs",
-        {"image_size": 96, "width": 0.25, "steps": 300, "evaluations": 3},
-        {},
+        {"image_size": 96, "width": 0.25, "steps": 120, "evaluations": 3},
+        {"erm": {"images_per_group": 4}, "safas": {"batch": 24}},
     ),
     "smoke": Profile(
         "does everything run? A few steps, no quality to expect",
         {"image_size": 64, "width": 0.125, "steps": 12, "evaluations": 3},
-        {},
+        {"erm": {"images_per_group": 2}, "safas": {"batch": 12}},
     ),
 }
 

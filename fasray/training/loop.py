@@ -43,6 +43,7 @@ from fasray.training.evaluate import (
 from fasray.training.tensorboard import Curves, curve_points
 from fasray.training.trial import Trial
 
+SPEC_FILE = "spec.json"
 CHECK_EVERY = 20
 """Steps between two looks at whether the logs are still finite; each look waits for the device."""
 
@@ -134,6 +135,8 @@ class _Run:
         self.trial, self.bank, self.roles, self.context = trial, bank, roles, context
         training = trial.training
         context.step = 0
+        if context.rank == 0:
+            _write_spec(trial, context)
         self.method = trial.build_method()
         torch.manual_seed(derive(trial.seed, "init"))
         self.method.build(
@@ -241,6 +244,13 @@ class _Run:
     def _autocast(self) -> torch.autocast:
         wanted = self.trial.training.precision == "bf16"
         return torch.autocast(self.context.device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+def _write_spec(trial: Trial, context: Context) -> None:
+    """Leave beside the score files what they are scores of; written once."""
+    uri = storage.join(context.trial_dir, SPEC_FILE)
+    if not storage.exists(uri):
+        storage.write_bytes(uri, trial.model_dump_json(indent=1).encode())
 
 
 class _Logs:
