@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from fasray.sweep import progress as sweep_progress
+from fasray.sweep.engine import Listener
 from fasray.sweep.plan import Plan
 
 _SECONDS_BETWEEN_LINES = 15.0
 
 
-class Terminal:
+class Terminal(Listener):
     """Shows a sweep on standard error; made by ``showing``."""
 
     def __init__(self, console: Console, live: Live | None) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from fasray.errors import InterruptedRunError, RunFailedError
 from fasray.faces.bank import pool_key
@@ -30,8 +30,8 @@ GRACE_SECONDS = 6.0
 """How long an interrupted driver may take to leave by itself before it is ended; what counts is on the disk."""
 
 
-class Listener(Protocol):
-    """Hears how a sweep goes; each method may do nothing."""
+class Listener:
+    """Hears how a sweep goes; this one does nothing with it."""
 
     def generating(self, done: int, total: int) -> None:
         """Faces are being generated."""
@@ -50,28 +50,6 @@ class Listener(Protocol):
 
     def progress(self, progress: Progress) -> None:
         """Trials started, reported or ended."""
-
-
-class Silent:
-    """A listener that does nothing."""
-
-    def generating(self, done: int, total: int) -> None:
-        """Do nothing."""
-
-    def planned(self, plan: Plan, ended: int) -> None:
-        """Do nothing."""
-
-    def starting(self, what: str) -> None:
-        """Do nothing."""
-
-    def filling(self, rows: int, total: int) -> None:
-        """Do nothing."""
-
-    def excluded(self, faces: int, first: str) -> None:
-        """Do nothing."""
-
-    def progress(self, progress: Progress) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +78,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
         DataError, ProtocolError: the data is not fit for what the sweep asks.
         InterruptedRunError: SIGINT or SIGTERM came; the same command goes on.
     """
-    listener = listener or Silent()
+    listener = listener or Listener()
     with _interruptible(out):
         dataset = resolve_dataset(spec, listener.generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
