@@ -22,7 +22,7 @@ Where paper and official code differ, and what we do:
   the averaging over frames to the evaluation.
 - The schedule counts epochs of 100 (300 for ICM->O). We state it in fractions of the budget.
 - The code rotates with PIL's nearest neighbour, then resizes; we resample once, bilinearly.
-- The learnt scale, the projection head and the normalised-head option of the code are unused or broken there: left out.
+- The learnt scale, projection head and normalised heads of the code are unused or broken there: left out.
 - BCE is taken on logits, not on clipped probabilities: the same number wherever float32 can hold the latter.
 
 Published HTER / AUC in %: OCI->M 5.95/96.55, OMI->C 8.78/95.37, OCM->I 6.58/97.54, ICM->O 10.00/96.23. Table 1 of the
