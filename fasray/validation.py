@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,7 +20,7 @@ def spec_error(
     prefix: str = "",
     line_of: Callable[[Location], int | None] = lambda location: None,
 ) -> SpecError:
-    """Turn the first finding of a validation into a SpecError.
+    """Turn the most telling finding of a validation into a SpecError.
 
     Args:
         error: what pydantic found.
@@ -29,12 +29,12 @@ def spec_error(
         prefix: key under which the model's values stand.
         line_of: line number of a key path in the file, if known.
     """
-    finding = error.errors()[0]
+    finding = min(error.errors(), key=_remoteness)
     location = tuple(part for part in finding["loc"] if not (isinstance(part, str) and _is_type_name(part)))
     key = ".".join(str(part) for part in ((prefix,) if prefix else ()) + location)
     line = line_of(location)
     where = ", ".join(filter(None, (file, f"line {line}" if line else "", f"key {key}" if key else "")))
-    others = len(error.errors()) - 1
+    others = len({part["loc"][:2] for part in error.errors()}) - 1
     more = f" (and {others} more)" if others else ""
     if finding["type"] == "extra_forbidden":
         word = str(location[-1])
@@ -49,17 +49,31 @@ def spec_error(
 
 
 def known_keys(model: type[BaseModel], location: Location) -> list[str]:
-    """Return the field names of the model that stands at ``location`` below ``model``."""
+    """Return the field names of the model that stands at ``location`` below ``model``; of all, if it may be several."""
     current: Any = model
     for part in location:
-        kinds = [current] if isinstance(current, type) else list(get_args(current))
-        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        found = next((kind.model_fields[str(part)].annotation for kind in models if part in kind.model_fields), None)
-        current = found if found is not None else (get_args(current) or (None,))[-1]
-    kinds = [current] if isinstance(current, type) else list(get_args(current))
-    return [
-        field for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) for field in kind.model_fields
-    ]
+        fields = [kind.model_fields[str(part)] for kind in _models(current) if part in kind.model_fields]
+        if fields:
+            current = fields[0].annotation
+        else:  # a key of a mapping or a place in a list
+            containers = [kind for kind in (current, *get_args(current)) if get_origin(kind) in (dict, list, tuple)]
+            current = get_args(containers[0])[-1 if get_origin(containers[0]) is dict else 0] if containers else None
+    return [field for kind in _models(current) for field in kind.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that a value of this annotation may be."""
+    if isinstance(annotation, type):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    if get_origin(annotation) in (dict, list, tuple):
+        return []
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _remoteness(finding: Any) -> tuple[int, int]:
+    """Order findings: of the members of a union, the one that was meant fails deepest and not by its shape."""
+    by_shape = {"extra_forbidden": 1, "missing": 2, "literal_error": 2}
+    return by_shape.get(finding["type"], 0), -len(finding["loc"])
 
 
 def _is_type_name(part: str) -> bool:

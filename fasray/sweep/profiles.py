@@ -28,17 +28,18 @@ class Profile:
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
+# The generated attacks' cues live at pixel scale: the CPU profiles cut windows instead of shrinking and turning crops.
 PROFILES: Mapping[str, Profile] = {
     "full": Profile("the published sizes and budgets; wants a GPU"),
     "small": Profile(
         "a quarter of the width on 96 px windows: meaningful quality on a CPU, minutes a trial",
         {"image_size": 96, "width": 0.25, "steps": 600, "evaluations": 6},
-        {"erm": {"images_per_group": 4}, "safas": {"batch": 24}},
+        {"erm": {"images_per_group": 4}, "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0}},
     ),
     "quick": Profile(
         "the small networks on a budget of seconds a trial; what the quickstart runs",
         {"image_size": 96, "width": 0.25, "steps": 120, "evaluations": 3},
-        {"erm": {"images_per_group": 4}, "safas": {"batch": 24}},
+        {"erm": {"images_per_group": 4}, "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0}},
     ),
     "smoke": Profile(
         "does everything run? A few steps, no quality to expect",

@@ -24,6 +24,7 @@ from fasray import storage
 from fasray.errors import DivergedError
 from fasray.faces.bank import FaceBank
 from fasray.methods.base import Build
+from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles
 from fasray.seeds import derive
 from fasray.training import checkpoint
@@ -149,6 +150,7 @@ class _Run:
                 device=context.device,
             )
         )
+        synchronise(self.method.networks, context.average, context.world_size)
         if training.channels_last:
             for parameter in [*self.method.networks.parameters(), *self.method.networks.buffers()]:
                 if parameter.dim() == 4:

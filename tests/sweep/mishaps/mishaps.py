@@ -1,0 +1,51 @@
+"""ERM to which accidents happen: a loss that is not finite, an error of the device, a process that dies."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from fasray.methods.base import Draw, MethodConfig, StepContext
+from fasray.methods.erm import ERM, ERMConfig
+from fasray.methods.space import Range
+
+
+class MishapsConfig(ERMConfig):
+    accident: Literal["none", "nan", "error", "death", "always-error"] = Field("none", description="what happens")
+    at: int = Field(5, ge=0, description="step before which it happens")
+
+    @classmethod
+    def space(cls) -> Mapping[str, Range]:
+        return {}
+
+
+class Mishaps(ERM):
+    name: ClassVar[str] = "mishaps"
+    title: ClassVar[str] = "ERM with accidents"
+    Config: ClassVar[type[MethodConfig]] = MishapsConfig
+    config: MishapsConfig
+
+    def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
+        logs = super().step(draws, ctx)
+        accident = self.config.accident
+        if ctx.step != self.config.at or accident == "none":
+            return logs
+        if accident == "nan":
+            return {name: value * math.nan for name, value in logs.items()}
+        if accident == "always-error" or self._first_time():
+            if accident == "death":
+                os._exit(1)
+            raise RuntimeError("device error")
+        return logs
+
+    def _first_time(self) -> bool:
+        """Tell whether this accident has not happened yet; leave the mark, with the process that it happened to."""
+        mark = Path(os.environ["FASRAY_TEST_ACCIDENTS"]) / f"{self.config.accident}-{self.config.learning_rate}"
+        if mark.exists():
+            return False
+        mark.write_text(str(os.getpid()))
+        return True

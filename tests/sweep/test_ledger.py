@@ -1,0 +1,96 @@
+"""The run directory: a log that survives a kill, one driver at a time, one specification for good."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sweep_fixtures import SWEEP
+
+from fasray.errors import DataError, SpecError
+from fasray.sweep.events import Ended, Suggested
+from fasray.sweep.ledger import DataFacts, Ledger, read_events, read_run
+from fasray.sweep.spec import parse_sweep
+
+SPEC = parse_sweep(SWEEP)
+DATA = DataFacts("a" * 64, 10, 64, {"kind": "synthetic"})
+TRIAL = Suggested(
+    trial="0" * 16, method="erm", protocol="O&C&I->M", stage="search", seed=100, config={"a": 1}, total_steps=4
+)
+
+
+def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
+    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+        ledger.opened()
+        ledger.append(TRIAL)
+        ledger.append(Ended(trial=TRIAL.trial, status="diverged", reason="loss"))
+    record = read_run(str(tmp_path))
+    assert [event.event for event in record.events] == ["opened", "suggested", "ended"]
+    assert record.name == "tiny"
+    assert record.trials[0].status == "diverged"
+    assert record.data == DATA
+
+
+@pytest.mark.parametrize("left", [1, 5, 40])
+def test_a_line_that_a_kill_cut_short_never_happened(tmp_path: Path, left: int) -> None:
+    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+        ledger.append(TRIAL)
+    log = tmp_path / "events.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[:left])
+    assert len(read_events(str(tmp_path))) == 1
+    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+        ledger.append(Ended(trial=TRIAL.trial, status="failed", reason="x"))
+    assert [event.event for event in read_events(str(tmp_path))] == ["suggested", "ended"]
+
+
+def test_a_damaged_line_in_the_middle_is_refused_and_named(tmp_path: Path) -> None:
+    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+        ledger.append(TRIAL)
+        ledger.append(TRIAL)
+    log = tmp_path / "events.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"suggested", b"suggeste\x00", 1))
+    with pytest.raises(DataError, match="line 1"):
+        read_events(str(tmp_path))
+
+
+def test_another_specification_is_refused_with_the_difference(tmp_path: Path) -> None:
+    Ledger(str(tmp_path), SPEC, DATA).close()
+    changed = parse_sweep(SWEEP, overrides=["search.seed=7"])
+    with pytest.raises(SpecError, match=r"search\.seed: 100 -> 7") as error:
+        Ledger(str(tmp_path), changed, DATA)
+    assert error.value.exit_code == 2
+
+
+def test_other_data_is_refused(tmp_path: Path) -> None:
+    Ledger(str(tmp_path), SPEC, DATA).close()
+    with pytest.raises(DataError, match="not what this run was started with"):
+        Ledger(str(tmp_path), SPEC, DataFacts("b" * 64, 10, 64, {}))
+
+
+def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
+    with Ledger(str(tmp_path), SPEC, DATA), pytest.raises(SpecError, match=f"process {os.getpid()} on "):
+        Ledger(str(tmp_path), SPEC, DATA)
+    Ledger(str(tmp_path), SPEC, DATA).close()
+
+
+def test_a_dead_drivers_lock_is_taken_over(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[2])\n"
+        "from test_ledger import DATA, SPEC\n"
+        "from fasray.sweep.ledger import Ledger\n"
+        "Ledger(sys.argv[1], SPEC, DATA); print(os.getpid(), flush=True); os.kill(os.getpid(), 9)"
+    )
+    dead = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)], capture_output=True, text=True
+    )
+    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+        assert ledger.taken_over_from.startswith(f"process {dead.stdout.strip()} on ")
+    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+        assert ledger.taken_over_from == ""
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a run directory"):
+        read_run(str(tmp_path))

@@ -1,0 +1,104 @@
+"""The sweep file: one canonical form, and errors that name file, key and line."""
+
+import pytest
+from sweep_fixtures import SWEEP
+
+from fasray.errors import SpecError
+from fasray.sweep.spec import parse_sweep
+
+
+def refusal(text: str, *overrides: str) -> str:
+    with pytest.raises(SpecError) as error:
+        parse_sweep(text, "sweep.yaml", overrides)
+    return str(error.value)
+
+
+def test_files_that_mean_the_same_have_one_hash() -> None:
+    written_out = SWEEP + "resources: {cpus_per_worker: 1}\ntarget_split: train+test\n"
+    assert parse_sweep(SWEEP).hash() == parse_sweep(written_out).hash()
+
+
+@pytest.mark.parametrize(
+    "override", ["search.seed=7", "training.steps=20", "methods.safas.config.batch=10", "confirm.seeds=[3]"]
+)
+def test_anything_that_changes_numbers_changes_the_hash(override: str) -> None:
+    assert parse_sweep(SWEEP).hash() != parse_sweep(SWEEP, overrides=[override]).hash()
+
+
+def test_how_many_run_at_once_does_not_change_the_hash() -> None:
+    assert parse_sweep(SWEEP).hash() == parse_sweep(SWEEP, overrides=["resources.max_concurrent=1"]).hash()
+
+
+def test_the_canonical_form_is_a_sweep_file_of_the_same_meaning() -> None:
+    import yaml
+
+    spec = parse_sweep(SWEEP)
+    assert parse_sweep(yaml.safe_dump(spec.canonical())).canonical() == spec.canonical()
+
+
+def test_a_file_overrides_the_profile_and_the_profile_the_published_setting() -> None:
+    spec = parse_sweep(SWEEP, overrides=["methods.safas.config.rotation=10"])
+    assert spec.training_of("erm").image_size == 64
+    assert spec.training_of("erm").steps == 16
+    assert spec.config("safas").model_dump()["batch"] == 12
+    assert spec.config("safas").model_dump()["rotation"] == 10
+    assert spec.config("safas").model_dump()["momentum"] == 0.9
+
+
+def test_a_methods_budget_holds_for_that_method_only() -> None:
+    spec = parse_sweep(SWEEP, overrides=["methods.erm.budget.steps=4"])
+    assert spec.training_of("erm").steps == 4
+    assert spec.training_of("safas").steps == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("confirm:", "confrim:"), ["unknown key 'confrim'", "did you mean 'confirm'?", "line 12"]),
+        (("trials_per_cell: 3", "trials_per_cel: 3"), ["key search.trials_per_cel", "'trials_per_cell'", "line 10"]),
+        (("trials_per_cell: 3", "trials_per_cell: many"), ["key search.trials_per_cell", "integer", "'many'"]),
+        (("safas:", "safass:"), ["unknown method 'safass'", "did you mean 'safas'?"]),
+        (("separability_weight:", "separability:"), ["methods.safas.space.separability", "'separability_weight'"]),
+        (("[0.001, 0.1]", "[0.1, 0.001]"), ["learning_rate", "below"]),
+        (("{loguniform:", "{loguniforn:"), ["space.learning_rate", "did you mean 'loguniform'?", "line 7"]),
+        (("{loguniform: [0.001, 0.1]}", "7"), ["space.learning_rate", "7"]),
+        (("seed: 100", "seed: 1"), ["confirmed on fresh seeds"]),
+        (("profile: smoke", "profile: smokey"), ["unknown profile 'smokey'", "did you mean 'smoke'?"]),
+        (("steps: 16", "stepz: 16"), ["key training.stepz", "did you mean 'steps'?"]),
+        (("name: tiny", "name: ../tiny"), ["key name"]),
+        (("name: tiny\n", ""), ["the key 'name' is missing"]),
+        (("grace: 0.25", "grace: 2"), ["grace", "less than or equal to 1"]),
+        (("data: synthetic", "data: synthetic\ndata: other"), ["stands twice", "line 4"]),
+        (("name: tiny", "name: [tiny"), ["not readable as YAML"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_remedy(change: tuple[str, str], expected: list[str]) -> None:
+    assert change[0] in SWEEP
+    message = refusal(SWEEP.replace(*change))
+    for part in expected:
+        assert part in message, message
+    assert "sweep.yaml" in message or "training" in message or "profile" in message
+
+
+def test_a_value_that_a_method_would_refuse_is_refused_in_its_range() -> None:
+    message = refusal(SWEEP, "methods.safas.space.alignment_alpha={choice: [0.9, 1.5]}")
+    assert "alignment_alpha" in message
+    assert "1.5" in message
+
+
+def test_a_grid_search_over_a_continuous_range_is_refused_when_planned() -> None:
+    from sweep_fixtures import make_table, plan_of
+
+    with pytest.raises(SpecError, match="continuous") as error:
+        plan_of(SWEEP, make_table(), "search.algorithm=grid")
+    assert "grid: [...]" in error.value.remedy
+
+
+def test_an_override_that_is_none_is_refused() -> None:
+    assert "--set" in refusal(SWEEP, "search.seed")
+    assert "not a section" in refusal(SWEEP, "name.seed=3")
+
+
+def test_loading_executes_nothing() -> None:
+    message = refusal("name: !!python/object/apply:os.getcwd []\n")
+    assert "not readable as YAML" in message
