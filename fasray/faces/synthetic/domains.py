@@ -171,10 +171,10 @@ def _each(items: tuple[_Settings, ...], **changes: Any) -> tuple[_Settings, ...]
 
 def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
     o, c, i, m = (easy[name] for name in DOMAIN_NAMES)
-    darker_bluer: dict[str, Any] = {"exposure_bias": 0.81, "colour_bias": (0.945, 1.0, 1.065)}
-    brighter_redder: dict[str, Any] = {"exposure_bias": 1.18, "colour_bias": (1.055, 1.0, 0.94)}
-    brighter_bluer: dict[str, Any] = {"exposure_bias": 1.18, "colour_bias": (0.935, 1.0, 1.09)}
-    darker_redder: dict[str, Any] = {"exposure_bias": 0.94, "colour_bias": (1.03, 1.0, 0.97)}
+    darker_bluer: dict[str, Any] = {"exposure_bias": 0.75, "colour_bias": (0.92, 1.0, 1.09)}
+    brighter_redder: dict[str, Any] = {"exposure_bias": 1.33, "colour_bias": (1.12, 1.0, 0.88)}
+    brighter_bluer: dict[str, Any] = {"exposure_bias": 1.30, "colour_bias": (0.88, 1.0, 1.16)}
+    darker_redder: dict[str, Any] = {"exposure_bias": 0.96, "colour_bias": (1.02, 1.0, 0.98)}
     return {
         "O": replace(
             o,
@@ -202,8 +202,8 @@ def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
         "M": replace(
             m,
             cameras=_each(m.cameras, veil=0.10, contrast=0.1),
-            prints=_each(m.prints, halftone=0.18, saturation=(0.9, 1.1), black=0.03, **darker_redder),
-            replays=_each(m.replays, grid=0.4, optics=0.45, bezel=0.02, **darker_redder),
+            prints=_each(m.prints, halftone=0.24, saturation=(0.9, 1.1), black=0.03, **darker_redder),
+            replays=_each(m.replays, grid=0.5, optics=0.45, bezel=0.02, **darker_redder),
             masks=_each(m.masks, **darker_redder),
         ),
     }
