@@ -1,0 +1,243 @@
+"""``fasray train``: one trial in this process, outside any sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fasray.errors import InterruptedRunError, SpecError
+
+if TYPE_CHECKING:
+    from fasray.faces.bank import FaceBank
+    from fasray.protocols import Protocol
+    from fasray.sweep.dataset import Dataset
+    from fasray.sweep.spec import SweepSpec
+    from fasray.training.evaluate import Evaluation
+    from fasray.training.trial import Trial
+
+_SECTIONS = ("config", "training")
+
+
+@click.command()
+@click.argument("method")
+@click.option("--protocol", required=True, metavar="P", help="Name of one protocol, e.g. 'O&C&I->M'.")
+@click.option("--data", required=True, metavar="URI", help="Folder or URI of face shards, or 'synthetic'.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all randomness.")
+@click.option("--profile", default="full", show_default=True, help="Bundle of size, width and budget.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="config.KEY=VALUE or training.KEY=VALUE.")
+@click.option("--out", metavar="FOLDER", help="Folder of the trial; default: runs/train/<method>-<trial id>.")
+@click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages while the pool is filled.")
+def train(
+    method: str,
+    protocol: str,
+    data: str,
+    seed: int,
+    profile: str,
+    overrides: tuple[str, ...],
+    out: str | None,
+    verbose: bool,
+) -> None:
+    """Train METHOD once and judge it; leaves score files, checkpoints and TensorBoard curves in a folder.
+
+    While it trains it shows source-dev figures only; the target is judged at the end, at the step and threshold that
+    source-dev chose. The same command goes on with a trial that was stopped.
+    """
+    from fasray.sweep.dataset import resolve_dataset
+    from fasray.sweep.plan import make_plan
+
+    spec = _specification(method, protocol, data, seed, profile, overrides)
+    with _interruptible(out or "fasray train"):
+        dataset = resolve_dataset(spec, _generating)
+        plan = make_plan(spec, dataset.manifest.hash, dataset.index)
+        cell = plan.cells[0]
+        trial = plan.trial(cell, cell.configuration({}), seed)
+        folder = _folder(out or str(Path("runs") / "train" / f"{method}-{trial.id}"), trial)
+        bank = _bank(dataset, verbose)
+        _train(trial, bank, cell.protocol, folder)
+
+
+def _specification(
+    method: str, protocol: str, data: str, seed: int, profile: str, overrides: Sequence[str]
+) -> SweepSpec:
+    """Return the sweep of this one trial: the same trial in a sweep has the same id and gives the same bits."""
+    import yaml
+
+    from fasray.protocols import GROUPS
+    from fasray.sweep.spec import SweepSpec
+
+    if protocol in GROUPS:
+        raise SpecError(
+            f"{protocol!r} is a group of protocols, and one trial has one protocol",
+            where="--protocol",
+            remedy=f"name one of: {', '.join(GROUPS[protocol])}",
+        )
+    given: dict[str, dict[str, Any]] = {"config": {}, "training": {"profile": profile}}
+    for item in overrides:
+        key, separator, text = item.partition("=")
+        section, dot, name = key.partition(".")
+        if not (separator and dot and name) or section not in _SECTIONS:
+            raise SpecError(
+                f"not of the form config.key=value or training.key=value: {item!r}",
+                where="--set",
+                remedy=f"`fasray methods {method}` lists the keys of config",
+            )
+        try:
+            given[section][name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise SpecError(f"the value is not readable as YAML: {text!r}", where=f"--set {key}") from error
+    spec = SweepSpec.model_validate(
+        {
+            "name": "train",
+            "data": data,
+            "protocols": [protocol],
+            "methods": {method: {"space": {}, "config": given["config"]}},
+            "search": {"seed": seed + 1},
+            "scheduler": "fifo",
+            "confirm": {"seeds": [seed]},
+            "training": given["training"],
+        }
+    )
+    spec.config(method)  # refuses what is wrong before any face is generated
+    spec.training_of(method)
+    return spec
+
+
+def _folder(out: str, trial: Trial) -> str:
+    """Return the trial's folder, made if need be.
+
+    Raises:
+        SpecError: it is not on a local disk, or holds another trial.
+    """
+    from fasray import storage
+    from fasray.sweep.ledger import difference
+    from fasray.training.loop import SPEC_FILE
+    from fasray.training.trial import Trial as AnyTrial
+
+    if storage.is_remote(out):
+        raise SpecError("the folder of a trial must be on a local disk", where=f"--out {out}")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    uri = storage.join(out, SPEC_FILE)
+    if storage.exists(uri):
+        standing = AnyTrial.model_validate_json(storage.read_bytes(uri))
+        if standing.id != trial.id:
+            before, now = (one.model_dump(mode="json", exclude={"id"}) for one in (standing, trial))
+            raise SpecError(
+                "this folder holds another trial:\n    " + "\n    ".join(difference(before, now)),
+                where=uri,
+                remedy="undo the change, or choose another --out",
+            )
+    return out
+
+
+def _bank(dataset: Dataset, verbose: bool) -> FaceBank:
+    """Return this node's pool, filled through Ray Data if it is not there yet."""
+    from fasray.errors import DataError
+    from fasray.faces.bank import FaceBank, pool_folder, pool_key
+    from fasray.sweep.session import ray_session
+
+    folder = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
+    with contextlib.suppress(DataError):  # none there, or a damaged one: filled in both cases
+        return FaceBank.open(folder)
+    click.echo("filling the pool of decoded faces", err=True)
+    with ray_session(verbose):
+        from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
+
+        excluded = fill_pools(dataset.uri, dataset.manifest, dataset.index)[0].excluded
+    if excluded:
+        first = excluded[0]
+        click.echo(
+            f"warning: {len(excluded)} faces cannot be decoded and are left out; the first: "
+            f"{first.shard}: {first.video}: {first.reason}",
+            err=True,
+        )
+    return FaceBank.open(folder)
+
+
+def _train(trial: Trial, bank: FaceBank, protocol: Protocol, folder: str) -> None:
+    import torch
+
+    from fasray.sweep.ledger import RunLock
+    from fasray.training.context import Context
+    from fasray.training.loop import evaluations
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    context = Context(folder, seed=trial.seed, total_steps=trial.training.steps, device=device)
+    click.echo(
+        f"{trial.method} on {trial.protocol}, seed {trial.seed}, {trial.training.steps} steps: {folder}", err=True
+    )
+    lock = RunLock(Path(folder))
+    try:
+        told = []
+        for evaluation in evaluations(trial, bank, protocol.assign(bank.index), context):
+            click.echo(_line(evaluation, trial.training.steps))
+            told.append(evaluation.score_uri)
+    finally:
+        lock.release()
+    if context.first_step_at is None:
+        click.echo("this trial is done already", err=True)
+    _judge(trial, told)
+
+
+def _line(evaluation: Evaluation, steps: int) -> str:
+    speed = f"{evaluation.images_per_second:.0f} images/s" if evaluation.images_per_second else "read back"
+    width = len(str(steps))
+    return (
+        f"step {evaluation.step:{width}} of {steps}   source-dev AUC {100 * evaluation.source_dev_auc:6.2f} %   "
+        f"loss {evaluation.source_dev_loss:.4f}   {speed}"
+    )
+
+
+def _judge(trial: Trial, score_uris: Sequence[str]) -> None:
+    """Print the target's figures as each rule of selection gives them."""
+    from fasray.results.evaluations import read_scores
+    from fasray.results.frame import FIGURES, judge
+    from fasray.results.select import TrialDigests, choose, source_digest, target_digest
+    from fasray.results.tables import DAGGER
+
+    scores = {evaluation.step: evaluation for evaluation in map(read_scores, score_uris)}
+    digests = TrialDigests(
+        trial.id, tuple(map(source_digest, scores.values())), tuple(map(target_digest, scores.values()))
+    )
+    for selection, mark, by in (("source-dev", "", "source-dev"), ("oracle", DAGGER, "the target")):
+        choice = choose(selection, digests)
+        judged = judge(scores[choice.step], choice, trial.seed, "video")
+        figures = dict(zip(FIGURES, judged.values, strict=True))
+        click.echo(
+            f"{selection + mark:<11} target HTER {100 * figures['hter']:6.2f} %   AUC {100 * figures['auc']:6.2f} %   "
+            f"step {choice.step} and threshold {choice.video_threshold:.4g} chosen on {by}"
+        )
+    click.echo(f"{DAGGER} chosen with the target's labels, which nobody has for an unseen domain")
+
+
+def _generating(done: int, total: int) -> None:
+    if done == total:
+        click.echo(f"generated the faces of {total} subjects", err=True)
+
+
+@contextlib.contextmanager
+def _interruptible(where: str) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into InterruptedRunError; a second one ends the process as usual."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for known, handler in saved.items():
+            signal.signal(known, handler)
+        raise InterruptedRunError(
+            "stopped on request; everything up to the last evaluation is saved",
+            where=where,
+            remedy="run the same command again to go on",
+        )
+
+    saved = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in saved:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)
