@@ -21,7 +21,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from fasray.faces.index import FaceIndex
 from fasray.faces.manifest import read_manifest
 from fasray.faces.shards import write_shards
 from fasray.sweep.events import Event
@@ -191,11 +190,6 @@ def rewritten(source: Path, target: Path, change: Callable[[list[dict[str, Any]]
     records = change(pa.concat_tables(tables).to_pylist())
     write_shards(records, str(target), manifest.card, image_size=manifest.image_size, rows_per_shard=128)
     return target
-
-
-def index_without_pixels(**changes: list[str]) -> FaceIndex:
-    """Not used by sweeps: an index for plans."""
-    return FaceIndex.of(changes)
 
 
 def table_of(run: Path) -> pd.DataFrame:

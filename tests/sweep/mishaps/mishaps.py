@@ -30,8 +30,10 @@ class Mishaps(ERM):
     config: MishapsConfig
 
     def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
-        logs = super().step(draws, ctx)
         accident = self.config.accident
+        with (_folder() / "steps").open("a") as file:
+            file.write(f"{accident} {os.getpid()} {ctx.step}\n")
+        logs = super().step(draws, ctx)
         if ctx.step != self.config.at or accident == "none":
             return logs
         if accident == "nan":
@@ -43,9 +45,13 @@ class Mishaps(ERM):
         return logs
 
     def _first_time(self) -> bool:
-        """Tell whether this accident has not happened yet; leave the mark, with the process that it happened to."""
-        mark = Path(os.environ["FASRAY_TEST_ACCIDENTS"]) / f"{self.config.accident}-{self.config.learning_rate}"
+        """Tell whether this accident has not happened yet, and leave a mark that it has."""
+        mark = _folder() / self.config.accident
         if mark.exists():
             return False
-        mark.write_text(str(os.getpid()))
+        mark.touch()
         return True
+
+
+def _folder() -> Path:
+    return Path(os.environ["FASRAY_TEST_ACCIDENTS"])
