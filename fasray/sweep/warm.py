@@ -14,7 +14,7 @@ from ray import tune
 
 from fasray.errors import DivergedError, FasrayError
 from fasray.faces.bank import FaceBank, pool_folder
-from fasray.protocols import Protocol, Roles, TargetSplit, parse
+from fasray.protocols import Roles, TargetSplit, parse
 from fasray.sweep.ledger import trial_folder
 from fasray.training.context import Context
 from fasray.training.loop import Evaluation, evaluations
@@ -94,20 +94,8 @@ class WarmTrial(tune.Trainable):
         parsed = parse(protocol, target_split)
         key = (bank.key, parsed.fingerprint())
         if key not in self._roles:
-            self._roles[key] = roles_of(parsed, bank)
+            self._roles[key] = parsed.assign(bank.index)
         return self._roles[key]
-
-
-def roles_of(protocol: Protocol, bank: FaceBank) -> Roles:
-    """Return a protocol's roles over the faces of a bank that could be decoded."""
-    roles = protocol.assign(bank.index)
-    return Roles(
-        train=roles.train[bank.valid[roles.train]],
-        source_dev=roles.source_dev[bank.valid[roles.source_dev]],
-        target=roles.target[bank.valid[roles.target]],
-        domains=roles.domains,
-        domain_id=roles.domain_id,
-    )
 
 
 def _device() -> str:

@@ -27,7 +27,6 @@ import sys
 from pathlib import Path
 from fasray.faces.bank import FaceBank
 from fasray.protocols import parse
-from fasray.sweep.warm import roles_of
 from fasray.training.context import Context
 from fasray.training.loop import train
 from fasray.training.trial import Trial
@@ -35,7 +34,7 @@ from fasray.training.trial import Trial
 spec, pool, out = map(Path, sys.argv[1:])
 trial, bank = Trial.model_validate_json(spec.read_bytes()), FaceBank.open(pool)
 context = Context(str(out), seed=trial.seed, total_steps=trial.training.steps)
-train(trial, bank, roles_of(parse(trial.protocol), bank), context)
+train(trial, bank, parse(trial.protocol).assign(bank.index), context)
 """
 
 
