@@ -1,0 +1,1 @@
+"""Ratios against named baselines, both sides measured in the same run on the same machine."""

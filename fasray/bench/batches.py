@@ -1,0 +1,231 @@
+"""How many images a second the pool gives, beside decoding the same batches and beside a torch DataLoader."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.errors import DataError, RunFailedError
+from fasray.faces import jpeg
+from fasray.faces.bank import FaceBank, pool_folder, pool_key
+from fasray.faces.sampler import Sampler, Sampling
+from fasray.faces.shards import read_columns
+from fasray.sweep.dataset import Dataset
+from fasray.sweep.session import ray_session
+
+_IMAGES_PER_GROUP = 4
+_DOMAINS = 3
+_WARM_UP = 5
+Rows = NDArray[np.int64]
+Batch = Callable[[Rows], Any]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a second process needs to know to read the same batches."""
+
+    folder: str
+    seconds: float
+    repetitions: int
+    seed: int
+
+
+def measure_batches(
+    dataset: Dataset,
+    seconds: float,
+    repetitions: int = 3,
+    say: Callable[[str], None] = lambda text: None,
+    verbose: bool = False,
+) -> Benchmark:
+    """Read balanced batches of 3 domains x 2 classes x 4 images in every way, each for ``repetitions`` x ``seconds``.
+
+    The baselines have the JPEG bytes of all faces in memory, so that they pay for decoding alone and not for reading.
+
+    Args:
+        dataset: faces of at least three domains.
+        seconds: length of one repetition.
+        repetitions: how often each way is measured.
+        say: told what begins.
+        verbose: let Ray's own messages through.
+
+    Raises:
+        DataError: the faces have fewer than three domains, or cannot be read.
+    """
+    with scratch():
+        decoded, again, fill_seconds = _fill(dataset, say, verbose)
+        folder = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
+        bank = FaceBank.open(folder)
+        sampler = _sampler(bank, seed=0)
+        say("reading batches from the pool")
+        pool = [_rate(sampler, lambda rows: bank.pick(rows).images, seconds) for _ in range(repetitions)]
+        say("reading batches from the pool in two processes at once")
+        two = _two_processes(_Task(str(folder), seconds, repetitions, seed=0))
+        images = _encoded(dataset)
+        say("decoding the same batches with cv2")
+        plain = [_rate(sampler, lambda rows: _decode(images, rows), seconds) for _ in range(repetitions)]
+        say("reading the same batches through a torch DataLoader")
+        loader = {
+            workers: tuple(_loader_rate(images, sampler, workers, seconds) for _ in range(repetitions))
+            for workers in (0, 2)
+        }
+    return Benchmark(
+        "data",
+        "images/s",
+        (
+            Measured("pool", "pool, one process", tuple(pool)),
+            Measured("pool_two_processes", "pool, two processes at once, sum", two),
+            Measured("cv2", "JPEG bytes in memory, cv2, one process", tuple(plain)),
+            Measured("data_loader_0", "the same in a torch DataLoader, no workers", loader[0]),
+            Measured("data_loader_2", "the same in a torch DataLoader, 2 workers", loader[2]),
+        ),
+        lower_is_better=False,
+        facts={
+            "faces": len(bank),
+            "image_size": bank.image_size,
+            "batch": sampler.batch,
+            "fill_decoded": decoded,
+            "second_fill_decoded": again,
+            "fill_seconds": fill_seconds,
+            "fill_images_per_s": decoded / fill_seconds,
+            "cpus": os.cpu_count() or 0,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _fill(dataset: Dataset, say: Callable[[str], None], verbose: bool) -> tuple[int, int, float]:
+    """Fill a new pool, then ask for it again; return the images decoded in both passes and the seconds of the first."""
+    say("filling a pool through Ray Data")
+    with ray_session(verbose):
+        from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
+
+        began = time.perf_counter()
+        first = fill_pools(dataset.uri, dataset.manifest, dataset.index)
+        seconds = time.perf_counter() - began
+        second = fill_pools(dataset.uri, dataset.manifest, dataset.index)
+    return sum(node.decoded for node in first), sum(node.decoded for node in second), seconds
+
+
+def _sampler(bank: FaceBank, seed: int) -> Sampler:
+    domains = tuple(np.unique(bank.index.domain).tolist()[:_DOMAINS])
+    if len(domains) < _DOMAINS:
+        raise DataError(
+            f"the benchmark reads {_DOMAINS} domains, and these faces have {len(domains)}",
+            where=str(bank.folder),
+            remedy="name another set with --data",
+        )
+    domain_id = np.full(len(bank), -1, np.int64)
+    for number, domain in enumerate(domains):
+        domain_id[bank.index.domain == domain] = number
+    rows = np.flatnonzero((domain_id >= 0) & bank.valid)
+    return Sampler(bank.index, rows, domain_id, domains, Sampling("balanced", _IMAGES_PER_GROUP), seed)
+
+
+def _rate(sampler: Sampler, batch: Batch, seconds: float) -> float:
+    """Return images a second over at least ``seconds``, picking the rows included."""
+    for step in range(_WARM_UP):
+        batch(sampler.rows(step))
+    step, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < seconds or not step:
+        batch(sampler.rows(step))
+        step += 1
+    return step * sampler.batch / elapsed
+
+
+def _two_processes(task: _Task) -> tuple[float, ...]:
+    """Return the summed rates of two processes that read the same pool at the same time, one a repetition."""
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(2), context.SimpleQueue()
+    readers = [context.Process(target=_reader, args=(task, barrier, queue)) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    if any(reader.exitcode for reader in readers):
+        raise RunFailedError("a reading process ended with an error")
+    one, other = queue.get(), queue.get()
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _reader(task: _Task, barrier: Any, queue: Any) -> None:
+    bank = FaceBank.open(task.folder)
+    sampler = _sampler(bank, task.seed)
+    rates = []
+    for _ in range(task.repetitions):
+        barrier.wait()
+        rates.append(_rate(sampler, lambda rows: bank.pick(rows).images, task.seconds))
+    queue.put(rates)
+
+
+def _encoded(dataset: Dataset) -> list[bytes]:
+    """Return the JPEG bytes of every face, in row order."""
+    return [
+        data
+        for shard in dataset.manifest.shards
+        for data in read_columns(dataset.uri, shard, ["image"])["image"].to_pylist()
+    ]
+
+
+def _decode(images: list[bytes], rows: Rows) -> NDArray[np.uint8]:
+    """Return the decoded faces of ``rows``, [B, S, S, 3] uint8."""
+    faces = [jpeg.decode(images[row]) for row in rows]
+    return np.stack([face for face in faces if face is not None])
+
+
+class _EncodedFaces:
+    """A map-style torch dataset: row -> [S, S, 3] uint8 tensor."""
+
+    def __init__(self, images: list[bytes]) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, row: int) -> Any:
+        import cv2
+        import torch
+
+        cv2.setNumThreads(1)
+        return torch.from_numpy(jpeg.decode(self._images[row]))
+
+
+class _Endless:
+    """A batch sampler: the rows of step 0, 1, 2 ..."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = 0
+        while True:
+            yield self._sampler.rows(step).tolist()
+            step += 1
+
+
+def _loader_rate(images: list[bytes], sampler: Sampler, workers: int, seconds: float) -> float:
+    """Return images a second from a DataLoader; starting its workers is not counted."""
+    from torch.utils.data import DataLoader
+
+    loader: Any = DataLoader(
+        _EncodedFaces(images),  # type: ignore[arg-type]
+        batch_sampler=_Endless(sampler),
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,
+    )
+    batches = iter(loader)
+    for _ in range(_WARM_UP):
+        next(batches)
+    step, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < seconds or not step:
+        next(batches)
+        step += 1
+    return step * sampler.batch / elapsed

@@ -1,0 +1,81 @@
+"""What a benchmark hands back: named readings with their median, each beside the one it is compared with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from fasray.faces.bank import POOL_DIR_VARIABLE
+
+_RAY_ADDRESS = "RAY_ADDRESS"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One thing that was measured several times."""
+
+    name: str
+    """Key in the JSON output."""
+    title: str
+    """What it is, for people."""
+    values: tuple[float, ...]
+    """One value a repetition, in the benchmark's unit."""
+
+    @property
+    def median(self) -> float:
+        """Median of the repetitions."""
+        return median(self.values)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Everything that one benchmark found."""
+
+    name: str
+    unit: str
+    rows: tuple[Measured, ...]
+    """The first is ours, the others are the baselines."""
+    lower_is_better: bool
+    facts: dict[str, str | int | float] = field(default_factory=dict)
+    """What else a reader needs to judge the figures, by name."""
+
+    def advantage(self, row: Measured) -> float:
+        """Return how many times better the first row is than ``row``; below 1 if it is worse."""
+        ours, other = self.rows[0].median, row.median
+        return other / ours if self.lower_is_better else ours / other
+
+    def to_json(self) -> dict[str, object]:
+        """Return the benchmark as JSON values."""
+        return {
+            "benchmark": self.name,
+            "unit": self.unit,
+            "rows": [
+                {
+                    "name": row.name,
+                    "title": row.title,
+                    "median": row.median,
+                    "values": list(row.values),
+                    "ratio": self.advantage(row),
+                }
+                for row in self.rows
+            ],
+            "facts": self.facts,
+        }
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a temporary folder that also holds the pools, and keep any cluster out of it: what runs is private."""
+    with tempfile.TemporaryDirectory(prefix="fasray-bench-") as folder:
+        saved = {name: os.environ.pop(name, None) for name in (POOL_DIR_VARIABLE, _RAY_ADDRESS)}
+        os.environ[POOL_DIR_VARIABLE] = str(Path(folder) / "pools")
+        try:
+            yield Path(folder)
+        finally:
+            os.environ.pop(POOL_DIR_VARIABLE)
+            os.environ.update({name: value for name, value in saved.items() if value is not None})

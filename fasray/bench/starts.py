@@ -1,0 +1,121 @@
+"""How long a trial takes from being handed out to its first optimizer step: warm actor, fresh actor, TorchTrainer."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.errors import RunFailedError
+from fasray.faces.bank import pool_key
+from fasray.sweep.coordinator import Assignment, Coordinator
+from fasray.sweep.dataset import Dataset, resolve_dataset
+from fasray.sweep.plan import make_plan
+from fasray.sweep.session import ray_session
+from fasray.sweep.spec import SweepSpec
+
+_PROTOCOL, _DOMAINS, _SUBJECTS, _IMAGE_SIZE = "O&C->M", "OCM", 2, 64
+_METHODS = ("erm", "safas")
+
+
+def measure_starts(
+    warm: int,
+    fresh: int,
+    trainers: int,
+    profile: str,
+    say: Callable[[str], None] = lambda text: None,
+    verbose: bool = False,
+) -> Benchmark:
+    """Run short trials of all methods in turn in each of the three ways, in a private Ray on generated faces.
+
+    Args:
+        warm: trials in a warm actor, besides the first, which starts it. These numbers are rounded up until every
+            method has as many trials.
+        fresh: trials in a fresh Tune actor each.
+        trainers: trials in a TorchTrainer each.
+        profile: decides the size of the networks; budget and images are tiny.
+        say: told what begins.
+        verbose: let Ray's own messages through.
+
+    Raises:
+        RunFailedError: a trial failed, or Tune did not keep the actor.
+    """
+    from fasray.faces.synthetic import generate
+
+    with scratch() as folder:
+        data = str(folder / "faces")
+        say("generating a few faces")
+        generate(data, subjects=_SUBJECTS, domains=_DOMAINS, image_size=_IMAGE_SIZE, processes=1)
+        dataset = resolve_dataset(_spec(data, profile, 1))
+        with ray_session(verbose):
+            from fasray.bench.timed import starts_in_torch_trainer, starts_in_tune  # imports Ray
+            from fasray.ingest.fill import fill_pools
+
+            fill_pools(dataset.uri, dataset.manifest, dataset.index)
+
+            def ready(way: str, trials: int) -> tuple[Coordinator, Callable[[Assignment], dict[str, Any]], Path]:
+                say(f"{trials} trials: {way}")
+                spec = _spec(data, profile, trials)
+                plan = make_plan(spec, dataset.manifest.hash, dataset.index)
+                coordinator = Coordinator(plan, lambda event: None)
+                coordinator.settle()
+                return coordinator, _payload(spec, dataset, folder / way), folder / "ray"
+
+            reused = starts_in_tune(*ready("warm", warm + 1), reuse_actors=True)
+            renewed = starts_in_tune(*ready("fresh", fresh), reuse_actors=False)
+            trained = starts_in_torch_trainer(*ready("torch-trainer", trainers))
+    first = reused[0]
+    later = [start.seconds for start in reused[1:] if start.pid == first.pid]
+    if not later:
+        raise RunFailedError("Ray Tune started every trial in an actor of its own", remedy="-v shows Ray's messages")
+    return Benchmark(
+        "sweep",
+        "s",
+        (
+            Measured("warm", "2nd and later trials of a warm actor", tuple(later)),
+            Measured("fresh", "a fresh Tune actor for each trial", tuple(start.seconds for start in renewed)),
+            Measured("torch_trainer", "a TorchTrainer of one worker, no Tune", tuple(s.seconds for s in trained)),
+        ),
+        lower_is_better=True,
+        facts={
+            "first_trial_of_the_warm_actor_s": first.seconds,
+            "warm_actors": len({start.pid for start in reused}),
+            "methods": " ".join(_METHODS),
+            "profile": profile,
+            "cpus": os.cpu_count() or 0,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _spec(data: str, profile: str, trials: int) -> SweepSpec:
+    """Return a sweep of at least ``trials`` trials, as many of each method, which take turns: no search, few steps."""
+    return SweepSpec.model_validate(
+        {
+            "name": "bench",
+            "data": data,
+            "protocols": [_PROTOCOL],
+            "methods": {name: {"space": {}} for name in _METHODS},
+            "scheduler": "fifo",
+            "confirm": {"seeds": list(range(-(-trials // len(_METHODS))))},
+            "training": {"profile": profile, "image_size": _IMAGE_SIZE, "steps": 2, "evaluations": 1},
+        }
+    )
+
+
+def _payload(spec: SweepSpec, dataset: Dataset, run: Path) -> Callable[[Assignment], dict[str, Any]]:
+    pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
+
+    def payload(assignment: Assignment) -> dict[str, Any]:
+        return {
+            "trial": assignment.trial.model_dump(mode="json"),
+            "run": str(run),
+            "pool": pool,
+            "target_split": spec.target_split,
+            "reported_step": assignment.reported_step,
+        }
+
+    return payload

@@ -1,0 +1,133 @@
+"""The Ray side of the start benchmark: the same trials in warm Tune actors, in fresh ones, and in a TorchTrainer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray import tune
+from ray.train.torch import TorchTrainer
+
+from fasray import storage
+from fasray.errors import RunFailedError
+from fasray.faces.bank import FaceBank, pool_folder
+from fasray.protocols import parse
+from fasray.sweep.coordinator import Assignment, Coordinator
+from fasray.sweep.ledger import trial_folder
+from fasray.sweep.tuning import Decide, HandOut
+from fasray.sweep.warm import WarmTrial
+from fasray.training.context import Context
+from fasray.training.loop import train
+from fasray.training.trial import Trial
+
+Payload = Callable[[Assignment], dict[str, Any]]
+"""From an assignment to the config of its actor, as ``WarmTrial`` wants it."""
+_FIRST_STEP = "first-step"
+
+
+@dataclass(frozen=True)
+class Start:
+    """One trial's start."""
+
+    trial: str
+    pid: int
+    """Process that ran it."""
+    seconds: float
+    """From the moment it was handed out to its first optimizer step."""
+
+
+class TimedTrial(WarmTrial):
+    """A warm trial that also tells when its first step began and in which process."""
+
+    def step(self) -> dict[str, Any]:
+        """Train up to the next evaluation; see ``WarmTrial``."""
+        return {**super().step(), "first_step_at": self._context.first_step_at, "pid": os.getpid()}
+
+
+def starts_in_tune(coordinator: Coordinator, payload: Payload, scratch: Path, *, reuse_actors: bool) -> list[Start]:
+    """Run a coordinator's trials one after another under Ray Tune and return their starts, in order.
+
+    Args:
+        coordinator: of a plan whose trials have not run.
+        payload: for its actors.
+        scratch: for Tune's own files.
+        reuse_actors: whether a trial takes over the actor of the one before it, as a sweep does.
+
+    Raises:
+        RunFailedError: a trial failed.
+    """
+    handed_out: dict[str, float] = {}
+    found: list[Start] = []
+
+    def stamped(assignment: Assignment) -> dict[str, Any]:
+        handed_out[assignment.trial.id] = time.time()
+        return payload(assignment)
+
+    def note(trial: str, result: Mapping[str, Any]) -> None:
+        if result.get("first_step_at"):
+            found.append(Start(trial, int(result["pid"]), float(result["first_step_at"]) - handed_out[trial]))
+
+    tune.Tuner(
+        tune.with_resources(TimedTrial, {"CPU": 1}),
+        tune_config=tune.TuneConfig(
+            search_alg=HandOut(coordinator, stamped),
+            scheduler=Decide(coordinator, note),
+            num_samples=-1,
+            reuse_actors=reuse_actors,
+            max_concurrent_trials=1,
+        ),
+        run_config=tune.RunConfig(
+            name="reused" if reuse_actors else "fresh",
+            storage_path=str(scratch),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    ).fit()
+    _check(coordinator)
+    return found
+
+
+def starts_in_torch_trainer(coordinator: Coordinator, payload: Payload, scratch: Path) -> list[Start]:
+    """Run a coordinator's trials one after another in a TorchTrainer of one worker each.
+
+    No Tune is around it: what a Tune trial that runs a TorchTrainer adds comes on top.
+    """
+    found = []
+    while (assignment := coordinator.next_assignment()) is not None:
+        config, began = payload(assignment), time.time()
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config=config,
+            scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
+            run_config=ray.train.RunConfig(name=assignment.trial.id, storage_path=str(scratch)),
+        )
+        trainer.fit()
+        noted = storage.read_bytes(storage.join(trial_folder(config["run"], assignment.trial.id), _FIRST_STEP))
+        pid, first = noted.decode().split()
+        found.append(Start(assignment.trial.id, int(pid), float(first) - began))
+        coordinator.report(assignment.trial.id, assignment.trial.training.steps, 0.5, 0.0, 0.0)
+    _check(coordinator)
+    return found
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """Train the trial of ``config`` as a Ray Train worker and leave the time of its first step in its folder."""
+    trial = Trial.model_validate(config["trial"])
+    bank = FaceBank.open(pool_folder(config["pool"]))
+    roles = parse(trial.protocol, config["target_split"]).assign(bank.index)
+    folder = trial_folder(config["run"], trial.id)
+    context = Context(folder, seed=trial.seed, total_steps=trial.training.steps)
+    train(trial, bank, roles, context)
+    storage.write_bytes(storage.join(folder, _FIRST_STEP), f"{os.getpid()} {context.first_step_at}".encode())
+
+
+def _check(coordinator: Coordinator) -> None:
+    failures = coordinator.failures()
+    if failures or not coordinator.finished:
+        reason = failures[0].reason if failures else "Ray ended before every trial had ended"
+        raise RunFailedError(f"a trial of the benchmark failed: {reason}", remedy="-v shows Ray's messages")

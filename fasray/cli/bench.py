@@ -1,0 +1,82 @@
+"""``fasray bench``: measured ratios against named baselines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fasray.bench.measured import Benchmark
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+_VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure ratios against named baselines, both sides in the same run on this machine."""
+
+
+@bench.command()
+@click.option("--data", "uri", default="synthetic", show_default=True, help="Face shards, or 'synthetic'.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True)
+@click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
+@_JSON
+@_VERBOSE
+def data(uri: str, seconds: float, repetitions: int, as_json: bool, verbose: bool) -> None:
+    """Images a second from the pool, beside decoding the same batches and beside a torch DataLoader."""
+    from fasray.bench.batches import measure_batches
+    from fasray.sweep.dataset import resolve_dataset
+    from fasray.sweep.spec import SweepSpec
+
+    spec = SweepSpec.model_validate({"name": "bench", "data": uri, "protocols": ["ocim"], "methods": ["erm"]})
+    _print(measure_batches(resolve_dataset(spec, _generating), seconds, repetitions, _say, verbose), as_json)
+
+
+@bench.command()
+@click.option("--warm", type=click.IntRange(1, 100), default=15, show_default=True, help="Trials in a warm actor.")
+@click.option("--fresh", type=click.IntRange(1, 100), default=4, show_default=True, help="Trials in fresh actors.")
+@click.option("--trainers", type=click.IntRange(1, 100), default=2, show_default=True, help="Trials in TorchTrainers.")
+@click.option("--profile", default="quick", show_default=True, help="Decides the size of the networks.")
+@_JSON
+@_VERBOSE
+def sweep(warm: int, fresh: int, trainers: int, profile: str, as_json: bool, verbose: bool) -> None:
+    """Seconds from handing a trial out to its first step: in a warm actor, a fresh one, a TorchTrainer."""
+    from fasray.bench.starts import measure_starts
+
+    _print(measure_starts(warm, fresh, trainers, profile, _say, verbose), as_json)
+
+
+def _print(found: Benchmark, as_json: bool) -> None:
+    """Print a benchmark as a table with medians and ratios, or as JSON."""
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1))
+        return
+    ours = found.rows[0]
+    width = max(len(row.title) for row in found.rows)
+    click.echo(f"{'':<{width}}  {'median':>9}  {'least':>9}  {'most':>9}  {'n':>3}   in {found.unit}")
+    for row in found.rows:
+        numbers = "  ".join(f"{_number(value):>9}" for value in (row.median, min(row.values), max(row.values)))
+        against = "" if row is ours else f"   x {found.advantage(row):.1f}"
+        click.echo(f"{row.title:<{width}}  {numbers}  {len(row.values):>3}{against}")
+    click.echo("x n: the first line is n times faster than this one")
+    click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in found.facts.items()))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3f}"
+
+
+def _fact(value: str | int | float) -> str:
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _generating(done: int, total: int) -> None:
+    if done == total:
+        _say(f"generated the faces of {total} subjects")
