@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from fasray import storage
@@ -61,8 +60,8 @@ def _synthetic(wanted: SyntheticSpec, on_subjects: Callable[[int, int], None]) -
     from fasray.faces import synthetic
 
     given = wanted.model_dump(exclude_none=True)
-    settings = asdict(synthetic.SyntheticSettings(**given))
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    settings = synthetic.SyntheticSettings(**given)
+    key = hashlib.sha256(settings.canonical_json().encode()).hexdigest()[:12]
     uri = str(cache_folder() / f"synthetic-{key}")
     if not storage.exists(storage.join(uri, MANIFEST_NAME)):
         synthetic.generate(uri, **given, progress=on_subjects)
