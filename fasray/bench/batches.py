@@ -73,16 +73,13 @@ def measure_batches(
         say("decoding the same batches with cv2")
         plain = [_rate(sampler, lambda rows: _decode(images, rows), seconds) for _ in range(repetitions)]
         say("reading the same batches through a torch DataLoader")
-        loader = {
-            workers: tuple(_loader_rate(images, sampler, workers, seconds) for _ in range(repetitions))
-            for workers in (0, 2)
-        }
+        loader = {workers: _loader_rates(images, sampler, workers, seconds, repetitions) for workers in (0, 2)}
     return Benchmark(
         "data",
         "images/s",
         (
-            Measured("pool", "pool, one process", tuple(pool)),
-            Measured("pool_two_processes", "pool, two processes at once, sum", two),
+            Measured("pool", "pool, one process", tuple(pool), baseline=False),
+            Measured("pool_two_processes", "pool, two processes at once, sum", two, baseline=False),
             Measured("cv2", "JPEG bytes in memory, cv2, one process", tuple(plain)),
             Measured("data_loader_0", "the same in a torch DataLoader, no workers", loader[0]),
             Measured("data_loader_2", "the same in a torch DataLoader, 2 workers", loader[2]),
@@ -161,7 +158,7 @@ def _reader(task: _Task, barrier: Any, queue: Any) -> None:
     sampler = _sampler(bank, task.seed)
     rates = []
     for _ in range(task.repetitions):
-        barrier.wait()
+        barrier.wait(timeout=120)  # the other process may have died
         rates.append(_rate(sampler, lambda rows: bank.pick(rows).images, task.seconds))
     queue.put(rates)
 
@@ -211,21 +208,26 @@ class _Endless:
             step += 1
 
 
-def _loader_rate(images: list[bytes], sampler: Sampler, workers: int, seconds: float) -> float:
-    """Return images a second from a DataLoader; starting its workers is not counted."""
+def _loader_rates(
+    images: list[bytes], sampler: Sampler, workers: int, seconds: float, repetitions: int
+) -> tuple[float, ...]:
+    """Return images a second from a DataLoader, one rate a repetition; starting its workers is not counted.
+
+    Torch gets one thread, as in a trial: on a busy machine its threads would wait for each other at every small copy.
+    """
+    import torch
     from torch.utils.data import DataLoader
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     loader: Any = DataLoader(
         _EncodedFaces(images),  # type: ignore[arg-type]
         batch_sampler=_Endless(sampler),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
     )
-    batches = iter(loader)
-    for _ in range(_WARM_UP):
-        next(batches)
-    step, began = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < seconds or not step:
-        next(batches)
-        step += 1
-    return step * sampler.batch / elapsed
+    try:
+        batches = iter(loader)
+        return tuple(_rate(sampler, lambda rows: next(batches), seconds) for _ in range(repetitions))
+    finally:
+        torch.set_num_threads(threads)

@@ -25,6 +25,8 @@ class Measured:
     """What it is, for people."""
     values: tuple[float, ...]
     """One value a repetition, in the benchmark's unit."""
+    baseline: bool = True
+    """Whether the first row is compared with it."""
 
     @property
     def median(self) -> float:
@@ -39,7 +41,7 @@ class Benchmark:
     name: str
     unit: str
     rows: tuple[Measured, ...]
-    """The first is ours, the others are the baselines."""
+    """The first is what the baselines among the others are compared with."""
     lower_is_better: bool
     facts: dict[str, str | int | float] = field(default_factory=dict)
     """What else a reader needs to judge the figures, by name."""
@@ -60,7 +62,7 @@ class Benchmark:
                     "title": row.title,
                     "median": row.median,
                     "values": list(row.values),
-                    "ratio": self.advantage(row),
+                    "ratio": self.advantage(row) if row.baseline else None,
                 }
                 for row in self.rows
             ],

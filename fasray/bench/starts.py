@@ -75,7 +75,7 @@ def measure_starts(
         "sweep",
         "s",
         (
-            Measured("warm", "2nd and later trials of a warm actor", tuple(later)),
+            Measured("warm", "2nd and later trials of a warm actor", tuple(later), baseline=False),
             Measured("fresh", "a fresh Tune actor for each trial", tuple(start.seconds for start in renewed)),
             Measured("torch_trainer", "a TorchTrainer of one worker, no Tune", tuple(s.seconds for s in trained)),
         ),

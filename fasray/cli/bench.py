@@ -54,12 +54,11 @@ def _print(found: Benchmark, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1))
         return
-    ours = found.rows[0]
     width = max(len(row.title) for row in found.rows)
     click.echo(f"{'':<{width}}  {'median':>9}  {'least':>9}  {'most':>9}  {'n':>3}   in {found.unit}")
     for row in found.rows:
         numbers = "  ".join(f"{_number(value):>9}" for value in (row.median, min(row.values), max(row.values)))
-        against = "" if row is ours else f"   x {found.advantage(row):.1f}"
+        against = f"   x {found.advantage(row):.1f}" if row.baseline else ""
         click.echo(f"{row.title:<{width}}  {numbers}  {len(row.values):>3}{against}")
     click.echo("x n: the first line is n times faster than this one")
     click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in found.facts.items()))

@@ -1,0 +1,52 @@
+"""``fasray bench`` runs at a tiny size and prints what can be parsed; how fast things are is for it to say, not us."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fasray.bench.measured import Benchmark, Measured
+from fasray.faces.synthetic import generate
+
+
+def bench(*arguments: str) -> dict[str, object]:
+    ran = subprocess.run(
+        [sys.executable, "-m", "fasray", "bench", *arguments, "--json"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert all(value > 0 for row in found["rows"] for value in row["values"])
+    return {row["name"]: row for row in found["rows"]} | {"facts": found["facts"]}  # type: ignore[no-any-return]
+
+
+def test_ratio_says_how_many_times_better_the_first_row_is() -> None:
+    ours, baseline = Measured("a", "ours", (1.0, 2.0, 9.0), baseline=False), Measured("b", "theirs", (6.0,))
+    seconds = Benchmark("x", "s", (ours, baseline), lower_is_better=True)
+    speed = Benchmark("x", "images/s", (baseline, ours), lower_is_better=False)
+    assert seconds.advantage(baseline) == pytest.approx(3)
+    assert speed.advantage(ours) == pytest.approx(3)
+    assert [row["ratio"] for row in seconds.to_json()["rows"]] == [None, 3.0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_data_is_decoded_once_and_read_in_every_way(tmp_path: Path) -> None:
+    generate(str(tmp_path / "faces"), subjects=2, domains="OCM", image_size=32, processes=1)
+    found = bench("data", "--data", str(tmp_path / "faces"), "--seconds", "0.1", "--repetitions", "1")
+    assert {"pool", "pool_two_processes", "cv2", "data_loader_0", "data_loader_2"} < set(found)
+    facts = found["facts"]
+    assert isinstance(facts, dict)
+    assert facts["fill_decoded"] == facts["faces"]
+    assert facts["second_fill_decoded"] == 0
+
+
+@pytest.mark.slow
+def test_trials_start_in_a_warm_actor_a_fresh_one_and_a_torch_trainer() -> None:
+    found = bench("sweep", "--warm", "3", "--fresh", "1", "--trainers", "1", "--profile", "smoke")
+    assert {"warm", "fresh", "torch_trainer"} < set(found)
+    facts = found["facts"]
+    assert isinstance(facts, dict)
+    assert facts["warm_actors"] == 1
