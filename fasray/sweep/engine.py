@@ -95,7 +95,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
             try:
                 if not coordinator.finished:
                     _run(coordinator, dataset, ledger, listener, verbose)
-            except InterruptedRunError:
+            except (KeyboardInterrupt, SystemExit):
                 ledger.closed("interrupted")
                 raise
             changed = sum(record.readings != before.get(trial) for trial, record in coordinator.records.items())
@@ -204,7 +204,9 @@ def _failures(coordinator: Coordinator) -> tuple[str, ...]:
 def _interruptible(out: str) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into InterruptedRunError in the main thread, and leave for sure soon after.
 
-    Nothing has to be saved by then: the event log and the checkpoints are on the disk already.
+    Nothing has to be saved by then: the event log and the checkpoints are on the disk already. On its way up it is a
+    KeyboardInterrupt: Ray's compiled parts let no other exception through, and Tune would take an Exception for the
+    failure of a trial.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -213,16 +215,19 @@ def _interruptible(out: str) -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         for known in (signal.SIGINT, signal.SIGTERM):
             signal.signal(known, signal.SIG_IGN)
-        last = threading.Timer(GRACE_SECONDS, _leave, args=(message,))
-        last.daemon = True
         last.start()
-        raise InterruptedRunError(message, where=out, remedy="run the same command again to go on")
+        raise KeyboardInterrupt
 
     message = "stopped on request; everything up to each trial's last evaluation is saved"
+    last = threading.Timer(GRACE_SECONDS, _leave, args=(message,))
+    last.daemon = True
     saved = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except (KeyboardInterrupt, SystemExit):  # SystemExit: a SIGTERM while Ray starts, when the signal is Ray's
+        raise InterruptedRunError(message, where=out, remedy="run the same command again to go on") from None
     finally:
+        last.cancel()
         for number, handler in saved.items():
             signal.signal(number, handler)
 

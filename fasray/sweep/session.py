@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,16 +49,28 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose, "ignore_reinit_error": False}
     with _quiet(verbose):
-        if private:
-            ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, **options)
-        else:
-            ray.init(**options)
+        with _own_signals():
+            if private:
+                ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, **options)
+            else:
+                ray.init(**options)
         for name in ("ray", "ray.tune", "ray.data"):
             logging.getLogger(name).setLevel(level)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM, which Ray replaces by its own when it starts."""
+    answer = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if answer is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, answer)
 
 
 @contextlib.contextmanager
