@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fasray.errors import InterruptedRunError, SpecError
+from fasray.errors import SpecError
+from fasray.sweep.interrupt import interruptible
 
 if TYPE_CHECKING:
     from fasray.faces.bank import FaceBank
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from fasray.training.trial import Trial
 
 _SECTIONS = ("config", "training")
+SAVED = "stopped on request; everything up to the last evaluation is saved"
 
 
 @click.command()
@@ -52,7 +52,7 @@ def train(
     from fasray.sweep.plan import make_plan
 
     spec = _specification(method, protocol, data, seed, profile, overrides)
-    with _interruptible(out or "fasray train"):
+    with interruptible(out or "fasray train", SAVED):
         dataset = resolve_dataset(spec, _generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
         cell = plan.cells[0]
@@ -218,26 +218,3 @@ def _judge(trial: Trial, score_uris: Sequence[str]) -> None:
 def _generating(done: int, total: int) -> None:
     if done == total:
         click.echo(f"generated the faces of {total} subjects", err=True)
-
-
-@contextlib.contextmanager
-def _interruptible(where: str) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into InterruptedRunError; a second one ends the process as usual."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for known, handler in saved.items():
-            signal.signal(known, handler)
-        raise InterruptedRunError(
-            "stopped on request; everything up to the last evaluation is saved",
-            where=where,
-            remedy="run the same command again to go on",
-        )
-
-    saved = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in saved:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in saved.items():
-            signal.signal(number, handler)

@@ -6,28 +6,23 @@ Everything that matters is in the run directory before it is acted on, so the dr
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
-from fasray.errors import InterruptedRunError, RunFailedError
+from fasray.errors import RunFailedError
 from fasray.faces.bank import pool_key
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset, resolve_dataset
+from fasray.sweep.interrupt import interruptible
 from fasray.sweep.ledger import DataFacts, Ledger
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import Progress, snapshot
 from fasray.sweep.session import ray_session
 from fasray.sweep.spec import SweepSpec
 
-GRACE_SECONDS = 6.0
-"""How long an interrupted driver may take to leave by itself before it is ended; what counts is on the disk."""
+SAVED = "stopped on request; everything up to each trial's last evaluation is saved"
 
 
 class Listener:
@@ -79,7 +74,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
         InterruptedRunError: SIGINT or SIGTERM came; the same command goes on.
     """
     listener = listener or Listener()
-    with _interruptible(out):
+    with interruptible(out, SAVED):
         dataset = resolve_dataset(spec, listener.generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
         with Ledger(out, spec, _facts(dataset)) as ledger:
@@ -198,42 +193,3 @@ def _failures(coordinator: Coordinator) -> tuple[str, ...]:
         for cell in coordinator.cells_without_winner()
     ]
     return (*trials, *cells)
-
-
-@contextmanager
-def _interruptible(out: str) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into InterruptedRunError in the main thread, and leave for sure soon after.
-
-    Nothing has to be saved by then: the event log and the checkpoints are on the disk already. On its way up it is a
-    KeyboardInterrupt: Ray's compiled parts let no other exception through, and Tune would take an Exception for the
-    failure of a trial.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for known in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(known, signal.SIG_IGN)
-        last.start()
-        raise KeyboardInterrupt
-
-    message = "stopped on request; everything up to each trial's last evaluation is saved"
-    last = threading.Timer(GRACE_SECONDS, _leave, args=(message,))
-    last.daemon = True
-    saved = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):  # SystemExit: a SIGTERM while Ray starts, when the signal is Ray's
-        raise InterruptedRunError(message, where=out, remedy="run the same command again to go on") from None
-    finally:
-        last.cancel()
-        for number, handler in saved.items():
-            signal.signal(number, handler)
-
-
-def _leave(message: str) -> None:
-    """End the process; for a driver that hangs in someone else's clean-up."""
-    sys.stderr.write(f"{message}\n  -> run the same command again to go on\n")
-    sys.stderr.flush()
-    os._exit(InterruptedRunError.exit_code)
