@@ -201,7 +201,7 @@ def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
         ),
         "M": replace(
             m,
-            cameras=_each(m.cameras, veil=0.10, contrast=0.1),
+            cameras=_each(m.cameras, veil=0.06, contrast=0.1),
             prints=_each(m.prints, halftone=0.24, saturation=(0.9, 1.1), black=0.03, **darker_redder),
             replays=_each(m.replays, grid=0.5, optics=0.45, bezel=0.02, **darker_redder),
             masks=_each(m.masks, **darker_redder),
