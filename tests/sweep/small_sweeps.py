@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -98,8 +97,18 @@ class Place:
     def events(self) -> list[Event]:
         return read_events(str(self.run_folder)) if (self.run_folder / "events.jsonl").exists() else []
 
-    def processes(self) -> dict[int, str]:
-        """Living processes that carry this place's environment: the driver, and all that its Ray started."""
+    def processes(self, wait: float = 0) -> dict[int, str]:
+        """Living processes that carry this place's environment: the driver, and all that its Ray started.
+
+        Args:
+            wait: seconds that they may take to end; Ray's agents look for their parent now and then only.
+        """
+        last = time.monotonic() + wait
+        while (found := self._processes()) and time.monotonic() < last:
+            pause()
+        return found
+
+    def _processes(self) -> dict[int, str]:
         mark = f"FASRAY_TEST_PLACE={self.folder}".encode()
         found = {}
         for entry in Path("/proc").iterdir():
@@ -160,10 +169,14 @@ class Driver:
 def wait_until(reached: Callable[[], bool], seconds: float) -> None:
     """Look twenty times a second."""
     last = time.monotonic() + seconds
-    with selectors.DefaultSelector() as nothing:
-        while not reached():
-            assert time.monotonic() < last, f"did not happen within {seconds} s"
-            nothing.select(0.05)
+    while not reached():
+        assert time.monotonic() < last, f"did not happen within {seconds} s"
+        pause()
+
+
+def pause() -> None:
+    """Let others work between two looks."""
+    time.sleep(0.05)
 
 
 def place(folder: Path, data: Path, text: str = SMALL, **environment: str) -> Place:
