@@ -8,8 +8,19 @@ from fasray.faces.synthetic.domains import DOMAIN_NAMES, domain_at
 
 CARD_NAME = "CARD.md"
 
-MEASURED = "Not measured yet."
-"""Learnability of the default set."""
+MEASURED = """\
+AUC over frames at the default dial, one training seed: ERM with a ResNet-18 of a quarter of the usual width, trained
+from nothing on random 96 px crops, balanced batches of 24 (three source domains: 550 steps; own domain: 300 steps).
+Source-dev and own domain are scored on five held-out subjects a domain, so single figures move by several points.
+O, C and I were measured just before a last change to the veil of M's live faces.
+
+| domain | source-dev of the other three | target: left out | trained on itself |
+|---|---|---|---|
+| O | .920 | .964 | 1.000 |
+| C | .911 | .855 | .991 |
+| I | .946 | .825 | .924 |
+| M | .960 | .844 | .869 |"""
+"""Learnability of the default set, as the card tells it; measure again whenever the default set changes."""
 
 
 def card_text(dial: float, card: dict[str, Any], attacks: tuple[str, ...]) -> str:
