@@ -41,10 +41,12 @@ def measure_starts(
         verbose: let Ray's own messages through.
 
     Raises:
+        SpecError: there is no such profile.
         RunFailedError: a trial failed, or Tune did not keep the actor.
     """
     from fasray.faces.synthetic import generate
 
+    _spec("not made yet", profile, 1).training_of(_METHODS[0])  # refuses an unknown profile before anything starts
     with scratch() as folder:
         data = str(folder / "faces")
         say("generating a few faces")
