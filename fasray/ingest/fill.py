@@ -30,7 +30,7 @@ from fasray.faces.index import FaceIndex
 from fasray.faces.manifest import Manifest
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 
-_COLUMNS = ["image", "depth", "parsing", "video", "frame", "sha256"]
+_COLUMNS = ["image", "depth", "parsing", "video", "frame", "sha256", "path"]
 _BLOCK_ROWS = 256
 _IN_FLIGHT = 2
 _GOOD, _NOT_AN_IMAGE, _OTHER_SIZE, _OTHER_BYTES = range(4)
@@ -116,9 +116,11 @@ def _blocks(uri: str, manifest: Manifest) -> Any:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     paths, filesystem = _paths(uri, manifest)
     decode = _Decode(manifest.image_size)
-    dataset = ray.data.read_parquet(
-        paths, filesystem=filesystem, columns=_COLUMNS, partitioning=None, include_paths=True
-    ).map_batches(decode, batch_size=_BLOCK_ROWS, batch_format="pyarrow")
+    dataset = (
+        ray.data.read_parquet(paths, filesystem=filesystem, partitioning=None, include_paths=True)
+        .select_columns(_COLUMNS)
+        .map_batches(decode, batch_size=_BLOCK_ROWS, batch_format="pyarrow")
+    )
     try:
         for bundle in dataset.iter_internal_ref_bundles():
             for entry in bundle.blocks:
