@@ -315,16 +315,23 @@ def _line(root: yaml.Node | None, location: Location) -> int | None:
     return line
 
 
-def _refuse_repeated_keys(node: yaml.Node | None, file: str) -> None:
+def _refuse_repeated_keys(root: yaml.Node | None, file: str) -> None:
     """YAML would silently keep the last of two equal keys."""
-    if isinstance(node, yaml.SequenceNode):
-        for entry in node.value:
-            _refuse_repeated_keys(entry, file)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for key, value in node.value:
-        if key.value in seen:
-            raise SpecError(f"the key {key.value!r} stands twice", where=f"{file}, line {key.start_mark.line + 1}")
-        seen.add(key.value)
-        _refuse_repeated_keys(value, file)
+    waiting, seen_nodes = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen_nodes:  # an alias, which may even stand inside its own anchor
+            continue
+        seen_nodes.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                waiting.append(value)
+                if not isinstance(key, yaml.ScalarNode):  # refused when the values are built
+                    continue
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise SpecError(f"the key {key.value!r} stands twice", where=f"{file}, line {line}")
+                seen.add(key.value)
