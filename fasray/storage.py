@@ -75,12 +75,25 @@ def write_bytes(uri: str, data: bytes) -> None:
     """Write ``data`` to ``uri`` so that readers find all of it or none; an older file is replaced.
 
     Locally the bytes and the rename are durable (fsync) before this returns.
+
+    Raises:
+        DataError: the place cannot be written, or has no room.
     """
     fs, path = filesystem(uri)
-    if is_remote(uri):
-        fs.pipe_file(path, data)
-        return
-    target = Path(path)
+    try:
+        if is_remote(uri):
+            fs.pipe_file(path, data)
+        else:
+            _write_whole(Path(path), data)
+    except OSError as error:
+        raise DataError(
+            f"this file cannot be written: {error.strerror or error}",
+            where=uri,
+            remedy="check the folder, its permissions and the free space",
+        ) from error
+
+
+def _write_whole(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:

@@ -18,7 +18,8 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -127,17 +128,24 @@ def read_run(run: str) -> RunRecord:
     """
     if not storage.exists(storage.join(run, SPEC_FILE)):
         raise DataError("this is not a run directory", where=run, remedy="name the folder that `fasray sweep` wrote")
-    stored = yaml.safe_load(storage.read_bytes(storage.join(run, SPEC_FILE)))
-    data = json.loads(storage.read_bytes(storage.join(run, DATA_FILE)))
     has_events = storage.exists(storage.join(run, EVENT_FILE))
-    return RunRecord(
-        uri=run,
-        name=stored["sweep"]["name"],
-        spec=stored["sweep"],
-        spec_hash=stored["hash"],
-        data=DataFacts(**data),
-        events=tuple(read_events(run)) if has_events else (),
-    )
+    with _damage_named(storage.join(run, SPEC_FILE)):
+        stored = yaml.safe_load(storage.read_bytes(storage.join(run, SPEC_FILE)))
+        spec, spec_hash, name = dict(stored["sweep"]), str(stored["hash"]), str(stored["sweep"]["name"])
+    with _damage_named(storage.join(run, DATA_FILE)):
+        data = DataFacts(**json.loads(storage.read_bytes(storage.join(run, DATA_FILE))))
+    events = tuple(read_events(run)) if has_events else ()
+    return RunRecord(uri=run, name=name, spec=spec, spec_hash=spec_hash, data=data, events=events)
+
+
+@contextmanager
+def _damage_named(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(
+            "this file of the run is damaged", where=uri, remedy="restore it from a copy, or start the sweep again"
+        ) from error
 
 
 class RunLock:
@@ -197,8 +205,13 @@ class Ledger:
             raise SpecError("a run directory must be on a local disk", where=f"--out {run}")
         self.run = run
         self.folder = Path(run)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = RunLock(self.folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = RunLock(self.folder)
+        except OSError as error:
+            raise SpecError(
+                f"the run directory cannot be written: {error.strerror}", where=run, remedy="choose another --out"
+            ) from error
         self.taken_over_from = self._lock.taken_over_from
         try:
             self._check_or_write(spec, data)
