@@ -158,9 +158,14 @@ class Driver:
         return sum(event.event in STARTED for event in events[opened[-1] :])
 
     def end(self, number: signal.Signals | None = None, seconds: float = 280) -> Ran:
-        """Send a signal, if any, and wait for the end; ``seconds`` of the result count from the signal."""
+        """Send a signal, if any, and wait for the end; ``seconds`` of the result count from the signal.
+
+        SIGINT goes to the whole process group, as Ctrl-C in a terminal does.
+        """
         began = time.monotonic() if number else self.began
-        if number:
+        if number == signal.SIGINT:
+            os.killpg(self.process.pid, number)
+        elif number:
             os.kill(self.process.pid, number)
         code = self.process.wait(seconds)
         return Ran(code, self._out.read_text(), self._err.read_text(), time.monotonic() - began)
