@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -21,30 +22,34 @@ CLASSIFIER = ("fc.",)
 """Prefix of torchvision's 1000-class layer, which a feature extractor does not have."""
 
 
-def load_backbone(backbone: nn.Module, weights: str, *, ignore: Sequence[str] = CLASSIFIER) -> None:
+def load_backbone(
+    backbone: nn.Module, weights: str, *, ignore: Sequence[str] = CLASSIFIER, architecture: str = "resnet18"
+) -> None:
     """Fill ``backbone`` in place with the weights that ``weights`` names; ``none`` leaves it as it is.
 
     Args:
         backbone: a module with the file's state-dict names, e.g. :class:`fasray.nets.resnet.ResNet18`.
-        weights: ``none``, ``imagenet`` (torchvision's ResNet-18, from its download cache), or a path or URI.
+        weights: ``none``, ``imagenet`` (torchvision's, from its download cache), or a path or URI.
         ignore: prefixes of entries in the file that the backbone need not have.
+        architecture: torchvision's name of the network that the backbone is.
 
     Raises:
         DataError: no such file, another checksum, not a weights file, or names or shapes that do not fit.
     """
     if weights == "none":
         return
-    state = _imagenet() if weights == "imagenet" else _read(weights)
+    state = _imagenet(architecture) if weights == "imagenet" else _read(weights)
     kept = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(ignore))}
-    _check(backbone.state_dict(), kept, weights)
+    _check(backbone.state_dict(), kept, weights, architecture)
     backbone.load_state_dict(kept, strict=False)
 
 
-def _imagenet() -> Mapping[str, Tensor]:
-    from torchvision.models import ResNet18_Weights  # slow to import, and most runs do not need it
+def _imagenet(architecture: str) -> Mapping[str, Tensor]:
+    from torchvision.models import get_model_weights  # slow to import, and most runs do not need it
 
+    weights: Any = get_model_weights(architecture)
     try:
-        state: Mapping[str, Tensor] = ResNet18_Weights.IMAGENET1K_V1.get_state_dict(
+        state: Mapping[str, Tensor] = weights.IMAGENET1K_V1.get_state_dict(
             progress=False, check_hash=True, map_location="cpu", weights_only=True
         )
     except Exception as error:  # a download and torch's reader fail in a dozen ways, with no common class
@@ -91,7 +96,7 @@ def _reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: str) -> None:
+def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: str, architecture: str) -> None:
     """Refuse weights that do not fill the backbone; BatchNorm's batch counters may be missing (old files lack them)."""
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in given if name not in own]
@@ -106,5 +111,5 @@ def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: str)
         if names
     ]
     if findings:
-        remedy = "take training.width: 1" if shapes else "the names must be those of torchvision's resnet18"
+        remedy = "take training.width: 1" if shapes else f"the names must be those of torchvision's {architecture}"
         raise DataError(f"the weights do not fit this backbone; {'; '.join(findings)}", where=weights, remedy=remedy)
