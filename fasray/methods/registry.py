@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 METHODS: Mapping[str, str] = {
     "erm": "fasray.methods.erm:ERM",
     "safas": "fasray.methods.safas:SAFAS",
+    "ssdg": "fasray.methods.ssdg:SSDG",
 }
 """Where each method's class stands, ``module:class``."""
 

@@ -34,17 +34,29 @@ PROFILES: Mapping[str, Profile] = {
     "small": Profile(
         "a quarter of the width on 96 px windows: meaningful quality on a CPU, minutes a trial",
         {"image_size": 96, "width": 0.25, "steps": 600, "evaluations": 6},
-        {"erm": {"images_per_group": 4}, "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0}},
+        {
+            "erm": {"images_per_group": 4},
+            "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
+            "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
+        },
     ),
     "quick": Profile(
         "the small networks on a budget of seconds a trial; what the quickstart runs",
         {"image_size": 96, "width": 0.25, "steps": 120, "evaluations": 3},
-        {"erm": {"images_per_group": 4}, "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0}},
+        {
+            "erm": {"images_per_group": 4},
+            "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
+            "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
+        },
     ),
     "smoke": Profile(
         "does everything run? A few steps, no quality to expect",
         {"image_size": 64, "width": 0.125, "steps": 12, "evaluations": 3},
-        {"erm": {"images_per_group": 2}, "safas": {"batch": 12}},
+        {
+            "erm": {"images_per_group": 2},
+            "safas": {"batch": 12},
+            "ssdg": {"images_per_group": 2, "crop": "pixels"},
+        },
     ),
 }
 
