@@ -18,6 +18,7 @@ METHODS: Mapping[str, str] = {
     "erm": "fasray.methods.erm:ERM",
     "safas": "fasray.methods.safas:SAFAS",
     "ssdg": "fasray.methods.ssdg:SSDG",
+    "rfmeta": "fasray.methods.rfmeta:RFMeta",
 }
 """Where each method's class stands, ``module:class``."""
 

@@ -38,6 +38,7 @@ PROFILES: Mapping[str, Profile] = {
             "erm": {"images_per_group": 4},
             "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
             "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
+            "rfmeta": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
         },
     ),
     "quick": Profile(
@@ -47,6 +48,7 @@ PROFILES: Mapping[str, Profile] = {
             "erm": {"images_per_group": 4},
             "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
             "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
+            "rfmeta": {"images_per_group": 2, "crop": "pixels", "bn_momentum": 0.1},
         },
     ),
     "smoke": Profile(
@@ -56,6 +58,7 @@ PROFILES: Mapping[str, Profile] = {
             "erm": {"images_per_group": 2},
             "safas": {"batch": 12},
             "ssdg": {"images_per_group": 2, "crop": "pixels"},
+            "rfmeta": {"images_per_group": 1, "crop": "pixels"},
         },
     ),
 }

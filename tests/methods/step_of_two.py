@@ -33,7 +33,10 @@ def positions(method: Method, rank: int, count: int) -> torch.Tensor:
 
 
 def train(method: Method, context: Context) -> dict[str, torch.Tensor]:
-    """Take the steps in double precision, where workers and whole can agree to many digits; return all there is."""
+    """Take the steps in double precision, where workers and whole can agree to many digits; return all there is.
+
+    The last step's gradients too: Adam's steps hardly change with their scale.
+    """
     method.networks.double()
     synchronise(method.networks, context.average, context.world_size)
     logs: dict[str, torch.Tensor] = {}
@@ -42,7 +45,8 @@ def train(method: Method, context: Context) -> dict[str, torch.Tensor]:
         if context.world_size > 1:
             draws = [half(draw, positions(method, context.rank, len(draw.label))) for draw in draws]
         logs = method.step(draws, context)
-    return {**{f"log {key}": value for key, value in logs.items()}, **method.networks.state_dict()}
+    grads = {f"grad {name}": one.grad for name, one in method.networks.named_parameters() if one.grad is not None}
+    return {**{f"log {key}": value for key, value in logs.items()}, **grads, **method.networks.state_dict()}
 
 
 def double(draw: Draw) -> Draw:

@@ -36,13 +36,18 @@ def of_two(tmp_path_factory):
 
 @pytest.mark.parametrize("name", registry.names())
 def test_two_workers_train_like_one(of_two, name):
-    """Weights, running statistics and logs, although each worker misses one domain of SA-FAS altogether."""
+    """Gradients, weights, statistics and logs, although each worker misses one domain of SA-FAS altogether.
+
+    Weights get more room: where a gradient is zero but for rounding (a bias that batch normalisation takes away
+    again), Adam makes steps of up to 1e-8 out of the rounding.
+    """
     whole = train(built(name), context())
     for worker in of_two:
         assert worker[name].keys() == whole.keys()
         for key, value in whole.items():
+            room = 1e-9 if key.startswith(("grad ", "log ")) else 1e-7
             torch.testing.assert_close(
-                worker[name][key], value, rtol=1e-7, atol=1e-9, msg=lambda m, key=key: f"{key}: {m}"
+                worker[name][key], value, rtol=1e-7, atol=room, msg=lambda m, key=key: f"{key}: {m}"
             )
 
 
