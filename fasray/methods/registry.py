@@ -19,6 +19,7 @@ METHODS: Mapping[str, str] = {
     "safas": "fasray.methods.safas:SAFAS",
     "ssdg": "fasray.methods.ssdg:SSDG",
     "rfmeta": "fasray.methods.rfmeta:RFMeta",
+    "oneside_triplet": "fasray.methods.oneside_triplet:OneSideTriplet",
 }
 """Where each method's class stands, ``module:class``."""
 

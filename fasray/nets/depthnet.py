@@ -3,16 +3,19 @@
 Source: Shao, Lan and Yuen, Regularized Fine-grained Meta Face Anti-spoofing, AAAI 2020, supplementary table 1 and the
 official code. The layer order is the code's, so that state-dict entries correspond one to one, in order. The code's
 pooling to a fixed 32 x 32 map is stated as pooling to an eighth of the image, which is the same at 256 pixels.
+The face parser is no part of it, but our own U-Net decoder on the same maps, for methods that parse faces too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.faces.record import PARSING_CLASSES, PARSING_SIZE
 from fasray.nets.batchnorm import BatchNorm2d
 from fasray.nets.resnet import scaled
 
@@ -102,6 +105,41 @@ class FeatEmbedder(nn.Module):
         """Return the averaged features [B, num_features] and the live logit [B]; x has sides of 4 or more."""
         feature_BF = self.features(x).mean(dim=(2, 3))
         return feature_BF, self.fc(feature_BF)[:, 0]
+
+
+class FaceParser(nn.Module):
+    """U-Net decoder over the extractor's maps: double the side, join the map of that size, two 3x3 convolutions.
+
+    Args:
+        extractor: whose maps are read.
+        width: channel multiplier.
+        image_size: side of the images; decides how many of at most three doublings there are.
+    """
+
+    def __init__(self, extractor: FeatExtractor, width: float, image_size: int) -> None:
+        super().__init__()
+        channels, skips = extractor.channels, (extractor.channels, extractor.channels, extractor.stem_channels)
+        stages: list[nn.Module] = []
+        for doublings, (skip, out) in enumerate(zip(skips, (128, 128, 64), strict=True)):
+            if image_size // 8 * 2**doublings >= PARSING_SIZE:
+                break
+            wanted = scaled(out, width)
+            layers: list[nn.Module] = []
+            for before in (channels + skip, wanted):
+                layers += [nn.Conv2d(before, wanted, 3, padding=1), BatchNorm2d(wanted), nn.ReLU()]
+            stages.append(nn.Sequential(*layers))
+            channels = wanted
+        self.stages = nn.ModuleList(stages)
+        self.classes = nn.Conv2d(channels, len(PARSING_CLASSES), 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return [B, K, 64, 64] logits for the maps of :meth:`FeatExtractor.maps`, from the largest to the smallest."""
+        x = maps[-1]
+        for stage, skip in zip(self.stages, reversed(maps[:-1]), strict=False):
+            x = functional.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False)
+            x = stage(torch.cat([x, skip], dim=1))
+        logits: Tensor = self.classes(x)
+        return functional.interpolate(logits, (PARSING_SIZE, PARSING_SIZE), mode="bilinear", align_corners=False)
 
 
 def initialise(networks: nn.Module, bn_init: BatchNormInit) -> None:

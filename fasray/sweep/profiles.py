@@ -39,6 +39,7 @@ PROFILES: Mapping[str, Profile] = {
             "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
             "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
             "rfmeta": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
+            "oneside_triplet": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
         },
     ),
     "quick": Profile(
@@ -49,6 +50,7 @@ PROFILES: Mapping[str, Profile] = {
             "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
             "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
             "rfmeta": {"images_per_group": 2, "crop": "pixels", "bn_momentum": 0.1},
+            "oneside_triplet": {"images_per_group": 2, "crop": "pixels", "bn_momentum": 0.1},
         },
     ),
     "smoke": Profile(
@@ -59,6 +61,7 @@ PROFILES: Mapping[str, Profile] = {
             "safas": {"batch": 12},
             "ssdg": {"images_per_group": 2, "crop": "pixels"},
             "rfmeta": {"images_per_group": 1, "crop": "pixels"},
+            "oneside_triplet": {"images_per_group": 1, "crop": "pixels"},
         },
     ),
 }
