@@ -18,6 +18,7 @@ METHODS: Mapping[str, str] = {
     "erm": "fasray.methods.erm:ERM",
     "safas": "fasray.methods.safas:SAFAS",
     "ssdg": "fasray.methods.ssdg:SSDG",
+    "sdfanet": "fasray.methods.sdfanet:SDFANet",
     "rfmeta": "fasray.methods.rfmeta:RFMeta",
     "oneside_triplet": "fasray.methods.oneside_triplet:OneSideTriplet",
 }

@@ -49,6 +49,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.losses.domain import domain_loss
 from fasray.losses.triplet import asymmetric_groups, triplet_loss
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.space import Choice, Range
@@ -56,13 +57,9 @@ from fasray.nets.dropout import dropout_mask
 from fasray.nets.normalize import ImageNetNormalize
 from fasray.nets.resnet import ResNet18
 from fasray.nets.reversal import reversal_factor, reverse_gradient
-from fasray.nets.ssdg import Discriminator, Embedding, PlainNet
+from fasray.nets.ssdg import TINY, Discriminator, Embedding, Norm, PlainNet, normalised_features
 from fasray.nets.weights import load_backbone
 
-Norm = Literal["official", "paper", "none"]
-
-TINY = 1e-12
-"""Norms are not taken smaller than this."""
 GRACE = 0.11
 """Part of the budget after which the gradient reversal has half its strength."""
 
@@ -169,31 +166,9 @@ class SSDGConfig(MethodConfig):
         return 1 if self.adversarial_weight == 0 else math.ceil(GRACE * total_steps)
 
 
-def normalised_features(feature_BF: Tensor, norm: Norm) -> Tensor:
-    """Return [B, F] features of norm sqrt(|f| / 2) (``official``), 1 (``paper``) or as they are; zero stays zero."""
-    if norm == "none":
-        return feature_BF
-    length_B1 = feature_BF.norm(dim=1, keepdim=True).clamp_min(TINY)
-    return feature_BF / (torch.sqrt(2 * length_B1) if norm == "official" else length_B1)
-
-
 def normalised_weight(weight_CF: Tensor, norm: Norm) -> Tensor:
     """Return the classifier's weights, each column of unit length (``official``), each row (``paper``), or as is."""
     return weight_CF if norm == "none" else functional.normalize(weight_CF, dim=0 if norm == "official" else 1)
-
-
-def domain_loss(logit_BD: Tensor, domain_B: Tensor, member_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the summed cross-entropy of the domain over the members, and their number; both scalars.
-
-    The loss is their quotient; the two are kept apart so that workers can add them up first.
-
-    Args:
-        logit_BD: the discriminator's logits.
-        domain_B: each image's domain, 0 to D - 1.
-        member_B: whether an image takes part: the live ones do.
-    """
-    member_B = member_B.to(logit_BD.dtype)
-    return (functional.cross_entropy(logit_BD, domain_B, reduction="none") * member_B).sum(), member_B.sum()
 
 
 class SSDG(Method):

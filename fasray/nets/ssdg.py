@@ -5,6 +5,9 @@ Source: Jia et al., CVPR 2020 (arXiv 2004.14043), table 1 and the published prog
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,6 +18,11 @@ BLOCKS = ((64, 128, 196, 128), (128, 196, 128), (128, 196, 128))
 """Channels of the generator's convolutions; a pooling that halves the map follows each block."""
 EMBEDDER = (128, 256, 512)
 """Channels of the embedder's convolutions; the first two are followed by a pooling."""
+
+Norm = Literal["official", "paper", "none"]
+"""Of features: as the published program divides them, as the paper writes it, or not at all."""
+TINY = 1e-12
+"""Norms and counts are not taken smaller than this."""
 
 
 class PlainNet(nn.Module):
@@ -90,6 +98,14 @@ class Discriminator(nn.Module):
         x = functional.relu(self.hidden(feature_BF))
         logits: Tensor = self.out(x if mask is None else x * mask)
         return logits
+
+
+def normalised_features(feature_BF: Tensor, norm: Norm) -> Tensor:
+    """Return [B, F] features of norm sqrt(|f| / 2) (``official``), 1 (``paper``) or as they are; zero stays zero."""
+    if norm == "none":
+        return feature_BF
+    length_B1 = feature_BF.norm(dim=1, keepdim=True).clamp_min(TINY)
+    return feature_BF / (torch.sqrt(2 * length_B1) if norm == "official" else length_B1)
 
 
 def _convolution(in_channels: int, out_channels: int) -> nn.Sequential:

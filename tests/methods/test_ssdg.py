@@ -5,11 +5,13 @@ import torch
 from torch.nn import functional
 from toy_draws import built, context, draws_of, run, toy_draw, weights
 
+from fasray.losses.domain import domain_loss
 from fasray.losses.triplet import asymmetric_groups, triplet_loss
 from fasray.methods.base import Build
-from fasray.methods.ssdg import SSDGConfig, domain_loss, normalised_features, normalised_weight
+from fasray.methods.ssdg import SSDGConfig, normalised_weight
 from fasray.nets.dropout import dropout_mask
 from fasray.nets.reversal import reversal_factor, reverse_gradient
+from fasray.nets.ssdg import normalised_features
 from fasray.seeds import stream
 
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from fasray.losses.domain import domain_loss
 from fasray.losses.triplet import triplet_loss
 from fasray.methods.base import Build
-from fasray.methods.ssdg import SSDG, SSDGConfig, domain_loss, normalised_weight
+from fasray.methods.ssdg import SSDG, SSDGConfig, normalised_weight
 from fasray.nets.reversal import reversal_factor, reverse_gradient
 from fasray.nets.ssdg import Discriminator
 
