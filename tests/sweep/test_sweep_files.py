@@ -1,0 +1,39 @@
+"""The sweep files that come with fasray can be planned, at full size and small."""
+
+from pathlib import Path
+
+import pytest
+from sweep_fixtures import make_table
+
+from fasray.methods import registry
+from fasray.sweep.plan import Plan, make_plan
+from fasray.sweep.spec import load_sweep
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+FILES = sorted(SWEEPS.rglob("*.yaml"))
+
+
+def plan_of(path: Path, *overrides: str) -> Plan:
+    return make_plan(load_sweep(path, overrides), "0" * 64, make_table())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SWEEPS)))
+def test_it_can_be_planned_and_tries_the_papers_setting_first(path: Path) -> None:
+    plan = plan_of(path)
+    for cell in plan.cells:
+        assert dict(cell.points[0]) == {name: getattr(cell.config, name) for name in cell.searched}
+
+
+@pytest.mark.parametrize("profile", ["small", "smoke"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SWEEPS)))
+def test_it_can_be_planned_small(path: Path, profile: str) -> None:
+    assert plan_of(path, f"training.profile={profile}", "data=synthetic").cells
+
+
+@pytest.mark.parametrize("name", ["all_methods.yaml", "limited_source.yaml"])
+def test_the_comparisons_leave_no_method_out(name: str) -> None:
+    assert set(load_sweep(SWEEPS / name).methods) == set(registry.names())
+
+
+def test_every_method_with_loss_weights_has_a_grid_over_them() -> None:
+    assert {path.stem for path in (SWEEPS / "loss_weights").iterdir()} == set(registry.names()) - {"erm"}
