@@ -38,17 +38,21 @@ def protocols(names: bool) -> None:
 
 def _print_methods() -> None:
     from fasray.methods import registry
+    from fasray.methods.cost import measure
 
-    table = _table("method", "what it is", "paper", "backbone", "losses", "least source domains")
+    table = _table("method", "what it is", "paper", "backbone", "losses", "labels", "domains", "parameters", "GMACs")
     for name in registry.names():
         kind = registry.get(name)
         method = kind(kind.Config())
-        facts = method.summary()
-        losses = ", ".join(facts.get("losses", ()))
+        facts, needs, cost = method.summary(), method.needs, measure(name)
+        labels = ", ".join(["live/spoof", *(label for label in ("depth", "parsing") if getattr(needs, label))])
         table.add_row(
-            name, kind.title, kind.paper, str(facts.get("backbone", "")), losses, str(method.needs.min_domains)
-        )
-    _console().print(table)
+            name, kind.title, kind.paper, str(facts.get("backbone", "")), ", ".join(facts.get("losses", ())), labels,
+            f">= {needs.min_domains}", f"{cost.parameters / 1e6:.2f} M", f"{cost.macs / 1e9:.1f}",
+        )  # fmt: skip
+    console = _console()
+    console.print(table)
+    console.print("domains: source domains needed. GMACs: multiply-accumulates to score one image of 256 px, in 10^9.")
 
 
 def _print_settings(name: str) -> None:

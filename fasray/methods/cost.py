@@ -1,0 +1,46 @@
+"""What a method weighs: parameters, and multiply-accumulates of scoring one image; counted on shapes, nothing runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fasray.methods import registry
+from fasray.methods.base import Build
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size of a method's default configuration."""
+
+    parameters: int
+    """Trainable parameters of all networks, those that only training uses included."""
+    macs: int
+    """Multiply-accumulates of convolutions and matrix products to score one image; half of torch's flop count."""
+
+
+def measure(name: str, *, image_size: int = 256, num_domains: int = 3, width: float = 1.0) -> Cost:
+    """Return the cost of a method at its published setting.
+
+    Args:
+        name: of the method.
+        image_size: side of the input, pixels.
+        num_domains: source domains; some methods have a head for each.
+        width: channel multiplier.
+
+    Raises:
+        SpecError: there is no such method.
+    """
+    method = registry.get(name)(registry.config(name))
+    shapes_only = torch.device("meta")
+    with shapes_only:
+        method.build(
+            Build(num_domains=num_domains, image_size=image_size, total_steps=1, width=width, device=shapes_only)
+        )
+    counter = FlopCounterMode(display=False)
+    with counter:
+        method.score(torch.zeros(1, 3, image_size, image_size, device=shapes_only))
+    parameters = sum(parameter.numel() for parameter in method.networks.parameters() if parameter.requires_grad)
+    return Cost(parameters, counter.get_total_flops() // 2)

@@ -1,0 +1,29 @@
+"""Parameters and multiply-accumulates agree with what the papers' networks are known to need."""
+
+import pytest
+
+from fasray.methods import registry
+from fasray.methods.cost import measure
+
+
+@pytest.mark.parametrize(("name", "giga_macs"), [("rfmeta", 47), ("hfn_mp", 13), ("erm", 2.4), ("safas", 2.4)])
+def test_macs_at_256_px_are_those_of_the_published_network(name: str, giga_macs: float) -> None:
+    assert measure(name).macs / 1e9 == pytest.approx(giga_macs, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("erm", 11_176_512 + 513),
+        ("safas", 11_176_512 + 3 * 513),
+        ("rfmeta", 1_731_108 + 517_251 + 1_625_217),
+        ("hfn_mp", 62_126_467 + 702),
+    ],
+)
+def test_parameters_are_those_of_the_published_network(name: str, parameters: int) -> None:
+    assert measure(name).parameters == parameters
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_a_quarter_of_the_width_costs_less_than_an_eighth(name: str) -> None:
+    assert measure(name, width=0.25).macs < measure(name).macs / 8
