@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 METHODS: Mapping[str, str] = {
     "erm": "fasray.methods.erm:ERM",
     "safas": "fasray.methods.safas:SAFAS",
+    "hfn_mp": "fasray.methods.hfn_mp:HFNMP",
     "ssdg": "fasray.methods.ssdg:SSDG",
     "sdfanet": "fasray.methods.sdfanet:SDFANet",
     "rfmeta": "fasray.methods.rfmeta:RFMeta",

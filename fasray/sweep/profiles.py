@@ -41,6 +41,13 @@ PROFILES: Mapping[str, Profile] = {
             "sdfanet": {"images_per_group": 4, "crop": "pixels", "decay_at": 0.75},
             "rfmeta": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
             "oneside_triplet": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
+            "hfn_mp": {
+                "images_per_group": 4,
+                "inner_loops": 2,
+                "crop": "pixels",
+                "optimizer": "adam",
+                "learning_rate": 0.001,
+            },
         },
     ),
     "quick": Profile(
@@ -53,6 +60,13 @@ PROFILES: Mapping[str, Profile] = {
             "sdfanet": {"images_per_group": 4, "crop": "pixels", "decay_at": 0.75},
             "rfmeta": {"images_per_group": 2, "crop": "pixels", "bn_momentum": 0.1},
             "oneside_triplet": {"images_per_group": 2, "crop": "pixels", "bn_momentum": 0.1},
+            "hfn_mp": {
+                "images_per_group": 2,
+                "inner_loops": 2,
+                "crop": "pixels",
+                "optimizer": "adam",
+                "learning_rate": 0.001,
+            },
         },
     ),
     "smoke": Profile(
@@ -65,6 +79,7 @@ PROFILES: Mapping[str, Profile] = {
             "sdfanet": {"images_per_group": 2, "crop": "pixels"},
             "rfmeta": {"images_per_group": 1, "crop": "pixels"},
             "oneside_triplet": {"images_per_group": 1, "crop": "pixels"},
+            "hfn_mp": {"images_per_group": 1, "inner_loops": 2, "crop": "pixels"},
         },
     ),
 }

@@ -6,7 +6,7 @@ import sys
 
 import torch
 import torch.distributed as dist
-from toy_draws import built, draws_of
+from toy_draws import STEADY, built, draws_of
 
 from fasray.methods.base import Draw, Method
 from fasray.nets.batchnorm import synchronise
@@ -64,6 +64,8 @@ if __name__ == "__main__":
     dist.init_process_group("gloo")
     results = {}
     for name in sys.argv[2:]:
-        results[name] = train(built(name), DistributedContext("nowhere", seed=0, total_steps=20))
+        results[name] = train(
+            built(name, **STEADY.get(name, {})), DistributedContext("nowhere", seed=0, total_steps=20)
+        )
     torch.save(results, sys.argv[1].format(rank=dist.get_rank()))
     dist.destroy_process_group()

@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import pytest
 import torch
-from toy_draws import built, context, draws_of, run, toy_draw, weights
+from step_of_two import double
+from toy_draws import LEARNING, built, context, draws_of, run, toy_draw, weights
 
 from fasray.methods import registry
 from fasray.methods.base import Draw
@@ -40,7 +41,7 @@ def test_scoring_changes_nothing(name):
 
 
 def test_live_faces_come_to_score_higher(name):
-    method = built(name, steps=40)
+    method = built(name, steps=40, **LEARNING.get(name, {}))
     run(method, 40, total_steps=40, per_group=4)
     draw = toy_draw(method, 3, per_group=4, seed=999)
     score = method.score(draw.views[0])
@@ -128,7 +129,9 @@ def test_a_batch_of_one_image_a_group_is_enough(name):
 
 def test_channels_last_images_give_the_same_update(name):
     plain, last = built(name), built(name)
-    draws = draws_of(plain)
+    for method in (plain, last):
+        method.networks.double()  # a deep network makes more of float32's rounding than any tolerance should allow
+    draws = [double(draw) for draw in draws_of(plain)]
     moved = [
         Draw(
             tuple(view.contiguous(memory_format=torch.channels_last) for view in draw.views),
@@ -140,7 +143,7 @@ def test_channels_last_images_give_the_same_update(name):
         for draw in draws
     ]
     losses = [method.step(given, context())["loss"] for method, given in ((plain, draws), (last, moved))]
-    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*losses, rtol=1e-6, atol=1e-8)
 
 
 def test_grace_is_at_least_one_step_and_no_more_than_the_budget(name):

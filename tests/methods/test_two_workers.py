@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from step_of_two import train
-from toy_draws import built, context
+from toy_draws import STEADY, built, context
 
 from fasray.methods import registry
 from fasray.nets.batchnorm import BatchNorm2d
@@ -41,7 +41,7 @@ def test_two_workers_train_like_one(of_two, name):
     Weights get more room: where a gradient is zero but for rounding (a bias that batch normalisation takes away
     again), Adam makes steps of up to 1e-8 out of the rounding.
     """
-    whole = train(built(name), context())
+    whole = train(built(name, **STEADY.get(name, {})), context())
     for worker in of_two:
         assert worker[name].keys() == whole.keys()
         for key, value in whole.items():
