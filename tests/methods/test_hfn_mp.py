@@ -184,7 +184,7 @@ def test_grace_lasts_until_hfn_is_trained_anew(total, part, begins, grace):
     assert (config.retrain_step(total), config.min_grace(total)) == (begins, grace)
 
 
-@pytest.mark.parametrize("order", ["first", "second"])
+@pytest.mark.parametrize("order", ["first", pytest.param("second", marks=pytest.mark.slow)])
 def test_faces_that_brightness_tells_apart_are_learnt(order):
     method = built(order=order, inner_loops=1, optimizer="adam", learning_rate=2e-3)
     losses = [run(method, 1, first=step, per_group=4)["loss"].item() for step in range(20)]
