@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## generate faces, sweep two methods over four protocols, print the table, write the report
 	$(BIN)/fasray sweep sweeps/quickstart.yaml
 
+# One thread a process: small networks gain nothing from two, and tests that start processes would fight for cores.
+test test-all: export OMP_NUM_THREADS = 1
+
 test: $(STAMP) ## every test that is neither slow nor chaotic
 	$(BIN)/python -m pytest
 
