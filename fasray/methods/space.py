@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -82,4 +82,3 @@ class IntRange(_Range):
 
 Sampled = Choice | Uniform | LogUniform | IntRange
 Range = Annotated[Grid | Choice | Uniform | LogUniform | IntRange, Field(union_mode="left_to_right")]
-RangeKind = Literal["grid", "choice", "uniform", "loguniform", "integers"]
