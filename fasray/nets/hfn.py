@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from fasray.nets.batchnorm import BatchNorm2d
 from fasray.nets.normalize import ImageNetNormalize
-from fasray.nets.resnet import scaled
+from fasray.nets.resnet import projection, scaled
 from fasray.nets.weights import load_backbone
 
 EXPANSION = 4
@@ -33,12 +33,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.bn3 = BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample: nn.Module | None = None
-        if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                BatchNorm2d(out_channels),
-            )
+        self.downsample = projection(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, 4 * channels, H / stride, W / stride]."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden_state import filled
 
 from fasray.methods.base import Build
 from fasray.methods.safas import (
@@ -87,28 +88,6 @@ def test_a_domain_absent_from_the_batch_adds_nothing_but_is_counted():
     label, domain = torch.tensor(numbers["label"][:7]), torch.tensor(numbers["domain"][:7])
     loss = mean_risk(*domain_risks(logit, label, domain))
     np.testing.assert_allclose(loss.item(), numbers["loss_two_domains_div3"], rtol=1e-5)
-
-
-def filled(numbers):
-    """The state that the golden forward used, by its own names."""
-    state = {}
-    for i, (name, shape, kind) in enumerate(
-        zip(numbers["state_names"], numbers["state_shapes"], numbers["state_kinds"], strict=True)
-    ):
-        if kind == "skip":
-            continue
-        sizes = tuple(int(size) for size in shape.split(","))
-        z = np.random.default_rng([int(numbers["fill_seed"]), i]).standard_normal(sizes)
-        value = {
-            "w": lambda z=z, sizes=sizes: z * np.sqrt(2 / np.prod(sizes[1:])),
-            "bias": lambda z=z: 0.05 * z,
-            "mean": lambda z=z: 0.05 * z,
-            "bnw": lambda z=z: 1 + 0.05 * z,
-            "var": lambda z=z: 1 + 0.1 * np.abs(z),
-        }[str(kind)]()
-        assert value.astype(np.float32).sum(dtype=np.float64) == pytest.approx(numbers["state_sums"][i], rel=1e-9)
-        state[str(name)] = torch.tensor(value, dtype=torch.float32)
-    return state
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden_state import filled
 from torch.nn import functional
 
 from fasray.losses.domain import domain_loss
@@ -44,28 +45,6 @@ def test_the_reversal_factor_follows_the_official_table():
     numbers = golden("ssdg_resnet18")
     found = [reversal_factor(int(step), 4000) for step in numbers["grl_coeff_iter"]]
     np.testing.assert_allclose(found, numbers["grl_coeff"], rtol=1e-12)
-
-
-def filled(numbers):
-    """The state that the golden forward used, by its own names; of two names for one tensor the later one counts."""
-    state = {}
-    for i, (name, shape, kind) in enumerate(
-        zip(numbers["state_names"], numbers["state_shapes"], numbers["state_kinds"], strict=True)
-    ):
-        if kind == "skip":
-            continue
-        sizes = tuple(int(size) for size in shape.split(","))
-        z = np.random.default_rng([int(numbers["fill_seed"]), i]).standard_normal(sizes)
-        value = {
-            "w": lambda z=z, sizes=sizes: z * np.sqrt(2 / np.prod(sizes[1:])),
-            "bias": lambda z=z: 0.05 * z,
-            "mean": lambda z=z: 0.05 * z,
-            "bnw": lambda z=z: 1 + 0.05 * z,
-            "var": lambda z=z: 1 + 0.1 * np.abs(z),
-        }[str(kind)]()
-        assert value.astype(np.float32).sum(dtype=np.float64) == pytest.approx(numbers["state_sums"][i], rel=1e-9)
-        state[str(name)] = torch.tensor(value, dtype=torch.float32)
-    return state
 
 
 def part(state, **prefixes):
