@@ -23,7 +23,7 @@ _COMMANDS = {
     "sweep": ("fasray.cli.sweep", "sweep", "Run a sweep, or go on with it."),
     "train": ("fasray.cli.train", "train", "Run one trial."),
     "results": ("fasray.cli.results", "results", "Print a run's results."),
-    "report": ("fasray.cli.results", "report", "Write a run's report as one HTML page."),
+    "report": ("fasray.cli.report", "report", "Write a run's report as one HTML page."),
     "bench": ("fasray.cli.bench", "bench", "Measure ratios against named baselines."),
 }
 _INTERRUPTED = 130

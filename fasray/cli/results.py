@@ -1,4 +1,4 @@
-"""``fasray results`` and ``fasray report``."""
+"""``fasray results``."""
 
 from __future__ import annotations
 
@@ -38,20 +38,6 @@ def results(run: str, kind: str, selections: tuple[str, ...], level: str, output
         "csv": lambda: tables.to_csv(frame),
     }[kind]()
     _write(text, output)
-
-
-@click.command()
-@click.argument("run", metavar="RUN")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to; default: report.html in RUN.")
-def report(run: str, output: Path | None) -> None:
-    """Write the report of RUN as one self-contained HTML page."""
-    from fasray.results.report import render_report
-    from fasray.results.runs import REPORT_FILE, view
-    from fasray.storage import join, write_bytes
-
-    path = str(output) if output else join(run, REPORT_FILE)
-    write_bytes(path, render_report(view(run)).encode())
-    click.echo(f"wrote {path}", err=True)
 
 
 def print_table(run: str) -> None:
