@@ -1,0 +1,167 @@
+"""What a survey of a corpus found beside its videos: files that are missing, misnamed or extra, and the counts."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.record import LIVE, SPLITS
+
+_NEAR = 0.75
+"""Least similarity of a wrong file name with the official one it may stand for."""
+
+
+@dataclass(frozen=True)
+class Misnamed:
+    """A file that no rule of the corpus explains, and the missing official name that is nearest to it."""
+
+    path: str
+    nearest: str
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """Live and attack videos of one split: found, and as published (None: the publication does not say)."""
+
+    split: str
+    live: int
+    attack: int
+    published_live: int | None
+    published_attack: int | None
+
+    @property
+    def agrees(self) -> bool:
+        """Tell whether what was found is what was published, as far as that is known."""
+        return self.published_live in (None, self.live) and self.published_attack in (None, self.attack)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How a folder differs from the corpus it should hold; all paths are relative to the root, sorted.
+
+    Attributes:
+        title: the corpus.
+        missing: official videos that are not there.
+        misnamed: files that stand where an official one should.
+        extra: files that do not belong to the corpus and resemble nothing that is missing.
+        missing_companions: side files that are not there; preparation does not need them.
+        counts: videos by split.
+        notes: what else a reader should know.
+    """
+
+    title: str
+    missing: tuple[str, ...] = ()
+    misnamed: tuple[Misnamed, ...] = ()
+    extra: tuple[str, ...] = ()
+    missing_companions: tuple[str, ...] = ()
+    counts: tuple[SplitCount, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether every official video is there under its name and nothing else is."""
+        agree = all(count.agrees for count in self.counts)
+        return agree and not (self.missing or self.misnamed or self.extra)
+
+    def lines(self) -> list[str]:
+        """Return one line a finding, file by file; empty if there is nothing to say."""
+        lines = [f"missing: {path}" for path in self.missing]
+        lines += [f"misnamed: {item.path} (should it be {item.nearest}?)" for item in self.misnamed]
+        lines += [f"extra: {path}" for path in self.extra]
+        lines += [f"missing companion: {path}" for path in self.missing_companions]
+        lines += [_count_line(count) for count in self.counts if not count.agrees]
+        return lines + [f"note: {text}" for text in self.notes]
+
+    def summary(self) -> str:
+        """Return one sentence: the totals, and how many findings of each kind there are."""
+        videos = sum(count.live + count.attack for count in self.counts)
+        kinds = (
+            (len(self.missing), "missing"), (len(self.misnamed), "misnamed"), (len(self.extra), "extra"),
+            (len(self.missing_companions), "companions missing"),
+        )  # fmt: skip
+        found = ", ".join(f"{number} {kind}" for number, kind in kinds if number)
+        return f"{self.title}: {videos} videos; {found or 'as published'}"
+
+
+def compare(
+    title: str,
+    videos: Sequence[SourceVideo],
+    official: Sequence[SourceVideo],
+    published: dict[str, tuple[int, int]],
+    unknown: Iterable[str],
+    companions: Iterable[str],
+    notes: Sequence[str] = (),
+) -> Findings:
+    """Compare what a folder holds with what it should hold.
+
+    Args:
+        title: of the corpus.
+        videos: found and understood.
+        official: all that should be there; empty if no list is known.
+        published: split -> (live, attack) videos; splits that are not named are not compared.
+        unknown: files that no rule explains.
+        companions: side files that are there.
+        notes: see Findings.
+    """
+    found = {video.path for video in videos}
+    missing = {video.path for video in official} - found
+    misnamed, extra = [], []
+    for path in sorted(unknown):
+        nearest = _nearest(path, missing)
+        if nearest is None:
+            extra.append(path)
+        else:
+            misnamed.append(Misnamed(path, nearest))
+            missing.discard(nearest)
+    present = set(companions)
+    wanted = {path for video in videos for path in video.companions}
+    return Findings(
+        title=title,
+        missing=tuple(sorted(missing)),
+        misnamed=tuple(misnamed),
+        extra=tuple(extra),
+        missing_companions=tuple(sorted(wanted - present)),
+        counts=_counts(videos, published),
+        notes=tuple(notes),
+    )
+
+
+def count_by_split(videos: Iterable[SourceVideo]) -> dict[str, tuple[int, int]]:
+    """Return split -> (live, attack) videos, in the order of ``record.SPLITS``, empty splits left out."""
+    counts = {split: [0, 0] for split in SPLITS}
+    for video in videos:
+        counts[video.split][0 if video.label == LIVE else 1] += 1
+    return {split: (live, attack) for split, (live, attack) in counts.items() if live or attack}
+
+
+def _counts(videos: Sequence[SourceVideo], published: dict[str, tuple[int, int]]) -> tuple[SplitCount, ...]:
+    found = count_by_split(videos)
+    counts = []
+    for split in SPLITS:
+        if split in found or split in published:
+            live, attack = found.get(split, (0, 0))
+            should_live, should_attack = published.get(split, (None, None))
+            counts.append(SplitCount(split, live, attack, should_live, should_attack))
+    return tuple(counts)
+
+
+def _nearest(path: str, missing: set[str]) -> str | None:
+    """Return the missing official path most like ``path``: of its own name elsewhere, or in its own folder."""
+    folder, name = posixpath.split(path)
+    same_name = sorted(other for other in missing if posixpath.basename(other).lower() == name.lower())
+    if same_name:
+        return max(same_name, key=lambda other: difflib.SequenceMatcher(None, path, other).ratio())
+    names = sorted(posixpath.basename(other) for other in missing if posixpath.dirname(other) == folder)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
+    return posixpath.join(folder, near[0]) if near else None
+
+
+def _count_line(count: SplitCount) -> str:
+    def told(value: int | None) -> str:
+        return "?" if value is None else str(value)
+
+    published = f"{told(count.published_live)} live and {told(count.published_attack)} attack videos are published"
+    return f"split {count.split}: {count.live} live and {count.attack} attack videos; {published}"

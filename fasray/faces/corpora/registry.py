@@ -1,0 +1,25 @@
+"""Which corpora there are, by name."""
+
+from __future__ import annotations
+
+from fasray.errors import SpecError, did_you_mean
+from fasray.faces.corpora.corpus import Corpus
+from fasray.faces.corpora.oulu_npu import OuluNpu
+
+_CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (OuluNpu(),)}
+
+
+def names() -> list[str]:
+    """Return the names of all corpora, in the order of the literature's tables."""
+    return list(_CORPORA)
+
+
+def get(name: str) -> Corpus:
+    """Return the adapter of this name.
+
+    Raises:
+        SpecError: there is none; the nearest is named.
+    """
+    if name not in _CORPORA:
+        raise SpecError(f"there is no corpus {name!r}", where="corpus", remedy=did_you_mean(name, _CORPORA))
+    return _CORPORA[name]

@@ -1,0 +1,56 @@
+"""One video (or image) of a corpus on disk, before anything of it is decoded: what its name and place say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fasray.faces.record import ATTACK_TYPES, LIVE, SPLITS, SPOOF
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    """What a corpus tells about one of its files.
+
+    Attributes:
+        path: relative to the root that was surveyed, with forward slashes.
+        attack_type: one of ``record.ATTACK_TYPES``; ``live`` for bona fide.
+        instrument: finer than ``attack_type``; empty if live or unknown.
+        domain: the corpus' letter, or the domain named in a manifest.
+        subject: unique over all domains: the domain's name comes first.
+        video: unique over all domains, and the same wherever the root lies.
+        camera: capture device as the corpus names it; empty if unknown.
+        session: session, lighting or environment as the corpus names it; empty if unknown.
+        split: one of ``record.SPLITS``.
+        companions: files beside it that belong to it (eye positions ...), relative like ``path``.
+        rotate_untagged: degrees clockwise (0, 90, 180, 270) that bring frames upright **if the container carries no
+            rotation tag**; a decoder that honours tags must not turn tagged clips twice.
+        frames: first and one past the last frame that may be used; None = all.
+    """
+
+    path: str
+    attack_type: str
+    instrument: str
+    domain: str
+    subject: str
+    video: str
+    camera: str
+    session: str
+    split: str
+    companions: tuple[str, ...] = ()
+    rotate_untagged: int = 0
+    frames: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.attack_type not in ATTACK_TYPES:
+            raise ValueError(f"attack type {self.attack_type!r} is not one of {ATTACK_TYPES}")
+        if self.split not in SPLITS:
+            raise ValueError(f"split {self.split!r} is not one of {SPLITS}")
+        if self.rotate_untagged not in (0, 90, 180, 270):
+            raise ValueError(f"cannot turn by {self.rotate_untagged} degrees")
+        if not self.subject.startswith(self.domain):
+            raise ValueError(f"subject {self.subject!r} does not start with its domain {self.domain!r}")
+
+    @property
+    def label(self) -> int:
+        """1 = live (bona fide), 0 = attack presentation."""
+        return LIVE if self.attack_type == "live" else SPOOF
