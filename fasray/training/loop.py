@@ -41,6 +41,7 @@ from fasray.training.evaluate import (
     score_uri,
     write_scores,
 )
+from fasray.training.files import record_files
 from fasray.training.tensorboard import Curves, curve_points
 from fasray.training.trial import Trial
 
@@ -186,6 +187,8 @@ class _Run:
 
     def evaluations(self, reported_step: int) -> Iterator[Evaluation]:
         for step, table in self.stored.items():
+            if self.context.rank == 0:
+                record_files(self.context.trial_dir, step, renew=False)
             if step > reported_step:
                 yield evaluation_of(self.trial, table, score_uri(self.context.trial_dir, step))
         remaining = [step for step in self.trial.training.evaluation_steps() if step not in self.stored]
@@ -223,6 +226,7 @@ class _Run:
         if context.rank == 0:
             folder = storage.join(context.trial_dir, "checkpoint")
             checkpoint.save(folder, self.method, self.trial, self.roles.domains, self.history)
+            record_files(context.trial_dir, step, renew=True)
         if curves is not None:
             curves.add(step, curve_points(evaluation, table))
             curves.flush()
