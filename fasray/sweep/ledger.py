@@ -7,6 +7,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              trials/<id>/spec.json          what the trial is
              trials/<id>/eval-<step>.parquet   one immutable score file per evaluation
              trials/<id>/checkpoint/        newest and best weights
+             trials/<id>/files.json         SHA-256 of score files and checkpoints
              trials/<id>/tensorboard/       curves
              results.parquet, report.html   derived; can be deleted
 """
@@ -31,6 +32,7 @@ from pydantic import ValidationError
 
 from fasray import __version__, storage
 from fasray.errors import DataError, SpecError
+from fasray.sweep.code import commit
 from fasray.sweep.events import EVENTS, Closed, Event, Opened, TrialRecord, trials_of
 
 if TYPE_CHECKING:
@@ -57,9 +59,8 @@ def now() -> str:
 def versions() -> dict[str, str]:
     """Return the versions that a number may depend on."""
     packages = ("torch", "torchvision", "numpy", "ray", "pyarrow", "opencv-python-headless")
-    return {"fasray": __version__, "python": platform.python_version()} | {
-        package: metadata.version(package) for package in packages
-    }
+    ours = {"fasray": __version__, **({"commit": commit()} if commit() else {}), "python": platform.python_version()}
+    return ours | {package: metadata.version(package) for package in packages}
 
 
 def trial_folder(run: str, trial: str) -> str:
