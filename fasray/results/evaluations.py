@@ -38,6 +38,10 @@ class Reading(Protocol):
     def source_dev_auc(self) -> float:
         """Macro average over the source domains, video level."""
 
+    @property
+    def seconds(self) -> float:
+        """Wall seconds since the evaluation before, evaluating included; 0 if it was read back after a resume."""
+
 
 class Trial(Protocol):
     """What this package needs to know of a trial."""
@@ -65,6 +69,10 @@ class Trial(Protocol):
     @property
     def config(self) -> Mapping[str, Any]:
         """The method's configuration."""
+
+    @property
+    def searched(self) -> Sequence[str]:
+        """Fields of the configuration that the search varied, loss weights first."""
 
     @property
     def status(self) -> str:
@@ -97,6 +105,8 @@ class RunView:
     """How the data was prepared: the card of its manifest."""
     versions: Mapping[str, str] = field(default_factory=dict)
     manifest_hash: str = ""
+    data: Any = None
+    """The specification's ``data`` key, which says where the faces were; None if nobody knows."""
 
     @property
     def generated(self) -> bool:

@@ -33,6 +33,7 @@ def view(run: str) -> RunView:
         data_card=record.data.card,
         versions=record.versions,
         manifest_hash=record.data.manifest_hash,
+        data=record.spec.get("data"),
     )
 
 

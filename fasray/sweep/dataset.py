@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.index import FaceIndex
 from fasray.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
 from fasray.faces.shards import read_index
-from fasray.sweep.spec import SweepSpec, SyntheticChoice, SyntheticSpec
+from fasray.sweep.spec import SweepSpec, SyntheticChoice
 
 SYNTHETIC = "synthetic"
 CACHE_VARIABLE = "FASRAY_CACHE_DIR"
@@ -38,13 +39,9 @@ def resolve_dataset(spec: SweepSpec, on_subjects: Callable[[int, int], None] = l
     Raises:
         DataError: there are no shards at the place named, or they are empty or damaged.
     """
-    data = spec.data
-    if data == SYNTHETIC:
-        uri = _synthetic(SyntheticSpec(), on_subjects)
-    elif isinstance(data, SyntheticChoice):
-        uri = _synthetic(data.synthetic, on_subjects)
-    else:
-        uri = data
+    uri = locate_dataset(spec.data)
+    if spec.data == SYNTHETIC or isinstance(spec.data, SyntheticChoice):
+        _generate_once(uri, _given(spec.data), on_subjects)
     if not storage.exists(uri):
         raise DataError(
             "there is nothing at this address", where=f"data: {uri}", remedy="check the path, or use `data: synthetic`"
@@ -55,17 +52,27 @@ def resolve_dataset(spec: SweepSpec, on_subjects: Callable[[int, int], None] = l
     return Dataset(uri, manifest, read_index(uri))
 
 
-def _synthetic(wanted: SyntheticSpec, on_subjects: Callable[[int, int], None]) -> str:
-    """Return the cache folder of a generated set, making it first if need be."""
+def locate_dataset(data: str | SyntheticChoice) -> str:
+    """Return where the faces of a ``data`` key are, or would be once a generated set is made; makes nothing."""
+    if data == SYNTHETIC or isinstance(data, SyntheticChoice):
+        from fasray.faces import synthetic
+
+        settings = synthetic.SyntheticSettings(**_given(data))
+        key = hashlib.sha256(settings.canonical_json().encode()).hexdigest()[:12]
+        return str(cache_folder() / f"synthetic-{key}")
+    return data
+
+
+def _given(data: str | SyntheticChoice) -> dict[str, Any]:
+    return data.synthetic.model_dump(exclude_none=True) if isinstance(data, SyntheticChoice) else {}
+
+
+def _generate_once(uri: str, settings: dict[str, Any], on_subjects: Callable[[int, int], None]) -> None:
+    """Make a generated set in the cache if it is not there."""
     from fasray.faces import synthetic
 
-    given = wanted.model_dump(exclude_none=True)
-    settings = synthetic.SyntheticSettings(**given)
-    key = hashlib.sha256(settings.canonical_json().encode()).hexdigest()[:12]
-    uri = str(cache_folder() / f"synthetic-{key}")
     if not storage.exists(storage.join(uri, MANIFEST_NAME)):
-        synthetic.generate(uri, **given, progress=on_subjects)
-    return uri
+        synthetic.generate(uri, **settings, progress=on_subjects)
 
 
 def cache_folder() -> Path:

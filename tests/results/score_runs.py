@@ -20,6 +20,7 @@ class MadeReading:
     step: int
     source_dev_auc: float
     source_dev_loss: float = 0.5
+    seconds: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class MadeTrial:
     stage: str = "confirm"
     seed: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
+    searched: tuple[str, ...] = ()
     status: str = "done"
     total_steps: int = 30
     steps: tuple[int, ...] = (10, 20, 30)
