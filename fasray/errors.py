@@ -3,6 +3,7 @@
 FasrayError                    exit code 1, the root: catch it to catch them all
 |-- SpecError             2    a sweep file, an option or a config is not what it should be
 |-- DataError             3    faces, shards or score files are missing, broken or empty
+|-- StorageError          3    a place where files are kept cannot be reached, or refuses
 |-- ProtocolError         4    a protocol cannot be run on this data, or would leak
 |-- RunFailedError        5    a trial or a stage of a run failed
 |   `-- DivergedError     5    a trial's loss is no longer a finite number
@@ -52,6 +53,12 @@ class SpecError(FasrayError):
 
 class DataError(FasrayError):
     """Faces, shards or score files are missing, broken or empty."""
+
+    exit_code = 3
+
+
+class StorageError(FasrayError):
+    """A place where files are kept cannot be reached, or refuses what is asked of it; the files may be sound."""
 
     exit_code = 3
 

@@ -1,0 +1,210 @@
+"""Reading, writing and listing whole files, local or remote, with the same calls."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from fsspec.core import url_to_fs
+
+from fasray.errors import DataError, SpecError
+from fasray.storage import faults, local
+from fasray.storage.paths import bucket_of, is_remote, is_s3
+
+_AT_ONCE = 16
+_BLOCK_BYTES = 256 * 1024
+"""What a reader of a few columns fetches at once; more would fetch the images between them."""
+
+T = TypeVar("T")
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """Return ``(fsspec file system, path inside it)`` for ``uri``; for ``s3://`` one that waits for its server.
+
+    Raises:
+        DataError: the scheme is unknown.
+        SpecError: the address holds credentials.
+    """
+    if is_remote(uri) and "@" in bucket_of(uri):
+        raise SpecError(
+            "an address must not hold credentials",
+            where=uri.split("://", 1)[0] + "://...",
+            remedy="put them into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile",
+        )
+    if is_s3(uri):
+        from fasray.storage.s3 import s3
+
+        return s3(), uri.split("://", 1)[1].rstrip("/")
+    try:
+        fs, path = url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise DataError(f"this kind of address is not known: {error}", where=uri) from error
+    return fs, path
+
+
+@contextlib.contextmanager
+def _explaining(uri: str) -> Iterator[None]:
+    """Turn what a remote store refuses into StorageError; a missing file stays FileNotFoundError."""
+    if not is_remote(uri):
+        yield
+        return
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        if faults.code_of(error) == "NoSuchBucket":
+            raise faults.explained(error, uri) from error
+        raise
+    except (DataError, SpecError):
+        raise
+    except Exception as error:
+        raise faults.explained(error, uri) from error
+
+
+def exists(uri: str) -> bool:
+    """Tell whether a file or folder stands at ``uri``."""
+    with _explaining(uri):
+        fs, path = filesystem(uri)
+        return bool(fs.exists(path))
+
+
+def listing(uri: str) -> list[str]:
+    """Return the sorted base names of what lies directly under ``uri``; empty if there is no such folder."""
+    return sorted({_base(entry["name"]) for entry in _entries(uri)} - {""})
+
+
+def sizes(uri: str) -> dict[str, int]:
+    """Return the bytes of the files directly under ``uri``, by base name; empty if there is no such folder."""
+    return {_base(entry["name"]): int(entry["size"]) for entry in _entries(uri) if entry["type"] != "directory"}
+
+
+def _entries(uri: str) -> list[dict[str, Any]]:
+    try:
+        with _explaining(uri):
+            fs, path = filesystem(uri)
+            fs.invalidate_cache()
+            return list(fs.ls(path, detail=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _base(name: str) -> str:
+    return name.rstrip("/").rsplit("/", 1)[-1]
+
+
+def read_bytes(uri: str) -> bytes:
+    """Return the whole content of ``uri``.
+
+    Raises:
+        DataError: there is no such file.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    try:
+        with _explaining(uri):
+            fs, path = filesystem(uri)
+            # One request; by itself s3fs would ask for the size first.
+            return bytes(fs.cat_file(path, max_concurrency=1) if is_s3(uri) else fs.cat_file(path))
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise DataError("no such file", where=uri) from error
+
+
+def read_many(uris: Sequence[str]) -> list[bytes]:
+    """Return the whole content of several files, in order; remote ones are fetched at the same time.
+
+    Raises:
+        DataError: there is no such file.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    return at_once(read_bytes, uris)
+
+
+def at_once(work: Callable[[str], T], uris: Iterable[str]) -> list[T]:
+    """Return ``work(uri)`` for each of ``uris``, in order; remote ones are worked on several at a time."""
+    asked = list(uris)
+    if len(asked) < 2 or not is_remote(asked[0]):
+        return [work(uri) for uri in asked]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(asked)), thread_name_prefix="fasray-read") as threads:
+        return list(threads.map(work, asked))
+
+
+def write_bytes(uri: str, data: bytes) -> None:
+    """Write ``data`` to ``uri`` so that readers find all of it or none; an older file is replaced.
+
+    It is durable when this returns: locally bytes and rename are synchronised, remotely the store has confirmed it.
+
+    Raises:
+        DataError: the place cannot be written, or has no room.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    with _explaining(uri), _writing(uri):
+        fs, path = filesystem(uri)
+        if is_remote(uri):
+            fs.pipe_file(path, data)
+        else:
+            local.replace_whole(Path(path), data)
+
+
+def write_once(uri: str, data: bytes) -> bool:
+    """Write ``data`` to ``uri`` unless something stands there; of several writers one wins.
+
+    A write whose answer was lost and that is made again counts as one.
+
+    Returns:
+        True if ``data`` stands there now, False if something else does.
+
+    Raises:
+        DataError: the place cannot be written, or has no room.
+        StorageError: the store cannot be reached, or refuses. One that ignores the condition (``keeps_conditions``)
+            replaces what stands there.
+    """
+    with _explaining(uri), _writing(uri):
+        fs, path = filesystem(uri)
+        if not is_remote(uri):
+            return local.create_whole(Path(path), data) or Path(path).read_bytes() == data
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except Exception as error:
+            if not faults.is_condition(error):
+                raise
+            return read_bytes(uri) == data
+        return True
+
+
+@contextlib.contextmanager
+def _writing(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_remote(uri):
+            raise
+        raise DataError(
+            f"this file cannot be written: {error.strerror or error}",
+            where=uri,
+            remedy="check the folder, its permissions and the free space",
+        ) from error
+
+
+def remove(uri: str) -> None:
+    """Delete one file; a file that is not there is no error."""
+    with contextlib.suppress(FileNotFoundError), _explaining(uri):
+        fs, path = filesystem(uri)
+        fs.rm_file(path)
+
+
+def open_read(uri: str) -> IO[bytes]:
+    """Open ``uri`` for random-access reading.
+
+    Raises:
+        DataError: there is no such file.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    try:
+        with _explaining(uri):
+            fs, path = filesystem(uri)
+            options = {"block_size": _BLOCK_BYTES} if is_remote(uri) else {}
+            opened = fs.open(path, "rb", **options)
+    except FileNotFoundError as error:
+        raise DataError("no such file", where=uri) from error
+    return opened  # type: ignore[no-any-return]

@@ -1,0 +1,50 @@
+"""Whole and durable files on a local disk: a temporary file is synchronised, then takes its name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def replace_whole(target: Path, data: bytes) -> None:
+    """Write ``data`` to ``target``; an older file is replaced."""
+    with _temporary(target, data) as temporary:
+        temporary.replace(target)
+    sync_folder(target.parent)
+
+
+def create_whole(target: Path, data: bytes) -> bool:
+    """Write ``data`` to ``target`` unless something stands there; tell whether it was written."""
+    with _temporary(target, data) as temporary:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+    sync_folder(target.parent)
+    return True
+
+
+@contextmanager
+def _temporary(target: Path, data: bytes) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a local folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

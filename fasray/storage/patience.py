@@ -1,0 +1,137 @@
+"""How long a store that does not answer is waited for, and what is said meanwhile.
+
+Failures that pass by themselves (no connection, a server that is overloaded or starting) are tried again with growing
+pauses for ``FASRAY_STORE_PATIENCE`` seconds; all others are raised at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+
+from fasray.errors import SpecError
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "FASRAY_STORE_PATIENCE"
+DEFAULT_SECONDS = 300.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_SECONDS_BEFORE_TELLING = 2.0
+_PASSING_CODES = frozenset(
+    {
+        "InternalError", "OperationAborted", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable",
+        "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "ConditionalRequestConflict",
+        "IncompleteBody", "BadDigest",
+    }
+)  # fmt: skip
+
+
+def total_seconds() -> float:
+    """Return how long to wait for a store in one go.
+
+    Raises:
+        SpecError: the variable holds no number of seconds.
+    """
+    text = os.environ.get(VARIABLE, "")
+    try:
+        seconds = float(text) if text else DEFAULT_SECONDS
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise SpecError(f"{text!r} is no number of seconds", where=VARIABLE, remedy="set it to 300, or leave it out")
+    return seconds
+
+
+def passes(error: BaseException) -> bool:
+    """Tell whether a failure may pass by itself."""
+    from aiohttp import ClientError as ConnectionBroken
+    from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NotConnected
+    from botocore.parsers import ResponseParserError
+    from urllib3.exceptions import IncompleteRead
+
+    for cause in chain(error):
+        if isinstance(cause, ClientError):
+            status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return status >= 500 or status == 429 or cause.response.get("Error", {}).get("Code") in _PASSING_CODES
+        if isinstance(
+            cause,
+            HTTPClientError
+            | NotConnected
+            | ConnectionBroken
+            | ResponseParserError
+            | IncompleteRead
+            | TimeoutError
+            | ConnectionError,
+        ):
+            return True
+    return False
+
+
+def chain(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what it was raised from, the outermost first."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__
+    return found
+
+
+class Patience:
+    """The patience of one request.
+
+    Args:
+        store: what to call the store in messages.
+    """
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._began = 0.0
+        self._pause = _FIRST_PAUSE
+
+    def pause_after(self, error: BaseException) -> float | None:
+        """Return the seconds to wait before the next attempt, ``None`` to give up."""
+        if not passes(error):
+            return None
+        now = time.monotonic()
+        self._began = self._began or now
+        left = self._began + total_seconds() - now
+        if left <= 0:
+            return None
+        if now - self._began >= _SECONDS_BEFORE_TELLING:
+            _outages.begins(self._store, total_seconds())
+        pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - so that workers do not come back all at once
+        self._pause = min(self._pause * 1.7, _LONGEST_PAUSE)
+        return min(pause, left)
+
+    def answered(self) -> None:
+        """Note that the request was answered."""
+        if self._began:
+            _outages.ends(self._store)
+
+
+class _Outages:
+    """Which stores this process waits for, so that it is said once an outage."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[str, float] = {}
+
+    def begins(self, store: str, seconds: float) -> None:
+        with self._lock:
+            if store in self._since:
+                return
+            self._since[store] = time.monotonic()
+        log.warning("%s does not answer; waiting for it, up to %.0f s (%s)", store, seconds, VARIABLE)
+
+    def ends(self, store: str) -> None:
+        with self._lock:
+            since = self._since.pop(store, None)
+        if since is not None:
+            log.warning("%s answers again after %.0f s; going on", store, time.monotonic() - since)
+
+
+_outages = _Outages()
