@@ -8,18 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_OPTIONS = (
-    cv2.IMWRITE_JPEG_QUALITY,
-    95,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-)
+QUALITY = 95
+_FULL_CHROMA = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 
 
-def encode(image_HW3: NDArray[np.uint8]) -> bytes:  # noqa: N803
-    """Return the JPEG bytes of an RGB image, uint8 ``[H, W, 3]``."""
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR), _OPTIONS)
+def encode(image_HW3: NDArray[np.uint8], quality: int = QUALITY) -> bytes:  # noqa: N803
+    """Return the JPEG bytes of an RGB image, uint8 ``[H, W, 3]``, at a quality of 1 to 100."""
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality, *_FULL_CHROMA)
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"an image of shape {image_HW3.shape} cannot be encoded")
     return bytes(data.tobytes())

@@ -1,0 +1,199 @@
+"""From one video or picture to its face records: frames taken, face found, cropped, labelled, encoded.
+
+Preparation and scoring both go through here, so that a model is used on what it was trained on, JPEG round trip
+included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fasray.errors import SpecError
+from fasray.faces import jpeg, labels
+from fasray.faces.corpora import SourceVideo
+from fasray.faces.detection import MESH468, Models, Points, detector_kind, read_models
+from fasray.faces.frames import FrameRule, Remark, UnreadableError, frames
+from fasray.faces.record import LIVE, RECORD_SCHEMA
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides which pixels a video gives.
+
+    Attributes:
+        rule: which frames are taken.
+        image_size: side of the crops, pixels, 32 to 1024.
+        quality: of the crops' JPEG, 1 to 100.
+        margin: side of the crop relative to the face mesh's box.
+        detector: name of the detector.
+    """
+
+    rule: FrameRule = FrameRule(count=10)
+    image_size: int = 256
+    quality: int = jpeg.QUALITY
+    margin: float = labels.MARGIN
+    detector: str = MESH468.name
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing can be prepared with (SpecError)."""
+        for option, value, low, high in (
+            ("--image-size", self.image_size, 32, 1024),
+            ("--quality", self.quality, 1, 100),
+            ("--margin", self.margin, 1, 4),
+        ):
+            if not low <= value <= high:
+                raise SpecError(f"{value} is out of range", where=option, remedy=f"choose from {low} to {high}")
+        detector_kind(self.detector)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the settings as JSON values, the models' hashes among them."""
+        return {
+            "frames": self.rule.count,
+            "every": self.rule.every,
+            "image_size": self.image_size,
+            "quality": self.quality,
+            "margin": float(self.margin),
+            "detector": self.detector,
+            "models": {file.name: file.sha256 for file in detector_kind(self.detector).files},
+        }
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Settings:
+        """Return the settings that ``facts`` were written of."""
+        rule = FrameRule(count=facts["frames"], every=facts["every"])
+        return cls(rule, *(facts[key] for key in ("image_size", "quality", "margin", "detector")))
+
+    def read_models(self) -> dict[str, bytes]:
+        """Return the content of the detector's model files (DataError if they are not installed)."""
+        return read_models(detector_kind(self.detector).files)
+
+
+@dataclass(frozen=True)
+class FaceCrop:
+    """The face of one frame, cut out and encoded.
+
+    Attributes:
+        image: JPEG bytes.
+        points: [468, 3] mesh in crop pixels.
+        matrix: [2, 3] frame pixels -> crop pixels.
+        score: the detector's.
+    """
+
+    image: bytes
+    points: Points
+    matrix: NDArray[np.float32]
+    score: float
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What one video gave.
+
+    Attributes:
+        records: rows of RECORD_SCHEMA, by frame.
+        taken: frames that were looked at.
+        misses: numbers of the frames without a face.
+        remarks: what is odd about the file, though it was used.
+        unreadable: why nothing was taken from it; empty if it was.
+    """
+
+    records: pa.RecordBatch
+    taken: int
+    misses: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
+    unreadable: str = ""
+
+
+class Extractor:
+    """Cuts faces out of videos.
+
+    OpenCV is kept to one thread in this process: parallel work is done by several extractors.
+
+    Args:
+        settings: see there.
+        models: content of the detector's model files.
+    """
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        cv2.setNumThreads(1)
+        self.settings = settings
+        self._detector = detector_kind(settings.detector).build(models)
+
+    def crops(
+        self, path: str, remark: Remark, *, turn_untagged: int = 0, part: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, FaceCrop | None]]:
+        """Yield (frame number, its face or None) of a file; arguments and errors as in ``frames.frames``."""
+        size = self.settings.image_size
+        for number, frame in frames(path, self.settings.rule, remark, turn_untagged=turn_untagged, part=part):
+            face = self._detector.find(frame)
+            if face is None:
+                yield number, None
+                continue
+            matrix = labels.crop_matrix(face.points, size, self.settings.margin)
+            image = jpeg.encode(labels.cut_out(frame, matrix, size), self.settings.quality)
+            yield number, FaceCrop(image, labels.in_crop(face.points, matrix), matrix, face.score)
+
+    def extract(self, root: str, video: SourceVideo) -> Extracted:
+        """Return all that one video of a corpus gives; a video that cannot be read gives a reason.
+
+        Args:
+            root: local folder of the corpus.
+            video: one of its videos.
+        """
+        rows, misses, remarks = [], [], list[str]()
+        taken = 0
+        try:
+            for number, crop in self.crops(
+                os.path.join(root, video.path),
+                remarks.append,
+                turn_untagged=video.rotate_untagged,
+                part=video.frames,
+            ):
+                taken += 1
+                if crop is None:
+                    misses.append(number)
+                else:
+                    rows.append(self._record(video, number, crop))
+        except UnreadableError as error:
+            return Extracted(_batch([]), 0, (), tuple(remarks), str(error))
+        return Extracted(_batch(rows), taken, tuple(misses), tuple(remarks))
+
+    def _record(self, video: SourceVideo, number: int, crop: FaceCrop) -> dict[str, Any]:
+        size = self.settings.image_size
+        depth, parsing = labels.no_maps()
+        if video.label == LIVE:
+            depth, parsing = labels.depth_map(crop.points, size), labels.parsing_map(crop.points, size)
+        return {
+            "image": crop.image,
+            "label": video.label,
+            "domain": video.domain,
+            "attack_type": video.attack_type,
+            "instrument": video.instrument,
+            "subject": video.subject,
+            "video": video.video,
+            "frame": number,
+            "camera": video.camera,
+            "session": video.session,
+            "split": video.split,
+            "depth": depth.tobytes(),
+            "parsing": parsing.tobytes(),
+            "landmarks5": labels.five_landmarks(crop.points).ravel().tolist(),
+            "crop_matrix": crop.matrix.ravel().tolist(),
+            "detection_score": crop.score,
+            "source_path": video.path,
+            "sha256": hashlib.sha256(crop.image).hexdigest(),
+            "label_source": self.settings.detector,
+        }
+
+
+def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(rows, schema=RECORD_SCHEMA)
