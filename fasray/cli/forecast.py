@@ -20,7 +20,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"sweep {spec.name}, specification {spec.hash()}, data manifest {plan.manifest_hash[:12]}"
     yield f"{len(plan.cells)} cells: {len(spec.methods)} methods x {len(plan.cells) // len(spec.methods)} protocols"
     yield f"{plan.search_trials} search trials (seed {spec.search.seed}, {spec.search.algorithm})"
-    seeds = ", ".join(map(str, spec.confirm.seeds))
+    seeds = ", ".join(map(str, spec.confirm_seeds))
     yield f"{plan.confirm_trials} confirming runs (seeds {seeds})"
     yield f"at most {plan.most_steps} optimizer steps, if no trial is stopped early"
     yield from _profile_lines(plan)
@@ -34,7 +34,13 @@ def _profile_lines(plan: Plan) -> Iterator[str]:
     yield f"profile {plan.spec.profile_name}: {chosen.title}"
     for key, value in chosen.training.items():
         yield f"    training.{key}: {value}"
+    if chosen.most_search_trials is not None:
+        yield f"    at most {chosen.most_search_trials} search trials a cell"
+    if chosen.most_confirm_seeds is not None:
+        yield f"    at most {chosen.most_confirm_seeds} confirming seeds"
     for method in plan.spec.methods:
+        for key, value in chosen.budgets.get(method, {}).items():
+            yield f"    {method}: training.{key}: {value}"
         for key, value in chosen.methods.get(method, {}).items():
             default = type(plan.spec.config(method)).model_fields[key].default
             yield f"    {method}.{key}: {value} instead of the published {default}"
@@ -47,6 +53,9 @@ def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
     for key, entry in plan.spec.space(first.method).items():
         ((kind, values),) = entry.model_dump().items()
         yield f"    searches {key}: {kind} {list(values)}"
+    for label, overrides in first.ablations.items():
+        changes = ", ".join(f"{key} = {value}" for key, value in overrides.items())
+        yield f"    ablation {label}: the winner with {changes}, same seeds"
     choice = plan.spec.scheduler
     if isinstance(choice, AshaChoice):
         rungs = rung_steps(training.evaluation_steps(), choice.asha.grace, choice.asha.reduction)

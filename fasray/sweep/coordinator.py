@@ -28,12 +28,19 @@ class Assignment:
     reported_step: int
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    stage: Stage
+    trial: Trial
+    variant: str = ""
+
+
 @dataclass
 class _CellState:
     cell: Cell
     search: CellScheduler
     confirm: CellScheduler
-    waiting: deque[tuple[Stage, Trial]] = field(default_factory=deque)
+    waiting: deque[_Waiting] = field(default_factory=deque)
     suggested: dict[Stage, list[str]] = field(default_factory=lambda: {"search": [], "confirm": []})
     searches: int = 0
     won: bool = False
@@ -122,12 +129,13 @@ class Coordinator:
         if not ready:
             return None
         state = min(ready, key=lambda s: (self._running_in(s), sum(map(len, s.suggested.values()))))
-        stage, trial = state.waiting[0]
-        cell = state.cell
+        waiting, cell = state.waiting[0], state.cell
+        trial = waiting.trial
         self._record(
             Suggested(
-                trial=trial.id, method=cell.method, protocol=cell.protocol.name, stage=stage, seed=trial.seed,
+                trial=trial.id, method=cell.method, protocol=cell.protocol.name, stage=waiting.stage, seed=trial.seed,
                 config=dict(trial.config), searched=cell.searched, total_steps=cell.training.steps,
+                variant=waiting.variant,
             )
         )  # fmt: skip
         return self._hand_out(trial.id)
@@ -185,13 +193,14 @@ class Coordinator:
 
     def _take_from_queue(self, event: Suggested) -> None:
         state = self._cells.get((event.method, event.protocol))
-        if state is None or not state.waiting or state.waiting[0][1].id != event.trial:
+        if state is None or not state.waiting or state.waiting[0].trial.id != event.trial:
             raise DataError(
                 f"the log has trial {event.trial} where the plan has another",
                 remedy="the log was changed by hand, or this version plans otherwise: start a new run",
             )
-        stage, trial = state.waiting.popleft()
-        state.suggested[stage].append(trial.id)
+        taken = state.waiting.popleft()
+        trial = taken.trial
+        state.suggested[taken.stage].append(trial.id)
         self._trials[trial.id] = trial
         self._cell_of[trial.id] = state
 
@@ -217,12 +226,21 @@ class Coordinator:
             return
         for point in state.cell.points:
             trial = self.plan.trial(state.cell, state.cell.configuration(point), self.plan.spec.search.seed)
-            state.waiting.append(("search", trial))
+            state.waiting.append(_Waiting("search", trial))
         state.searches = len(state.waiting)
 
     def _queue_confirm(self, state: _CellState, config: Mapping[str, Any]) -> None:
-        for seed in self.plan.spec.confirm.seeds:
-            state.waiting.append(("confirm", self.plan.trial(state.cell, config, seed)))
+        """Queue the winner with every confirming seed, then its ablations with the same seeds.
+
+        An ablation that changes nothing of the winner would be the winner's own runs, and is left out.
+        """
+        seen: set[str] = set()
+        for variant, overrides in {"": {}, **state.cell.ablations}.items():
+            for seed in self.plan.spec.confirm_seeds:
+                trial = self.plan.trial(state.cell, {**config, **overrides}, seed)
+                if trial.id not in seen:
+                    seen.add(trial.id)
+                    state.waiting.append(_Waiting("confirm", trial, variant))
 
     def _settle(self, state: _CellState) -> None:
         """Name the winner once every search trial of the cell has ended."""

@@ -45,6 +45,8 @@ class Suggested(_Event):
     config: dict[str, Any]
     searched: tuple[str, ...] = ()
     total_steps: int
+    variant: str = ""
+    """Name of the ablation; empty for the method itself."""
 
 
 class Reported(_Event):
@@ -122,6 +124,7 @@ class TrialRecord:
     status: Status = "running"
     reason: str = ""
     readings: tuple[Reading, ...] = field(default=())
+    variant: str = ""
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ does not allow, methods that need more source domains, rungs below a method's gr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fasray.errors import ProtocolError, SpecError
@@ -34,6 +34,8 @@ class Cell:
     train_images: int
     source_dev_images: int
     target_images: int
+    ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Configuration overrides by name; each is confirmed beside the winner, with the same seeds."""
 
     @property
     def name(self) -> str:
@@ -84,15 +86,20 @@ class Plan:
 
     @property
     def confirm_trials(self) -> int:
-        """Number of confirming runs."""
-        return len(self.cells) * len(self.spec.confirm.seeds)
+        """Number of confirming runs, ablations included."""
+        return sum(self.confirms_in(cell) for cell in self.cells)
+
+    def confirms_in(self, cell: Cell) -> int:
+        """Return the number of confirming runs of a cell, ablations included."""
+        return len(self.spec.confirm_seeds) * (1 + len(cell.ablations))
 
     @property
     def most_steps(self) -> int:
         """Optimizer steps if no trial is stopped early."""
         per_cell = ((len(cell.points) if len(cell.points) > 1 else 0) for cell in self.cells)
-        confirms = len(self.spec.confirm.seeds)
-        return sum((n + confirms) * cell.training.steps for n, cell in zip(per_cell, self.cells, strict=True))
+        return sum(
+            (n + self.confirms_in(cell)) * cell.training.steps for n, cell in zip(per_cell, self.cells, strict=True)
+        )
 
 
 def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
@@ -121,9 +128,9 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                 )
                 continue
             points = suggestions(
-                spec.search.algorithm, spec.space(method), config.model_dump(), spec.search.trials_per_cell,
+                spec.search.algorithm, spec.space(method), config.model_dump(), spec.trials_per_cell,
                 spec.search.seed, f"{method}/{protocol.name}",
-            )  # fmt: skip
+            )[: spec.most_search_trials]  # fmt: skip
             _check_grace(spec, method, config, points, training)
             cells.append(
                 Cell(
@@ -135,6 +142,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     train_images=len(role.train),
                     source_dev_images=len(role.source_dev),
                     target_images=len(role.target),
+                    ablations=spec.methods[method].ablations,
                 )
             )
     if refused:

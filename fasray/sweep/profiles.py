@@ -21,19 +21,25 @@ class Profile:
         title: what it is for, one line.
         training: overrides of the training section.
         methods: overrides of a method's configuration, by method.
+        budgets: overrides of the training section for one method, by method: what is dearer runs smaller or shorter.
+        most_search_trials: search trials a cell at the most, the paper's own setting first; None: as many as asked for.
+        most_confirm_seeds: confirming seeds at the most, the first of those asked for.
     """
 
     title: str
     training: Mapping[str, Any] = field(default_factory=dict)
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    budgets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    most_search_trials: int | None = None
+    most_confirm_seeds: int | None = None
 
 
 # The generated attacks' cues live at pixel scale: the CPU profiles cut windows instead of shrinking and turning crops.
 PROFILES: Mapping[str, Profile] = {
     "full": Profile("the published sizes and budgets; wants a GPU"),
     "small": Profile(
-        "a quarter of the width on 96 px windows: meaningful quality on a CPU, minutes a trial",
-        {"image_size": 96, "width": 0.25, "steps": 600, "evaluations": 6},
+        "a quarter of the width or less on 96 px windows: meaningful quality on a CPU, about a minute a trial",
+        {"image_size": 96, "width": 0.25, "steps": 300, "evaluations": 3},
         {
             "erm": {"images_per_group": 4},
             "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
@@ -48,6 +54,11 @@ PROFILES: Mapping[str, Profile] = {
                 "optimizer": "adam",
                 "learning_rate": 0.001,
             },
+        },
+        budgets={
+            "rfmeta": {"width": 0.125, "steps": 90},
+            "oneside_triplet": {"width": 0.125, "steps": 90},
+            "hfn_mp": {"steps": 120},
         },
     ),
     "quick": Profile(
@@ -68,9 +79,14 @@ PROFILES: Mapping[str, Profile] = {
                 "learning_rate": 0.001,
             },
         },
+        budgets={
+            "rfmeta": {"width": 0.125, "steps": 60},
+            "oneside_triplet": {"width": 0.125, "steps": 60},
+            "hfn_mp": {"steps": 60},
+        },
     ),
     "smoke": Profile(
-        "does everything run? A few steps, no quality to expect",
+        "does everything run? A few steps, two search trials and two seeds a cell; no quality to expect",
         {"image_size": 64, "width": 0.125, "steps": 12, "evaluations": 3},
         {
             "erm": {"images_per_group": 2},
@@ -81,6 +97,8 @@ PROFILES: Mapping[str, Profile] = {
             "oneside_triplet": {"images_per_group": 1, "crop": "pixels"},
             "hfn_mp": {"images_per_group": 1, "inner_loops": 2, "crop": "pixels"},
         },
+        most_search_trials=2,
+        most_confirm_seeds=2,
     ),
 }
 

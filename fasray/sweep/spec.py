@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,19 @@ class MethodSpec(_Section):
     space: dict[str, Range] | None = Field(None, description="ranges by config field; left out: the method's own")
     config: dict[str, Any] = Field(default_factory=dict, description="config fields to fix")
     budget: BudgetSpec | None = None
+    ablations: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="config overrides by name; the winner is also confirmed with each of them"
+    )
+
+    @field_validator("ablations")
+    @classmethod
+    def _ablations_have_names(cls, ablations: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, overrides in ablations.items():
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,59}", name):
+                raise ValueError(f"the name {name!r} is not letters, digits, blanks, '.', '_' and '-'")
+            if not overrides:
+                raise ValueError(f"the ablation {name!r} changes nothing")
+        return ablations
 
 
 class SearchSpec(_Section):
@@ -148,16 +162,29 @@ class SweepSpec(_Section):
     def canonical(self) -> dict[str, Any]:
         """Return the whole specification with every default written out, as JSON values in a fixed order."""
         written = self.model_dump(mode="json")
+        written["search"]["trials_per_cell"] = self.trials_per_cell
+        written["confirm"]["seeds"] = list(self.confirm_seeds)
         written["training"] = {"profile": self.profile_name, **self._training().model_dump(mode="json")}
         written["methods"] = {
             name: {
                 "space": {key: entry.model_dump(mode="json") for key, entry in self.space(name).items()},
                 "config": self.config(name).model_dump(mode="json"),
                 "budget": {"steps": self.training_of(name).steps},
+                **self._extras(name),
             }
             for name in self.methods
         }
         return written
+
+    def _extras(self, name: str) -> dict[str, Any]:
+        """Return what only some sweeps have, so that the others keep the hash that they had before there was such."""
+        extras: dict[str, Any] = {}
+        if self.methods[name].ablations:
+            extras["ablations"] = self.methods[name].ablations
+        if own := profile(self.profile_name).budgets.get(name):
+            training = self.training_of(name).model_dump(mode="json")
+            extras["training"] = {key: training[key] for key in own}
+        return extras
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the numbers: the canonical form without where and how many at once."""
@@ -174,6 +201,21 @@ class SweepSpec(_Section):
         """Name of the profile under the training section."""
         return str(self.training.get("profile", "full"))
 
+    @property
+    def most_search_trials(self) -> int | None:
+        """The profile's limit on search trials a cell, grids included; None for no limit."""
+        return profile(self.profile_name).most_search_trials
+
+    @property
+    def trials_per_cell(self) -> int:
+        """Random draws a cell, within the profile's limit."""
+        return min(self.search.trials_per_cell, self.most_search_trials or self.search.trials_per_cell)
+
+    @property
+    def confirm_seeds(self) -> tuple[int, ...]:
+        """Seeds of the confirming runs, within the profile's limit."""
+        return self.confirm.seeds[: profile(self.profile_name).most_confirm_seeds]
+
     def config(self, method: str) -> MethodConfig:
         """Return a method's configuration: published defaults, then the profile's, then this file's."""
         overrides = {**profile(self.profile_name).methods.get(method, {}), **self.methods[method].config}
@@ -187,13 +229,15 @@ class SweepSpec(_Section):
     def training_of(self, method: str) -> TrainingSpec:
         """Return the training section that holds for a method."""
         budget = self.methods[method].budget
-        return self._training({"steps": budget.steps} if budget else {})
+        return self._training(method, {"steps": budget.steps} if budget else {})
 
-    def _training(self, overrides: Mapping[str, Any] | None = None) -> TrainingSpec:
+    def _training(self, method: str = "", overrides: Mapping[str, Any] | None = None) -> TrainingSpec:
         given = {key: value for key, value in self.training.items() if key != "profile"}
+        chosen = profile(self.profile_name)
         merged = {
             "threads": self.resources.cpus_per_worker,
-            **profile(self.profile_name).training,
+            **chosen.training,
+            **chosen.budgets.get(method, {}),
             **given,
             **(overrides or {}),
         }
@@ -266,11 +310,23 @@ def _check_methods(spec: SweepSpec, file: str, root: yaml.Node | None) -> None:
                     )  # fmt: skip
                 for value in _values(entry):
                     registry.config(name, {**config.model_dump(), key: value})
+            for label, overrides in spec.methods[name].ablations.items():
+                with _naming(f"key methods.{name}.ablations.{label}"):
+                    registry.config(name, {**config.model_dump(), **overrides})
             spec.training_of(name)
         except SpecError as error:
             raise SpecError(
                 error.what, where=", ".join(filter(None, (where, error.where))), remedy=error.remedy
             ) from error
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Say in which part of the file a configuration is wrong."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(error.what, where=where, remedy=error.remedy) from error
 
 
 def _values(entry: Range) -> list[Any]:

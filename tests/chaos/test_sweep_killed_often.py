@@ -19,7 +19,11 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
 KILLS = 10
 FIFO = SMALL.replace("{{asha: {{grace: 0.5, reduction: 2}}}}", "fifo").replace("{{max_concurrent: 1}}", "{{}}")
-ASHA = SMALL.replace("{{max_concurrent: 1}}", "{{}}").replace("trials_per_cell: 2", "trials_per_cell: 4")
+ASHA = (
+    SMALL.replace("{{max_concurrent: 1}}", "{{}}")
+    .replace("trials_per_cell: 2", "trials_per_cell: 4")
+    .replace("profile: smoke", "profile: quick")  # smoke tries two a cell at the most
+)
 
 
 @dataclass

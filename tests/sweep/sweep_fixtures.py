@@ -18,7 +18,7 @@ methods:
 search: {algorithm: random, trials_per_cell: 3, seed: 100}
 scheduler: {asha: {grace: 0.25, reduction: 2}}
 confirm: {seeds: [0, 1]}
-training: {profile: smoke, steps: 16, evaluations: 4}
+training: {profile: quick, steps: 16, evaluations: 4}
 """
 
 

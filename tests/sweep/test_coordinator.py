@@ -236,6 +236,36 @@ def test_a_single_setting_is_confirmed_without_a_search(table: FaceIndex) -> Non
     assert len(coordinator.records) == 4 * 2
 
 
+ABLATIONS = "methods.erm.ablations={no decay: {weight_decay: 0}, as it is: {momentum: 0.9}}"
+
+
+def test_the_winner_is_confirmed_once_more_for_each_ablation_with_the_same_seeds(table: FaceIndex) -> None:
+    plan = plan_of(SWEEP, table, ABLATIONS)
+    coordinator = started(plan, [])
+    drive(coordinator, slots=3, seed=0)
+    records = [r for r in coordinator.records.values() if (r.method, r.stage) == ("erm", "confirm")]
+    for protocol in {record.protocol for record in records}:
+        of_cell = {(r.variant, r.seed): r for r in records if r.protocol == protocol}
+        assert set(of_cell) == {("", 0), ("", 1), ("no decay", 0), ("no decay", 1)}  # one changed nothing
+        for seed in (0, 1):
+            whole, ablated = of_cell["", seed], of_cell["no decay", seed]
+            assert ablated.config == {**whole.config, "weight_decay": 0}
+            assert whole.config["weight_decay"] > 0
+
+
+def test_a_log_with_ablations_gives_back_the_same_state(table: FaceIndex) -> None:
+    log: list[Event] = []
+    drive(started(plan_of(SWEEP, table, ABLATIONS), log), slots=3, seed=0, events=70)
+    resumed = started(plan_of(SWEEP, table, ABLATIONS), log)
+    drive(resumed, slots=2, seed=1)
+    assert resumed.finished
+    assert sum(record.variant == "no decay" for record in resumed.records.values()) == 4 * 2
+
+
+def test_a_sweep_without_ablations_keeps_the_hash_of_before_there_were_any(table: FaceIndex) -> None:
+    assert "ablations" not in str(plan_of(SWEEP, table).spec.identity())
+
+
 def test_cells_with_too_few_domains_are_refused_when_the_sweep_is_planned(table: FaceIndex) -> None:
     with pytest.raises(ProtocolError, match="safas needs at least 2 source domains, O->C has 1") as error:
         plan_of(SWEEP, table, "protocols=['O->C', 'ocim']")

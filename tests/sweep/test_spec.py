@@ -1,9 +1,10 @@
 """The sweep file: one canonical form, and errors that name file, key and line."""
 
 import pytest
-from sweep_fixtures import SWEEP
+from sweep_fixtures import SWEEP, make_table
 
 from fasray.errors import SpecError
+from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import parse_sweep
 
 
@@ -38,11 +39,29 @@ def test_the_canonical_form_is_a_sweep_file_of_the_same_meaning() -> None:
 
 def test_a_file_overrides_the_profile_and_the_profile_the_published_setting() -> None:
     spec = parse_sweep(SWEEP, overrides=["methods.safas.config.rotation=10"])
-    assert spec.training_of("erm").image_size == 64
+    assert spec.training_of("erm").image_size == 96
     assert spec.training_of("erm").steps == 16
-    assert spec.config("safas").model_dump()["batch"] == 12
+    assert spec.config("safas").model_dump()["batch"] == 24
     assert spec.config("safas").model_dump()["rotation"] == 10
     assert spec.config("safas").model_dump()["momentum"] == 0.9
+
+
+def test_a_profile_may_run_one_method_smaller_and_a_file_overrides_that_too() -> None:
+    methods = "methods: {erm: {}, rfmeta: {space: {}}}"
+    text = f"name: x\ndata: synthetic\nprotocols: [ocim]\n{methods}\ntraining: {{profile: small}}"
+    spec = parse_sweep(text)
+    assert spec.training_of("rfmeta").width < spec.training_of("erm").width
+    assert spec.training_of("rfmeta").steps < spec.training_of("erm").steps
+    assert parse_sweep(text, overrides=["training.steps=7"]).training_of("rfmeta").steps == 7
+
+
+def test_the_smoke_profile_tries_two_points_and_two_seeds_a_cell_at_the_most() -> None:
+    files = ["search.trials_per_cell=5", "confirm.seeds=[4, 3, 2]", "training={profile: smoke}"]
+    spec = parse_sweep(SWEEP, overrides=files)
+    assert (spec.trials_per_cell, spec.confirm_seeds) == (2, (4, 3))
+    grid = ["search.algorithm=grid", "methods.erm.space={learning_rate: {grid: [0.1, 0.2, 0.3]}}"]
+    plan = make_plan(parse_sweep(SWEEP, overrides=[*files, *grid]), "0" * 64, make_table())
+    assert {len(cell.points) for cell in plan.cells} == {2}
 
 
 def test_a_methods_budget_holds_for_that_method_only() -> None:
@@ -63,7 +82,10 @@ def test_a_methods_budget_holds_for_that_method_only() -> None:
         (("{loguniform:", "{loguniforn:"), ["space.learning_rate", "did you mean 'loguniform'?", "line 7"]),
         (("{loguniform: [0.001, 0.1]}", "7"), ["space.learning_rate", "7"]),
         (("seed: 100", "seed: 1"), ["confirmed on fresh seeds"]),
-        (("profile: smoke", "profile: smokey"), ["unknown profile 'smokey'", "did you mean 'smoke'?"]),
+        (("erm:", "erm:\n    ablations: {no decay: {weight_decya: 0}}"), ["ablations.no decay", "'weight_decay'"]),
+        (("erm:", "erm:\n    ablations: {nothing: {}}"), ["ablations", "'nothing' changes nothing"]),
+        (("erm:", "erm:\n    ablations: {'<b>': {weight_decay: 0}}"), ["ablations", "'<b>'"]),
+        (("profile: quick", "profile: quickly"), ["unknown profile 'quickly'", "did you mean 'quick'?"]),
         (("steps: 16", "stepz: 16"), ["key training.stepz", "did you mean 'steps'?"]),
         (("name: tiny", "name: ../tiny"), ["key name"]),
         (("name: tiny\n", ""), ["the key 'name' is missing"]),
