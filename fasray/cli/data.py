@@ -26,6 +26,9 @@ def data() -> None:
 @click.option("--image-size", type=int, help="Side of the face crops in pixels.")
 @click.option("--domains", help="Letters out of OCIM.")
 @click.option("--attacks", help="Attack types out of print,replay,mask, separated by commas.")
+@click.option("--as", "corpus", help="Write videos in the layout of this corpus: oulu-npu, casia-fasd ...")
+@click.option("--frames", type=int, help="With --as: frames a video.")
+@click.option("--size", help="With --as: width and height of the videos, for example 320x240.")
 @click.option("--processes", type=int, help="Worker processes; default: one per available core.")
 def synth(
     out: str,
@@ -35,12 +38,21 @@ def synth(
     image_size: int | None,
     domains: str | None,
     attacks: str | None,
+    corpus: str | None,
+    frames: int | None,
+    size: str | None,
     processes: int | None,
 ) -> None:
     """Generate a set of procedural faces and attacks at OUT (a folder or s3:// prefix).
 
-    Without options this is the default set that 'data: synthetic' in a sweep file stands for.
+    Without options this is the default set that 'data: synthetic' in a sweep file stands for. With --as it is a folder
+    of videos with the names and folders of a published corpus, to try 'fasray data prepare' without a licence.
     """
+    if corpus is not None:
+        _refuse("with --as", image_size=image_size, domains=domains, attacks=attacks)
+        _mimic(out, corpus, subjects, frames, seed, dial, size, processes)
+        return
+    _refuse("without --as", frames=frames, size=size)
     from fasray.faces.synthetic import DEFAULT, generate
 
     with _progress("subjects") as progress:
@@ -56,6 +68,51 @@ def synth(
             progress=progress,
         )
     click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+
+
+def _mimic(
+    out: str,
+    corpus: str,
+    subjects: int | None,
+    frames: int | None,
+    seed: int | None,
+    dial: float | None,
+    size: str | None,
+    processes: int | None,
+) -> None:
+    from fasray.faces import mimics
+    from fasray.faces.synthetic import DEFAULT_DIAL, DEFAULT_SEED
+
+    settings = mimics.MimicSettings(
+        corpus=corpus,
+        subjects=mimics.DEFAULT_SUBJECTS if subjects is None else subjects,
+        frames=mimics.DEFAULT_FRAMES if frames is None else frames,
+        seed=DEFAULT_SEED if seed is None else seed,
+        size=mimics.DEFAULT_SIZE if size is None else _width_and_height(size),
+        dial=DEFAULT_DIAL if dial is None else dial,
+    )
+    with _progress("videos") as progress:
+        made = mimics.write(out, settings, processes=processes, progress=progress)
+    click.echo(f"{out}: {made.videos} generated videos of {made.subjects} subjects as {corpus}, {made.frames} frames")
+
+
+def _width_and_height(size: str) -> tuple[int, int]:
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        from fasray.errors import SpecError
+
+        raise SpecError(f"{size!r} is no size", where="--size", remedy="write width x height, for example 320x240")
+    return int(width), int(height)
+
+
+def _refuse(when: str, **given: object) -> None:
+    """Refuse options that mean nothing here; an option that is silently ignored is a trap."""
+    from fasray.errors import SpecError
+
+    for name, value in given.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise SpecError(f"{option} means nothing {when}", where=option, remedy="leave it out")
 
 
 @data.command()

@@ -55,14 +55,7 @@ def capture(linear: Map, camera: Camera, crop: Map, size: int, rng: np.random.Ge
         RGB uint8 ``[size, size, 3]``.
     """
     canvas = linear.shape[0]
-    light = _expose(blur(linear, rng.uniform(*camera.lens_blur)), camera, rng)
-    light = blur(_sense(light, camera, rng), camera.denoise)
-    light = np.clip(light * rgb(*camera.white_balance) * (1 + camera.white_balance_jitter * white_noise(rng, 3)), 0, 1)
-    tone = cv2.pow(light, 1 / 2.2)
-    tone = tone + camera.contrast * (tone * tone * (3 - 2 * tone) - tone)
-    tone = saturate(tone, camera.saturation)
-    tone = tone + camera.sharpening * (tone - blur(tone, 1.2))
-    picture: Map = (np.clip(tone, 0, 1) * 255).astype(np.uint8)
+    picture: Map = develop(linear, camera, rng)
     scale = rng.uniform(*camera.resolution)
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -76,14 +69,36 @@ def capture(linear: Map, camera: Camera, crop: Map, size: int, rng: np.random.Ge
     return np.asarray(cut, np.uint8)
 
 
+def develop(linear: Map, camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return the whole picture that the camera takes of a scene, before its resolution and codec.
+
+    Args:
+        linear: the scene, linear RGB ``[H, W, 3]``; H and W are even.
+        camera: what looks at it.
+        rng: of this frame.
+
+    Returns:
+        RGB uint8 ``[H, W, 3]``.
+    """
+    light = _expose(blur(linear, rng.uniform(*camera.lens_blur)), camera, rng)
+    light = blur(_sense(light, camera, rng), camera.denoise)
+    light = np.clip(light * rgb(*camera.white_balance) * (1 + camera.white_balance_jitter * white_noise(rng, 3)), 0, 1)
+    tone = cv2.pow(light, 1 / 2.2)
+    tone = tone + camera.contrast * (tone * tone * (3 - 2 * tone) - tone)
+    tone = saturate(tone, camera.saturation)
+    tone = tone + camera.sharpening * (tone - blur(tone, 1.2))
+    return np.asarray(np.clip(tone, 0, 1) * 255).astype(np.uint8)
+
+
 def _expose(light: Map, camera: Camera, rng: np.random.Generator) -> Map:
-    size = light.shape[0]
+    height, width = light.shape[:2]
     if camera.vignetting > 0:
-        off = (np.arange(size, dtype=np.float32) / size * 2 - 1) ** 2
-        light = light * (1 - camera.vignetting * (off[:, None] + off[None]) * 0.5)[..., None]
+        down = (np.arange(height, dtype=np.float32) / height * 2 - 1) ** 2
+        across = (np.arange(width, dtype=np.float32) / width * 2 - 1) ** 2
+        light = light * (1 - camera.vignetting * (down[:, None] + across[None]) * 0.5)[..., None]
     if camera.veil > 0:
         light = light * (1 - camera.veil) + camera.veil * float(light.mean())
-    centre = light[size // 4 : 3 * size // 4 : 4, size // 4 : 3 * size // 4 : 4]
+    centre = light[height // 4 : 3 * height // 4 : 4, width // 4 : 3 * width // 4 : 4]
     level = float(np.percentile(centre.max(2), 85))
     gain = camera.exposure * 2 ** rng.normal(0, camera.exposure_jitter) / max(level, 1e-3)
     return np.clip(light * float(gain), 0, 1)
@@ -95,13 +110,13 @@ def _sense(light: Map, camera: Camera, rng: np.random.Generator) -> Map:
     The first site takes the third channel, i.e. blue of our RGB; OpenCV names the pattern after other sites, hence
     ``BayerRG2RGB`` (checked with a red patch: RGB stays RGB).
     """
-    size = light.shape[0]
-    raw = np.empty((size, size), np.float32)
+    height, width = light.shape[:2]
+    raw = np.empty((height, width), np.float32)
     raw[0::2, 0::2] = light[0::2, 0::2, 2]
     raw[0::2, 1::2] = light[0::2, 1::2, 1]
     raw[1::2, 0::2] = light[1::2, 0::2, 1]
     raw[1::2, 1::2] = light[1::2, 1::2, 0]
-    raw += rng.standard_normal((size, size), dtype=np.float32) * np.sqrt(
+    raw += rng.standard_normal((height, width), dtype=np.float32) * np.sqrt(
         camera.shot_noise**2 * raw + camera.read_noise**2
     )
     mosaic = (np.clip(raw, 0, 1) * 65535).astype(np.uint16)

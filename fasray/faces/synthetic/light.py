@@ -93,8 +93,12 @@ def shade(
     )
     image = image + (specular * lit)[..., None] * light.colour
     inside = cv2.GaussianBlur((parts != BACKGROUND).astype(np.float32), (0, 0), size / 320)[..., None]
-    behind = background * (light.ambient + 0.5 * light.key) * light.colour
-    return np.asarray(image * inside + behind * (1 - inside), np.float32)
+    return np.asarray(image * inside + backdrop(background, light) * (1 - inside), np.float32)
+
+
+def backdrop(background: Map, light: Light) -> Map:
+    """Return what stands behind as it looks in this light, linear RGB ``[H, W, 3]``."""
+    return background * (light.ambient + 0.5 * light.key) * light.colour
 
 
 def _cast_shadow(height: Map, direction: Map, per_unit: float) -> Map:

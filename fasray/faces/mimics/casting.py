@@ -1,0 +1,94 @@
+"""Who plays whom: the generated camera, medium and scene for each video of a corpus.
+
+A corpus is played by the generated domain of its letter (synthetic/domains.py). Names of cameras and instruments are
+the adapters'; a name that is not in a table here is an error, so that adapters and casts cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from fasray.faces.corpora import SourceVideo
+from fasray.faces.synthetic.camera import Camera, biased
+from fasray.faces.synthetic.domains import Domain
+from fasray.faces.synthetic.media import Print, Replay, Span
+
+_HELD, _FIXED = 1.6, 0.25
+"""How far a camera or medium in a hand, or on a stand, moves between frames: standard deviation, pixels at 180 px."""
+_WHOLE_SHEET: Span = (0.90, 0.99)
+"""The sheet or display ends inside the picture, as it does in a wide shot."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """How one video is filmed.
+
+    Attributes:
+        camera: what films it, with the designed bias of the medium.
+        medium: what it films; None = the living subject.
+        moving: a replay shows a video; False: a photo.
+        shake: see _HELD.
+        backgrounds, key, ambient: of the scene, as in Domain.
+    """
+
+    camera: Camera
+    medium: Print | Replay | None
+    moving: bool
+    shake: float
+    backgrounds: tuple[str, ...]
+    key: Span
+    ambient: Span
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The tables of one corpus: camera name -> position in the domain's cameras, and so on.
+
+    ``photos`` are the instruments that show a still photo on a display; ``held`` tells what a hand holds.
+    """
+
+    cameras: dict[str, int]
+    prints: dict[str, int]
+    replays: dict[str, int]
+    photos: frozenset[str] = frozenset()
+    held: Callable[[SourceVideo], bool] = lambda video: True
+    dim: Callable[[SourceVideo], bool] = lambda video: False
+
+
+CASTS: dict[str, Cast] = {
+    "oulu-npu": Cast(
+        cameras={f"phone{number}": (number - 1) % 3 for number in range(1, 7)},
+        prints={"print1": 0, "print2": 1},
+        replays={"replay1": 0, "replay2": 1},
+        dim=lambda video: video.session == "session3",
+    ),
+}
+
+
+def role_of(video: SourceVideo, cast: Cast, domain: Domain) -> Role:
+    """Return how ``video`` is filmed.
+
+    Raises:
+        KeyError: the cast does not know its camera or its instrument.
+    """
+    medium: Print | Replay | None = None
+    camera = domain.cameras[cast.cameras[video.camera]]
+    if video.attack_type == "print":
+        medium = replace(domain.prints[cast.prints[video.instrument]], fill=_WHOLE_SHEET)
+    elif video.attack_type == "replay":
+        medium = replace(domain.replays[cast.replays[video.instrument]], fill=_WHOLE_SHEET)
+    return Role(
+        camera=camera if medium is None else biased(camera, medium),
+        medium=medium,
+        moving=video.attack_type == "replay" and video.instrument not in cast.photos,
+        shake=_HELD if cast.held(video) else _FIXED,
+        backgrounds=domain.backgrounds,
+        key=_dimmed(domain.key) if cast.dim(video) else domain.key,
+        ambient=_dimmed(domain.ambient) if cast.dim(video) else domain.ambient,
+    )
+
+
+def _dimmed(strength: Span) -> Span:
+    low, high = strength
+    return 0.6 * low, 0.6 * high

@@ -1,0 +1,88 @@
+"""What decides the bytes of a mimic, and which of the corpus' videos it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fasray.errors import SpecError, did_you_mean
+from fasray.faces.corpora import Corpus, SourceVideo, get
+from fasray.faces.mimics.casting import CASTS
+from fasray.faces.record import SPLITS
+from fasray.faces.synthetic.domains import DEFAULT_DIAL, DEFAULT_SEED
+
+GENERATOR = "fasray-mimic/1"
+"""Changes whenever the same settings give other pixels."""
+
+DEFAULT_SUBJECTS = 4
+DEFAULT_FRAMES = 6
+DEFAULT_SIZE = (240, 180)
+_SMALLEST, _LARGEST = 96, 2048
+
+
+@dataclass(frozen=True)
+class MimicSettings:
+    """Settings of one mimic; equal settings give equal files.
+
+    Attributes:
+        corpus: the name of the corpus whose layout is used.
+        subjects: how many of its subjects, spread over its splits in their proportions; at least one a split.
+        frames: frames of every video.
+        seed: of all randomness.
+        size: width and height of the videos, pixels, even.
+        dial: difficulty of the generated attacks, 0 (easy) to 1 (hard); see synthetic/domains.py.
+    """
+
+    corpus: str
+    subjects: int = DEFAULT_SUBJECTS
+    frames: int = DEFAULT_FRAMES
+    seed: int = DEFAULT_SEED
+    size: tuple[int, int] = DEFAULT_SIZE
+    dial: float = DEFAULT_DIAL
+
+    def __post_init__(self) -> None:
+        """Refuse settings that nothing can be made from (SpecError)."""
+        if self.corpus not in CASTS:
+            remedy = did_you_mean(self.corpus, CASTS)
+            raise SpecError(f"there is no mimic of {self.corpus!r}", where="--as", remedy=remedy)
+        everyone = len({video.subject for video in self.adapter.official()})
+        fewest = len(self.adapter.published())
+        if not fewest <= self.subjects <= everyone:
+            remedy = f"{self.adapter.title} has {everyone} in {fewest} splits: choose from {fewest} to {everyone}"
+            raise SpecError(f"{self.subjects} subjects are out of range", where="--subjects", remedy=remedy)
+        if not 1 <= self.frames <= 9999:
+            raise SpecError(f"{self.frames} frames are out of range", where="--frames", remedy="choose from 1 to 9999")
+        if not 0 <= self.dial <= 1:
+            raise SpecError(f"{self.dial} is out of range", where="--dial", remedy="choose from 0 to 1")
+        if any(side % 2 or not _SMALLEST <= side <= _LARGEST for side in self.size):
+            remedy = f"choose even sides from {_SMALLEST} to {_LARGEST}, for example 240x180"
+            raise SpecError(f"{self.size[0]}x{self.size[1]} is no size for these videos", where="--size", remedy=remedy)
+
+    @property
+    def adapter(self) -> Corpus:
+        """The corpus that is imitated."""
+        return get(self.corpus)
+
+    def videos(self) -> tuple[SourceVideo, ...]:
+        """Return the official videos of the chosen subjects, sorted by path."""
+        official = self.adapter.official()
+        chosen = _choose(official, self.subjects)
+        return tuple(video for video in official if video.subject in chosen)
+
+
+def _choose(official: tuple[SourceVideo, ...], count: int) -> set[str]:
+    """Return ``count`` subjects: the first of every split, splits in their proportions, none empty."""
+    by_split = {
+        split: sorted({video.subject for video in official if video.split == split})
+        for split in SPLITS
+        if any(video.split == split for video in official)
+    }
+    everyone = sum(map(len, by_split.values()))
+    taken = dict.fromkeys(by_split, 1)
+    while sum(taken.values()) < count:
+        wanting = {
+            split: len(people) * count / everyone - taken[split]
+            for split, people in by_split.items()
+            if taken[split] < len(people)
+        }
+        taken[max(wanting, key=lambda split: wanting[split])] += 1
+    return {subject for split, people in by_split.items() for subject in people[: taken[split]]}

@@ -1,0 +1,140 @@
+"""Write a mimic: videos of the chosen subjects in parallel processes, under the official names, and the note first."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fasray.errors import DataError, SpecError
+from fasray.faces.corpora import SourceVideo
+from fasray.faces.corpora.generated import NOTE_NAME, note_text
+from fasray.faces.mimics.casting import CASTS
+from fasray.faces.mimics.settings import GENERATOR, MimicSettings
+from fasray.faces.mimics.studio import Frame, shoot, sitter
+
+FRAMES_PER_SECOND = 10.0
+_CODECS = {".avi": "MJPG", ".mov": "MJPG", ".mp4": "mp4v"}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Mimic:
+    """What was written."""
+
+    subjects: int
+    videos: int
+    frames: int
+
+
+def names() -> list[str]:
+    """Return the names of the corpora that there are mimics of."""
+    return list(CASTS)
+
+
+def write(
+    out: str, settings: MimicSettings, *, processes: int | None = None, progress: Progress | None = None
+) -> Mimic:
+    """Write the videos of a mimic into ``out``: equal settings give equal files from any number of processes.
+
+    Args:
+        out: local folder, empty or not there yet.
+        settings: see MimicSettings.
+        processes: worker processes (started afresh, not forked); None = one per available core; 1 = this process.
+        progress: called with (videos done, videos in all).
+
+    Raises:
+        SpecError: ``processes`` is below 1.
+        DataError: ``out`` is not empty, or cannot be written to.
+    """
+    workers = len(os.sched_getaffinity(0)) if processes is None else processes
+    if workers < 1:
+        raise SpecError(f"{workers} is out of range", where="processes", remedy="choose 1 or more")
+    root = Path(out)
+    videos = settings.videos()
+    subjects = sorted({video.subject for video in videos})
+    try:
+        if root.is_dir() and any(root.iterdir()):
+            raise DataError("the folder is not empty", where=out, remedy="name a new folder, or delete this one first")
+        root.mkdir(parents=True, exist_ok=True)
+        (root / NOTE_NAME).write_text(note_text(settings.adapter.title, subjects, _how(settings)), encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", where=out, remedy="name a local folder") from error
+    done = 0
+    for count in _run([(out, settings, group) for group in _sittings(videos)], workers):
+        done += count
+        if progress is not None:
+            progress(done, len(videos))
+    return Mimic(len(subjects), len(videos), len(videos) * settings.frames)
+
+
+_Job = tuple[str, MimicSettings, tuple[SourceVideo, ...]]
+
+
+def _sittings(videos: tuple[SourceVideo, ...]) -> list[tuple[SourceVideo, ...]]:
+    """Group videos by subject and session: they share a head."""
+    groups: dict[tuple[str, str], list[SourceVideo]] = {}
+    for video in videos:
+        groups.setdefault((video.subject, video.session), []).append(video)
+    return [tuple(group) for group in groups.values()]
+
+
+def _run(jobs: list[_Job], workers: int) -> Iterator[int]:
+    if workers == 1:
+        yield from map(_write_sitting, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        try:
+            yield from pool.map(_write_sitting, jobs)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _write_sitting(job: _Job) -> int:
+    out, settings, videos = job
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        who = sitter(settings, videos[0].subject, videos[0].session)
+        for video in videos:
+            _write_video(Path(out), settings, video, shoot(settings, video, who))
+    finally:
+        cv2.setNumThreads(threads)
+    return len(videos)
+
+
+def _write_video(root: Path, settings: MimicSettings, video: SourceVideo, frames: Iterator[Frame]) -> None:
+    path = root / video.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    codec = cv2.VideoWriter.fourcc(*_CODECS[path.suffix])
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, FRAMES_PER_SECOND, settings.size)
+    if not writer.isOpened():
+        raise DataError("the video cannot be written", where=str(path), remedy="check the folder and the disk's space")
+    eyes = []
+    for frame in frames:
+        picture = cv2.cvtColor(frame.picture, cv2.COLOR_RGB2BGR)
+        writer.write(picture if video.rotate_untagged == 0 else np.ascontiguousarray(picture[::-1, ::-1]))
+        eyes.append(frame.eyes)
+    writer.release()
+    for companion in video.companions:
+        lines = [
+            ",".join(str(round(float(value))) for value in (number, *positions.ravel()))
+            for number, positions in enumerate(eyes)
+        ]
+        (root / companion).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _how(settings: MimicSettings) -> str:
+    width, height = settings.size
+    return (
+        f"{GENERATOR}, as {settings.corpus}, {settings.subjects} subjects, {settings.frames} frames a video of"
+        f" {width}x{height} pixels, seed {settings.seed}, dial {settings.dial:g}"
+    )
