@@ -1,8 +1,8 @@
-"""From pydantic's findings to one sentence with key, line and remedy."""
+"""What is wrong with settings, and how two differ, in one line each: for people, with key and remedy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -84,3 +84,15 @@ def _is_type_name(part: str) -> bool:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return one line for each key in which two canonical forms differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key, "(none)"), new.get(key, "(none)")
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += difference(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
+    return lines

@@ -115,9 +115,9 @@ def _folder(out: str, trial: Trial) -> str:
         SpecError: it is not on a local disk, or holds another trial.
     """
     from fasray import storage
-    from fasray.sweep.ledger import difference
     from fasray.training.loop import SPEC_FILE
     from fasray.training.trial import Trial as AnyTrial
+    from fasray.validation import difference
 
     if storage.is_remote(out):
         raise SpecError("the folder of a trial must be on a local disk", where=f"--out {out}")

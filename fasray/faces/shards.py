@@ -19,7 +19,7 @@ from fasray.faces.index import FaceIndex
 from fasray.faces.manifest import Document, Manifest, RowGroup, Shard, read_manifest
 from fasray.faces.record import ATTACK_TYPES, INDEX_COLUMNS, LIVE, RECORD_SCHEMA, SPLITS, SPOOF
 
-__all__ = ["Manifest", "check_columns", "read_index", "read_manifest", "write_shards"]
+__all__ = ["Manifest", "check_columns", "finish_set", "read_index", "read_manifest", "write_shard", "write_shards"]
 
 ROWS_PER_SHARD = 1024
 ROWS_PER_GROUP = 128
@@ -60,11 +60,45 @@ def write_shards(
     seen: set[tuple[str, int]] = set()
     shards: list[Shard] = []
     for number, table in enumerate(_tables(records, rows_per_shard)):
-        name = f"shard-{number:05d}.parquet"
-        check_columns(table, name, seen)
-        data = _parquet_bytes(table, rows_per_group)
-        storage.write_bytes(storage.join(uri, name), data)
-        shards.append(_describe(name, data))
+        shards.append(write_shard(uri, shard_name(number), table, seen, rows_per_group=rows_per_group))
+    return finish_set(uri, shards, card, image_size=image_size, documents=documents)
+
+
+def write_shard(
+    uri: str, name: str, table: pa.Table, seen: set[tuple[str, int]], *, rows_per_group: int = ROWS_PER_GROUP
+) -> Shard:
+    """Check one shard's table and write it whole; a shard of that name is replaced.
+
+    Args:
+        uri: folder or ``s3://`` prefix.
+        name: of the shard.
+        table: rows of ``RECORD_SCHEMA``.
+        seen: see ``check_columns``.
+        rows_per_group: rows of every Parquet row group but the last.
+
+    Raises:
+        DataError: a record breaks a rule of ``check_columns``.
+    """
+    check_columns(table, name, seen)
+    data = _parquet_bytes(table, rows_per_group)
+    storage.write_bytes(storage.join(uri, name), data)
+    return _describe(name, data)
+
+
+def finish_set(
+    uri: str,
+    shards: Iterable[Shard],
+    card: dict[str, Any],
+    *,
+    image_size: int,
+    documents: Mapping[str, bytes] | None = None,
+) -> Manifest:
+    """Make a face set of shards that are written: remove other shards, write documents, then the manifest.
+
+    Raises:
+        DataError: there are no shards.
+    """
+    shards = tuple(shards)
     if not shards:
         raise DataError("there are no face records to write", where=uri, remedy="check what the records are made from")
     named = {shard.name for shard in shards}
@@ -75,9 +109,14 @@ def write_shards(
     for name, data in sorted((documents or {}).items()):
         storage.write_bytes(storage.join(uri, name), data)
         papers.append(Document(name=name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
-    manifest = manifests.make_manifest(image_size, tuple(shards), tuple(papers), card)
+    manifest = manifests.make_manifest(image_size, shards, tuple(papers), card)
     storage.write_bytes(storage.join(uri, manifests.MANIFEST_NAME), manifest.to_bytes())
     return manifest
+
+
+def shard_name(number: int) -> str:
+    """Return the name of the shard of that number."""
+    return f"shard-{number:05d}.parquet"
 
 
 def is_shard_name(name: str) -> bool:

@@ -34,6 +34,7 @@ from fasray import __version__, storage
 from fasray.errors import DataError, SpecError
 from fasray.sweep.code import commit
 from fasray.sweep.events import EVENTS, Closed, Event, Opened, TrialRecord, trials_of
+from fasray.validation import difference
 
 if TYPE_CHECKING:
     from fasray.sweep.spec import SweepSpec
@@ -285,15 +286,3 @@ def _open_log(path: Path) -> IO[bytes]:
         file.truncate(whole)
     storage.sync_folder(path.parent)
     return file
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return one line for each key in which two canonical forms differ."""
-    lines = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key, "(none)"), new.get(key, "(none)")
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += difference(before, after, f"{prefix}{key}.")
-        elif before != after:
-            lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
-    return lines
