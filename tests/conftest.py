@@ -1,9 +1,13 @@
 """What tests of several folders share: a few generated faces, and one small sweep over them that has run to its end."""
 
+import os
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from object_store import BUCKET, ObjectStore
 from small_sweeps import MISHAPS, Place, Ran, place
 
 from fasray.faces.synthetic import generate
@@ -38,3 +42,20 @@ def finished(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Fin
     here = place(folder, small_faces, PYTHONPATH=str(MISHAPS), FASRAY_TEST_TALLY=str(tally), RAY_AUTH_TOKEN=TOKEN)
     ran = here.drive()
     return Finished(here, ran, TOKEN, tally.stat().st_size if tally.exists() else 0)
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """An S3 server that runs for the whole session; who wants to stop one starts one's own."""
+    with ObjectStore(tmp_path_factory.mktemp("object-store")) as store:
+        yield store
+
+
+@pytest.fixture
+def s3(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh ``s3://`` prefix, with the environment of this process set to reach it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in object_store.env.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{secrets.token_hex(4)}"
