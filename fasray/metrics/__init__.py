@@ -1,5 +1,6 @@
 """The field's metrics as pure NumPy functions: rates at a threshold, curves, frames to videos, source-dev summary."""
 
+from fasray.metrics.compare import PairedDifference, paired_difference
 from fasray.metrics.curves import Eer, Roc, auc, eer, roc, tpr_at_fpr
 from fasray.metrics.losses import binary_cross_entropy
 from fasray.metrics.rates import PadRates, Rates, pad_rates_at, rates_at
@@ -12,6 +13,7 @@ __all__ = [
     "DomainDev",
     "Eer",
     "PadRates",
+    "PairedDifference",
     "Rates",
     "Roc",
     "SourceDev",
@@ -20,6 +22,7 @@ __all__ = [
     "binary_cross_entropy",
     "eer",
     "pad_rates_at",
+    "paired_difference",
     "rates_at",
     "roc",
     "source_dev_summary",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasray.errors import DataError
+from fasray.errors import DataError, SpecError
 
 
 def check_scores(score: ArrayLike, label: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -53,3 +53,13 @@ def check_both_classes(live: NDArray[np.bool_]) -> tuple[int, int]:
             remedy="this metric compares live and attack scores and needs both",
         )
     return count, len(live) - count
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse what is no nominal coverage.
+
+    Raises:
+        SpecError: it does not lie between 0 and 1.
+    """
+    if not 0 < confidence < 1:
+        raise SpecError(f"a confidence of {confidence} is none", remedy="95 % is 0.95")
