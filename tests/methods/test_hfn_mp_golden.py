@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 
 from fasray.nets.hfn import HFN, ResNet50
@@ -100,6 +101,20 @@ def test_the_network_has_the_official_number_of_parameters(golden_network):
     assert sum(parameter.numel() for parameter in network.rgb.parameters()) == numbers["n_params_one_fpn"]
 
 
+def assert_same_map(logit, expected, relative):
+    """Compare a map by its logits, relative to their scale, which is in the hundreds.
+
+    What float32 keeps of such logits is more than their sigmoids show: the golden's own are 5e-5 off those of float64.
+    Where a golden value says nothing of its logit any more, being nearly 0 or 1, the map itself is compared.
+    """
+    known = (expected > 1e-6) & (expected < 1 - 1e-4)
+    assert known.any()
+    assert known.all() or np.abs(logit).max() > 100
+    room = relative * np.abs(logit).max()
+    np.testing.assert_allclose(logit[known], scipy.special.logit(expected[known].astype(np.float64)), rtol=0, atol=room)
+    np.testing.assert_allclose(scipy.special.expit(logit)[~known], expected[~known], rtol=0, atol=relative)
+
+
 @pytest.mark.parametrize(("mode", "tolerance"), [("eval", 1e-5), ("train", 1e-3)])
 @torch.no_grad()
 def test_maps_logits_and_scores_are_the_official_ones(golden_network, mode, tolerance):
@@ -112,8 +127,7 @@ def test_maps_logits_and_scores_are_the_official_ones(golden_network, mode, tole
         values = found.flatten()[numbers[f"{mode}_{key}_idx"]]
         assert_close(values, numbers[f"{mode}_{key}_val"], tolerance)
     live_map, logits = network.map_head(p3), network.class_head(p7.mean(dim=(2, 3)))
-    # Sigmoids of logits in the hundreds: the golden float32 map is 5e-5 off the one that float64 gives.
-    assert_close(live_map, numbers[f"{mode}_map"], max(tolerance, 1e-4))
+    assert_same_map(network.map_head[:-1](p3).numpy(), numbers[f"{mode}_map"], tolerance)
     assert_close(logits, numbers[f"{mode}_cls"], tolerance)
     score = (live_map.mean(dim=(1, 2, 3)) + logits.softmax(1)[:, 1]) / 2
     assert_close(score, numbers[f"{mode}_score"], tolerance)

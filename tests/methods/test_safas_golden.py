@@ -66,7 +66,8 @@ def test_two_hundred_projections_follow_the_official_trace():
         trace.append(mean_cosine(weight).item())
         weight = align_heads(weight, 0.995)
     np.testing.assert_allclose(trace, numbers["iter200_alpha0995_mean_cos"], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(weight, numbers["iter200_after"], rtol=1e-4, atol=1e-6)
+    expected = numbers["iter200_after"]
+    np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 def test_the_risk_per_domain_and_its_gradients_are_the_official_ones():
@@ -122,7 +123,8 @@ def test_features_and_scores_are_the_official_ones(golden_method):
         feature = method.networks["backbone"](x)
         head_scores = method.networks["heads"](feature).sigmoid()
     np.testing.assert_allclose(feature, numbers["eval_feat"], rtol=1e-5, atol=1e-5 * np.abs(numbers["eval_feat"]).max())
-    np.testing.assert_allclose(head_scores.T, numbers["eval_sep"][:, :, 0], rtol=1e-4, atol=1e-6)
+    expected = numbers["eval_sep"][:, :, 0]
+    np.testing.assert_allclose(head_scores.T, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
     normalize = method.networks["normalize"]
     score = method.score(x * normalize.std + normalize.mean)
     np.testing.assert_allclose(score, numbers["eval_score_mean_of_sigmoids"][:, 0], rtol=1e-5)
