@@ -128,7 +128,9 @@ def read_manifest(uri: str) -> Manifest:
 
     Raises:
         DataError: there is none, or it is damaged.
+        StorageError: the store does not answer, or does not let us in.
     """
+    storage.reach(uri)
     where = storage.join(uri, MANIFEST_NAME)
     if not storage.exists(where):
         raise DataError(

@@ -133,11 +133,9 @@ def read_index(uri: str) -> FaceIndex:
     """
     manifest = read_manifest(uri)
     seen: set[tuple[str, int]] = set()
-    tables = []
-    for shard in manifest.shards:
-        table = read_columns(uri, shard, INDEX_COLUMNS)
+    tables = storage.at_once(lambda shard: read_columns(uri, shard, INDEX_COLUMNS), manifest.shards, uri)
+    for shard, table in zip(manifest.shards, tables, strict=True):
         check_columns(table, shard.name, seen)
-        tables.append(table)
     merged = pa.concat_tables(tables)
     return FaceIndex.of({name: merged.column(name).to_pylist() for name in INDEX_COLUMNS})
 

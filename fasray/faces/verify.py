@@ -46,7 +46,9 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None) -> list
 
     Raises:
         DataError: there is no face set at ``uri``.
+        StorageError: the store does not answer, or does not let us in.
     """
+    storage.reach(uri)
     names = storage.listing(uri)
     if MANIFEST_NAME not in names:
         shards = [name for name in names if is_shard_name(name)]

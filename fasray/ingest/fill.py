@@ -135,10 +135,11 @@ def _paths(uri: str, manifest: Manifest) -> tuple[list[str], PyFileSystem]:
     """Return the shards' paths and the file system they are on, with the endpoint and credentials that fsspec found."""
     filesystem, folder = storage.filesystem(uri)
     paths = [storage.join(folder, shard.name) for shard in manifest.shards]
-    for path, shard in zip(paths, manifest.shards, strict=True):
-        if not filesystem.exists(path):
+    sizes = storage.sizes(uri)
+    for shard in manifest.shards:
+        if shard.name not in sizes:
             raise DataError("a shard of the manifest is missing", where=storage.join(uri, shard.name))
-        if filesystem.size(path) != shard.bytes:
+        if sizes[shard.name] != shard.bytes:
             raise DataError(
                 "this shard is not as long as the manifest says",
                 where=storage.join(uri, shard.name),

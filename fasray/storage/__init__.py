@@ -13,6 +13,7 @@ from fasray.storage.files import (
     read_bytes,
     read_many,
     remove,
+    remove_folder,
     sizes,
     write_bytes,
     write_once,
@@ -23,6 +24,6 @@ from fasray.storage.reach import keeps_conditions, reach, seconds_since_written
 
 __all__ = [
     "absolute", "at_once", "exists", "filesystem", "is_remote", "join", "keeps_conditions", "listing", "open_read",
-    "reach", "read_bytes", "read_many", "remove", "seconds_since_written", "sizes", "sync_folder", "write_bytes",
-    "write_once",
+    "reach", "read_bytes", "read_many", "remove", "remove_folder", "seconds_since_written", "sizes", "sync_folder",
+    "write_bytes", "write_once",
 ]  # fmt: skip

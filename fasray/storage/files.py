@@ -18,6 +18,7 @@ _AT_ONCE = 16
 _BLOCK_BYTES = 256 * 1024
 """What a reader of a few columns fetches at once; more would fetch the images between them."""
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -117,14 +118,14 @@ def read_many(uris: Sequence[str]) -> list[bytes]:
         DataError: there is no such file.
         StorageError: the store cannot be reached, or refuses.
     """
-    return at_once(read_bytes, uris)
+    return at_once(read_bytes, uris, uris[0] if uris else "")
 
 
-def at_once(work: Callable[[str], T], uris: Iterable[str]) -> list[T]:
-    """Return ``work(uri)`` for each of ``uris``, in order; remote ones are worked on several at a time."""
-    asked = list(uris)
-    if len(asked) < 2 or not is_remote(asked[0]):
-        return [work(uri) for uri in asked]
+def at_once(work: Callable[[S], T], items: Iterable[S], uri: str) -> list[T]:
+    """Return ``work(item)`` for each item, in order; several at a time if ``uri``, where they lie, is remote."""
+    asked = list(items)
+    if len(asked) < 2 or not is_remote(uri):
+        return [work(item) for item in asked]
     with ThreadPoolExecutor(min(_AT_ONCE, len(asked)), thread_name_prefix="fasray-read") as threads:
         return list(threads.map(work, asked))
 
@@ -191,6 +192,16 @@ def remove(uri: str) -> None:
     with contextlib.suppress(FileNotFoundError), _explaining(uri):
         fs, path = filesystem(uri)
         fs.rm_file(path)
+
+
+def remove_folder(uri: str) -> None:
+    """Delete everything under ``uri``; a folder that is not there is no error."""
+    with contextlib.suppress(FileNotFoundError), _explaining(uri):
+        fs, path = filesystem(uri)
+        if is_remote(uri):
+            fs.rm(path, recursive=True)
+        else:
+            local.remove_tree(Path(path))
 
 
 def open_read(uri: str) -> IO[bytes]:

@@ -128,13 +128,16 @@ def score_table(
 
 def write_scores(uri: str, table: pa.Table) -> pa.Table:
     """Write a score file unless a readable one of the same trial and step stands there; return the one that stands."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    data = sink.getvalue().to_pybytes()
+    if storage.write_once(uri, data):
+        return table
     metadata = table.schema.metadata
     standing = read_scores(uri, metadata[b"fasray.trial"].decode(), int(metadata[b"fasray.step"]))
     if standing is not None:
         return standing
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    storage.write_bytes(uri, sink.getvalue().to_pybytes())
+    storage.write_bytes(uri, data)
     return table
 
 

@@ -255,8 +255,7 @@ class _Run:
 def _write_spec(trial: Trial, context: Context) -> None:
     """Leave beside the score files what they are scores of; written once."""
     uri = storage.join(context.trial_dir, SPEC_FILE)
-    if not storage.exists(uri):
-        storage.write_bytes(uri, trial.model_dump_json(indent=1).encode())
+    storage.write_once(uri, trial.model_dump_json(indent=1).encode())
 
 
 class _Logs:

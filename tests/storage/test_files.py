@@ -60,6 +60,17 @@ def test_a_file_is_read_in_parts(place: str) -> None:
             assert file.read(1000) == data[position : position + 1000]
 
 
+def test_a_folder_is_removed_with_all_that_is_in_it_and_nothing_else(place: str) -> None:
+    for name in ("gone/a", "gone/b/c", "gone-not", "stays/a"):
+        storage.write_bytes(storage.join(place, name), b"x")
+    for _ in range(2):
+        storage.remove_folder(storage.join(place, "gone"))
+    for name in ("gone/a", "gone/b/c"):
+        assert not storage.exists(storage.join(place, name))
+    for name in ("gone-not", "stays/a"):
+        assert storage.read_bytes(storage.join(place, name)) == b"x"
+
+
 def test_written_once_means_the_first_stays(place: str) -> None:
     uri = storage.join(place, "once")
     assert storage.write_once(uri, b"first")
