@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from fasray.errors import SpecError, did_you_mean
+from fasray.faces.corpora.casia_fasd import CasiaFasd
 from fasray.faces.corpora.corpus import Corpus
+from fasray.faces.corpora.msu_mfsd import MsuMfsd
 from fasray.faces.corpora.oulu_npu import OuluNpu
+from fasray.faces.corpora.replay_attack import ReplayAttack
 
-_CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (OuluNpu(),)}
+_CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (OuluNpu(), CasiaFasd(), ReplayAttack(), MsuMfsd())}
 
 
 def names() -> list[str]:

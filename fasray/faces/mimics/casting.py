@@ -63,6 +63,30 @@ CASTS: dict[str, Cast] = {
         replays={"replay1": 0, "replay2": 1},
         dim=lambda video: video.session == "session3",
     ),
+    "casia-fasd": Cast(
+        cameras={"low": 0, "normal": 1, "high": 2},
+        prints={"warped": 0, "cut": 1},
+        replays={"tablet": 0},
+    ),
+    "replay-attack": Cast(
+        cameras={"webcam": 0},
+        prints={f"print_photo_{support}": 0 for support in ("fixed", "hand")},
+        replays={
+            f"{device}_{content}_{support}": position
+            for position, device in enumerate(("mobile", "highdef"))
+            for content in ("photo", "video")
+            for support in ("fixed", "hand")
+        },
+        photos=frozenset(f"{device}_photo_{how}" for device in ("mobile", "highdef") for how in ("fixed", "hand")),
+        held=lambda video: video.instrument.endswith("_hand"),
+        dim=lambda video: video.session == "adverse",
+    ),
+    "msu-mfsd": Cast(
+        cameras={"laptop": 0, "android": 1},
+        prints={"printed_photo": 0},
+        replays={"ipad_video": 0, "iphone_video": 1},
+        held=lambda video: video.camera == "android",
+    ),
 }
 
 

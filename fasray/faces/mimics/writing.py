@@ -20,7 +20,8 @@ from fasray.faces.mimics.settings import GENERATOR, MimicSettings
 from fasray.faces.mimics.studio import Frame, shoot, sitter
 
 FRAMES_PER_SECOND = 10.0
-_CODECS = {".avi": "MJPG", ".mov": "MJPG", ".mp4": "mp4v"}
+_CODECS = {".avi": "MJPG", ".mov": "jpeg", ".mp4": "mp4v"}
+"""Motion JPEG under the names that the containers have for it, and MPEG-4: what OpenCV's FFmpeg can write."""
 
 Progress = Callable[[int, int], None]
 
