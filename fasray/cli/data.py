@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.prepare import prepare
+
 if TYPE_CHECKING:
     from fasray.faces.overview import Stats
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 @click.group()
 def data() -> None:
     """Make, check and look at face sets (Parquet shards with a manifest)."""
+
+
+data.add_command(prepare)
 
 
 @data.command()

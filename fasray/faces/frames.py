@@ -71,6 +71,11 @@ class UnreadableError(Exception):
 Remark = Callable[[str], None]
 
 
+def is_picture(path: str) -> bool:
+    """Tell by its name whether a file is a single picture."""
+    return path.lower().endswith(_PICTURES)
+
+
 def frames(
     path: str, rule: FrameRule, remark: Remark, *, turn_untagged: int = 0, part: tuple[int, int] | None = None
 ) -> Iterator[tuple[int, Frame]]:
@@ -90,7 +95,7 @@ def frames(
         UnreadableError: the file is empty, no video, cut short, too small or damaged. Frames may have come before.
     """
     head = _head(path)
-    if path.lower().endswith(_PICTURES):
+    if is_picture(path):
         yield 0, _turned(_sized(_picture(path), remark), turn_untagged)
         return
     _check_name(path, head, remark)

@@ -1,0 +1,180 @@
+"""``fasray data prepare``: from the videos of a corpus to face shards."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from fasray.errors import DataError
+from fasray.sweep.interrupt import interruptible
+
+if TYPE_CHECKING:
+    from fasray.ingest.chunks import Plan
+    from fasray.ingest.prepare import Progress
+    from fasray.ingest.summary import Outcome, Problem
+
+_SECONDS_BETWEEN_LINES = 15.0
+_SHOWN = 20
+_SAVED = "stopped on request; every chunk that was done is kept"
+
+
+@click.command()
+@click.argument("corpus")
+@click.argument("source", metavar="SRC")
+@click.argument("out")
+@click.option("--frames", type=int, help="Frames of a video, evenly spaced.  [default: 10]")
+@click.option("--every", type=int, metavar="K", help="Every K-th frame instead.")
+@click.option("--image-size", type=int, default=256, show_default=True, help="Side of the face crops, pixels.")
+@click.option("--quality", type=int, default=95, show_default=True, help="JPEG quality of the crops.")
+@click.option("--margin", type=float, default=1.35, show_default=True, help="Side of the crop, in face meshes.")
+@click.option("--detector", default="mesh468", show_default=True, help="What finds the faces.")
+@click.option("--workers", type=click.IntRange(min=1), help="Detectors at work.  [default: one a core]")
+@click.option("--strict", is_flag=True, help="Leave with exit code 3 if a video is missing or cannot be read.")
+@click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
+def prepare(
+    corpus: str,
+    source: str,
+    out: str,
+    frames: int | None,
+    every: int | None,
+    image_size: int,
+    quality: int,
+    margin: float,
+    detector: str,
+    workers: int | None,
+    strict: bool,
+    verbose: bool,
+) -> None:
+    """Find, crop and label the faces in the videos of CORPUS in the folder SRC; write shards to OUT.
+
+    OUT is a folder or an s3:// prefix. The same command goes on where an interrupted one ended. Frames without a face
+    and files that cannot be used are counted and listed beside the shards (misses.csv, problems.csv).
+    """
+    from fasray import storage
+    from fasray.faces.extract import Settings
+    from fasray.faces.frames import FrameRule
+    from fasray.ingest.chunks import make_plan
+
+    rule = FrameRule(count=10 if frames is None and every is None else frames, every=every)
+    settings = Settings(rule, image_size, quality, margin, detector)
+    settings.read_models()  # a missing model is told before anything is looked at
+    plan = make_plan(corpus, source, settings)
+    _tell_findings(plan)
+    with interruptible(out, _SAVED):
+        found = _prepare(plan, storage.absolute(out), workers, verbose)
+    _tell(found, out)
+    if strict and not found.clean:
+        raise DataError(
+            "the corpus is not whole, or not every video can be read (--strict)",
+            where=source,
+            remedy=f"mend the files listed above; what can be used of them is in {out}",
+        )
+
+
+def _prepare(plan: Plan, out: str, workers: int | None, verbose: bool) -> Outcome:
+    from fasray.ingest.summary import outcome
+    from fasray.ingest.worklog import Worklog
+    from fasray.sweep.session import ray_session
+
+    log = Worklog.open(out, plan)
+    if log.finished is not None:
+        click.echo("this preparation is done already", err=True)
+        return outcome(plan, log.finished)
+    if log.done:
+        click.echo(f"going on: {len(log.done)} of {len(plan.chunks())} chunks are done", err=True)
+    with ray_session(verbose):
+        from fasray.ingest.prepare import prepare as run  # imports Ray, which reads its settings from the session
+
+        with _showing() as show:
+            return run(plan, out, actors=workers, on_progress=show)
+
+
+def _tell_findings(plan: Plan) -> None:
+    click.echo(plan.findings.summary(), err=True)
+    _listed(plan.findings.lines(), "findings")
+
+
+def _tell(found: Outcome, out: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("split")
+    table.add_column("attack type")
+    for name in ("videos", "unreadable", "without a face", "frames", "frames without a face"):
+        table.add_column(name, justify="right")
+    for tally in found.tallies:
+        numbers = (tally.videos, tally.unreadable, tally.without_face, tally.frames, tally.misses)
+        table.add_row(tally.split, tally.attack_type, *map(str, numbers))
+    Console(highlight=False).print(table)
+    _listed([_line(problem) for problem in found.problems], "problems, see problems.csv")
+    manifest = found.manifest
+    click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem.kind}: {problem.path}: {problem.reason}"
+
+
+def _listed(lines: list[str], what: str) -> None:
+    for line in lines[:_SHOWN]:
+        click.echo(line, err=True)
+    if len(lines) > _SHOWN:
+        click.echo(f"... and {len(lines) - _SHOWN} more {what}", err=True)
+
+
+@contextmanager
+def _showing() -> Iterator[Callable[[Progress], None]]:
+    """Give a display of videos done, rate and time left: a bar on a terminal, else a line now and then."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    rate = _Rate()
+    if not sys.stderr.isatty():
+        yield lambda progress: rate.line(progress, console.print)
+        return
+    columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, rate="")
+        yield lambda progress: bar.update(
+            task, completed=progress.videos, total=progress.of_videos, rate=rate.text(progress)
+        )
+
+
+class _Rate:
+    """Frames a second and time left of this attempt, from its first result on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._first: Progress | None = None
+        self._last_line = 0.0
+
+    def text(self, progress: Progress) -> str:
+        """Return rate and misses as a person reads them."""
+        if self._first is None:
+            self._first, self._began = progress, time.monotonic()
+        misses = progress.frames - progress.faces
+        return f"{self._per_second(progress.frames - self._first.frames):.1f} frames/s, {misses} without a face"
+
+    def line(self, progress: Progress, write: Callable[[str], None]) -> None:
+        """Write a line if the last one was long ago, or everything is done."""
+        from fasray.cli.terminal import duration
+
+        text, now = self.text(progress), time.monotonic()
+        if progress.videos < progress.of_videos and now - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        assert self._first is not None  # noqa: S101 - text() has set it
+        videos = self._per_second(progress.videos - self._first.videos)
+        left = duration((progress.of_videos - progress.videos) / videos if videos else None)
+        write(f"videos: {progress.videos} of {progress.of_videos}, {text}, time left: {left}")
+
+    def _per_second(self, count: int) -> float:
+        elapsed = time.monotonic() - self._began
+        return count / elapsed if elapsed > 0 else 0.0

@@ -1,0 +1,134 @@
+"""What a preparation is made of: a plan of a corpus' videos, cut into numbered chunks in a fixed order.
+
+A chunk becomes one shard. How the videos are cut depends on the plan alone, never on the machine, so that an
+interrupted preparation goes on anywhere and ends with the same shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import cv2
+
+from fasray.errors import DataError
+from fasray.faces.corpora import Findings, SourceVideo, get
+from fasray.faces.extract import Settings
+from fasray.faces.frames import is_picture
+from fasray.faces.manifest import canonical_json
+
+FORMAT = "fasray-prepare/1"
+"""Changes whenever the same videos and settings give other records."""
+
+ROWS_PER_CHUNK = 512
+_ROWS_PER_UNIT = 16
+_ROWS_OF_A_VIDEO = 64
+"""Taken for granted where the rule takes every k-th frame: only the size of chunks depends on it."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Consecutive videos that one worker does in one go.
+
+    Attributes:
+        chunk: number of the chunk that it belongs to.
+        place: position in the chunk, from 0.
+        videos: in order.
+    """
+
+    chunk: int
+    place: int
+    videos: tuple[SourceVideo, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A corpus, where it lies, and how it is prepared.
+
+    Attributes:
+        corpus: name of its adapter.
+        root: local folder; a corpus may be moved between two attempts.
+        videos: sorted by path.
+        settings: what is taken of them.
+        findings: how the folder differs from the published corpus.
+    """
+
+    corpus: str
+    root: str
+    videos: tuple[SourceVideo, ...]
+    settings: Settings
+    findings: Findings = field(compare=False)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Return all that the records depend on, JSON values."""
+        return {
+            "format": FORMAT,
+            "corpus": self.corpus,
+            "videos": len(self.videos),
+            "listing": self._listing_hash(),
+            "settings": self.settings.facts(),
+            "versions": {name: importlib.metadata.version(name) for name in ("numpy", "pyarrow")}
+            | {"opencv": cv2.__version__},
+        }
+
+    def chunks(self) -> list[tuple[SourceVideo, ...]]:
+        """Return the videos of every chunk, each of about ROWS_PER_CHUNK rows at most."""
+        chunks: list[list[SourceVideo]] = []
+        room = 0
+        for video in self.videos:
+            rows = self._rows_of(video)
+            if not chunks or rows > room:
+                chunks.append([])
+                room = ROWS_PER_CHUNK
+            chunks[-1].append(video)
+            room -= rows
+        return [tuple(chunk) for chunk in chunks]
+
+    def units(self, chunk: int, videos: tuple[SourceVideo, ...]) -> Iterator[Unit]:
+        """Yield a chunk's videos in portions that are worth sending to a worker."""
+        portion = max(1, _ROWS_PER_UNIT // max(self._rows_of(video) for video in videos))
+        for place, start in enumerate(range(0, len(videos), portion)):
+            yield Unit(chunk, place, videos[start : start + portion])
+
+    def _rows_of(self, video: SourceVideo) -> int:
+        return 1 if is_picture(video.path) else self.settings.rule.count or _ROWS_OF_A_VIDEO
+
+    def _listing_hash(self) -> str:
+        """Hash every video's facts and length in bytes; a link that leads nowhere counts as length -1."""
+        digest = hashlib.sha256()
+        for video in self.videos:
+            path = os.path.join(self.root, video.path)
+            size = os.path.getsize(path) if os.path.exists(path) else -1
+            digest.update(canonical_json({**asdict(video), "bytes": size}).encode())
+        return digest.hexdigest()
+
+
+def make_plan(corpus: str, root: str, settings: Settings) -> Plan:
+    """Survey a corpus and return the plan of its preparation; no video is opened.
+
+    Args:
+        corpus: name of the adapter.
+        root: local folder (of ``manifest``: the CSV file's folder or the file, as its adapter has it).
+        settings: see there.
+
+    Raises:
+        SpecError: there is no such corpus.
+        DataError: the folder holds none of its videos, or two files stand for one video.
+    """
+    survey = get(corpus).survey(root)
+    seen: dict[str, str] = {}
+    for video in survey.videos:
+        first = seen.setdefault(video.video, video.path)
+        if first != video.path:
+            raise DataError(
+                f"two files stand for video {video.video!r}: {first} and {video.path}",
+                where=root,
+                remedy="remove one of them",
+            )
+    return Plan(corpus, root, survey.videos, settings, survey.findings)

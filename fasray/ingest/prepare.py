@@ -1,0 +1,339 @@
+"""From the videos of a corpus to face shards, on every core of a machine or cluster.
+
+Ray Data hands portions of videos to a pool of actors, each with a detector of its own; nothing else runs in the pass,
+so no task waits for a core that an actor holds. The driver puts what comes back in order and writes a shard as soon as
+its chunk is complete: it is the only writer, holds only the chunks that are under way, and notes each shard that is
+done, so that a killed run goes on with the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+from pydantic import TypeAdapter
+from ray.data import ActorPoolStrategy
+
+from fasray.errors import DataError, RunFailedError
+from fasray.faces.corpora import SourceVideo
+from fasray.faces.extract import Extractor, Settings
+from fasray.faces.manifest import Manifest
+from fasray.faces.record import RECORD_SCHEMA
+from fasray.faces.shards import finish_set, shard_name, write_shard
+from fasray.ingest.chunks import Plan, Unit
+from fasray.ingest.summary import Outcome, card, documents, outcome
+from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, report_of, tallies_of
+
+_VIDEOS = TypeAdapter(tuple[SourceVideo, ...])
+_REPORTS = TypeAdapter(tuple[VideoReport, ...])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a preparation is.
+
+    Attributes:
+        videos: done, those of earlier attempts among them.
+        of_videos: in all.
+        frames: looked at by this attempt.
+        faces: found by this attempt.
+        odd: reports of the videos that have just come and that something is to be told of.
+    """
+
+    videos: int
+    of_videos: int
+    frames: int
+    faces: int
+    odd: tuple[VideoReport, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor time of this attempt, from the first result to the last; start-up is left out.
+
+    Attributes:
+        frames: looked at in that time.
+        actor_seconds: of all actors' processes, Ray's threads in them included.
+        driver_seconds: of this process.
+        wall_seconds: on the clock.
+        actors: that worked.
+    """
+
+    frames: int
+    actor_seconds: float
+    driver_seconds: float
+    wall_seconds: float
+    actors: int
+
+
+def prepare(
+    plan: Plan,
+    uri: str,
+    *,
+    actors: int | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_cost: Callable[[Cost], None] = lambda cost: None,
+) -> Outcome:
+    """Prepare a corpus into face shards under ``uri``, or go on with it; Ray must be running.
+
+    Args:
+        plan: what is prepared, and how.
+        uri: folder or ``s3://`` prefix; ``Worklog.open`` has found it fit for the plan.
+        actors: detectors at work; None: one a core of the cluster.
+        on_progress: called after every portion of videos.
+        on_cost: called once at the end of the pass, if there was one.
+
+    Raises:
+        SpecError: something else stands at ``uri``, or it was begun with another plan.
+        DataError: there is no face in the whole corpus, or a shard cannot be written.
+        RunFailedError: workers died again and again.
+    """
+    log = Worklog.open(uri, plan)
+    if log.finished is not None:
+        return outcome(plan, log.finished)
+    writer = _Writer(plan, log)
+    waiting = writer.waiting()
+    if waiting:
+        meter = _Meter()
+        for place, result in _results(waiting, plan, actors):
+            meter.add(result)
+            writer.add(place, result)
+            on_progress(writer.progress(result.reports))
+        on_cost(meter.cost())
+    return outcome(plan, _finish(plan, log, writer.records()))
+
+
+def _finish(plan: Plan, log: Worklog, records: list[ChunkRecord]) -> Manifest:
+    shards = [record.shard for record in records if record.shard is not None]
+    if not shards:
+        first = next((report for record in records for report in record.odd if report.unreadable), None)
+        why = f"; the first: {first.path}: {first.unreadable}" if first else ""
+        raise DataError(
+            f"no face was found in any of {len(plan.videos)} videos{why}", where=plan.root, remedy="look at the videos"
+        )
+    manifest = finish_set(
+        log.uri,
+        shards,
+        card(plan, records),
+        image_size=plan.settings.image_size,
+        documents=documents(plan, records),
+    )
+    log.clean_up()
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a worker made of a unit."""
+
+    records: pa.Table
+    reports: tuple[VideoReport, ...]
+    pid: int
+    process_seconds: float
+    """Processor time of the worker's process so far."""
+
+    @property
+    def frames(self) -> int:
+        return sum(report.taken for report in self.reports)
+
+
+class _Writer:
+    """Collects results by chunk and writes each shard when its chunk is complete."""
+
+    def __init__(self, plan: Plan, log: Worklog) -> None:
+        self._log = log
+        self._chunks = plan.chunks()
+        self._units = {
+            number: list(plan.units(number, videos))
+            for number, videos in enumerate(self._chunks)
+            if number not in log.done
+        }
+        self._came: dict[int, dict[int, _Result]] = {}
+        self._total = len(plan.videos)
+        self._videos = sum(len(self._chunks[number]) for number in log.done)
+        self._frames = self._faces = 0
+
+    def waiting(self) -> list[Unit]:
+        """Return what is still to be done, in order."""
+        return [unit for units in self._units.values() for unit in units]
+
+    def add(self, unit: Unit, result: _Result) -> None:
+        came = self._came.setdefault(unit.chunk, {})
+        came[unit.place] = result
+        self._videos += len(unit.videos)
+        self._frames += result.frames
+        self._faces += result.records.num_rows
+        if len(came) == len(self._units[unit.chunk]):
+            del self._came[unit.chunk]
+            self._write(unit.chunk, [came[place] for place in sorted(came)])
+
+    def _write(self, number: int, results: list[_Result]) -> None:
+        table = pa.concat_tables([result.records for result in results]).combine_chunks()
+        shard = write_shard(self._log.uri, shard_name(number), table, set()) if table.num_rows else None
+        reports = [report for result in results for report in result.reports]
+        odd = tuple(report for report in reports if report.odd)
+        record = ChunkRecord(number=number, shard=shard, tallies=tallies_of(reports), odd=odd)
+        self._log.commit(record)
+        self._log.done[number] = record
+
+    def records(self) -> list[ChunkRecord]:
+        """Return the records of all chunks, in order."""
+        missing = len(self._chunks) - len(self._log.done)
+        if missing:
+            raise RunFailedError(f"{missing} chunks never came back", remedy="run the same command again to go on")
+        return [self._log.done[number] for number in range(len(self._chunks))]
+
+    def progress(self, reports: tuple[VideoReport, ...]) -> Progress:
+        odd = tuple(report for report in reports if report.odd)
+        return Progress(self._videos, self._total, self._frames, self._faces, odd)
+
+
+class _Meter:
+    """Adds up processor time from the first result to the last."""
+
+    def __init__(self) -> None:
+        self._workers: dict[int, tuple[float, float]] = {}
+        self._frames = 0
+        self._began = (0.0, 0.0)
+
+    def add(self, result: _Result) -> None:
+        if not self._workers:
+            self._began = (time.process_time(), time.monotonic())
+        if result.pid in self._workers:  # the first result of a worker only sets its mark
+            self._frames += result.frames
+        first, _ = self._workers.get(result.pid, (result.process_seconds, 0.0))
+        self._workers[result.pid] = (first, result.process_seconds)
+
+    def cost(self) -> Cost:
+        return Cost(
+            frames=self._frames,
+            actor_seconds=sum(last - first for first, last in self._workers.values()),
+            driver_seconds=time.process_time() - self._began[0],
+            wall_seconds=time.monotonic() - self._began[1],
+            actors=len(self._workers),
+        )
+
+
+def _results(units: list[Unit], plan: Plan, actors: int | None) -> Iterator[tuple[Unit, _Result]]:
+    """Yield every unit with its result, in whatever order they come."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    equipment = ray.put(_Equipment(os.path.abspath(plan.root), plan.settings, plan.settings.read_models()))
+    rows = [{"unit": number, "videos": _VIDEOS.dump_json(unit.videos)} for number, unit in enumerate(units)]
+    workers = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    workers = min(workers, len(units))
+    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        _Worker,
+        fn_constructor_args=(equipment,),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+        num_cpus=1,
+        ray_remote_args_fn=_actor_options,
+    )
+    del rows
+    outstanding = dict(enumerate(units))
+    try:
+        for bundle in dataset.iter_internal_ref_bundles():
+            for entry in bundle.blocks:
+                block = ray.get(entry.ref)
+                for row in block.to_pylist():
+                    yield outstanding.pop(row["unit"]), _result(row)
+                del block
+    except ray.exceptions.RayError as error:
+        first = min(outstanding, default=None)
+        suspect = "" if first is None else f"; the first that did not come back: {outstanding[first].videos[0].path}"
+        raise RunFailedError(
+            f"the pass over the videos failed: {_last_line(error)}{suspect}",
+            where=plan.root,
+            remedy="run the same command again to go on; -v shows Ray's messages",
+        ) from error
+
+
+def _actor_options() -> dict[str, Any]:
+    """A portion that has killed its worker a few times is not tried for ever."""
+    return {"max_task_retries": _RETRIES}
+
+
+_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class _Equipment:
+    """What every worker needs; put into the object store once and fetched once a node."""
+
+    root: str
+    settings: Settings
+    models: dict[str, bytes]
+
+
+class _Worker:
+    """An actor with a detector.
+
+    Args:
+        equipment: reference to an _Equipment.
+    """
+
+    def __init__(self, equipment: Any) -> None:
+        given: _Equipment = ray.get(equipment)
+        self._root = given.root
+        self._extractor = Extractor(given.settings, given.models)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Do the units of a batch: columns ``unit`` and ``videos`` to one row a unit."""
+        return pa.Table.from_pylist(
+            [self._do(row["unit"], _VIDEOS.validate_json(row["videos"])) for row in batch.to_pylist()],
+            schema=_RESULT_SCHEMA,
+        )
+
+    def _do(self, unit: int, videos: tuple[SourceVideo, ...]) -> dict[str, Any]:
+        reports, batches = [], []
+        for video in videos:
+            extracted = self._extractor.extract(self._root, video)
+            batches.append(extracted.records)
+            reports.append(report_of(video, extracted))
+        return {
+            "unit": unit,
+            "records": _to_ipc(batches),
+            "reports": _REPORTS.dump_json(tuple(reports)),
+            "pid": os.getpid(),
+            "process_seconds": time.process_time(),
+        }
+
+
+_RESULT_SCHEMA = pa.schema(
+    [
+        pa.field("unit", pa.int64()),
+        pa.field("records", pa.binary()),  # Arrow IPC stream of RECORD_SCHEMA
+        pa.field("reports", pa.binary()),  # JSON
+        pa.field("pid", pa.int64()),
+        pa.field("process_seconds", pa.float64()),
+    ]
+)
+
+
+def _to_ipc(batches: list[pa.RecordBatch]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, RECORD_SCHEMA) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def _result(row: dict[str, Any]) -> _Result:
+    with pa.ipc.open_stream(row["records"]) as stream:
+        table = stream.read_all()
+    return _Result(table, _REPORTS.validate_json(row["reports"]), row["pid"], row["process_seconds"])
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

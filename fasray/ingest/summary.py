@@ -1,0 +1,166 @@
+"""What is told of a preparation: counts, misses and problems, for the card, for files beside the shards, for a person.
+
+Nothing here depends on when or where it ran, so that the same preparation has the same manifest.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fasray.faces.corpora import Findings, get
+from fasray.faces.manifest import Manifest
+from fasray.ingest.chunks import Plan
+from fasray.ingest.worklog import CARD_KEY, ChunkRecord, Tally, VideoReport, merged
+
+CARD_NAME, MISSES_NAME, PROBLEMS_NAME = "CARD.md", "misses.csv", "problems.csv"
+
+
+UNREADABLE, NO_FACE, ODD = "unreadable", "no face", "odd"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that gave nothing, or that was used although it is odd.
+
+    Attributes:
+        path: relative to the corpus.
+        kind: ``unreadable``, ``no face`` (in any frame that was taken) or ``odd``.
+        reason: in words.
+    """
+
+    path: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished preparation.
+
+    Attributes:
+        manifest: of the set.
+        tallies: counts by split and attack type.
+        problems: by file, in order.
+        findings: how the folder differs from the published corpus.
+    """
+
+    manifest: Manifest
+    tallies: tuple[Tally, ...]
+    problems: tuple[Problem, ...]
+    findings: Findings
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether the corpus is whole and every file could be read."""
+        return self.findings.whole and not any(problem.kind == UNREADABLE for problem in self.problems)
+
+
+def outcome(plan: Plan, manifest: Manifest) -> Outcome:
+    """Return what the card of a finished set tells."""
+    told = manifest.card
+    return Outcome(
+        manifest=manifest,
+        tallies=tuple(Tally(**entry) for entry in told["counts"]),
+        problems=tuple(Problem(**entry) for entry in told["problems"]),
+        findings=plan.findings,
+    )
+
+
+def card(plan: Plan, records: list[ChunkRecord]) -> dict[str, Any]:
+    """Return the card of the manifest, JSON values."""
+    settings = plan.settings
+    return {
+        "kind": "prepared",
+        CARD_KEY: plan.facts,
+        "crop": {"margin": float(settings.margin), "rotation": "none", "frame_rule": str(settings.rule)},
+        "image": f"JPEG quality {settings.quality}, 4:4:4",
+        "depth": f"{settings.detector}, 32x32, near = 255, zeros for attacks",
+        "parsing": f"{settings.detector}, 64x64, class ids, zeros for attacks",
+        "counts": [tally.model_dump() for tally in merged(tally for record in records for tally in record.tallies)],
+        "problems": [
+            {"path": problem.path, "kind": problem.kind, "reason": problem.reason}
+            for problem in _problems(_odd(records))
+        ],
+        "corpus_findings": plan.findings.lines(),
+    }
+
+
+def documents(plan: Plan, records: list[ChunkRecord]) -> dict[str, bytes]:
+    """Return the readable files beside the shards, by name."""
+    misses = [
+        (report.path, report.video, report.attack_type, frame)
+        for report in _odd(records)
+        if not report.unreadable
+        for frame in report.misses
+    ]
+    problems = [(problem.path, problem.kind, problem.reason) for problem in _problems(_odd(records))]
+    return {
+        CARD_NAME: _card_text(plan, records).encode(),
+        MISSES_NAME: _csv(("path", "video", "attack_type", "frame"), misses),
+        PROBLEMS_NAME: _csv(("path", "kind", "reason"), problems),
+    }
+
+
+def _odd(records: Iterable[ChunkRecord]) -> list[VideoReport]:
+    return [report for record in records for report in record.odd]
+
+
+def _problems(reports: Iterable[VideoReport]) -> list[Problem]:
+    problems = []
+    for report in reports:
+        if report.unreadable:
+            problems.append(Problem(report.path, UNREADABLE, report.unreadable))
+        problems += [Problem(report.path, ODD, remark) for remark in report.remarks]
+        if 0 < report.taken == len(report.misses):
+            frames = f"any of {report.taken} frames" if report.taken > 1 else "its only frame"
+            problems.append(Problem(report.path, NO_FACE, f"no face in {frames}"))
+    return problems
+
+
+def _csv(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _card_text(plan: Plan, records: list[ChunkRecord]) -> str:
+    settings = plan.settings
+    tallies = merged(tally for record in records for tally in record.tallies)
+    rows = "\n".join(
+        f"| {t.split} | {t.attack_type} | {t.videos} | {t.unreadable} | {t.without_face} | {t.frames} | {t.misses} |"
+        for t in tallies
+    )
+    models = "\n".join(f"- {name}: sha256 {digest}" for name, digest in settings.facts()["models"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in plan.facts["versions"].items())
+    findings = plan.findings.lines()
+    differs = "\n".join(f"- {line}" for line in findings) if findings else "It is as published."
+    return f"""# {get(plan.corpus).title}, prepared
+
+{len(plan.videos)} videos. Frames taken: {settings.rule}. Face crops of {settings.image_size} px, side = face mesh x
+{settings.margin:g}, never rotated, JPEG quality {settings.quality} (4:4:4).
+
+Depth and parsing are drawn from the face mesh of detector `{settings.detector}`: they are estimates, no measurement;
+zeros for attacks. Hair, neck, clothes and glasses are not told apart.
+
+| split | attack type | videos | unreadable | without a face | frames | frames without a face |
+|---|---|---|---|---|---|---|
+{rows}
+
+Frames without a face are left out and listed in {MISSES_NAME}; files that gave nothing or are odd in {PROBLEMS_NAME}.
+
+## The corpus
+
+{differs}
+
+## Made with
+
+Recipe {plan.facts["format"]}; {versions}.
+
+{models}
+"""

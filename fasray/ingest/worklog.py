@@ -1,0 +1,251 @@
+"""What an unfinished preparation has done so far, on disk beside its shards.
+
+OUT/_preparation/plan.json          what is prepared and how; written first
+OUT/_preparation/chunk-00012.json   written after shard-00012.parquet: that chunk is done
+OUT/manifest.json                   written last, by ``prepare``; then this folder is removed
+
+A chunk without its file is done again, and gives the same shard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fasray import storage
+from fasray.errors import DataError, SpecError
+from fasray.faces.corpora import SourceVideo
+from fasray.faces.extract import Extracted
+from fasray.faces.manifest import MANIFEST_NAME, Manifest, Shard, canonical_json, read_manifest
+from fasray.faces.record import ATTACK_TYPES, SPLITS
+from fasray.faces.shards import is_shard_name
+from fasray.ingest.chunks import Plan
+from fasray.validation import difference
+
+FOLDER = "_preparation"
+PLAN_NAME = "plan.json"
+CARD_KEY = "plan"
+"""Where a finished set's card has the facts of its plan."""
+_CHUNK_NAME = re.compile(r"chunk-(\d{5,})\.json")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VideoReport(_Part):
+    """What is to be told of one video, beyond that it was prepared.
+
+    Attributes:
+        path: relative to the corpus.
+        video: its name in the records.
+        split: of it.
+        attack_type: of it; ``live`` for bona fide.
+        taken: frames that were looked at.
+        misses: numbers of those without a face.
+        remarks: what is odd about the file.
+        unreadable: why nothing was taken from it; empty if it was.
+    """
+
+    path: str
+    video: str
+    split: str
+    attack_type: str
+    taken: int
+    misses: tuple[int, ...]
+    remarks: tuple[str, ...]
+    unreadable: str
+
+    @property
+    def odd(self) -> bool:
+        """Tell whether there is anything to tell."""
+        return bool(self.misses or self.remarks or self.unreadable)
+
+
+class Tally(_Part):
+    """Counts over the videos of one split and attack type.
+
+    Attributes:
+        split: of the videos.
+        attack_type: of the videos; ``live`` for bona fide.
+        videos: in all.
+        unreadable: of which nothing could be taken.
+        without_face: that were read, and have no face in any frame that was taken.
+        frames: that were taken of the others.
+        misses: of these frames, those without a face.
+    """
+
+    split: str
+    attack_type: str
+    videos: int
+    unreadable: int
+    without_face: int
+    frames: int
+    misses: int
+
+
+class ChunkRecord(_Part):
+    """One chunk that is done.
+
+    Attributes:
+        number: of the chunk.
+        shard: its shard; None if no face was found in it.
+        tallies: of its videos.
+        odd: reports of the videos that something is to be told of, in order.
+    """
+
+    number: int
+    shard: Shard | None
+    tallies: tuple[Tally, ...]
+    odd: tuple[VideoReport, ...]
+
+
+def tallies_of(reports: Iterable[VideoReport]) -> tuple[Tally, ...]:
+    """Count videos and frames by split and attack type, in the order of the vocabulary."""
+    groups: dict[tuple[str, str], list[VideoReport]] = {}
+    for report in reports:
+        groups.setdefault((report.split, report.attack_type), []).append(report)
+    return merged(
+        Tally(
+            split=split,
+            attack_type=attack_type,
+            videos=len(group),
+            unreadable=sum(bool(report.unreadable) for report in group),
+            without_face=sum(0 < report.taken == len(report.misses) for report in group),
+            frames=sum(report.taken for report in group),
+            misses=sum(len(report.misses) for report in group),
+        )
+        for (split, attack_type), group in groups.items()
+    )
+
+
+def merged(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
+    """Add up tallies of the same split and attack type, in the order of the vocabulary."""
+    sums: dict[tuple[str, str], dict[str, int]] = {}
+    for tally in tallies:
+        counts = sums.setdefault((tally.split, tally.attack_type), dict.fromkeys(_COUNTS, 0))
+        for name in _COUNTS:
+            counts[name] += getattr(tally, name)
+    order = sorted(sums, key=lambda key: (SPLITS.index(key[0]), ATTACK_TYPES.index(key[1])))
+    return tuple(Tally(split=key[0], attack_type=key[1], **sums[key]) for key in order)
+
+
+_COUNTS = ("videos", "unreadable", "without_face", "frames", "misses")
+
+
+def report_of(video: SourceVideo, extracted: Extracted) -> VideoReport:
+    """Return the report of a video that an extractor has gone through."""
+    return VideoReport(
+        path=video.path,
+        video=video.video,
+        split=video.split,
+        attack_type=video.attack_type,
+        taken=extracted.taken,
+        misses=extracted.misses,
+        remarks=extracted.remarks,
+        unreadable=extracted.unreadable,
+    )
+
+
+@dataclass(frozen=True)
+class Worklog:
+    """The place of a preparation, found fit for its plan.
+
+    Attributes:
+        uri: folder or ``s3://`` prefix of the shards.
+        done: chunks that are done, by number.
+        finished: the manifest, if the whole preparation is done.
+    """
+
+    uri: str
+    done: dict[int, ChunkRecord]
+    finished: Manifest | None
+
+    @classmethod
+    def open(cls, uri: str, plan: Plan) -> Worklog:
+        """Look at the place and begin or go on there.
+
+        Raises:
+            SpecError: something else stands there, or it was begun with another plan.
+            DataError: it cannot be read or written.
+        """
+        names = storage.listing(uri)
+        if MANIFEST_NAME in names:
+            manifest = read_manifest(uri)
+            _check_same(uri, manifest.card.get(CARD_KEY), plan, "a finished face set stands here")
+            log = cls(uri, {}, manifest)
+            log.clean_up()
+            return log
+        folder = storage.join(uri, FOLDER)
+        inside = storage.listing(folder)
+        if PLAN_NAME not in inside:
+            if any(is_shard_name(name) for name in names):
+                raise SpecError("there are shards here that are not of a preparation", where=uri, remedy=_ELSEWHERE)
+            storage.write_bytes(storage.join(folder, PLAN_NAME), canonical_json(plan.facts).encode())
+            return cls(uri, {}, None)
+        begun = _read_json(storage.join(folder, PLAN_NAME))
+        _check_same(uri, begun, plan, "a preparation was begun here")
+        shards = {name for name in names if is_shard_name(name)}
+        return cls(uri, {record.number: record for record in _records(folder, inside, shards)}, None)
+
+    def commit(self, record: ChunkRecord) -> None:
+        """Note that a chunk is done, after its shard was written."""
+        storage.write_bytes(self._chunk_file(record.number), record.model_dump_json().encode())
+
+    def clean_up(self) -> None:
+        """Remove the notes, once the manifest is written."""
+        folder = storage.join(self.uri, FOLDER)
+        for name in storage.listing(folder):
+            storage.remove(storage.join(folder, name))
+        if not storage.is_remote(folder):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+    def _chunk_file(self, number: int) -> str:
+        return storage.join(self.uri, FOLDER, f"chunk-{number:05d}.json")
+
+
+_ELSEWHERE = "name another OUT, or delete what is there first"
+
+
+def _records(folder: str, names: Iterable[str], shards: set[str]) -> list[ChunkRecord]:
+    """Return the chunks that are done; one whose note or shard is missing or damaged is to be done again."""
+    uris = [storage.join(folder, name) for name in sorted(names) if _CHUNK_NAME.fullmatch(name)]
+    records = []
+    for data in storage.read_many(uris):
+        try:
+            record = ChunkRecord.model_validate_json(data)
+        except ValidationError:
+            continue
+        if record.shard is None or record.shard.name in shards:
+            records.append(record)
+    return records
+
+
+def _read_json(uri: str) -> Any:
+    try:
+        return json.loads(storage.read_bytes(uri))
+    except ValueError as error:
+        raise DataError("this file is damaged", where=uri, remedy="delete the folder and prepare again") from error
+
+
+def _check_same(uri: str, old: Any, plan: Plan, what: str) -> None:
+    """Refuse to go on with another plan (SpecError), telling the difference."""
+    new = json.loads(canonical_json(plan.facts))
+    if not isinstance(old, dict):
+        raise SpecError(f"{what}, which is not of `fasray data prepare`", where=uri, remedy=_ELSEWHERE)
+    lines = difference(old, new)
+    if lines:
+        told = "\n    ".join(_told(line) for line in lines)
+        raise SpecError(f"{what} with another plan:\n    {told}", where=uri, remedy=f"undo the change, or {_ELSEWHERE}")
+
+
+def _told(line: str) -> str:
+    return "the files of the corpus, their lengths or what is known of them" if line.startswith("listing:") else line
