@@ -1,9 +1,16 @@
-"""The methods by name. A new method is one file and one line here; listing names imports none of them."""
+"""The methods by name. A new method is one file and one line here; listing names imports none of them.
+
+A method of another package has the line in that package's entry points of group ``fasray.methods`` instead, so that it
+is found in every process and on every node where the package is installed.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -23,25 +30,83 @@ METHODS: Mapping[str, str] = {
     "rfmeta": "fasray.methods.rfmeta:RFMeta",
     "oneside_triplet": "fasray.methods.oneside_triplet:OneSideTriplet",
 }
-"""Where each method's class stands, ``module:class``."""
+"""Where each of our own methods' class stands, ``module:class``."""
+
+GROUP = "fasray.methods"
+"""Entry points of installed packages: name = ``module:class``."""
+
+_REGISTERED: dict[str, type[Method]] = {}
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all methods, in the order of their registration."""
-    return tuple(METHODS)
+    """Return the names of all methods: our own, in the order of their registration, then those of other packages.
+
+    Raises:
+        SpecError: another package calls its method by a name that is taken.
+    """
+    return (*METHODS, *_installed(), *_REGISTERED)
+
+
+@contextmanager
+def registered(method: type[Method]) -> Iterator[None]:
+    """Make a class known by its name for the time of a ``with`` block, in this process; for tests and notebooks.
+
+    Raises:
+        SpecError: the name is taken by another class.
+    """
+    name = method.name
+    if name in names():
+        if get(name) is not method:
+            raise SpecError(
+                f"there is another method {name!r}", where=f"{method.__qualname__}.name", remedy="take another name"
+            )
+        yield
+        return
+    _REGISTERED[name] = method
+    try:
+        yield
+    finally:
+        del _REGISTERED[name]
 
 
 def get(name: str) -> type[Method]:
     """Return the class of a method; this imports its module, and with it torch.
 
     Raises:
-        SpecError: there is no method of that name.
+        SpecError: there is no method of that name, or the package that offers it cannot be imported.
     """
-    if name not in METHODS:
-        raise SpecError(f"unknown method {name!r}", where=f"key methods.{name}", remedy=did_you_mean(name, METHODS))
-    module, _, attribute = METHODS[name].partition(":")
-    method: type[Method] = getattr(importlib.import_module(module), attribute)
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    places = {**METHODS, **({} if name in METHODS else _installed())}
+    if name not in places:
+        raise SpecError(f"unknown method {name!r}", where=f"key methods.{name}", remedy=did_you_mean(name, names()))
+    module, _, attribute = places[name].partition(":")
+    try:
+        method: type[Method] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        if name in METHODS:
+            raise
+        raise SpecError(
+            f"method {name!r} cannot be loaded: {error}",
+            where=f"entry point {name} = {places[name]} of group {GROUP}",
+            remedy="mend or remove the package that offers it",
+        ) from error
     return method
+
+
+@cache
+def _installed() -> Mapping[str, str]:
+    """Where the methods of installed packages stand, ``module:class``; looked up once a process."""
+    found: dict[str, str] = {}
+    for point in entry_points(group=GROUP):
+        if point.name in METHODS or found.get(point.name, point.value) != point.value:
+            raise SpecError(
+                f"two packages offer a method {point.name!r}",
+                where=f"entry point {point.name} = {point.value} of group {GROUP}",
+                remedy="rename it in the package's entry points, or remove the package",
+            )
+        found[point.name] = point.value
+    return found
 
 
 def config(name: str, overrides: Mapping[str, Any] | None = None) -> MethodConfig:

@@ -1,0 +1,319 @@
+"""What every method must keep, as a class of checks that a method's author subclasses.
+
+pytest collects the checks of ``class TestMine(MethodContract): method = Mine``; they are plain methods with plain
+assertions and need nothing of it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import re
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fasray.errors import ProtocolError
+from fasray.faces.bank import FaceBank
+from fasray.methods import registry
+from fasray.methods.base import Method, MethodConfig
+from fasray.sweep.plan import Plan, make_plan
+from fasray.sweep.spec import SweepSpec
+from fasray.testing.draws import built, context, double, draws_of, run, toy_draw, weights, with_images
+from fasray.testing.faces import KILLED_AT, digests, made_faces, toy_protocol, toy_trial, train_toy
+from fasray.testing.processes import WORKERS, Address, Errand, in_processes, steps_of, train_errand, work_errand
+from fasray.testing.waits import waits_in
+
+MOST_DOMAINS = 4
+
+
+class MethodContract:
+    """The checks of one method. It need not be in the registry.
+
+    Attributes:
+        method: the class under test, at the top of an importable module or of the test's file.
+        settings: configuration for all checks but those that say otherwise; whatever makes the method cheap.
+        learning: on top of it, for the check that it learns in 40 steps of a small network.
+        steady: on top of it, for the check of two workers, which compares many digits: a deep network with a large
+            learning rate makes more of rounding than any tolerance should allow.
+    """
+
+    method: ClassVar[type[Method]]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    learning: ClassVar[Mapping[str, Any]] = {}
+    steady: ClassVar[Mapping[str, Any]] = {}
+
+    # What it tells of itself
+
+    def test_it_tells_name_title_paper_and_idea(self) -> None:
+        """Name, title, paper and docstring are there, and the name can stand in a sweep file."""
+        kind = self.method
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", kind.name), f"name {kind.name!r} is no lower-case identifier"
+        assert kind.title, "no title"
+        assert kind.paper, "no paper"
+        assert kind.__doc__, "no docstring"
+
+    def test_its_config_is_frozen_and_its_space_names_settings(self) -> None:
+        """The configuration is a MethodConfig, and every range belongs to a field of it."""
+        config = self.method.Config
+        assert issubclass(config, MethodConfig), "Config is no MethodConfig"
+        assert config.model_config.get("frozen"), "Config is not frozen"
+        assert config.model_config.get("extra") == "forbid", "Config takes unknown keys"
+        unknown = set(config.space()) - set(config.model_fields)
+        assert not unknown, f"space() names no settings: {sorted(unknown)}"
+
+    def test_grace_is_at_least_one_step_and_no_more_than_the_budget(self) -> None:
+        """``min_grace`` is a number of steps within any budget."""
+        config = self.method.Config.model_validate(dict(self.settings))
+        for total in (1, 2, 7, 1000):
+            assert 1 <= config.min_grace(total) <= total, f"min_grace({total}) is {config.min_grace(total)}"
+
+    # Scores
+
+    def test_one_real_score_a_frame_whatever_the_batch(self) -> None:
+        """A score depends on its own image only, and carries no gradient."""
+        method = self._built()
+        run(method, 3)
+        images = toy_draw(method, 3).views[0]
+        score = method.score(images)
+        assert score.shape == (len(images),), f"scores of shape {tuple(score.shape)} for {len(images)} images"
+        assert score.is_floating_point(), f"scores are {score.dtype}"
+        assert not score.requires_grad, "scores carry a gradient"
+        assert score.isfinite().all(), "a score is not finite"
+        for number in (0, 5):
+            alone = method.score(images[number : number + 1])[0]
+            _assert_close(alone, score[number], 1e-4, 1e-5, "scores alone and in a batch")
+
+    def test_scoring_changes_nothing(self) -> None:
+        """Scoring twice gives the same, and leaves the networks as they are."""
+        method = self._built()
+        run(method, 2)
+        before = weights(method)
+        images = toy_draw(method, 3).views[0]
+        assert torch.equal(method.score(images), method.score(images)), "the second scores differ"
+        _assert_same(before, weights(method), "scoring")
+
+    def test_live_faces_come_to_score_higher(self) -> None:
+        """Score direction: after 40 steps on bright live faces, live faces score higher than attacks."""
+        method = self._built(steps=40, **self.learning)
+        run(method, 40, total_steps=40, per_group=4)
+        draw = toy_draw(method, 3, per_group=4, seed=999)
+        score = method.score(draw.views[0])
+        live, spoof = score[draw.label == 1].mean(), score[draw.label == 0].mean()
+        assert live > spoof, f"live faces score {live:.4f}, attacks {spoof:.4f}; higher must mean more live"
+
+    # Steps
+
+    def test_logs_are_detached_scalars(self) -> None:
+        """``step`` returns scalars without gradients, the loss among them."""
+        logs = run(self._built(), 1)
+        assert "loss" in logs, "no log is called loss"
+        for key, value in logs.items():
+            assert value.shape == (), f"log {key} has shape {tuple(value.shape)}"
+            assert not value.requires_grad, f"log {key} carries a gradient"
+
+    def test_initial_weights_follow_the_global_generator(self) -> None:
+        """One seed, one set of weights; another seed, others."""
+        first = weights(self._built(seed=1))
+        _assert_same(first, weights(self._built(seed=1)), "building again with the same seed")
+        assert not _same(first, weights(self._built(seed=2))), "another seed gives the same weights"
+
+    def test_a_step_neither_draws_from_nor_seeds_the_global_generators(self) -> None:
+        """Randomness comes from ``ctx.rng``: global generators would tie the draws to the order of calls."""
+        method = self._built()
+        before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
+        run(method, 2)
+        assert torch.equal(before[0], torch.get_rng_state()), "a step moves torch's global generator"
+        assert (before[1] == np.random.get_state()[1]).all(), "a step moves NumPy's global generator"  # type: ignore[index]
+
+    def test_constant_images_give_finite_losses_and_scores(self) -> None:
+        """Black, grey and white images, all alike, make no NaN."""
+        for level in (0.0, 0.5, 1.0):
+            method = self._built()
+            for step in range(3):
+                draws = [with_images(draw, partial(torch.full_like, fill_value=level)) for draw in draws_of(method)]
+                _assert_finite(method.step(draws, context(step)), f"images of {level}, step {step}")
+            score = method.score(torch.full_like(draws[0].views[0], level))
+            assert score.isfinite().all(), f"scores of images of {level} are not finite"
+
+    def test_channels_last_images_give_the_same_update(self) -> None:
+        """The memory layout of the images changes no number."""
+        plain, last = self._built(), self._built()
+        for method in (plain, last):
+            method.networks.double()  # a deep network makes more of float32's rounding than a tolerance should allow
+        draws = [double(draw) for draw in draws_of(plain)]
+        moved = [with_images(draw, lambda view: view.contiguous(memory_format=torch.channels_last)) for draw in draws]
+        losses = [method.step(given, context())["loss"] for method, given in ((plain, draws), (last, moved))]
+        _assert_close(losses[1], losses[0], 1e-6, 1e-8, "losses of channels-last images and of plain ones")
+
+    def test_a_step_never_waits_for_the_device(self) -> None:
+        """No value of a tensor comes to the host; see :mod:`fasray.testing.waits`."""
+        method = self._built()
+        found: set[str] = set()
+        for step in (0, 10, 19):  # schedules and gates open on the way
+            found |= set(waits_in(partial(method.step, draws_of(method, seed=step), context(step))))
+        assert not found, "a step waits for the device: " + "; ".join(sorted(found))
+
+    # Trials through the real loop
+
+    def test_any_number_of_domains_of_unequal_size_one_image_a_group(self) -> None:
+        """Two, three and four domains, and one where the method allows it, train on one image of each group.
+
+        The domains differ fourfold in size. With fewer than the method's minimum the sweep is refused when planned.
+        """
+        least = self._needed_domains
+        assert 1 <= least <= MOST_DOMAINS, f"min_domains is {least}; the contract tests 1 to {MOST_DOMAINS}"
+        for number in range(1, MOST_DOMAINS + 1):
+            if number < least:
+                self._assert_refused(number, least)
+                continue
+            with self._registered(), tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
+                assert len(self._plan(number).cells) == 1
+                trial = toy_trial(self.method, self.settings, num_domains=number, steps=2, evaluations=1)
+                (evaluation,) = train_toy(trial, _bank(), Path(folder))
+            assert evaluation.step == 2, f"{number} domains: ended at step {evaluation.step} of 2"
+
+    def test_half_precision_stays_finite(self) -> None:
+        """A trial in bf16 autocast runs; weights and scores stay finite and float32."""
+        with self._registered(), tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
+            trial = toy_trial(self.method, self.settings, steps=2, evaluations=1, precision="bf16")
+            (evaluation,) = train_toy(trial, _bank(), Path(folder))
+        assert 0 <= evaluation.source_dev_auc <= 1, f"source-dev AUC is {evaluation.source_dev_auc}"
+        method = self._built()
+        for step in range(2):
+            with torch.autocast("cpu", torch.bfloat16):
+                logs = method.step(draws_of(method, seed=step), context(step))
+            _assert_finite(logs, f"bf16, step {step}")
+        _assert_finite(weights(method), "weights after bf16")
+        kinds = {tensor.dtype for tensor in method.networks.parameters()}
+        assert kinds == {torch.float32}, f"bf16 left parameters of {kinds}"
+
+    def test_the_same_seed_gives_the_same_bits_in_a_fresh_process(self) -> None:
+        """A trial here and the same trial in a process that has done nothing else: every score and weight alike."""
+        whole = self._whole_trial()
+        with tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
+            codes = in_processes(train_errand, self._errand(Path(folder)))
+            assert codes == [0], f"the process ended with {codes}"
+            assert digests(Path(folder)) == whole, "a fresh process trains to other bits"
+
+    def test_a_killed_trial_resumes_to_the_same_bits(self) -> None:
+        """A process killed between two checkpoints loses nothing: going on ends at the uninterrupted trial's bits."""
+        whole = self._whole_trial()
+        with tempfile.TemporaryDirectory(prefix="fasray-testing-") as name:
+            folder = Path(name)
+            codes = in_processes(train_errand, self._errand(folder, doomed=True))
+            assert codes == [-signal.SIGKILL], f"the trial to be killed at step {KILLED_AT} ended with {codes}"
+            assert len(digests(folder)) == 2, "the killed trial left no checkpoint to go on from"
+            with self._registered():
+                went_on = train_toy(toy_trial(self.method, self.settings), _bank(), folder)
+            assert [evaluation.step for evaluation in went_on] == [2, 4, 6]
+            assert digests(folder) == whole, (
+                "the resumed trial has other bits: something outside of networks and optimizers is carried along"
+            )
+
+    def test_two_workers_with_half_batches_train_like_one(self) -> None:
+        """Gradients, weights, statistics and logs after three steps in double precision.
+
+        Weights get more room: where a gradient is zero but for rounding (a bias that batch normalisation takes away
+        again), Adam makes steps of up to 1e-8 out of the rounding.
+        """
+        whole = steps_of(self._built(**self.steady), context())
+        with tempfile.TemporaryDirectory(prefix="fasray-testing-") as name:
+            folder = Path(name)
+            config = {**self.settings, **self.steady}
+            codes = in_processes(work_errand, Errand(Address.of(self.method), config, folder), WORKERS)
+            assert codes == [0] * WORKERS, f"the workers ended with {codes}"
+            parts = [torch.load(folder / f"worker-{rank}.pt", weights_only=True) for rank in range(WORKERS)]
+        for rank, part in enumerate(parts):
+            assert part.keys() == whole.keys(), f"worker {rank} differs in {sorted(part.keys() ^ whole.keys())}"
+            for key, value in whole.items():
+                room = 1e-9 if key.startswith(("grad ", "log ")) else 1e-7
+                told = f"{key} of worker {rank} and of a single one"
+                _assert_close(part[key], value, 1e-7, room, told)
+
+    # What the checks share
+
+    @property
+    def _needed_domains(self) -> int:
+        return self.method(self.method.Config.model_validate(dict(self.settings))).needs.min_domains
+
+    def _built(self, num_domains: int = 3, **options: Any) -> Method:
+        return built(self.method, num_domains, **{**self.settings, **options})
+
+    def _registered(self) -> Any:
+        return registry.registered(self.method)
+
+    def _errand(self, folder: Path, *, doomed: bool = False) -> Errand:
+        return Errand(Address.of(self.method), self.settings, folder, _bank().folder, doomed)
+
+    def _whole_trial(self) -> dict[str, str]:
+        with self._registered():
+            return _whole_trial(self.method, json.dumps(dict(self.settings)))
+
+    def _plan(self, num_domains: int) -> Plan:
+        return _plan(self.method.name, self.settings, num_domains)
+
+    def _assert_refused(self, num_domains: int, least: int) -> None:
+        said = ""
+        with self._registered():
+            try:
+                self._plan(num_domains)
+            except ProtocolError as error:
+                said = str(error)
+        assert f"needs at least {least} source domains" in said, f"{num_domains} domains are not refused: {said!r}"
+
+
+def _plan(name: str, settings: Mapping[str, Any], num_domains: int) -> Plan:
+    spec = SweepSpec.model_validate(
+        {
+            "name": "contract",
+            "data": "made",
+            "protocols": [toy_protocol(num_domains).name],
+            "methods": {name: {"config": dict(settings), "space": {}}},
+            "scheduler": "fifo",
+            "training": {"steps": 2, "evaluations": 1},
+        }
+    )
+    return make_plan(spec, "made", _bank().index)
+
+
+@cache
+def _bank() -> FaceBank:
+    folder = Path(tempfile.mkdtemp(prefix="fasray-testing-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return made_faces(folder / "pool")
+
+
+@cache
+def _whole_trial(kind: type[Method], settings: str) -> dict[str, str]:
+    """Return the digests of an uninterrupted trial; both checks that need it share it."""
+    with tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
+        train_toy(toy_trial(kind, json.loads(settings)), _bank(), Path(folder))
+        return digests(Path(folder))
+
+
+def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def _assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor], after: str) -> None:
+    changed = [key for key in one if key not in other or not torch.equal(one[key], other[key])]
+    assert not changed, f"{after} changes {', '.join(changed[:3])}"
+    assert one.keys() == other.keys(), f"{after} adds {', '.join(sorted(other.keys() - one.keys()))}"
+
+
+def _assert_close(one: Tensor, other: Tensor, rtol: float, atol: float, what: str) -> None:
+    torch.testing.assert_close(one, other, rtol=rtol, atol=atol, msg=lambda text: f"{what}: {text}")
+
+
+def _assert_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    assert not bad, f"{where}: not finite: {', '.join(bad)}"
