@@ -33,6 +33,7 @@ _SAVED = "stopped on request; every chunk that was done is kept"
 @click.option("--quality", type=int, default=95, show_default=True, help="JPEG quality of the crops.")
 @click.option("--margin", type=float, default=1.35, show_default=True, help="Side of the crop, in face meshes.")
 @click.option("--detector", default="mesh468", show_default=True, help="What finds the faces.")
+@click.option("--shard-rows", type=int, default=512, show_default=True, help="About how many faces a shard has.")
 @click.option("--workers", type=click.IntRange(min=1), help="Detectors at work.  [default: one a core]")
 @click.option("--strict", is_flag=True, help="Leave with exit code 3 if a video is missing or cannot be read.")
 @click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
@@ -46,6 +47,7 @@ def prepare(
     quality: int,
     margin: float,
     detector: str,
+    shard_rows: int,
     workers: int | None,
     strict: bool,
     verbose: bool,
@@ -63,7 +65,7 @@ def prepare(
     rule = FrameRule(count=10 if frames is None and every is None else frames, every=every)
     settings = Settings(rule, image_size, quality, margin, detector)
     settings.read_models()  # a missing model is told before anything is looked at
-    plan = make_plan(corpus, source, settings)
+    plan = make_plan(corpus, source, settings, shard_rows)
     _tell_findings(plan)
     with interruptible(out, _SAVED):
         found = _prepare(plan, storage.absolute(out), workers, verbose)

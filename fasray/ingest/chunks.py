@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 
-from fasray.errors import DataError
+from fasray.errors import DataError, SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
 from fasray.faces.extract import Settings
 from fasray.faces.frames import is_picture
@@ -25,7 +25,7 @@ from fasray.faces.manifest import canonical_json
 FORMAT = "fasray-prepare/1"
 """Changes whenever the same videos and settings give other records."""
 
-ROWS_PER_CHUNK = 512
+ROWS_PER_SHARD = 512
 _ROWS_PER_UNIT = 16
 _ROWS_OF_A_VIDEO = 64
 """Taken for granted where the rule takes every k-th frame: only the size of chunks depends on it."""
@@ -56,6 +56,7 @@ class Plan:
         videos: sorted by path.
         settings: what is taken of them.
         findings: how the folder differs from the published corpus.
+        rows_per_shard: about how many rows a chunk may have; at least one video.
     """
 
     corpus: str
@@ -63,6 +64,12 @@ class Plan:
     videos: tuple[SourceVideo, ...]
     settings: Settings
     findings: Findings = field(compare=False)
+    rows_per_shard: int = ROWS_PER_SHARD
+
+    def __post_init__(self) -> None:
+        """Refuse a shard without rows (SpecError)."""
+        if self.rows_per_shard < 1:
+            raise SpecError(f"{self.rows_per_shard} is out of range", where="--shard-rows", remedy="choose 1 or more")
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -72,20 +79,21 @@ class Plan:
             "corpus": self.corpus,
             "videos": len(self.videos),
             "listing": self._listing_hash(),
+            "rows_per_shard": self.rows_per_shard,
             "settings": self.settings.facts(),
             "versions": {name: importlib.metadata.version(name) for name in ("numpy", "pyarrow")}
             | {"opencv": cv2.__version__},
         }
 
     def chunks(self) -> list[tuple[SourceVideo, ...]]:
-        """Return the videos of every chunk, each of about ROWS_PER_CHUNK rows at most."""
+        """Return the videos of every chunk, each of about ``rows_per_shard`` rows at most."""
         chunks: list[list[SourceVideo]] = []
         room = 0
         for video in self.videos:
             rows = self._rows_of(video)
             if not chunks or rows > room:
                 chunks.append([])
-                room = ROWS_PER_CHUNK
+                room = self.rows_per_shard
             chunks[-1].append(video)
             room -= rows
         return [tuple(chunk) for chunk in chunks]
@@ -109,13 +117,14 @@ class Plan:
         return digest.hexdigest()
 
 
-def make_plan(corpus: str, root: str, settings: Settings) -> Plan:
+def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = ROWS_PER_SHARD) -> Plan:
     """Survey a corpus and return the plan of its preparation; no video is opened.
 
     Args:
         corpus: name of the adapter.
         root: local folder (of ``manifest``: the CSV file's folder or the file, as its adapter has it).
         settings: see there.
+        rows_per_shard: see Plan.
 
     Raises:
         SpecError: there is no such corpus.
@@ -131,4 +140,4 @@ def make_plan(corpus: str, root: str, settings: Settings) -> Plan:
                 where=root,
                 remedy="remove one of them",
             )
-    return Plan(corpus, root, survey.videos, settings, survey.findings)
+    return Plan(corpus, root, survey.videos, settings, survey.findings, rows_per_shard)
