@@ -140,4 +140,4 @@ def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = 
                 where=root,
                 remedy="remove one of them",
             )
-    return Plan(corpus, root, survey.videos, settings, survey.findings, rows_per_shard)
+    return Plan(corpus, survey.root, survey.videos, settings, survey.findings, rows_per_shard)

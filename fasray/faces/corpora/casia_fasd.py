@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from fasray.faces.corpora.corpus import Corpus
+from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source import SourceVideo
 
 _PATH = re.compile(r"(train|test)_release/([1-9]\d?)/([1-8]|HR_[1-4])\.avi")
@@ -23,7 +23,7 @@ _FIRST_TEST_SUBJECT = 21
 _KINDS = (("live", ""), ("print", "warped"), ("print", "cut"), ("replay", "tablet"))
 
 
-class CasiaFasd(Corpus):
+class CasiaFasd(NamedCorpus):
     """See the module."""
 
     name = "casia-fasd"
@@ -31,7 +31,7 @@ class CasiaFasd(Corpus):
     title = "CASIA-FASD"
 
     def parse(self, path: str) -> SourceVideo | None:
-        """See Corpus."""
+        """See NamedCorpus."""
         match = _PATH.fullmatch(path)
         if match is None:
             return None

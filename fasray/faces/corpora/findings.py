@@ -107,20 +107,19 @@ def compare(
         notes: see Findings.
     """
     found = {video.path for video in videos}
-    missing = {video.path for video in official} - found
+    missing = _Missing(video.path for video in official if video.path not in found)
     misnamed, extra = [], []
     for path in sorted(unknown):
-        nearest = _nearest(path, missing)
+        nearest = missing.take_nearest(path)
         if nearest is None:
             extra.append(path)
         else:
             misnamed.append(Misnamed(path, nearest))
-            missing.discard(nearest)
     present = set(companions)
     wanted = {path for video in videos for path in video.companions}
     return Findings(
         title=title,
-        missing=tuple(sorted(missing)),
+        missing=missing.sorted(),
         misnamed=tuple(misnamed),
         extra=tuple(extra),
         missing_companions=tuple(sorted(wanted - present)),
@@ -148,15 +147,41 @@ def _counts(videos: Sequence[SourceVideo], published: dict[str, tuple[int, int]]
     return tuple(counts)
 
 
-def _nearest(path: str, missing: set[str]) -> str | None:
-    """Return the missing official path most like ``path``: of its own name elsewhere, or in its own folder."""
-    folder, name = posixpath.split(path)
-    same_name = sorted(other for other in missing if posixpath.basename(other).lower() == name.lower())
-    if same_name:
-        return max(same_name, key=lambda other: difflib.SequenceMatcher(None, path, other).ratio())
-    names = sorted(posixpath.basename(other) for other in missing if posixpath.dirname(other) == folder)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
-    return posixpath.join(folder, near[0]) if near else None
+class _Missing:
+    """Official paths that are not there, by folder and by name."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = set(paths)
+        self._names_in: dict[str, set[str]] = {}
+        self._folders_with: dict[str, set[str]] = {}
+        for path in self._paths:
+            folder, name = posixpath.split(path)
+            self._names_in.setdefault(folder, set()).add(name)
+            self._folders_with.setdefault(name.lower(), set()).add(path)
+
+    def sorted(self) -> tuple[str, ...]:
+        """Return what is left."""
+        return tuple(sorted(self._paths))
+
+    def take_nearest(self, path: str) -> str | None:
+        """Take out the path that ``path`` most resembles: of its own name elsewhere, else in its own folder."""
+        folder, name = posixpath.split(path)
+        elsewhere = sorted(self._folders_with.get(name.lower(), ()))
+        if elsewhere:
+            nearest = max(elsewhere, key=lambda other: difflib.SequenceMatcher(None, path, other).ratio())
+        else:
+            near = difflib.get_close_matches(name, sorted(self._names_in.get(folder, ())), n=1, cutoff=_NEAR)
+            if not near:
+                return None
+            nearest = posixpath.join(folder, near[0])
+        self._remove(nearest)
+        return nearest
+
+    def _remove(self, path: str) -> None:
+        folder, name = posixpath.split(path)
+        self._paths.discard(path)
+        self._names_in[folder].discard(name)
+        self._folders_with[name.lower()].discard(path)
 
 
 def _count_line(count: SplitCount) -> str:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from fasray.faces.corpora.corpus import Corpus
+from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source import SourceVideo
 
 _FOLDER = "scene01/"
@@ -37,7 +37,7 @@ _SPLIT = {client: split for split, clients in _CLIENTS.items() for client in cli
 _UPSIDE_DOWN = (3, 5, 6, 7, 8, 9)
 
 
-class MsuMfsd(Corpus):
+class MsuMfsd(NamedCorpus):
     """See the module."""
 
     name = "msu-mfsd"
@@ -45,7 +45,7 @@ class MsuMfsd(Corpus):
     title = "MSU-MFSD"
 
     def parse(self, path: str) -> SourceVideo | None:
-        """See Corpus."""
+        """See NamedCorpus."""
         inner = path.removeprefix(_FOLDER)
         real, attack = _REAL.fullmatch(inner), _ATTACK.fullmatch(inner)
         if real is not None:

@@ -14,7 +14,7 @@ import itertools
 import re
 from functools import cache
 
-from fasray.faces.corpora.corpus import Corpus
+from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source import SourceVideo
 
 _PATH = re.compile(r"(Train|Dev|Test)_files/(([1-6])_([1-3])_(\d\d)_([1-5]))\.avi")
@@ -24,7 +24,7 @@ _KINDS = (("live", ""), ("print", "print1"), ("print", "print2"), ("replay", "re
 """Attack type and instrument by file type; the last digit pairs printer and display as Protocol 2 does."""
 
 
-class OuluNpu(Corpus):
+class OuluNpu(NamedCorpus):
     """See the module."""
 
     name = "oulu-npu"
@@ -32,7 +32,7 @@ class OuluNpu(Corpus):
     title = "OULU-NPU"
 
     def parse(self, path: str) -> SourceVideo | None:
-        """See Corpus."""
+        """See NamedCorpus."""
         match = _PATH.fullmatch(path)
         if match is None:
             return None

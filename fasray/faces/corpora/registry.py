@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from fasray.errors import SpecError, did_you_mean
 from fasray.faces.corpora.casia_fasd import CasiaFasd
+from fasray.faces.corpora.celeba_spoof import CelebaSpoof
 from fasray.faces.corpora.corpus import Corpus
+from fasray.faces.corpora.manifest import Manifest
 from fasray.faces.corpora.msu_mfsd import MsuMfsd
 from fasray.faces.corpora.oulu_npu import OuluNpu
 from fasray.faces.corpora.replay_attack import ReplayAttack
+from fasray.faces.corpora.rose_youtu import RoseYoutu
+from fasray.faces.corpora.siw import Siw
 
-_CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (OuluNpu(), CasiaFasd(), ReplayAttack(), MsuMfsd())}
+_CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (
+        OuluNpu(),
+        CasiaFasd(),
+        ReplayAttack(),
+        MsuMfsd(),
+        RoseYoutu(),
+        Siw(),
+        CelebaSpoof(),
+        Manifest(),
+    )
+}
 
 
 def names() -> list[str]:

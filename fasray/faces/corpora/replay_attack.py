@@ -20,7 +20,7 @@ import itertools
 import re
 from functools import cache
 
-from fasray.faces.corpora.corpus import Corpus
+from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source import SourceVideo
 
 _REAL = re.compile(
@@ -47,7 +47,7 @@ _ATTACKS = (
 )
 
 
-class ReplayAttack(Corpus):
+class ReplayAttack(NamedCorpus):
     """See the module. ``session`` is the light; ``instrument`` is device, content and support: mobile_photo_hand."""
 
     name = "replay-attack"
@@ -55,7 +55,7 @@ class ReplayAttack(Corpus):
     title = "Replay-Attack"
 
     def parse(self, path: str) -> SourceVideo | None:
-        """See Corpus."""
+        """See NamedCorpus."""
         real, attack = _REAL.fullmatch(path), _ATTACK.fullmatch(path)
         if real is not None:
             folder, client, light = real.groups()

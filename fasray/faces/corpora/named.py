@@ -1,0 +1,76 @@
+"""Corpora whose file names tell everything: parse the names, compare them with the official list."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+
+from fasray.errors import DataError
+from fasray.faces.corpora.corpus import Corpus, Survey, list_files
+from fasray.faces.corpora.findings import compare, count_by_split
+from fasray.faces.corpora.generated import NOTE_NAME, subjects_of
+from fasray.faces.corpora.source import SourceVideo
+
+
+class NamedCorpus(Corpus):
+    """A corpus that is told by its file names.
+
+    A subclass understands a path completely or not at all: a name that breaks a rule (a subject in the wrong split, an
+    unknown device) is not understood, and is reported.
+    """
+
+    @abstractmethod
+    def parse(self, path: str) -> SourceVideo | None:
+        """Return what the relative path ``path`` (forward slashes) stands for, or None if it is no video of the corpus.
+
+        Only the name is looked at; the file need not exist.
+        """
+
+    def ignores(self, path: str) -> bool:
+        """Tell whether a file that is no video belongs to the corpus all the same (lists, annotations)."""
+        return False
+
+    def remarks(self, videos: Sequence[SourceVideo]) -> list[str]:
+        """Return what a reader of the findings should know about these videos."""
+        return []
+
+    def survey(self, root: str) -> Survey:
+        """See Corpus. With a note of a mimic in ``root``, only the subjects that it names are asked for."""
+        paths = list_files(root)
+        videos, companions, unknown = self._sort(paths)
+        if not videos:
+            raise DataError(
+                f"no file here is a video of {self.title}",
+                where=root,
+                remedy=f"name the folder that holds {self._example()}",
+            )
+        subjects = subjects_of(root)
+        official, published, notes = self._should_be(paths), self.published(), self.remarks(videos)
+        if subjects is not None:
+            official = tuple(video for video in official if video.subject in subjects)
+            published = count_by_split(official)
+            notes.append(f"generated videos ({NOTE_NAME}), {len(subjects)} subjects; scores on them are no evidence")
+        return Survey(root, tuple(videos), compare(self.title, videos, official, published, unknown, companions, notes))
+
+    def _should_be(self, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
+        """Return the official videos with paths as this copy would have them (some copies have one folder more)."""
+        return self.official()
+
+    def _sort(self, paths: Iterable[str]) -> tuple[list[SourceVideo], list[str], list[str]]:
+        """Return (videos, companions that are there, files that nothing explains)."""
+        videos, others = [], []
+        for path in paths:
+            video = self.parse(path)
+            if video is None:
+                others.append(path)
+            else:
+                videos.append(video)
+        videos.sort(key=lambda video: video.path)
+        expected = {path for video in videos for path in video.companions}
+        companions = [path for path in others if path in expected]
+        unknown = [path for path in others if path not in expected and path != NOTE_NAME and not self.ignores(path)]
+        return videos, companions, unknown
+
+    def _example(self) -> str:
+        official = self.official()
+        return official[0].path if official else "its videos in their published folders"
