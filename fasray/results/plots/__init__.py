@@ -1,0 +1,32 @@
+"""Plots of a run: each is words and a way to draw it, as SVG or PNG; the same numbers give the same bytes."""
+
+from fasray.results.plots.curves import Band, det_plot, roc_plot
+from fasray.results.plots.overview import GapRow, HeatMap, heat_map, honest_and_oracle, shade
+from fasray.results.plots.scores import DomainScores, score_histograms
+from fasray.results.plots.search import Curve, Sample, interactions, learning_curves, responses
+from fasray.results.plots.style import Plot, PlotFormat, encode, file_stem, to_page_svg, to_png, to_svg
+
+__all__ = [
+    "Band",
+    "Curve",
+    "DomainScores",
+    "GapRow",
+    "HeatMap",
+    "Plot",
+    "PlotFormat",
+    "Sample",
+    "det_plot",
+    "encode",
+    "file_stem",
+    "heat_map",
+    "honest_and_oracle",
+    "interactions",
+    "learning_curves",
+    "responses",
+    "roc_plot",
+    "score_histograms",
+    "shade",
+    "to_page_svg",
+    "to_png",
+    "to_svg",
+]

@@ -1,0 +1,222 @@
+"""What the page tells of one cell, that is of one method on one protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fasray import protocols
+from fasray.errors import FasrayError
+from fasray.metrics import Videos
+from fasray.results import plots
+from fasray.results.evaluations import Evaluation, RunView, Trial
+from fasray.results.frame import RunResults
+from fasray.results.plots import Band, Curve, DomainScores, Plot, Sample
+from fasray.results.report.bands import band
+from fasray.results.report.faces import Suspect, worst
+from fasray.results.select import Choice
+from fasray.results.tables import percent
+
+HONEST = "source-dev"
+MOST_RESPONSES = 6
+FEWEST_SAMPLES = 4
+"""Search trials that a response curve needs; fewer differ in everything at once."""
+TRIAL_HEADERS = ("trial", "stage", "seed", "state", "steps", "chosen step", "source-dev AUC", "seconds", "searched")
+TEXT_COLUMNS = frozenset({"trial", "stage", "state", "searched"})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A confirmed run at its honest step."""
+
+    trial: Trial
+    choice: Choice
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class CellSection:
+    """One method on one protocol."""
+
+    method: str
+    protocol: str
+    anchor: str
+    note: str
+    plots: tuple[Plot, ...]
+    attacks: tuple[Suspect, ...]
+    """Attack videos that look most live, worst first."""
+    lives: tuple[Suspect, ...]
+    """Live videos that look most like attacks, worst first."""
+    search_note: str
+    """Why there are no response curves; empty if there are, or nothing was searched."""
+    judged_seed: int
+    """Seed of the run that scores and faces are shown of; -1 without a confirmed run."""
+    configuration: tuple[tuple[str, str], ...]
+    """The configuration that was confirmed; searched fields first."""
+    searched: frozenset[str]
+    trials: tuple[tuple[str, ...], ...]
+    """One row a trial, in the order of ``TRIAL_HEADERS``; confirming runs first, then the best search trials."""
+    band: Band | None = field(repr=False, default=None)
+
+
+def cell_section(
+    run: RunView, results: RunResults, anchor: str, trials: Sequence[Trial], read: Callable[[str, int], Evaluation]
+) -> CellSection:
+    """Gather what is told of one cell.
+
+    Args:
+        run: the run that it is of.
+        results: of ``compute_results(run)``.
+        anchor: unique in the page; also the beginning of its plots' file names.
+        trials: all trials of the cell.
+        read: gives the evaluation of (trial id, step).
+    """
+    method, protocol = trials[0].method, trials[0].protocol
+    cell = f"{method} on {protocol}"
+    judged = [
+        Judged(trial, results.choices[trial.id, HONEST], read(trial.id, results.choices[trial.id, HONEST].step))
+        for trial in trials
+        if (trial.id, HONEST) in results.choices
+    ]
+    searched = [trial for trial in trials if trial.stage == "search" and trial.readings]
+    drawn: list[Plot] = []
+    curve = None
+    if judged:
+        curve = band(cell, [(each.evaluation.target, each.choice.video_threshold) for each in judged])
+        drawn += [
+            plots.det_plot(f"{anchor}-det", "DET on the target", cell, [curve]),
+            plots.roc_plot(f"{anchor}-roc", "ROC on the target", cell, [curve]),
+            _histograms(anchor, cell, judged[0]),
+        ]
+    if judged or searched:
+        curves = [_confirmed_curve(each, results) for each in judged], [_searched_curve(trial) for trial in searched]
+        drawn.append(plots.learning_curves(f"{anchor}-learning", cell, *curves))
+    drawn += _search_plots(anchor, cell, searched, judged)
+    attacks, lives = worst(judged[0].evaluation.target, judged[0].choice.video_threshold) if judged else ((), ())
+    fields = tuple(dict.fromkeys(name for trial in trials for name in trial.searched))
+    return CellSection(
+        method=method,
+        protocol=protocol,
+        anchor=anchor,
+        note=_protocol_note(protocol),
+        plots=tuple(drawn),
+        attacks=attacks,
+        lives=lives,
+        search_note=(
+            f"{len(searched)} configurations were tried: too few to show how the result responds to each setting."
+            if fields and 0 < len(searched) < FEWEST_SAMPLES
+            else ""
+        ),
+        judged_seed=judged[0].trial.seed if judged else -1,
+        configuration=_configuration(judged, fields),
+        searched=frozenset(fields),
+        trials=tuple(_trial_row(trial, results, fields) for trial in sorted(trials, key=_rank)),
+        band=curve,
+    )
+
+
+def seconds_of(trial: Trial) -> float:
+    """Return the wall seconds of a trial's training and evaluations."""
+    return math.fsum(reading.seconds for reading in trial.readings)
+
+
+def _histograms(anchor: str, cell: str, judged: Judged) -> Plot:
+    panels = [
+        DomainScores(domain, "source-dev", _of_domain(judged.evaluation.source_dev.videos, domain))
+        for domain in np.unique(judged.evaluation.source_dev.videos.domain).tolist()
+    ]
+    panels += [
+        DomainScores(domain, "target, unseen", _of_domain(judged.evaluation.target.videos, domain))
+        for domain in np.unique(judged.evaluation.target.videos.domain).tolist()
+    ]
+    threshold = judged.choice.video_threshold
+    return plots.score_histograms(f"{anchor}-scores", cell, judged.trial.seed, panels, threshold)
+
+
+def _of_domain(videos: Videos, domain: str) -> Videos:
+    rows = videos.domain == domain
+    columns = (videos.video, videos.score, videos.label, videos.domain, videos.attack_type, videos.frames)
+    return Videos(*(column[rows] for column in columns))
+
+
+def _confirmed_curve(judged: Judged, results: RunResults) -> Curve:
+    digests = results.digests[judged.trial.id]
+    return Curve(
+        tuple(digest.step for digest in digests.source),
+        tuple(digest.auc for digest in digests.source),
+        tuple(digest.auc for digest in digests.target),
+        judged.choice.step,
+    )
+
+
+def _searched_curve(trial: Trial) -> Curve:
+    steps, aucs = trial.steps, tuple(reading.source_dev_auc for reading in trial.readings)
+    return Curve(tuple(steps), aucs, cut=trial.status == "stopped")
+
+
+def _search_plots(anchor: str, cell: str, searched: Sequence[Trial], judged: Sequence[Judged]) -> list[Plot]:
+    fields = tuple(dict.fromkeys(name for trial in searched for name in trial.searched))
+    if not fields or len(searched) < FEWEST_SAMPLES:
+        return []
+    confirmed = dict(judged[0].trial.config) if judged else None
+    samples = [
+        Sample(
+            tuple(trial.config.get(name) for name in fields),
+            _best_auc(trial),
+            cut=trial.status != "done",
+            won=confirmed is not None and dict(trial.config) == confirmed,
+        )
+        for trial in searched
+    ]
+    return plots.responses(anchor, cell, fields, samples)[:MOST_RESPONSES] + plots.interactions(
+        anchor, cell, fields, samples
+    )
+
+
+def _configuration(judged: Sequence[Judged], fields: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    if not judged:
+        return ()
+    config = judged[0].trial.config
+    ordered = [*(name for name in fields if name in config), *(name for name in config if name not in fields)]
+    return tuple((name, _value(config[name])) for name in ordered)
+
+
+def _trial_row(trial: Trial, results: RunResults, fields: Sequence[str]) -> tuple[str, ...]:
+    choice = results.choices.get((trial.id, HONEST))
+    varied: Mapping[str, Any] = {name: trial.config[name] for name in fields if name in trial.config}
+    return (
+        trial.id,
+        trial.stage,
+        str(trial.seed),
+        trial.status,
+        f"{max(trial.steps, default=0)} of {trial.total_steps}",
+        str(choice.step) if choice else "-",
+        percent(_best_auc(trial)),
+        f"{seconds_of(trial):.0f}",
+        ", ".join(f"{name} = {_value(value)}" for name, value in varied.items()) or "-",
+    )
+
+
+def _rank(trial: Trial) -> tuple[bool, float, int]:
+    best = _best_auc(trial)
+    return trial.stage != "confirm", 0.0 if trial.stage == "confirm" or math.isnan(best) else -best, trial.seed
+
+
+def _best_auc(trial: Trial) -> float:
+    return max((reading.source_dev_auc for reading in trial.readings), default=math.nan)
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _protocol_note(name: str) -> str:
+    try:
+        protocol = protocols.parse(name)
+    except FasrayError:
+        return ""
+    return f"Trains on {', '.join(protocol.domains)}; judged on {protocol.target}, which it has never seen."
