@@ -37,6 +37,7 @@ check: $(STAMP) ## ruff and mypy
 bench: $(STAMP) ## measured ratios against named baselines
 	$(BIN)/fasray bench data
 	$(BIN)/fasray bench sweep
+	$(BIN)/fasray bench train
 
 clean: ## remove environment, runs and caches
 	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from fasray.bench.measured import Benchmark
+    from fasray.bench.training import TrainingBenchmark
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 _VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
@@ -47,6 +48,62 @@ def sweep(warm: int, fresh: int, trainers: int, profile: str, as_json: bool, ver
     from fasray.bench.starts import measure_starts
 
     _print(measure_starts(warm, fresh, trainers, profile, _say, verbose), as_json)
+
+
+@bench.command()
+@click.option("--methods", multiple=True, help="Names, with commas or repeated; all if left out.")
+@click.option("--profile", default="small", show_default=True, help="Size of networks and batches.")
+@click.option("--image-size", type=int, help="Pixels, in place of the profile's.")
+@click.option("--width", type=float, help="Channel multiplier, in place of the profile's.")
+@click.option("--images", type=int, help="Images per group or batch, in place of the method's own.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of ours.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="CPU threads of both.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True)
+@click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
+@_JSON
+def train(
+    methods: tuple[str, ...],
+    profile: str,
+    image_size: int | None,
+    width: float | None,
+    images: int | None,
+    precision: str,
+    device: str,
+    threads: int,
+    seconds: float,
+    repetitions: int,
+    as_json: bool,
+) -> None:
+    """Images a second and peak memory of each method, beside a plain fp32 NCHW loop of the same mathematics."""
+    from fasray.bench.training import measure_training
+
+    given = {"profile": profile, "image_size": image_size, "width": width, "images": images, "precision": precision}
+    found = measure_training(
+        [name.strip() for text in methods for name in text.split(",")],
+        {key: value for key, value in given.items() if value is not None},
+        seconds=seconds, repetitions=repetitions, device=device, threads=threads, say=_say,
+    )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        _print_training(found)
+
+
+def _print_training(found: TrainingBenchmark) -> None:
+    """Print one line a method: speed and memory of both loops, and their ratios."""
+    width = max(len(row.method) for row in found.rows)
+    heads = ("images/s", "plain", "ratio", "MiB", "plain", "ratio")
+    click.echo(f"{'method':<{width}}  " + "  ".join(f"{head:>9}" for head in heads))
+    for row in found.rows:
+        numbers = (
+            _number(row.ours.median), _number(row.plain.median), f"x {row.speed_ratio:.2f}",
+            _number(row.ours.peak_bytes / 2**20), _number(row.plain.peak_bytes / 2**20), f"x {row.memory_ratio:.2f}",
+        )  # fmt: skip
+        click.echo(f"{row.method:<{width}}  " + "  ".join(f"{number:>9}" for number in numbers))
+    click.echo("plain: images made float one by one on the host, NCHW, fp32, every log read at every step")
+    click.echo(f"MiB: {found.memory}")
+    click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in found.facts.items()))
 
 
 def _print(found: Benchmark, as_json: bool) -> None:

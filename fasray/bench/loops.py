@@ -1,0 +1,280 @@
+"""The two training loops that ``bench train`` compares: the one of a trial, and the plain one that one would write.
+
+Both take the same steps of the same method: networks, losses, update, rows, windows and mirrored images are equal. What
+differs, and all that differs:
+
+                        ours, as in a trial                        plain
+    images              uint8 from the pool to the device as one   each image to float32, cut and mirrored on the host,
+                        block, float and augmented there           then stacked and moved, as a DataLoader's set does
+    memory layout       channels last                              NCHW
+    arithmetic          as asked (fp32, or bf16 autocast)          fp32
+    logs                summed on the device, read every 20 steps  each read with ``.item()`` at every step
+    determinism         torch's deterministic algorithms           torch's defaults
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fasray.errors import DivergedError
+from fasray.faces import augment
+from fasray.faces.bank import FaceBank, PoolWriter
+from fasray.faces.index import FaceIndex
+from fasray.faces.sampler import Sampler
+from fasray.methods.base import Build, Draw, Method
+from fasray.protocols.roles import Roles
+from fasray.seeds import derive, stream
+from fasray.training.batches import Batches
+from fasray.training.context import Context
+from fasray.training.loop import CHECK_EVERY, reproducible
+from fasray.training.trial import Trial
+
+DOMAINS = ("A", "B", "C")
+_VIDEOS = 24
+"""Videos of each (domain, label) group, one frame each."""
+
+
+def made_pool(folder: Path, image_size: int) -> FaceBank:
+    """Fill a pool of noise at ``folder``: three domains, both classes, stored at ``image_size`` pixels."""
+    cells = [(domain, label, number) for domain in DOMAINS for label in (0, 1) for number in range(_VIDEOS)]
+    names = [f"{domain}{label}-{number}" for domain, label, number in cells]
+    text = [""] * len(cells)
+    index = FaceIndex.of(
+        {
+            "label": [label for _, label, _ in cells],
+            "domain": [domain for domain, *_ in cells],
+            "attack_type": ["live" if label else "print" for _, label, _ in cells],
+            "subject": names,
+            "video": names,
+            "frame": [0] * len(cells),
+            "split": ["train"] * len(cells),
+            **{name: text for name in ("instrument", "camera", "session")},
+        }
+    )
+    rng = np.random.default_rng(0)
+    pool = PoolWriter.create(folder, len(cells), image_size, index, "noise")
+    for row in range(len(cells)):
+        image = rng.integers(0, 256, (1, image_size, image_size, 3), dtype=np.uint8)
+        depth = rng.integers(0, 256, (1, 32, 32), dtype=np.uint8)
+        pool.write(np.array([row]), image, depth, rng.integers(0, 11, (1, 64, 64), dtype=np.uint8))
+    return pool.finish()
+
+
+def made_roles(bank: FaceBank) -> Roles:
+    """Return roles under which every face of a made pool trains."""
+    nobody = np.empty(0, np.int64)
+    number = {name: position for position, name in enumerate(DOMAINS)}
+    domain_id = np.array([number[str(name)] for name in bank.index.domain], dtype=np.int64)
+    return Roles(np.arange(len(bank)), nobody, nobody, DOMAINS, domain_id)
+
+
+class Loop(ABC):
+    """One way to train; made with its networks, ready for the first step.
+
+    Args:
+        trial: what to train.
+        bank: a made pool.
+        device: where.
+    """
+
+    def __init__(self, trial: Trial, bank: FaceBank, device: torch.device) -> None:
+        self.trial, self.bank, self.device = trial, bank, device
+        self.context = Context("", seed=trial.seed, total_steps=trial.training.steps, device=device)
+        self.method: Method = trial.build_method()
+        torch.manual_seed(derive(trial.seed, "init"))
+        training = trial.training
+        self.method.build(
+            Build(
+                num_domains=len(DOMAINS),
+                image_size=training.image_size,
+                total_steps=training.steps,
+                width=training.width,
+                device=device,
+            )
+        )
+        self.method.networks.train()
+
+    @property
+    @abstractmethod
+    def images_per_step(self) -> int:
+        """Training images of a step, all draws together, views not counted."""
+
+    @abstractmethod
+    def draws(self, step: int) -> list[Draw]:
+        """Return the batches of the step that follows ``step`` finished ones."""
+
+    @abstractmethod
+    def take(self, logs: Mapping[str, Tensor]) -> None:
+        """Do with a step's logs what this loop does."""
+
+    @abstractmethod
+    def settings(self) -> AbstractContextManager[None]:
+        """Torch's global settings under which this loop's steps run."""
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """What the arithmetic of a step runs under."""
+        return nullcontext()
+
+    def run(self, seconds: float, least: int = 1) -> float:
+        """Train for ``seconds`` and at least ``least`` steps; return images a second, the device's work included.
+
+        Raises:
+            DivergedError: a log is no longer finite.
+        """
+        with self.settings():
+            self._settle()
+            steps, began = 0, time.perf_counter()
+            while steps < least or time.perf_counter() - began < seconds:
+                if self.context.step >= self.trial.training.steps:
+                    self.context.step = 0  # schedules are defined within the budget only
+                draws = self.draws(self.context.step)
+                with self.arithmetic():
+                    logs = self.method.step(draws, self.context)
+                self.take(logs)
+                self.context.step += 1
+                steps += 1
+            self._settle()
+            return steps * self.images_per_step / (time.perf_counter() - began)
+
+    def _settle(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class TrialLoop(Loop):
+    """Ours: the steps of ``training.loop`` without its evaluations."""
+
+    def __init__(self, trial: Trial, bank: FaceBank, device: torch.device) -> None:
+        super().__init__(trial, bank, device)
+        if trial.training.channels_last:
+            for parameter in [*self.method.networks.parameters(), *self.method.networks.buffers()]:
+                if parameter.dim() == 4:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self._batches = Batches(trial, bank, made_roles(bank), self.method, self.context)
+        self._sums: dict[str, Tensor] = {}
+
+    @property
+    def images_per_step(self) -> int:
+        """Training images of a step."""
+        return self._batches.images_per_step
+
+    def draws(self, step: int) -> list[Draw]:
+        """Return the trial's own batches."""
+        return self._batches.step(step)
+
+    def take(self, logs: Mapping[str, Tensor]) -> None:
+        """Add up on the device; look every ``CHECK_EVERY`` steps whether all is finite."""
+        for name, value in logs.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach().to(torch.float64)
+        if (self.context.step + 1) % CHECK_EVERY == 0:
+            _check_finite(torch.stack(list(self._sums.values())).tolist(), self.trial)
+
+    def settings(self) -> AbstractContextManager[None]:
+        """Deterministic, as a trial is."""
+        return reproducible(self.trial.training.threads, self.device)
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """Autocast if the trial asks for it."""
+        wanted = self.trial.training.precision == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+class PlainLoop(Loop):
+    """The baseline; see the table above."""
+
+    def __init__(self, trial: Trial, bank: FaceBank, device: torch.device) -> None:
+        super().__init__(trial, bank, device)
+        roles, training = made_roles(bank), trial.training
+        self._sampler = Sampler(
+            bank.index, roles.train, roles.domain_id, DOMAINS, training.sampling_of(self.method), trial.seed
+        )
+        self._label = torch.from_numpy(bank.index.label.astype(np.int64))
+        self._domain = torch.from_numpy(roles.domain_id)
+
+    @property
+    def images_per_step(self) -> int:
+        """Training images of a step."""
+        return self._sampler.batch * self._sampler.sampling.draws
+
+    def draws(self, step: int) -> list[Draw]:
+        """Return the batches that the trial would have, made image by image on the host."""
+        return [self._draw(step, number) for number in range(self._sampler.sampling.draws)]
+
+    def _draw(self, step: int, number: int) -> Draw:
+        rows = self._sampler.rows(step, number)
+        needs, training = self.method.needs, self.trial.training
+        size, stored = training.image_size, self.bank.image_size
+        maps = [
+            augment.sample_parameters(
+                stream(self.trial.seed, "augment", step, number, view),
+                len(rows),
+                training.augment_of(self.method),
+                stored,
+                size,
+            )
+            for view in range(needs.views)
+        ]
+        items = [
+            self._item(row, [one[place : place + 1] for one in maps], size) for place, row in enumerate(rows.tolist())
+        ]
+        views = [torch.cat([views[view] for views, _, _ in items]).to(self.device) for view in range(needs.views)]
+        depth = torch.cat([depth for _, depth, _ in items if depth is not None]) if needs.depth else None
+        parsing = torch.cat([classes for _, _, classes in items if classes is not None]) if needs.parsing else None
+        return Draw(
+            tuple(views),
+            self._label[rows].to(self.device),
+            self._domain[rows].to(self.device),
+            None if depth is None else depth.to(self.device),
+            None if parsing is None else parsing.to(self.device),
+        )
+
+    def _item(
+        self, row: int, maps: list[augment.Parameters], size: int
+    ) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
+        """Return the views of one image and its labels, each with a batch dimension of 1."""
+        needs = self.method.needs
+        face = self.bank.pick(np.array([row]), depth=needs.depth, parsing=needs.parsing)
+        return (
+            [augment.apply(face.images, one, size).contiguous() for one in maps],
+            None if face.depth is None else augment.apply_depth(face.depth, maps[0], size),
+            None if face.parsing is None else augment.apply_parsing(face.parsing, maps[0]),
+        )
+
+    def take(self, logs: Mapping[str, Tensor]) -> None:
+        """Read every log, which waits for the device."""
+        _check_finite([float(value.item()) for value in logs.values()], self.trial)
+
+    def settings(self) -> AbstractContextManager[None]:
+        """Torch's defaults, with the trial's threads."""
+        return _Threads(self.trial.training.threads)
+
+
+class _Threads(AbstractContextManager[None]):
+    """As many CPU threads as asked, for the time of a block."""
+
+    def __init__(self, threads: int) -> None:
+        self._wanted, self._before = threads, torch.get_num_threads()
+
+    def __enter__(self) -> None:
+        torch.set_num_threads(self._wanted)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._before)
+
+
+def _check_finite(values: list[float], trial: Trial) -> None:
+    if not all(map(math.isfinite, values)):
+        raise DivergedError(
+            f"the loss of {trial.method} is not a finite number any more",
+            where="bench train",
+            remedy="the images are noise; take another profile or fewer --seconds",
+        )
