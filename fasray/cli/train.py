@@ -112,16 +112,17 @@ def _folder(out: str, trial: Trial) -> str:
     """Return the trial's folder, made if need be.
 
     Raises:
-        SpecError: it is not on a local disk, or holds another trial.
+        SpecError: it holds another trial.
+        StorageError: the store does not answer, or does not let us in.
     """
     from fasray import storage
     from fasray.training.loop import SPEC_FILE
     from fasray.training.trial import Trial as AnyTrial
     from fasray.validation import difference
 
-    if storage.is_remote(out):
-        raise SpecError("the folder of a trial must be on a local disk", where=f"--out {out}")
-    Path(out).mkdir(parents=True, exist_ok=True)
+    storage.reach(out)
+    if not storage.is_remote(out):
+        Path(out).mkdir(parents=True, exist_ok=True)
     uri = storage.join(out, SPEC_FILE)
     if storage.exists(uri):
         standing = AnyTrial.model_validate_json(storage.read_bytes(uri))
@@ -162,7 +163,7 @@ def _bank(dataset: Dataset, verbose: bool) -> FaceBank:
 def _train(trial: Trial, bank: FaceBank, protocol: Protocol, folder: str) -> None:
     import torch
 
-    from fasray.sweep.ledger import RunLock
+    from fasray.sweep.lock import take_lock
     from fasray.training.context import Context
     from fasray.training.loop import evaluations
 
@@ -171,10 +172,11 @@ def _train(trial: Trial, bank: FaceBank, protocol: Protocol, folder: str) -> Non
     click.echo(
         f"{trial.method} on {trial.protocol}, seed {trial.seed}, {trial.training.steps} steps: {folder}", err=True
     )
-    lock = RunLock(Path(folder))
+    lock = take_lock(folder)
     try:
         told = []
         for evaluation in evaluations(trial, bank, protocol.assign(bank.index), context):
+            lock.check()
             click.echo(_line(evaluation, trial.training.steps))
             told.append(evaluation.score_uri)
     finally:

@@ -5,12 +5,12 @@ Everything that matters is in the run directory before it is acted on, so the dr
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.faces.bank import pool_key
 from fasray.sweep.coordinator import Assignment, Coordinator
@@ -64,7 +64,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
 
     Args:
         spec: the sweep.
-        out: run directory, a local path; made if it is not there.
+        out: run directory, a local path or ``s3://`` URI; made if it is not there.
         listener: hears how it goes; left out: nobody.
         verbose: let Ray's own messages through.
 
@@ -91,7 +91,8 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
                 if not coordinator.finished:
                     _run(coordinator, dataset, ledger, listener, verbose)
             except (KeyboardInterrupt, SystemExit):
-                ledger.closed("interrupted")
+                if ledger.broken is None:
+                    ledger.closed("interrupted")
                 raise
             changed = sum(record.readings != before.get(trial) for trial, record in coordinator.records.items())
             failures = _failures(coordinator)
@@ -138,7 +139,7 @@ def _tune(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: 
     def payload(assignment: Assignment) -> dict[str, Any]:
         return {
             "trial": assignment.trial.model_dump(mode="json"),
-            "run": os.path.abspath(ledger.run),  # an actor has a working directory of its own
+            "run": storage.absolute(ledger.run),  # an actor has a working directory of its own
             "pool": pool,
             "target_split": coordinator.plan.spec.target_split,
             "reported_step": assignment.reported_step,

@@ -10,11 +10,12 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              trials/<id>/files.json         SHA-256 of score files and checkpoints
              trials/<id>/tensorboard/       curves
              results.parquet, report.html   derived; can be deleted
+
+The same on S3, but for the log and the lock, which are folders there (eventlog.py, lock.py).
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -22,24 +23,24 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
 
 from fasray import __version__, storage
-from fasray.errors import DataError, SpecError
+from fasray.errors import DataError, FasrayError, SpecError, StorageError
 from fasray.sweep.code import commit
-from fasray.sweep.events import EVENTS, Closed, Event, Opened, TrialRecord, trials_of
+from fasray.sweep.eventlog import open_log, read_events
+from fasray.sweep.events import Closed, Event, Opened, TrialRecord, trials_of
+from fasray.sweep.lock import Lock, now, take_lock
 from fasray.validation import difference
 
 if TYPE_CHECKING:
     from fasray.sweep.spec import SweepSpec
 
-SPEC_FILE, DATA_FILE, EVENT_FILE, LOCK_FILE = "sweep.yaml", "data.json", "events.jsonl", "lock"
+SPEC_FILE, DATA_FILE = "sweep.yaml", "data.json"
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,6 @@ class DataFacts:
     rows: int
     image_size: int
     card: Mapping[str, Any]
-
-
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, str]:
@@ -72,28 +68,6 @@ def trial_folder(run: str, trial: str) -> str:
 def score_file(run: str, trial: str, step: int) -> str:
     """Return the score file of one evaluation."""
     return storage.join(trial_folder(run, trial), f"eval-{step:08d}.parquet")
-
-
-def read_events(run: str) -> list[Event]:
-    """Read the log of a run; a last line that a kill cut short was never acted on and is left out.
-
-    Raises:
-        DataError: there is no log, or a line before the last is damaged.
-    """
-    uri = storage.join(run, EVENT_FILE)
-    lines = storage.read_bytes(uri).split(b"\n")
-    lines.pop()
-    events = []
-    for number, line in enumerate(lines, 1):
-        try:
-            events.append(EVENTS.validate_json(line))
-        except ValidationError as error:
-            raise DataError(
-                "this line of the event log is damaged",
-                where=f"{uri}, line {number}",
-                remedy="restore the file from a copy, or start the sweep again in a new folder",
-            ) from error
-    return events
 
 
 @dataclass(frozen=True)
@@ -128,15 +102,15 @@ def read_run(run: str) -> RunRecord:
     Raises:
         DataError: this is no run directory, or a file of it is damaged.
     """
+    storage.reach(run)
     if not storage.exists(storage.join(run, SPEC_FILE)):
         raise DataError("this is not a run directory", where=run, remedy="name the folder that `fasray sweep` wrote")
-    has_events = storage.exists(storage.join(run, EVENT_FILE))
     with _damage_named(storage.join(run, SPEC_FILE)):
         stored = yaml.safe_load(storage.read_bytes(storage.join(run, SPEC_FILE)))
         spec, spec_hash, name = dict(stored["sweep"]), str(stored["hash"]), str(stored["sweep"]["name"])
     with _damage_named(storage.join(run, DATA_FILE)):
         data = DataFacts(**json.loads(storage.read_bytes(storage.join(run, DATA_FILE))))
-    events = tuple(read_events(run)) if has_events else ()
+    events = tuple(read_events(run))
     return RunRecord(uri=run, name=name, spec=spec, spec_hash=spec_hash, data=data, events=events)
 
 
@@ -150,90 +124,57 @@ def _damage_named(uri: str) -> Iterator[None]:
         ) from error
 
 
-class RunLock:
-    """One driver at a time; the lock is the operating system's, so a dead driver's is free at once.
-
-    Args:
-        folder: the run directory.
-
-    Raises:
-        SpecError: another living driver has the run.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._file = (folder / LOCK_FILE).open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.seek(0)
-            owner = self._file.read().strip() or "another process"
-            self._file.close()
-            raise SpecError(
-                f"this run is being driven by {owner}",
-                where=str(folder),
-                remedy="wait for it, stop it, or choose another --out",
-            ) from error
-        self._file.seek(0)
-        self.taken_over_from = self._file.read().strip()
-        self._write(f"process {os.getpid()} on {socket.gethostname()} since {now()}")
-
-    def release(self) -> None:
-        """Let go of the run."""
-        self._write("")
-        self._file.close()
-
-    def _write(self, text: str) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(text)
-        self._file.flush()
+class LedgerBroken(KeyboardInterrupt):  # noqa: N818 - no error of a trial, for which Tune takes every Exception
+    """The log of the run can no longer be written: everything must end."""
 
 
 class Ledger:
     """The driver's side of a run directory: takes the lock, checks the specification, appends events.
 
     Args:
-        run: local path of the run directory.
+        run: local path or URI of the run directory.
         spec: the sweep; must be the one that the directory was made with.
         data: the data; likewise.
 
     Raises:
         SpecError: the run is driven by someone else, or was made from another specification.
         DataError: the run was made from other data.
+        StorageError: the store fails once it has let us in.
     """
 
     def __init__(self, run: str, spec: SweepSpec, data: DataFacts) -> None:
-        if storage.is_remote(run):
-            raise SpecError("a run directory must be on a local disk", where=f"--out {run}")
         self.run = run
-        self.folder = Path(run)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = RunLock(self.folder)
-        except OSError as error:
-            raise SpecError(
-                f"the run directory cannot be written: {error.strerror}", where=run, remedy="choose another --out"
-            ) from error
+        self.broken: FasrayError | None = None
+        """Why nothing more can be written, if that is so."""
+        self._closed = False
+        self._lock = _locked(run)
         self.taken_over_from = self._lock.taken_over_from
         try:
             self._check_or_write(spec, data)
-            self._log = _open_log(self.folder / EVENT_FILE)
+            self._log, self.events = open_log(run, self._lock)
         except BaseException:
             self._lock.release()
             raise
-        self.events = tuple(read_events(run))
 
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+        if self.broken is not None:
+            raise self.broken
 
     def append(self, event: Event) -> None:
-        """Write one event; it is on the disk when this returns."""
-        self._log.write(EVENTS.dump_json(event) + b"\n")
-        self._log.flush()
-        os.fsync(self._log.fileno())
+        """Write one event; it is durable when this returns.
+
+        Raises:
+            LedgerBroken: it could not be written; ``broken`` says why, and leaving the ledger's context raises it.
+        """
+        try:
+            self._log.append(event)
+        except (FasrayError, OSError) as error:
+            self.broken = error if isinstance(error, FasrayError) else _cannot_be_written(error, self.run)
+            raise LedgerBroken from error
 
     def opened(self) -> None:
         """Note that this process drives the run from now on."""
@@ -245,7 +186,8 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the run."""
-        if not self._log.closed:
+        if not self._closed:
+            self._closed = True
             self._log.close()
             self._lock.release()
 
@@ -276,13 +218,18 @@ class Ledger:
         storage.write_bytes(storage.join(run, SPEC_FILE), text.encode())
 
 
-def _open_log(path: Path) -> IO[bytes]:
-    """Open the log for appending, without the part of a line that a kill may have left."""
-    file = path.open("a+b")
-    file.seek(0)
-    content = file.read()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        file.truncate(whole)
-    storage.sync_folder(path.parent)
-    return file
+def _locked(run: str) -> Lock:
+    """Take the run directory, made if need be."""
+    try:
+        storage.reach(run)
+        if not storage.is_remote(run):
+            Path(run).mkdir(parents=True, exist_ok=True)
+        return take_lock(run)
+    except StorageError as error:
+        raise SpecError(error.what, where=f"--out {run}", remedy=error.remedy) from error
+    except OSError as error:
+        raise _cannot_be_written(error, run) from error
+
+
+def _cannot_be_written(error: OSError, run: str) -> SpecError:
+    return SpecError(f"the run directory cannot be written: {error.strerror}", where=run, remedy="choose another --out")

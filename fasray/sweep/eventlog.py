@@ -1,0 +1,179 @@
+"""The ordered log of a run, in the two forms that a place allows: one growing file, or numbered files.
+
+A local disk has ``events.jsonl``: one line an event, synchronised line by line. S3 cannot append, so an event there is
+a file of its own, ``events/<number>.json``, written under the condition that it is not there yet. That also fences off
+a driver that lost the run without knowing: its next number is taken, for the first event of whoever takes a run over
+carries his name. Of a long log the beginning is packed into ``events/<first>-<last>.jsonl``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from fasray import storage
+from fasray.errors import DataError, StorageError
+from fasray.sweep.events import EVENTS, Event, Opened
+from fasray.sweep.lock import Lease, Lock
+
+FILE, FOLDER = "events.jsonl", "events"
+PACK_FROM = 256
+"""Loose events of a remote log from which a new driver packs them."""
+_LOOSE = re.compile(r"(\d{8})\.json")
+_PACK = re.compile(r"(\d{8})-(\d{8})\.jsonl")
+_RESTORE = "restore the file from a copy, or start the sweep again in a new folder"
+
+
+class EventLog(Protocol):
+    """Takes events, durably and in order."""
+
+    def append(self, event: Event) -> None:
+        """Write one event; it is durable when this returns."""
+
+    def close(self) -> None:
+        """Let go of the log."""
+
+
+def open_log(run: str, lock: Lock) -> tuple[EventLog, tuple[Event, ...]]:
+    """Open the log of a run for appending; also return what is in it.
+
+    Args:
+        run: local path or URI.
+        lock: the right to write to it.
+    """
+    if isinstance(lock, Lease):
+        pack(run)
+        events = tuple(read_events(run))
+        return _NumberedLog(run, lock, len(events)), events
+    log = _AppendedLog(Path(run) / FILE)
+    return log, tuple(read_events(run))
+
+
+def read_events(run: str) -> list[Event]:
+    """Read the log of a run, empty if it has none; a line that a kill cut short was never acted on and is left out.
+
+    Raises:
+        DataError: an event is damaged, or one between two others is missing.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    if storage.is_remote(run):
+        return [event for _, event in _numbered(run)]
+    uri = storage.join(run, FILE)
+    if not storage.exists(uri):
+        return []
+    lines = storage.read_bytes(uri).split(b"\n")
+    lines.pop()
+    return [_parsed(line, f"{uri}, line {number}") for number, line in enumerate(lines, 1)]
+
+
+def _parsed(line: bytes, where: str) -> Event:
+    try:
+        return EVENTS.validate_json(line)
+    except ValidationError as error:
+        raise DataError("this line of the event log is damaged", where=where, remedy=_RESTORE) from error
+
+
+class _AppendedLog:
+    """The log on a local disk. The part of a line that a kill may have left is cut off."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a+b")
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            self._file.truncate(whole)
+        storage.sync_folder(path.parent)
+
+    def append(self, event: Event) -> None:
+        self._file.write(EVENTS.dump_json(event) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _NumberedLog:
+    """The log on S3: one file an event, never overwritten."""
+
+    def __init__(self, run: str, lease: Lease, count: int) -> None:
+        self._run, self._lease, self._next = run, lease, count
+
+    def append(self, event: Event) -> None:
+        """Write one event.
+
+        Raises:
+            SpecError: another driver has taken the run over; the event is not written.
+            StorageError: the store cannot be reached, or refuses; the event may have been written or not.
+        """
+        self._lease.check()
+        try:
+            written = storage.write_once(_loose(self._run, self._next), EVENTS.dump_json(event) + b"\n")
+        except StorageError:
+            self._lease.abandon()
+            raise
+        if not written:
+            self._lease.lose()
+        self._next += 1
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
+
+def _loose(run: str, number: int) -> str:
+    return storage.join(run, FOLDER, f"{number:08d}.json")
+
+
+def _numbered(run: str) -> list[tuple[int, Event]]:
+    """Return the events of a remote log with their numbers."""
+    names = storage.listing(storage.join(run, FOLDER))
+    packs = [(int(m[1]), int(m[2]), m[0]) for m in map(_PACK.fullmatch, names) if m]
+    loose = [(int(m[1]), m[0]) for m in map(_LOOSE.fullmatch, names) if m]
+    end = 0
+    wanted: list[str] = []
+    for first, last, name in sorted(packs):
+        if first == end:
+            wanted.append(name)
+            end = last + 1
+    kept = [(number, name) for number, name in sorted(loose) if number >= end]
+    for expected, (number, _) in enumerate(kept, end):
+        if number != expected:
+            raise DataError("this event of the log is missing", where=_loose(run, expected), remedy=_RESTORE)
+    uris = [storage.join(run, FOLDER, name) for name in (*wanted, *(name for _, name in kept))]
+    lines = [(line, uri) for uri, data in zip(uris, storage.read_many(uris), strict=True) for line in _lines(data, uri)]
+    if len(lines) != end + len(kept):
+        raise DataError(f"{len(lines)} events instead of {end + len(kept)}", where=storage.join(run, FOLDER))
+    return [(number, _parsed(line, uri)) for number, (line, uri) in enumerate(lines)]
+
+
+def _lines(data: bytes, uri: str) -> Iterable[bytes]:
+    if not data.endswith(b"\n"):
+        raise DataError("this line of the event log is damaged", where=uri, remedy=_RESTORE)
+    return data.split(b"\n")[:-1]
+
+
+def pack(run: str, from_count: int = PACK_FROM) -> None:
+    """Put the loose events of a remote log into one file if there are many; to be called with the lock held.
+
+    The pack is whole before a loose event is deleted. First events of drivers stay: they fence off those before.
+
+    Args:
+        run: URI of the run.
+        from_count: loose events from which it is done.
+    """
+    names = storage.listing(storage.join(run, FOLDER))
+    packed = max((int(m[2]) + 1 for m in map(_PACK.fullmatch, names) if m), default=0)
+    loose = [int(m[1]) for m in map(_LOOSE.fullmatch, names) if m]
+    if sum(number >= packed for number in loose) >= from_count:
+        events = _numbered(run)[packed:]
+        data = b"".join(EVENTS.dump_json(event) + b"\n" for _, event in events)
+        last = packed + len(events) - 1
+        storage.write_once(storage.join(run, FOLDER, f"{packed:08d}-{last:08d}.jsonl"), data)
+        doomed = [number for number, event in events if number in loose and not isinstance(event, Opened)]
+        storage.at_once(lambda number: storage.remove(_loose(run, number)), doomed, run)
