@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fasray.faces.corpora.source import SourceVideo
 from fasray.faces.record import LIVE, SPLITS
 
-_NEAR = 0.75
-"""Least similarity of a wrong file name with the official one it may stand for."""
+_NEAR = 0.9
+"""Least similarity of a wrong file name with the official one it may stand for; numbers make all names similar."""
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,10 @@ class _Missing:
         if elsewhere:
             nearest = max(elsewhere, key=lambda other: difflib.SequenceMatcher(None, path, other).ratio())
         else:
-            near = difflib.get_close_matches(name, sorted(self._names_in.get(folder, ())), n=1, cutoff=_NEAR)
-            if not near:
+            near = _most_like(name, sorted(self._names_in.get(folder, ())))
+            if near is None:
                 return None
-            nearest = posixpath.join(folder, near[0])
+            nearest = posixpath.join(folder, near)
         self._remove(nearest)
         return nearest
 
@@ -182,6 +182,18 @@ class _Missing:
         self._paths.discard(path)
         self._names_in[folder].discard(name)
         self._folders_with[name.lower()].discard(path)
+
+
+def _most_like(name: str, names: list[str]) -> str | None:
+    """Return which of ``names`` a file called ``name`` stands for: another ending, an addition, a slip; or None."""
+    stem = posixpath.splitext(name)[0].lower()
+    for other in names:
+        if posixpath.splitext(other)[0].lower() == stem:
+            return other
+    shorter = [other for other in names if stem.startswith(posixpath.splitext(other)[0].lower())]
+    if shorter:
+        return max(shorter, key=len)
+    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)), None)
 
 
 def _count_line(count: SplitCount) -> str:

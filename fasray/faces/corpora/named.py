@@ -66,7 +66,7 @@ class NamedCorpus(Corpus):
             else:
                 videos.append(video)
         videos.sort(key=lambda video: video.path)
-        expected = {path for video in videos for path in video.companions}
+        expected = {path for video in (*videos, *self.official()) for path in video.companions}
         companions = [path for path in others if path in expected]
         unknown = [path for path in others if path not in expected and path != NOTE_NAME and not self.ignores(path)]
         return videos, companions, unknown

@@ -3,9 +3,9 @@
 Liu et al., "Learning deep models for face anti-spoofing: binary or auxiliary supervision", CVPR 2018.
 
 ``{Train,Test}/{live,spoof}/SSS/SSS-CAMERA-TYPE-MEDIUM-SESSION.mov``: camera 1 Canon EOS T6, 2 Logitech C920; type 1
-live, 2 print, 3 replay; medium of live: 1 normal, 2 extra light; of prints: 1 high, 2 low resolution; of replays: 1 iPad
-Pro, 2 iPhone 7 Plus, 3 Asus MB168B, 4 Samsung S8; session 1 or 2. 75 subjects test (numbers below, from the publicly
-listed files), the other 90 train, no dev split.
+live, 2 print, 3 replay; medium of live: 1 normal, 2 extra light; of prints: 1 high, 2 low resolution; of replays: 1
+iPad Pro, 2 iPhone 7 Plus, 3 Asus MB168B, 4 Samsung S8; session 1 or 2. 75 subjects test (numbers below, from the
+publicly listed files), the other 90 train, no dev split.
 
 Traps: some live videos are called ``SSS-2-1-M-S.m.mov``. Lists of other tools have stems that end in ``_60``: a window
 of 60 frames, not a file; a file of such a name is not understood here. ``SiW-60`` is another download.

@@ -1,0 +1,134 @@
+"""Any other set is usable through a CSV file, and its mistakes are told by line."""
+
+import pytest
+
+from fasray import protocols
+from fasray.errors import DataError
+from fasray.faces import corpora
+from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.index import FaceIndex
+
+HEADER = "path,label,domain,subject,attack_type,split,first_frame,last_frame,rotate"
+
+
+def write(folder, *lines, header=HEADER):
+    (folder / "manifest.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    for line in lines:
+        path = folder / line.split(",")[0]
+        if path.parent.is_relative_to(folder) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    return str(folder)
+
+
+def test_rows_become_videos(tmp_path):
+    root = write(tmp_path, "b/2.mp4,attack,lab,ann,replay,test,10,19,90", "a/1.mp4,live,lab,bob,,,,,")
+    survey = corpora.get("manifest").survey(root)
+    assert survey.videos == (
+        SourceVideo("a/1.mp4", "live", "", "lab", "lab-bob", "lab/a/1", "", "", "train"),
+        SourceVideo(
+            "b/2.mp4", "replay", "", "lab", "lab-ann", "lab/b/2", "", "", "test", rotate_untagged=90, frames=(10, 20)
+        ),
+    )
+    assert survey.findings.whole
+
+
+def test_the_file_itself_may_be_named(tmp_path):
+    write(tmp_path, "1.mp4,live,lab,bob,,,,,")
+    (tmp_path / "manifest.csv").rename(tmp_path / "mine.csv")
+    survey = corpora.get("manifest").survey(str(tmp_path / "mine.csv"))
+    assert (survey.root, len(survey.videos)) == (str(tmp_path), 1)
+
+
+def test_files_that_are_not_there_are_named(tmp_path):
+    root = write(tmp_path, "1.mp4,live,lab,bob,,,,,", "2.mp4,live,lab,bob,,,,,")
+    (tmp_path / "2.mp4").unlink()
+    assert corpora.get("manifest").check(root).missing == ("2.mp4",)
+    (tmp_path / "1.mp4").unlink()
+    with pytest.raises(DataError, match="none of the files"):
+        corpora.get("manifest").check(root)
+
+
+def test_new_domains_are_at_once_those_of_protocols(tmp_path):
+    lines = [
+        f"{domain}/{number}-{kind}.mp4,{kind},{domain},p{number},{'print' if kind == 'attack' else ''},,,,"
+        for domain in ("lab", "street", "x-1")
+        for number in range(5)
+        for kind in ("live", "attack")
+    ]
+    videos = corpora.get("manifest").entries(write(tmp_path, *lines))
+    columns = ("label", "domain", "attack_type", "instrument", "subject", "video", "camera", "session", "split")
+    table = FaceIndex.of({c: [getattr(v, c) for v in videos] for c in columns} | {"frame": [0] * len(videos)})
+    roles = protocols.parse("lab&x-1->street").assign(table)
+    assert set(table.domain[roles.target]) == {"street"}
+    assert set(table.domain[roles.train]) == {"lab", "x-1"}
+
+
+def test_every_mistake_is_told_with_its_line(tmp_path):
+    root = write(
+        tmp_path,
+        "1.mp4,live,lab,bob,,,,,",
+        "1.mp4,live,lab,bob,,,,,",
+        "/2.mp4,live,lab,bob,,,,,",
+        "../3.mp4,live,lab,bob,,,,,",
+        "4.mp4,real,lab,bob,,,,,",
+        "5.mp4,attack,lab,bob,,,,,",
+        "6.mp4,attack,lab,bob,prnt,,,,",
+        "7.mp4,live,lab,,,,,,",
+        "8.mp4,live,a b,bob,,,,,",
+        "9.mp4,live,lab,bob,,validation,,,",
+        "10.mp4,live,lab,bob,,test,,,",
+        "11.mp4,live,lab,eve,,,9,3,",
+        "12.mp4,live,lab,eve,,,,,45",
+        "13.mp4,live,lab,eve,print,,,,",
+        "14.mp4,live",
+        "15.mp4,live,lab,eve,,,,,,surplus",
+        "1.avi,live,lab,bob,,,,,",
+    )
+    with pytest.raises(DataError, match="16 mistakes") as error:
+        corpora.get("manifest").survey(root)
+    told = error.value.what.splitlines()[1:]
+    expected = [
+        "line 3: path '1.mp4' stands in line 2 already",
+        "line 4: path '/2.mp4' is not relative",
+        "line 5: path '../3.mp4' is not relative",
+        "line 6: label 'real': write live or attack",
+        "line 7: attack_type is empty",
+        "line 8: attack_type 'prnt': did you mean 'print'?",
+        "line 9: subject is empty",
+        "line 10: domain 'a b' is no name",
+        "line 11: split 'validation': choose one of: dev, test, train",
+        "line 12: subject 'bob' is in split 'test', in line 2 in 'train'",
+        "line 13: first_frame '9' and last_frame '3'",
+        "line 14: rotate '45'",
+        "line 15: live with attack_type 'print'",
+        "line 16: has fewer fields",
+        "line 17: has more fields",
+        "line 18: video 'lab/1' stands in line 2 already",
+    ]
+    assert len(told) == len(expected)
+    assert [line.strip().startswith(text) for line, text in zip(told, expected, strict=True)] == [True] * 16
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("path,label,domain,subjekt", "unknown column 'subjekt'"),
+        ("path,label,domain", "column 'subject' is missing"),
+        ("path,label,domain,subject,path", "twice"),
+    ],
+)
+def test_a_wrong_header_is_told(tmp_path, header, said):
+    with pytest.raises(DataError, match=said):
+        corpora.get("manifest").survey(write(tmp_path, header=header))
+
+
+def test_no_file_an_empty_file_and_no_text_are_told(tmp_path):
+    manifest = corpora.get("manifest")
+    with pytest.raises(DataError, match="no such file"):
+        manifest.survey(str(tmp_path))
+    with pytest.raises(DataError, match="names no video"):
+        manifest.survey(write(tmp_path))
+    (tmp_path / "manifest.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(DataError, match="cannot be read as CSV"):
+        manifest.survey(str(tmp_path))
