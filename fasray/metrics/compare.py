@@ -1,4 +1,4 @@
-"""Is one method better than another: paired differences over seeds."""
+"""Is one method better than another: paired differences over seeds, and over the subjects that both judged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasray.errors import DataError
-from fasray.metrics.inputs import check_confidence
+from fasray.metrics.inputs import check_both_classes, check_confidence, check_scores
+from fasray.metrics.intervals import RESAMPLES, few_subjects_warning
+from fasray.metrics.replicates import Floats, ScoredClusters
+from fasray.metrics.resampling import draw, find_clusters
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,91 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> P
     if n == 1:
         nan = math.nan
         return PairedDifference(mean, nan, nan, confidence, 1, nan, "one pair: no interval without a second seed")
-    error = float(difference.std(ddof=1)) / math.sqrt(n)
-    if np.ptp(difference) == 0:
-        note = f"all {n} differences are the same"
-        return PairedDifference(mean, mean, mean, confidence, n, float(mean == 0), note)
+    # The deviations of equal numbers from their rounded mean are not always zero.
+    error = float(difference.std(ddof=1)) / math.sqrt(n) if np.ptp(difference) else 0.0
+    return _student(mean, error, n, confidence)
+
+
+@dataclass(frozen=True)
+class MethodComparison:
+    """Figures of method a minus those of method b on the same rows; ``n`` counts subjects."""
+
+    auc: PairedDifference
+    eer: PairedDifference
+    hter: PairedDifference | None
+    """None where no thresholds were given."""
+    notes: tuple[str, ...]
+    """What to keep in mind: unknown or few subjects."""
+
+
+def compare_methods(
+    score_a: ArrayLike,
+    score_b: ArrayLike,
+    label: ArrayLike,
+    *,
+    subject: ArrayLike | None = None,
+    thresholds: tuple[float, float] | None = None,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> MethodComparison:
+    """Compare two methods on the same videos by a bootstrap that draws the same subjects for both.
+
+    What a hard subject does to both methods cancels in the difference. The interval is the difference plus and minus
+    Student's t, for the number of subjects, times the bootstrap standard error. It speaks of other people under the
+    same conditions, and of these two trained models; seeds are ``paired_difference``'s.
+
+    Args:
+        score_a: [N] of videos (or frames), higher = more live.
+        score_b: [N] of the same, in the same order.
+        label: [N] 1 = live, 0 = attack.
+        subject: [N] whose face it is; see ``confidence_intervals``.
+        thresholds: of a and of b, fixed; for the HTER.
+        confidence: nominal coverage.
+        resamples: B.
+        seed: of the draws.
+
+    Raises:
+        DataError: empty, NaN, strange labels, one class only, or lengths that differ.
+        SpecError: a confidence that is none, or too few resamples.
+    """
+    check_confidence(confidence)
+    scores, live = check_scores(score_a, label)
+    others, _ = check_scores(score_b, label)
+    check_both_classes(live)
+    clusters = find_clusters(scores, live, subject)
+    counts = np.concatenate([np.ones((1, clusters.size), np.int64), draw(clusters, resamples, seed)])
+    a, b = ScoredClusters(scores, live, clusters.index), ScoredClusters(others, live, clusters.index)
+    subjects = min(clusters.live, clusters.attack)
+    hter = None
+    if thresholds is not None:
+        of_a, of_b = (m.far(counts, t) + m.frr(counts, t) for m, t in zip((a, b), thresholds, strict=True))
+        hter = _bootstrapped((of_a - of_b) / 2, subjects, confidence)
+    return MethodComparison(
+        _bootstrapped(a.auc(counts) - b.auc(counts), subjects, confidence),
+        _bootstrapped(a.eer(counts) - b.eer(counts), subjects, confidence),
+        hter,
+        tuple(note for note in (clusters.note, few_subjects_warning(subjects)) if note),
+    )
+
+
+def _bootstrapped(differences: Floats, subjects: int, confidence: float) -> PairedDifference:
+    """Make an interval of [1 + B] differences, that of the set itself first."""
+    mean, known = float(differences[0]), differences[1:][~np.isnan(differences[1:])]
+    if subjects < 2:
+        nan = math.nan
+        return PairedDifference(mean, nan, nan, confidence, subjects, nan, "one subject: no interval")
+    error = float(known.std()) * math.sqrt(subjects / (subjects - 1))
+    return _student(mean, error, subjects, confidence)
+
+
+def _student(mean: float, error: float, n: int, confidence: float) -> PairedDifference:
     from scipy.special import stdtr, stdtrit  # a tenth of a second that only this function needs
 
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
-    p = 2 * float(stdtr(n - 1, -abs(mean) / error))
-    return PairedDifference(mean, mean - half, mean + half, confidence, n, p)
+    if error == 0:
+        return PairedDifference(mean, mean, mean, confidence, n, float(mean == 0), f"all {n} differences are the same")
+    return PairedDifference(mean, mean - half, mean + half, confidence, n, 2 * float(stdtr(n - 1, -abs(mean) / error)))
 
 
 def _differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasray.metrics.inputs import check_both_classes, check_scores
+from fasray.metrics.inputs import check_both_classes, check_column, check_rate, check_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,18 @@ class Eer:
     eer: float
     """(FAR + FRR) / 2 at ``threshold``, a fraction; so it is the HTER there."""
     threshold: float
+
+
+@dataclass(frozen=True, eq=False)
+class Det:
+    """Operating points by rising threshold on the axes of a DET plot."""
+
+    threshold: NDArray[np.float64]
+    """[K + 1] as ``Roc``."""
+    apcer: NDArray[np.float64]
+    """[K + 1] normal deviate of the share of attacks accepted, all attack types together."""
+    bpcer: NDArray[np.float64]
+    """[K + 1] normal deviate of the share of live faces rejected."""
 
 
 def roc(score: ArrayLike, label: ArrayLike) -> Roc:
@@ -76,19 +88,73 @@ def eer(score: ArrayLike, label: ArrayLike) -> Eer:
     total = accepted_attack * lives + rejected_live * attacks
     # Rejecting everything is never better than accepting everything, so the last point needs no threshold.
     best = int(np.lexsort((total[:-1], difference[:-1]))[0])
-    return Eer(float(total[best] / (2 * lives * attacks)), _middle(distinct, best))
+    return Eer(float(total[best] / (2 * lives * attacks)), middle(distinct, best))
 
 
 def tpr_at_fpr(score: ArrayLike, label: ArrayLike, fpr: float) -> float:
     """Return the largest share of live faces accepted while at most ``fpr`` of the attacks are.
 
-    An operating point of the set, nothing interpolated.
+    An operating point of the set, nothing interpolated; rejecting everything is one, so there always is an answer.
+
+    Raises:
+        DataError: empty, NaN, strange labels or one class only.
+        SpecError: ``fpr`` is no rate.
+    """
+    check_rate(fpr)
+    _, rejected_live, accepted_attack, lives, attacks = _counts(score, label)
+    allowed = accepted_attack / attacks <= fpr
+    return float((lives - rejected_live[allowed].min()) / lives)
+
+
+def bpcer_at_apcer(score: ArrayLike, label: ArrayLike, apcer: float, attack_type: ArrayLike | None = None) -> float:
+    """Return the smallest BPCER of an operating point whose APCER is at most ``apcer``; nothing interpolated.
+
+    Args:
+        score: [N] higher = more live.
+        label: [N] 1 = live, 0 = attack.
+        apcer: the limit, a fraction; 0.1, 0.05 and 0.01 give the field's BPCER10, BPCER20 and BPCER100.
+        attack_type: [N] where given, every attack type has to keep to the limit, as ISO/IEC 30107-3 has it; else all
+            attacks count together.
+
+    Raises:
+        DataError: empty, NaN, strange labels, one class only, or lengths that differ.
+        SpecError: ``apcer`` is no rate.
+    """
+    check_rate(apcer)
+    distinct, rejected_live, _, lives, _ = _counts(score, label)
+    # Rejecting more only lowers an APCER, so the first point that keeps to the limit has the least BPCER.
+    return float(rejected_live[first_point_within(score, label, apcer, attack_type, distinct)] / lives)
+
+
+def first_point_within(
+    score: ArrayLike, label: ArrayLike, apcer: float, attack_type: ArrayLike | None, distinct: NDArray[np.float64]
+) -> int:
+    """Return the index in ``distinct`` of the lowest threshold with every APCER at most ``apcer``; K rejects all."""
+    scores, live = check_scores(score, label)
+    groups = [scores[~live]]
+    if attack_type is not None:
+        types = check_column(attack_type, scores, "attack types")[~live]
+        groups = [scores[~live][types == name] for name in np.unique(types)]
+    position = 0
+    for group in groups:
+        accepted = len(group) - np.searchsorted(np.sort(group), distinct, "left")
+        within = np.flatnonzero(np.append(accepted, 0) / len(group) <= apcer)
+        position = max(position, int(within[0]))
+    return position
+
+
+def det(score: ArrayLike, label: ArrayLike) -> Det:
+    """Return the detection error trade-off: the ROC's points, as normal deviates.
+
+    A rate of 0 or 1 has no deviate and is -inf or +inf there; a plot leaves it out or clips it, and says so.
 
     Raises:
         DataError: empty, NaN, strange labels or one class only.
     """
+    from scipy.special import ndtri  # a tenth of a second that only this function needs
+
     points = roc(score, label)
-    return float(1.0 - points.frr[points.far <= fpr].min())
+    return Det(points.threshold, ndtri(points.far), ndtri(points.frr))
 
 
 def _counts(
@@ -105,11 +171,12 @@ def _counts(
     return distinct, rejected_live, accepted_attack, lives, attacks
 
 
-def _middle(distinct: NDArray[np.float64], position: int) -> float:
+def middle(distinct: NDArray[np.float64], position: int) -> float:
+    """Return the threshold half way between a distinct score and the one below it: the same operating point."""
     upper = float(distinct[position])
     if position == 0:
         return upper
     lower = float(distinct[position - 1])
-    middle = lower / 2 + upper / 2
+    half_way = lower / 2 + upper / 2
     # Neighbouring floats have no middle, and half of infinity is none.
-    return middle if math.isfinite(middle) and lower < middle <= upper else upper
+    return half_way if math.isfinite(half_way) and lower < half_way <= upper else upper

@@ -63,3 +63,25 @@ def check_confidence(confidence: float) -> None:
     """
     if not 0 < confidence < 1:
         raise SpecError(f"a confidence of {confidence} is none", remedy="95 % is 0.95")
+
+
+def check_rate(rate: float) -> None:
+    """Refuse what is no share of anything.
+
+    Raises:
+        SpecError: it does not lie in [0, 1].
+    """
+    if not 0 <= rate <= 1:
+        raise SpecError(f"{rate} is no rate", remedy="rates are fractions: 5 % is 0.05")
+
+
+def check_column(column: ArrayLike, scores: NDArray[np.float64], what: str) -> NDArray[Any]:
+    """Return a column that accompanies the scores.
+
+    Raises:
+        DataError: it has another shape than the scores.
+    """
+    values: NDArray[Any] = np.asarray(column)
+    if values.shape != scores.shape:
+        raise DataError(f"{values.size} {what} for {len(scores)} scores", remedy="give one to each score")
+    return values

@@ -7,13 +7,12 @@ rejected; over one attack type they are APCER and BPCER of ISO/IEC 30107-3. All 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasray.errors import DataError
-from fasray.metrics.inputs import check_both_classes, check_scores
+from fasray.metrics.inputs import check_both_classes, check_column, check_scores
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,7 @@ def pad_rates_at(score: ArrayLike, label: ArrayLike, attack_type: ArrayLike, thr
     """
     scores, live = check_scores(score, label)
     lives, _ = check_both_classes(live)
-    types: NDArray[Any] = np.asarray(attack_type)
-    if types.shape != scores.shape:
-        raise DataError(
-            f"{len(types)} attack types for {len(scores)} scores", remedy="give one attack type to each score"
-        )
+    types = check_column(attack_type, scores, "attack types")
     accepted = _accepted(scores, threshold)
     names, inverse = np.unique(types[~live], return_inverse=True)
     passed = np.bincount(inverse, weights=accepted[~live], minlength=len(names))

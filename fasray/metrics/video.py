@@ -1,4 +1,4 @@
-"""From frames to videos: one score a video, the mean of its frames."""
+"""From frames to videos: one score a video, from its frames' mean, greatest score or first few; counts kept."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasray.errors import DataError
-from fasray.metrics.inputs import check_scores
+from fasray.errors import DataError, SpecError
+from fasray.metrics.inputs import check_column, check_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,21 +22,44 @@ class Videos:
     domain: NDArray[np.str_]
     attack_type: NDArray[np.str_]
     frames: NDArray[np.int64]
-    """Number of frames that were averaged."""
+    """Number of frames that the score was made of."""
 
 
 def to_videos(
-    score: ArrayLike, label: ArrayLike, domain: ArrayLike, attack_type: ArrayLike, video: ArrayLike
+    score: ArrayLike,
+    label: ArrayLike,
+    domain: ArrayLike,
+    attack_type: ArrayLike,
+    video: ArrayLike,
+    *,
+    aggregate: str = "mean",
+    frame: ArrayLike | None = None,
 ) -> Videos:
-    """Average the frames of each video.
+    """Make one score of the frames of each video.
 
     The order of rows does not change a bit of the result: frames are added in the order of their scores.
 
+    Args:
+        score: [N] higher = more live.
+        label: [N] 1 = live, 0 = attack.
+        domain: [N] where the video is from.
+        attack_type: [N] of the video.
+        video: [N] its name.
+        aggregate: ``mean``; ``max``, the most live frame; or ``first-K``, the mean of the K frames with the lowest
+            index, or of all where there are fewer.
+        frame: [N] index of the frame in its video, different for each frame of a video; ``first-K`` needs it.
+
     Raises:
         DataError: empty, NaN, strange labels, lengths that differ, a video whose frames disagree in label, domain or
-            attack type, or a video whose mean does not exist (+inf and -inf among its frames).
+            attack type or share an index, or a video whose mean does not exist (+inf and -inf among its frames).
+        SpecError: there is no such aggregate.
     """
+    count = check_aggregate(aggregate)
     scores, live = check_scores(score, label)
+    if count:
+        chosen = _first(scores, np.asarray(video), frame, count)
+        picked = (np.asarray(column)[chosen] for column in (score, label, domain, attack_type, video))
+        return to_videos(*picked)
     columns: dict[str, NDArray[Any]] = {
         "video": np.asarray(video),
         "label": live.astype(np.int8),
@@ -44,8 +67,7 @@ def to_videos(
         "attack_type": np.asarray(attack_type),
     }
     for name, column in columns.items():
-        if column.shape != scores.shape:
-            raise DataError(f"{len(column)} values of {name} for {len(scores)} scores", remedy="give one to each score")
+        check_column(column, scores, f"values of {name}")
     names, first, inverse, frames = np.unique(
         columns["video"], return_index=True, return_inverse=True, return_counts=True
     )
@@ -59,18 +81,54 @@ def to_videos(
             )
     order = np.lexsort((scores, inverse))
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    with np.errstate(invalid="ignore"):
-        means = np.add.reduceat(scores[order], starts) / frames
-    if np.isnan(means).any():
+    if aggregate == "max":
+        of_video = scores[order][starts + frames - 1]
+    else:
+        with np.errstate(invalid="ignore"):
+            of_video = np.add.reduceat(scores[order], starts) / frames
+    if np.isnan(of_video).any():
         raise DataError(
-            f"video {str(names[np.isnan(means)][0])!r} has frames scored +inf and -inf",
+            f"video {str(names[np.isnan(of_video)][0])!r} has frames scored +inf and -inf",
             remedy="its mean does not exist; give finite scores",
         )
     return Videos(
         names,
-        means,
+        of_video,
         columns["label"][first],
         columns["domain"][first],
         columns["attack_type"][first],
         frames.astype(np.int64),
     )
+
+
+def check_aggregate(aggregate: str) -> int:
+    """Return K of ``first-K``, or 0 for ``mean`` and ``max``.
+
+    Raises:
+        SpecError: there is no such aggregate.
+    """
+    if aggregate in ("mean", "max"):
+        return 0
+    name, _, number = aggregate.rpartition("-")
+    if name != "first" or not number.isascii() or not number.isdecimal() or int(number) < 1:
+        raise SpecError(f"there is no aggregate {aggregate!r}", remedy="write mean, max, or first-4 for four frames")
+    return int(number)
+
+
+def _first(scores: NDArray[np.float64], video: NDArray[Any], frame: ArrayLike | None, count: int) -> NDArray[np.int64]:
+    """Return the rows of the first ``count`` frames of each video."""
+    if frame is None:
+        raise DataError(f"nobody says which frames are the first {count}", remedy="give the index of each frame")
+    index = check_column(frame, scores, "frame indices")
+    names, inverse = np.unique(check_column(video, scores, "values of video"), return_inverse=True)
+    order = np.lexsort((index, inverse))
+    same = (inverse[order][1:] == inverse[order][:-1]) & (index[order][1:] == index[order][:-1])
+    if same.any():
+        at = order[1:][same][0]
+        raise DataError(
+            f"video {str(names[inverse[at]])!r} has frame {index[at]} twice",
+            remedy="give each frame of a video another index",
+        )
+    starts = np.searchsorted(inverse[order], np.arange(len(names)))
+    rank = np.arange(len(order)) - starts[inverse[order]]
+    return np.asarray(order[rank < count], np.int64)

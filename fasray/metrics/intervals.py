@@ -1,0 +1,183 @@
+"""How sure a figure is: confidence intervals over subjects.
+
+Method: bootstrap over subjects (``resampling``); its standard error, carried to the logit scale, times Student's t
+for the number of subjects. Rates and areas stay within [0, 1] and the interval leans to where there is room. Where no
+error was seen, resamples see none either; then the exact bound for as many independent subjects takes their place.
+
+An interval speaks of other people under the same conditions, cameras and attacks; never of another domain.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fasray.metrics.inputs import check_both_classes, check_column, check_confidence, check_scores
+from fasray.metrics.replicates import Counts, Floats, ScoredClusters
+from fasray.metrics.resampling import Clusters, draw, find_clusters
+
+FEW_SUBJECTS = 35
+"""Below so many subjects intervals carry a warning."""
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its confidence interval, fractions."""
+
+    estimate: float
+    lower: float
+    """NaN if there is none; ``note`` says why."""
+    upper: float
+    note: str = ""
+    """How it was made if not in the usual way, or why there is none."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The intervals of one score set."""
+
+    confidence: float
+    resamples: int
+    subjects: int
+    """Clusters that were drawn: the smaller of those with live rows and those with attacks."""
+    clusters: str
+    """``subject``, or ``row`` where subjects are unknown."""
+    auc: Interval
+    eer: Interval
+    tpr_at_fpr_1: Interval
+    far: Interval | None
+    """This and the following are None where no threshold was given."""
+    frr: Interval | None
+    """Also the BPCER."""
+    hter: Interval | None
+    apcer: Interval | None
+    """Of the worst attack type; None without attack types."""
+    acer: Interval | None
+    notes: tuple[str, ...]
+    """What to keep in mind: unknown or few subjects."""
+
+    @property
+    def few_subjects(self) -> bool:
+        """Whether there are so few subjects that the intervals cover less than they promise."""
+        return self.subjects < FEW_SUBJECTS
+
+
+def confidence_intervals(
+    score: ArrayLike,
+    label: ArrayLike,
+    *,
+    subject: ArrayLike | None = None,
+    attack_type: ArrayLike | None = None,
+    threshold: float | None = None,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Intervals:
+    """Return the intervals of AUC, EER, TPR at FPR 1 % and, at a given threshold, of the error rates.
+
+    Args:
+        score: [N] of videos (or frames), higher = more live.
+        label: [N] 1 = live, 0 = attack.
+        subject: [N] whose face it is. Without it rows are drawn one by one, and a note says so.
+        attack_type: [N] read for attacks only; for APCER and ACER.
+        threshold: given, or chosen on other rows; it is taken as fixed.
+        confidence: nominal coverage.
+        resamples: B.
+        seed: of the draws.
+
+    Raises:
+        DataError: empty, NaN, strange labels, one class only, or lengths that differ.
+        SpecError: a confidence that is none, or too few resamples.
+    """
+    check_confidence(confidence)
+    scores, live = check_scores(score, label)
+    check_both_classes(live)
+    clusters = find_clusters(scores, live, subject)
+    counts = draw(clusters, resamples, seed)
+    counts = np.concatenate([np.ones((1, clusters.size), np.int64), counts])  # the set itself comes first
+    sample = ScoredClusters(scores, live, clusters.index)
+    both = min(clusters.live, clusters.attack)
+
+    def interval(values: Floats, subjects: int = both) -> Interval:
+        return figure_interval(float(values[0]), values[1:], subjects, confidence)
+
+    far = frr = hter = apcer = acer = None
+    if threshold is not None:
+        false_live, false_attack = sample.far(counts, threshold), sample.frr(counts, threshold)
+        far, frr = interval(false_live, clusters.attack), interval(false_attack, clusters.live)
+        hter = interval((false_live + false_attack) / 2)
+        if attack_type is not None:
+            types = check_column(attack_type, scores, "attack types")
+            worst = _worst(scores, live, types, clusters, counts, threshold)
+            apcer, acer = interval(worst, clusters.attack), interval((worst + false_attack) / 2)
+    return Intervals(
+        confidence,
+        resamples,
+        both,
+        clusters.kind,
+        interval(sample.auc(counts)),
+        interval(sample.eer(counts)),
+        interval(1 - sample.bpcer_at_apcer(counts, 0.01)),
+        far,
+        frr,
+        hter,
+        apcer,
+        acer,
+        tuple(note for note in (clusters.note, few_subjects_warning(both)) if note),
+    )
+
+
+def few_subjects_warning(subjects: int) -> str:
+    """Return what a table should say beside intervals over so few subjects; empty if they are enough."""
+    if subjects >= FEW_SUBJECTS:
+        return ""
+    return f"only {subjects} subjects: the intervals may cover less than they promise"
+
+
+def figure_interval(estimate: float, replicates: Floats, subjects: int, confidence: float) -> Interval:
+    """Return the interval of one figure in [0, 1] from its bootstrap replicates.
+
+    Args:
+        estimate: of the set itself.
+        replicates: [B] of the resamples; NaN where a resample lacked a class.
+        subjects: how many independent ones the figure rests on.
+        confidence: nominal coverage.
+    """
+    from scipy.special import expit, logit, stdtrit
+
+    nan = math.nan
+    if subjects < 2:
+        return Interval(estimate, nan, nan, "one subject: no interval")
+    tail = (1 - confidence) / 2
+    if estimate in (0.0, 1.0):
+        reach = 1 - tail ** (1 / subjects)
+        lower, upper = (0.0, reach) if estimate == 0 else (1 - reach, 1.0)
+        return Interval(estimate, lower, upper, f"at its limit: exact bound for {subjects} independent subjects")
+    known = replicates[~np.isnan(replicates)]
+    # Drawing n of n understates the variance by (n - 1) / n.
+    error = float(known.std()) * math.sqrt(subjects / (subjects - 1))
+    half = float(stdtrit(subjects - 1, 1 - tail)) * error / (estimate * (1 - estimate))
+    centre = float(logit(estimate))
+    return Interval(estimate, float(expit(centre - half)), float(expit(centre + half)))
+
+
+def _worst(
+    scores: Floats,
+    live: NDArray[np.bool_],
+    types: NDArray[Any],
+    clusters: Clusters,
+    counts: Counts,
+    threshold: float,
+) -> Floats:
+    """Return the APCER of the worst attack type in each resample, [B]."""
+    rates = [
+        ScoredClusters(scores[chosen], live[chosen], clusters.index[chosen]).far(counts, threshold)
+        for name in np.unique(types[~live])
+        for chosen in [~live & (types == name)]
+    ]
+    return np.asarray(np.fmax.reduce(rates))

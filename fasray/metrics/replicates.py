@@ -1,0 +1,147 @@
+"""Figures of many resamples of one score set at once.
+
+A resample counts each cluster (a subject with all its videos) 0, 1, 2 ... times. With the scores sorted once, a
+resample is a row of counts, its curve a running sum, and its EER a binary search: no resample is ever sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+"""[B, S] how often each of B resamples takes each of S clusters."""
+
+_LIVE = 1 << 32
+_ATTACK_MASK = _LIVE - 1
+_CHUNK = 1 << 19
+"""Counts held at once, so that they stay near the processor."""
+
+
+class ScoredClusters:
+    """Scores sorted once, for figures under any number of resamples.
+
+    A figure is NaN in a resample without one of the classes.
+
+    Args:
+        scores: [N] higher = more live, no NaN.
+        live: [N] whether the row is live.
+        cluster: [N] cluster of each row, 0 ... S - 1.
+    """
+
+    def __init__(self, scores: Floats, live: NDArray[np.bool_], cluster: NDArray[np.int64]) -> None:
+        order = np.argsort(scores, kind="stable")
+        self._scores, self._live, self._cluster = scores[order], live[order], cluster[order]
+        # Live rows count in the upper half of an int64 and attacks in the lower: one running sum serves both.
+        self._unit = np.where(self._live, _LIVE, 1)
+        starts = np.flatnonzero(np.append(True, self._scores[1:] != self._scores[:-1]))
+        self._bounds = np.append(starts, len(scores))
+        group = np.repeat(np.arange(len(starts)), np.diff(self._bounds))
+        self._live_rows = np.flatnonzero(self._live)
+        self._below = starts[group[self._live_rows]]
+        self._up_to = self._bounds[group[self._live_rows] + 1]
+
+    def auc(self, counts: Counts) -> Floats:
+        """Return the AUC of each resample, [B]."""
+        return self._each(counts, self._auc)
+
+    def eer(self, counts: Counts) -> Floats:
+        """Return the EER of each resample by the convention of ``curves.eer``, [B]."""
+        return self._each(counts, self._eer)
+
+    def far(self, counts: Counts, threshold: float) -> Floats:
+        """Return the FAR of each resample at a threshold, [B]."""
+        return _share(counts, self._cluster, ~self._live, self._scores >= threshold)
+
+    def frr(self, counts: Counts, threshold: float) -> Floats:
+        """Return the FRR of each resample at a threshold, [B]."""
+        return _share(counts, self._cluster, self._live, self._scores < threshold)
+
+    def bpcer_at_apcer(self, counts: Counts, apcer: float) -> Floats:
+        """Return the BPCER of each resample at APCER up to ``apcer``, all attack types together, [B]."""
+        return self._each(counts, lambda sums: self._bpcer(sums, apcer))
+
+    def _each(self, counts: Counts, figure: Callable[[NDArray[np.int64]], Floats]) -> Floats:
+        """Apply ``figure`` to running sums [b, N + 1] of a few resamples at a time."""
+        rows = max(1, _CHUNK // len(self._scores))
+        found = []
+        for start in range(0, len(counts), rows):
+            taken = counts[start : start + rows]
+            sums = np.zeros((len(taken), len(self._scores) + 1), np.int64)
+            np.multiply(np.take(taken, self._cluster, axis=1), self._unit, out=sums[:, 1:])
+            np.cumsum(sums[:, 1:], axis=1, out=sums[:, 1:])
+            found.append(figure(sums))
+        return np.concatenate(found) if found else np.zeros(0)
+
+    def _auc(self, sums: NDArray[np.int64]) -> Floats:
+        total = sums[:, -1]
+        lives, attacks = total >> 32, total & _ATTACK_MASK
+        twice = (sums[:, self._below] & _ATTACK_MASK) + (sums[:, self._up_to] & _ATTACK_MASK)
+        weight = (sums[:, self._live_rows + 1] - sums[:, self._live_rows]) >> 32
+        return _divide((twice * weight).sum(axis=1), 2 * lives * attacks)
+
+    def _eer(self, sums: NDArray[np.int64]) -> Floats:
+        rejected_live, accepted_attack, lives, attacks = self._crossing(sums)
+        # The points on both sides of the crossing, the lower threshold first.
+        difference = np.abs(accepted_attack * lives - rejected_live * attacks)
+        total = accepted_attack * lives + rejected_live * attacks
+        right = (difference[1] < difference[0]) | ((difference[1] == difference[0]) & (total[1] < total[0]))
+        return _divide(np.where(right, total[1], total[0]), 2 * lives * attacks)
+
+    def _crossing(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+        """Return live rejected and attacks accepted [2, b] before and where FRR reaches FAR, and the class sizes."""
+        total = sums[:, -1]
+        lives, attacks = total >> 32, total & _ATTACK_MASK
+        row = np.arange(len(sums))
+
+        def at(point: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+            here = sums[row, self._bounds[point]]
+            return here >> 32, attacks - (here & _ATTACK_MASK)
+
+        def reached(point: NDArray[np.int64]) -> NDArray[np.bool_]:
+            rejected, accepted = at(point)
+            return np.asarray(rejected * attacks >= accepted * lives)
+
+        first = _search(reached, len(sums), len(self._bounds) - 1)
+        before, there = at(np.maximum(first - 1, 0)), at(first)
+        return np.stack([before[0], there[0]]), np.stack([before[1], there[1]]), lives, attacks
+
+    def _bpcer(self, sums: NDArray[np.int64], apcer: float) -> Floats:
+        total = sums[:, -1]
+        lives, attacks = total >> 32, total & _ATTACK_MASK
+        row = np.arange(len(sums))
+
+        def within(point: NDArray[np.int64]) -> NDArray[np.bool_]:
+            accepted = attacks - (sums[row, self._bounds[point]] & _ATTACK_MASK)
+            return np.asarray(_divide(accepted, attacks) <= apcer)
+
+        first = _search(within, len(sums), len(self._bounds) - 1)
+        return np.where(attacks > 0, _divide(sums[row, self._bounds[first]] >> 32, lives), np.nan)
+
+
+def _search(holds: Callable[[NDArray[np.int64]], NDArray[np.bool_]], rows: int, last: int) -> NDArray[np.int64]:
+    """Return for each row the first of 0 ... ``last`` where ``holds``, which stays true once it is, and is at last."""
+    low, high = np.zeros(rows, np.int64), np.full(rows, last, np.int64)
+    while (low < high).any():
+        half = (low + high) // 2
+        there = holds(half)
+        high = np.where(there, half, high)
+        low = np.where(there, low, np.minimum(half + 1, high))
+    return low
+
+
+def _share(counts: Counts, cluster: NDArray[np.int64], of: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Floats:
+    """Return in each resample the share of the rows ``of`` that are also ``counted``."""
+    size = counts.shape[1]
+    errors = np.bincount(cluster[of & counted], minlength=size)
+    everyone = np.bincount(cluster[of], minlength=size)
+    return _divide(counts @ errors, counts @ everyone)
+
+
+def _divide(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Floats:
+    out = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out

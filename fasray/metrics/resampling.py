@@ -1,0 +1,99 @@
+"""Which rows stand or fall together, and resamples of them: whole subjects, with all their videos.
+
+Videos of one person are alike, so a resample of single videos would believe itself too sure. Subjects are drawn with
+replacement within strata (those with live and attack videos, with live ones only, with attacks only), so that every
+resample has both classes and about the same balance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fasray.errors import SpecError
+from fasray.metrics.inputs import check_column
+from fasray.metrics.replicates import Counts, Floats
+
+MIN_RESAMPLES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """The rows of a score set by what is drawn as one."""
+
+    index: NDArray[np.int64]
+    """[N] cluster of each row, 0 ... S - 1."""
+    stratum: NDArray[np.int64]
+    """[S] stratum of each cluster."""
+    kind: str
+    """``subject``, or ``row`` where nobody says whose face it is: then each row is drawn on its own."""
+    live: int
+    """Clusters with at least one live row."""
+    attack: int
+    """Clusters with at least one attack."""
+    note: str = ""
+    """What to keep in mind about them; empty if nothing."""
+
+    @property
+    def size(self) -> int:
+        """S, the number of clusters."""
+        return len(self.stratum)
+
+
+def find_clusters(scores: Floats, live: NDArray[np.bool_], subject: ArrayLike | None) -> Clusters:
+    """Group rows by subject.
+
+    Args:
+        scores: [N] as ``check_scores`` returns them.
+        live: [N] likewise.
+        subject: [N] names; an empty one is unknown. None where no subject is known.
+
+    Raises:
+        DataError: lengths that differ.
+    """
+    count = len(scores)
+    names = np.full(count, "") if subject is None else check_column(subject, scores, "subjects").astype(np.str_)
+    _, index = np.unique(names, return_inverse=True)
+    unknown = names == ""
+    index = np.where(unknown, np.arange(count) + index.max() + 1, index)
+    _, index = np.unique(index, return_inverse=True)
+    has_live = np.bincount(index[live], minlength=index.max() + 1) > 0
+    has_attack = np.bincount(index[~live], minlength=len(has_live)) > 0
+    note = ""
+    if unknown.all():
+        note = "subjects are unknown: rows are drawn as if each were another person, so intervals are too narrow"
+    elif unknown.any():
+        note = f"{int(unknown.sum())} of {count} rows name no subject and are drawn one by one"
+    return Clusters(
+        index.astype(np.int64),
+        _strata(has_live + 2 * has_attack),
+        "row" if unknown.all() else "subject",
+        int(has_live.sum()),
+        int(has_attack.sum()),
+        note,
+    )
+
+
+def _strata(kind: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Put a cluster that is alone of its kind to the largest kind: alone it would never vary."""
+    kinds, sizes = np.unique(kind, return_counts=True)
+    lonely = np.isin(kind, kinds[sizes == 1])
+    return np.where(lonely, kinds[np.argmax(sizes)], kind).astype(np.int64)
+
+
+def draw(clusters: Clusters, resamples: int, seed: int) -> Counts:
+    """Return how often each resample takes each cluster, [B, S]; the same for the same seed.
+
+    Raises:
+        SpecError: fewer resamples than make a standard error.
+    """
+    if resamples < MIN_RESAMPLES:
+        raise SpecError(f"{resamples} resamples are too few", remedy=f"take {MIN_RESAMPLES} or more; 1000 is usual")
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((resamples, clusters.size), np.int64)
+    for stratum in np.unique(clusters.stratum):
+        members = np.flatnonzero(clusters.stratum == stratum)
+        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
+    return counts

@@ -1,0 +1,110 @@
+"""Where to put the threshold: rules that look at the scores of given rows.
+
+On source-dev rows a rule is honest; on the target's own rows it is the oracle's, and the caller has to mark it.
+
+=============  =======================================================================================
+``eer``        equal error rate, see ``curves.eer``
+``bpcer=X``    the highest threshold that rejects at most the share X of live faces
+``apcer=X``    the lowest threshold at which every attack type keeps to the share X
+``min-hter``   least HTER; of several such points the one nearest to equal errors, then the lowest
+=============  =======================================================================================
+
+All thresholds between two neighbouring scores are the same operating point; the middle of them is returned.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fasray.errors import DataError, SpecError, did_you_mean
+from fasray.metrics.curves import eer, first_point_within, middle, roc
+from fasray.metrics.inputs import check_rate
+
+RULES = ("eer", "bpcer=X", "apcer=X", "min-hter")
+
+
+def eer_threshold(score: ArrayLike, label: ArrayLike) -> float:
+    """Return the threshold of the equal error rate; errors as ``curves.eer``."""
+    return eer(score, label).threshold
+
+
+def bpcer_threshold(score: ArrayLike, label: ArrayLike, bpcer: float) -> float:
+    """Return the highest threshold that rejects at most the share ``bpcer`` of live faces.
+
+    The lowest score rejects nobody, so there always is one.
+
+    Raises:
+        DataError: empty, NaN, strange labels or one class only.
+        SpecError: ``bpcer`` is no rate.
+    """
+    check_rate(bpcer)
+    points = roc(score, label)
+    return middle(points.threshold[:-1], int(np.flatnonzero(points.frr[:-1] <= bpcer)[-1]))
+
+
+def apcer_threshold(score: ArrayLike, label: ArrayLike, apcer: float, attack_type: ArrayLike | None = None) -> float:
+    """Return the lowest threshold at which at most the share ``apcer`` of the attacks of every type is accepted.
+
+    Without ``attack_type`` all attacks count together. If an attack has the highest score of all, nothing but
+    rejecting everything may keep to the limit: then the threshold is the next number above it.
+
+    Raises:
+        DataError: empty, NaN, strange labels, one class only, lengths that differ; or the attack with the highest
+            score is at +inf, which no threshold rejects.
+        SpecError: ``apcer`` is no rate.
+    """
+    check_rate(apcer)
+    distinct = roc(score, label).threshold[:-1]
+    position = first_point_within(score, label, apcer, attack_type, distinct)
+    if position < len(distinct):
+        return middle(distinct, position)
+    if distinct[-1] == np.inf:
+        raise DataError(
+            "attacks scored +inf pass every threshold", remedy="give finite scores, or allow a higher APCER"
+        )
+    return float(np.nextafter(distinct[-1], np.inf))
+
+
+def min_hter_threshold(score: ArrayLike, label: ArrayLike) -> float:
+    """Return the threshold of the least HTER; of equal ones that with the least |FAR - FRR|, then the lowest.
+
+    Raises:
+        DataError: empty, NaN, strange labels or one class only.
+    """
+    points = roc(score, label)
+    far, frr = points.far[:-1], points.frr[:-1]
+    # Sums of fractions that are equal as fractions may differ in their last bit.
+    total, difference = np.round(far + frr, 12), np.round(np.abs(far - frr), 12)
+    return middle(points.threshold[:-1], int(np.lexsort((difference, total))[0]))
+
+
+def choose_threshold(rule: str, score: ArrayLike, label: ArrayLike, attack_type: ArrayLike | None = None) -> float:
+    """Return the threshold that a rule, written as in the table above, chooses on these rows.
+
+    Raises:
+        SpecError: there is no such rule.
+        DataError: see the rules.
+    """
+    name, given, number = rule.partition("=")
+    if not given and name in ("eer", "min-hter"):
+        return eer_threshold(score, label) if name == "eer" else min_hter_threshold(score, label)
+    if name in ("bpcer", "apcer"):
+        rate = _rate(rule, number)
+        if name == "bpcer":
+            return bpcer_threshold(score, label, rate)
+        return apcer_threshold(score, label, rate, attack_type)
+    raise SpecError(f"there is no threshold rule {rule!r}", remedy=did_you_mean(rule, RULES))
+
+
+def _rate(rule: str, number: str) -> float:
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = math.nan
+    if math.isnan(rate):
+        raise SpecError(f"threshold rule {rule!r} needs a rate", remedy=f"write {rule.partition('=')[0]}=0.05 for 5 %")
+    check_rate(rate)
+    return rate
