@@ -15,16 +15,24 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fasray.results.runs import load_results
+    from fasray.results.runs import load_evaluations, load_results, load_scores, load_trials
     from fasray.sweep.engine import run_sweep
     from fasray.sweep.spec import load_sweep
 
-__all__ = ["__version__", "load_results", "load_sweep", "run_sweep"]
+__all__ = [
+    "__version__",
+    "load_evaluations",
+    "load_results",
+    "load_scores",
+    "load_sweep",
+    "load_trials",
+    "run_sweep",
+]
 
 _HOME = {
     "load_sweep": "fasray.sweep.spec",
     "run_sweep": "fasray.sweep.engine",
-    "load_results": "fasray.results.runs",
+    **dict.fromkeys(("load_results", "load_trials", "load_evaluations", "load_scores"), "fasray.results.runs"),
 }
 
 

@@ -4,54 +4,100 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-_FORMATS = ("table", "json", "csv", "parquet", "md")
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fasray.results.evaluations import Level
+
+_FORMATS = ("table", "json", "csv", "parquet", "md", "latex")
+_FRAMES = ("results", "trials", "evaluations", "scores")
+_FOR_PEOPLE = ("table", "md", "latex")
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
+@click.option("--what", type=click.Choice(_FRAMES), default="results", show_default=True, help="Which frame.")
 @click.option("--format", "kind", type=click.Choice(_FORMATS), default="table", show_default=True)
-@click.option("--select", "selections", multiple=True, metavar="RULE", help="source-dev, last or oracle; default: all.")
+@click.option(
+    "--select",
+    "selections",
+    multiple=True,
+    metavar="RULE",
+    help="source-dev, worst-source, last, mean-of-last-k, oracle, oracle-search or oracle-min-hter; may be repeated.",
+)
 @click.option("--level", type=click.Choice(("video", "frame")), default="video", show_default=True)
+@click.option("--published", is_flag=True, help="Set published figures beside ours, with how far they are verified.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file; needed for parquet.")
-def results(run: str, kind: str, selections: tuple[str, ...], level: str, output: Path | None) -> None:
-    """Print the results of RUN, a run directory: honest selections, and the oracle's marked beside them.
+def results(
+    run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool, output: Path | None
+) -> None:
+    """Print the results of RUN, a run directory: honest selections, and the oracles' marked beside them.
 
-    `table` and `md` show one level in percent; `json`, `csv` and `parquet` hold every row in fractions.
+    `table`, `md` and `latex` show one level in percent, by default for source-dev, last and oracle; `json`, `csv` and
+    `parquet` hold every rule, both levels, in fractions.
     """
-    from fasray.results import tables
-    from fasray.results.runs import load_results
-    from fasray.results.select import SELECTIONS
+    if kind == "parquet" and output is None:
+        raise click.UsageError("parquet is written to a file: add -o results.parquet")
+    if what == "results":
+        content = _results(run, kind, selections, level, published)
+    else:
+        content = _listing(run, what, kind, selections, published)
+    if output is not None:
+        from fasray.storage import write_bytes
 
-    frame = load_results(run, selections or tuple(SELECTIONS))
-    if kind == "parquet":
-        if output is None:
-            raise click.UsageError("parquet is written to a file: add -o results.parquet")
-        tables.write_parquet(frame, str(output))
-        return
-    text = {
-        "table": lambda: tables.to_text(frame, level),  # type: ignore[arg-type]
-        "md": lambda: tables.to_markdown(frame, level),  # type: ignore[arg-type]
-        "json": lambda: tables.to_json(frame),
-        "csv": lambda: tables.to_csv(frame),
-    }[kind]()
-    _write(text, output)
+        write_bytes(str(output), content)
+    else:
+        sys.stdout.write(content.decode())
 
 
 def print_table(run: str) -> None:
     """Print the table of a run."""
+    click.echo(_results(run, "table", (), "video", published=False).decode(), nl=False)
+
+
+def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, published: bool) -> bytes:
+    from fasray.results import tables
+    from fasray.results.latex import to_latex
+    from fasray.results.published import PUBLISHED, with_published
     from fasray.results.runs import load_results
-    from fasray.results.tables import to_text
+    from fasray.results.select import SELECTIONS
 
-    click.echo(to_text(load_results(run)), nl=False)
+    everything = tables.TABLE_SELECTIONS if kind in _FOR_PEOPLE else tuple(SELECTIONS)
+    frame = load_results(run, selections or everything)
+    figures = PUBLISHED if published else ()
+    if kind == "latex":
+        return to_latex(frame, level, figures).encode()
+    if kind in _FOR_PEOPLE:
+        table = tables.grid(frame, level, None, figures)
+        return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+    return _export(with_published(frame, figures) if published else frame, kind)
 
 
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
+def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], published: bool) -> bytes:
+    from fasray.results import tables
+    from fasray.results.runs import load_evaluations, load_scores, load_trials
+
+    if published or kind == "latex":
+        raise click.UsageError(f"--what {what} has no {'published figures' if published else 'LaTeX'}")
+    if selections and (what != "scores" or len(selections) > 1):
+        raise click.UsageError("--select goes with results, or once with --what scores")
+    if what == "scores":
+        frame = load_scores(run, *selections)
     else:
-        from fasray.storage import write_bytes
+        frame = load_trials(run) if what == "trials" else load_evaluations(run)
+    if kind in _FOR_PEOPLE:
+        table = tables.listing(frame)
+        return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+    return _export(frame, kind)
 
-        write_bytes(str(output), text.encode())
+
+def _export(frame: pd.DataFrame, kind: str) -> bytes:
+    from fasray.results import exports
+
+    if kind == "parquet":
+        return exports.to_parquet(frame)
+    return (exports.to_json(frame) if kind == "json" else exports.to_csv(frame)).encode()

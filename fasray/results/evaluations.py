@@ -6,7 +6,7 @@ Everything in this package is a pure function of these files; nothing else of a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -67,6 +67,10 @@ class Trial(Protocol):
         """Seed of all its streams."""
 
     @property
+    def variant(self) -> str:
+        """Name of the ablation; empty for the method itself."""
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """The method's configuration."""
 
@@ -120,6 +124,38 @@ class RunView:
 
 
 @dataclass(frozen=True, eq=False)
+class Grouping:
+    """Which frames make up which video; the evaluations of one protocol share it."""
+
+    videos: Videos
+    """With the scores of the first evaluation that was read; only its other columns count."""
+    inverse: NDArray[np.int64]
+    """[N] the video of each frame."""
+    starts: NDArray[np.int64]
+    """[V] where each video begins once frames are sorted by video."""
+    subjects: NDArray[np.str_]
+    """[V] the subject of each video."""
+
+    @classmethod
+    def of(cls, score: NDArray[np.float64], rows: Mapping[str, NDArray[Any]]) -> Grouping:
+        """Group the frames; errors as ``to_videos``."""
+        videos = to_videos(score, rows["label"], rows["domain"], rows["attack_type"], rows["video"])
+        inverse = np.searchsorted(videos.video, rows["video"]).astype(np.int64)
+        starts = np.concatenate([[0], np.cumsum(videos.frames)[:-1]]).astype(np.int64)
+        return cls(videos, inverse, starts, rows["subject"][np.argsort(inverse, kind="stable")[starts]])
+
+    @cached_property
+    def subject_count(self) -> int:
+        """Number of subjects."""
+        return len(np.unique(self.subjects))
+
+    def means(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of each video's frames, [V], with the bits of ``to_videos``: added in the order of scores."""
+        order = np.lexsort((score, self.inverse))
+        return np.asarray(np.add.reduceat(score[order], self.starts) / self.videos.frames)
+
+
+@dataclass(frozen=True, eq=False)
 class Scores:
     """The rows of one role in a score file, equal length, one a frame."""
 
@@ -131,11 +167,12 @@ class Scores:
     subject: NDArray[np.str_]
     video: NDArray[np.str_]
     frame: NDArray[np.int32]
+    grouping: Grouping
 
     @cached_property
     def videos(self) -> Videos:
         """One row a video, the mean of its frames."""
-        return to_videos(self.score, self.label, self.domain, self.attack_type, self.video)
+        return replace(self.grouping.videos, score=self.grouping.means(self.score))
 
     def at(self, level: Level) -> Videos:
         """Return the rows to be judged: videos, or each frame on its own."""
@@ -143,6 +180,18 @@ class Scores:
             return self.videos
         return Videos(
             self.video, self.score, self.label, self.domain, self.attack_type, np.ones(len(self.score), np.int64)
+        )
+
+    def subjects(self, level: Level) -> NDArray[np.str_]:
+        """Return the subject of each row of ``at(level)``."""
+        return self.grouping.subjects if level == "video" else self.subject
+
+    def relabelled(self, label: NDArray[np.int8], attack_type: NDArray[np.str_]) -> Scores:
+        """Return the same scores under other labels and attack types, both [V], in the order of ``videos``."""
+        videos = replace(self.grouping.videos, label=label, attack_type=attack_type)
+        inverse = self.grouping.inverse
+        return replace(
+            self, label=label[inverse], attack_type=attack_type[inverse], grouping=replace(self.grouping, videos=videos)
         )
 
 
@@ -156,9 +205,9 @@ class Evaluation:
     target: Scores
 
     def source_dev_summary(self, level: Level = "video") -> SourceDev:
-        """Return the macro averages over the source domains."""
-        rows = self.source_dev
-        unit = rows.video if level == "video" else np.arange(len(rows.score)).astype(np.str_)
+        """Return the macro averages over the source domains; a unit of ``level`` counts as one video."""
+        rows = self.source_dev.at(level)
+        unit = np.arange(len(rows.score))  # averaged already
         return source_dev_summary(np.full(len(unit), SOURCE_DEV), rows.score, rows.label, rows.domain, unit)
 
 
@@ -168,36 +217,97 @@ def read_scores(uri: str) -> Evaluation:
     Raises:
         DataError: there is none, it is no score file, or a score is NaN or infinite.
     """
-    remedy = "restore the file, or run the same sweep again in a new folder"
-    content = storage.read_bytes(uri)
+    return ScoreReader().read(uri)
+
+
+_REMEDY = "restore the file, or run the same sweep again in a new folder"
+_LAYOUT = [name for name in SCORE_SCHEMA.names if name != "score"]
+_LAYOUTS_KEPT = 8
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of one role, without scores."""
+
+    picked: NDArray[np.int64]
+    columns: Mapping[str, NDArray[Any]]
+    grouping: Grouping
+
+    def scores(self, score: NDArray[np.float64]) -> Scores:
+        return Scores(score=score[self.picked], grouping=self.grouping, **self.columns)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """All columns of a score file but the scores, and what follows from them."""
+
+    table: pa.Table
+    rows: dict[str, _Rows]
+
+
+class ScoreReader:
+    """Reads many score files of a run.
+
+    The evaluations of one protocol hold the same rows and differ in their scores alone. What follows from the rows is
+    worked out once for all of them.
+    """
+
+    def __init__(self) -> None:
+        self._layouts: list[_Layout] = []
+
+    def read(self, uri: str) -> Evaluation:
+        """Read one score file; errors as ``read_scores``."""
+        return self.decode(storage.read_bytes(uri), uri)
+
+    def read_all(self, uris: Sequence[str]) -> list[Evaluation]:
+        """Read several score files, in order; errors as ``read_scores``."""
+        return [self.decode(content, uri) for uri, content in zip(uris, storage.read_many(uris), strict=True)]
+
+    def decode(self, content: bytes, uri: str) -> Evaluation:
+        """Return what the bytes of a score file hold; errors as ``read_scores``."""
+        table, trial, step = _parse(content, uri)
+        score = table.column("score").to_numpy()
+        bad = int((~np.isfinite(score)).sum())
+        if bad:
+            raise DataError(
+                f"{bad} of {table.num_rows} scores are not finite numbers",
+                where=uri,
+                remedy="the trial has diverged; its scores cannot be judged",
+            )
+        rows = self._rows(table.select(_LAYOUT), score, uri)
+        return Evaluation(trial, step, rows[SOURCE_DEV].scores(score), rows[TARGET].scores(score))
+
+    def _rows(self, layout: pa.Table, score: NDArray[np.float64], uri: str) -> dict[str, _Rows]:
+        for known in reversed(self._layouts):
+            if layout.equals(known.table):
+                return known.rows
+        columns = {name: _column(layout, name) for name in _LAYOUT}
+        role = columns.pop("role")
+        found: dict[str, _Rows] = {}
+        for name in (SOURCE_DEV, TARGET):
+            picked = np.flatnonzero(role == name)
+            if not picked.size:
+                raise DataError(f"the score file has no {name} rows", where=uri, remedy=_REMEDY)
+            chosen: dict[str, NDArray[Any]] = {key: column[picked] for key, column in columns.items()}
+            found[name] = _Rows(picked, chosen, Grouping.of(score[picked], chosen))
+        self._layouts = [*self._layouts[1 - _LAYOUTS_KEPT :], _Layout(layout, found)]
+        return found
+
+
+def _parse(content: bytes, uri: str) -> tuple[pa.Table, str, int]:
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"the score file is damaged: {error}", where=uri, remedy=remedy) from error
+        raise DataError(f"the score file is damaged: {error}", where=uri, remedy=_REMEDY) from error
     if not table.schema.equals(SCORE_SCHEMA):
         found = {f.name: str(f.type) for f in table.schema}
         wrong = [f.name for f in SCORE_SCHEMA if found.get(f.name) != str(f.type)]
-        raise DataError(f"this is no score file: check column {', '.join(wrong)}", where=uri, remedy=remedy)
+        raise DataError(f"this is no score file: check column {', '.join(wrong)}", where=uri, remedy=_REMEDY)
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     trial, step = metadata.get("fasray.trial"), metadata.get("fasray.step", "")
     if trial is None or not step.isdecimal():
-        raise DataError("the score file does not say which trial and step it is of", where=uri, remedy=remedy)
-    columns = {name: _column(table, name) for name in SCORE_SCHEMA.names}
-    bad = int((~np.isfinite(columns["score"])).sum())
-    if bad:
-        raise DataError(
-            f"{bad} of {table.num_rows} scores are not finite numbers",
-            where=uri,
-            remedy="the trial has diverged; its scores cannot be judged",
-        )
-    role = columns.pop("role")
-    parts = {}
-    for name in (SOURCE_DEV, TARGET):
-        rows = role == name
-        if not rows.any():
-            raise DataError(f"the score file has no {name} rows", where=uri, remedy=remedy)
-        parts[name] = Scores(**{key: column[rows] for key, column in columns.items()})
-    return Evaluation(trial, int(step), parts[SOURCE_DEV], parts[TARGET])
+        raise DataError("the score file does not say which trial and step it is of", where=uri, remedy=_REMEDY)
+    return table.combine_chunks().replace_schema_metadata(None), trial, int(step)
 
 
 def _column(table: pa.Table, name: str) -> NDArray[Any]:

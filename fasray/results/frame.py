@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from fasray import protocols
-from fasray.metrics import auc, eer, pad_rates_at, rates_at
-from fasray.results.evaluations import ENDED, LEVELS, Evaluation, Level, RunView, Trial, read_scores
-from fasray.results.select import SELECTIONS, Choice, TrialDigests, choose, digest_trial
-
-FIGURES = ("hter", "auc", "eer", "acer", "apcer", "bpcer", "source_dev_auc")
+from fasray.metrics.intervals import RESAMPLES
+from fasray.results.evaluations import ENDED, LEVELS, Evaluation, Level, RunView, ScoreReader, Trial
+from fasray.results.judging import FIGURES as FIGURES
+from fasray.results.judging import TrialFigures, judge_all, mean_and_std
+from fasray.results.judging import judge as judge
+from fasray.results.resamples import Resamples, are_few, interval
+from fasray.results.select import (
+    SELECTIONS,
+    Choice,
+    Selection,
+    TrialDigests,
+    best_target_step,
+    choose,
+    digests_of,
+    merit,
+    selection,
+    target_digest,
+)
 
 COLUMNS: dict[str, str] = {
     "method": "name of the method",
+    "variant": "name of the ablation; empty for the method itself",
     "protocol": "name of the protocol, or of the OULU-NPU protocol whose six runs are averaged",
-    "selection": "rule that picked step and threshold: source-dev, last, oracle",
-    "threshold_rule": "source-dev-eer or target-eer",
+    "selection": "rule that picked step and threshold",
+    "threshold_rule": "source-dev-eer, target-eer or target-min-hter",
     "oracle": "whether the rule looked at target labels",
     "level": "video (mean of its frames) or frame",
-    "n_seeds": "confirming runs that reached their full budget",
+    "n_seeds": "confirming runs that reached their full budget; 1 for oracle-search, which takes one trial",
     "n_runs": "protocol runs that were averaged: 1, or 6 for OULU-NPU protocols 3 and 4",
     "n_failed": "confirming runs that diverged or failed and are not in the figures",
+    "n_evaluations": "evaluations averaged in each run: 1, or the k of mean-of-last-k",
     "hter": "(FAR + FRR) / 2 on the target at the threshold, mean over seeds, fraction",
     "hter_std": "standard deviation over seeds (ddof 1; over runs where n_runs > 1); NaN for one",
+    "hter_lower": "95 % interval of hter over the target's subjects (bootstrap, see fasray.metrics.intervals)",
+    "hter_upper": "as hter_lower; NaN at frame level, for averages over protocol runs, and without runs",
     "auc": "area under the target's ROC",
     "auc_std": "as hter_std",
+    "auc_lower": "as hter_lower",
+    "auc_upper": "as hter_lower",
     "eer": "equal error rate of the target, a property of the ranking and no decision that could be deployed",
     "eer_std": "as hter_std",
     "acer": "(APCER of the worst attack type + BPCER) / 2 on the target at the threshold",
@@ -38,39 +56,38 @@ COLUMNS: dict[str, str] = {
     "apcer_std": "as hter_std",
     "bpcer": "BPCER",
     "bpcer_std": "as hter_std",
+    "bpcer_at_apcer1": "least BPCER with an APCER of each attack type of at most 1 %, threshold on the target itself",
+    "bpcer_at_apcer1_std": "as hter_std",
+    "bpcer_at_apcer5": "as bpcer_at_apcer1, 5 %",
+    "bpcer_at_apcer5_std": "as hter_std",
+    "bpcer_at_apcer10": "as bpcer_at_apcer1, 10 %",
+    "bpcer_at_apcer10_std": "as hter_std",
+    "tpr_at_fpr1": "largest share of live faces accepted while at most 1 % of the attacks are",
+    "tpr_at_fpr1_std": "as hter_std",
     "source_dev_auc": "macro average over the source domains of the source-dev AUC at the picked step",
     "source_dev_auc_std": "as hter_std",
     "optimism_gap": "HTER of oracle minus HTER of this row, same runs: how much lower the literature's habit reads",
     "optimism_gap_auc": "AUC of oracle minus AUC of this row",
     "videos": "target videos judged",
     "frames": "target frames judged",
-    "trials": "ids of the runs",
+    "subjects": "target subjects judged",
+    "few_subjects": "whether they are so few that the intervals may cover less than they promise",
+    "trials": "ids of the runs; trials, seeds, steps and thresholds have one entry for each evaluation judged",
     "seeds": "their seeds",
-    "steps": "the step picked in each run",
-    "thresholds": "the threshold applied in each run",
+    "steps": "the steps picked",
+    "thresholds": "the thresholds applied",
 }
 """Columns of the result frame and what they mean; rates are fractions."""
 
-
-@dataclass(frozen=True)
-class TrialFigures:
-    """The figures of one run at its chosen step."""
-
-    choice: Choice
-    seed: int
-    level: Level
-    values: tuple[float, ...]
-    """In the order of ``FIGURES``."""
-    videos: int
-    frames: int
+Key = tuple[str, str, str]
+"""(method, variant, protocol)."""
 
 
 @dataclass(frozen=True)
 class CellFigures:
     """One row of the frame before its gap to the oracle is known."""
 
-    method: str
-    protocol: str
+    key: Key
     selection: str
     level: Level
     n_runs: int
@@ -80,6 +97,7 @@ class CellFigures:
     runs: tuple[TrialFigures, ...]
     videos: int
     frames: int
+    subjects: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,7 @@ class RunResults:
     digests: dict[str, TrialDigests]
     """Every evaluation of each confirmed trial, by trial id."""
     choices: dict[tuple[str, str], Choice]
-    """By (trial id, selection)."""
+    """By (trial id, selection), for the rules that judge each confirmed trial."""
 
 
 def results_frame(run: RunView, selections: Sequence[str] = tuple(SELECTIONS)) -> pd.DataFrame:
@@ -105,119 +123,179 @@ def results_frame(run: RunView, selections: Sequence[str] = tuple(SELECTIONS)) -
     return compute_results(run, selections).frame
 
 
-def compute_results(run: RunView, selections: Sequence[str] = tuple(SELECTIONS)) -> RunResults:
-    """Return the result frame and what it was derived from; errors as ``results_frame``."""
+def compute_results(
+    run: RunView,
+    selections: Sequence[str] = tuple(SELECTIONS),
+    reader: ScoreReader | None = None,
+    resamples: int = RESAMPLES,
+) -> RunResults:
+    """Return the result frame and what it was derived from; errors as ``results_frame``.
 
-    def evaluation_at(trial: str, step: int) -> Evaluation:
-        return read_scores(run.score_uri(trial, step))
+    Each score file is read once. Those of trials that only searched are read for ``oracle-search`` alone.
 
-    wanted = tuple(dict.fromkeys((*selections, "oracle")))
-    digests = {trial.id: digest_trial(trial, evaluation_at) for trial in run.confirmed if trial.steps}
-    choices = {(trial, rule): choose(rule, digest) for trial, digest in digests.items() for rule in wanted}
-    cells: dict[tuple[str, str], list[Trial]] = {}
-    for trial in run.trials:
+    Args:
+        run: the run.
+        selections: names of rules.
+        reader: reads the score files; left out: a fresh one.
+        resamples: of the target's subjects, for the confidence intervals; 0: no intervals.
+    """
+    wanted = [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
+    judged = _Judged(run, wanted, reader or ScoreReader(), Resamples(resamples))
+    rows = [row for key, trials in _cells(run.trials).items() for row in judged.rows(key, trials)]
+    rows += _aggregates(rows)
+    return RunResults(_to_frame(rows, selections), judged.digests, judged.choices)
+
+
+def _cells(trials: Iterable[Trial]) -> dict[Key, list[Trial]]:
+    """Return the trials of each cell, cells by their first ended confirming run; others are left out."""
+    found: dict[Key, list[Trial]] = {}
+    trials = list(trials)
+    for trial in trials:
         if trial.stage == "confirm" and trial.status in ENDED:
-            cells.setdefault((trial.method, trial.protocol), []).append(trial)
-    rows = []
-    for (method, protocol), trials in cells.items():
-        done = [trial for trial in trials if trial.id in digests]
+            found.setdefault(_key(trial), [])
+    for trial in trials:
+        if _key(trial) in found:
+            found[_key(trial)].append(trial)
+    return found
+
+
+def _key(trial: Trial) -> Key:
+    return trial.method, trial.variant, trial.protocol
+
+
+@dataclass
+class _Judged:
+    """Reads the trials of one cell after another and keeps what the rules make of them."""
+
+    run: RunView
+    rules: Sequence[Selection]
+    reader: ScoreReader
+    resamples: Resamples
+    digests: dict[str, TrialDigests] = field(default_factory=dict)
+    choices: dict[tuple[str, str], Choice] = field(default_factory=dict)
+
+    def rows(self, key: Key, trials: Sequence[Trial]) -> list[CellFigures]:
+        """Return the rows of a cell."""
+        ended = [trial for trial in trials if trial.stage == "confirm" and trial.status in ENDED]
+        confirmed = {trial.id for trial in ended if trial.status == "done" and trial.steps}
+        by_cell = [rule for rule in self.rules if rule.any_trial]
         figures: dict[tuple[str, Level], list[TrialFigures]] = {}
-        for trial in done:
-            for rule in wanted:
-                picked = choices[trial.id, rule]
-                evaluation = evaluation_at(trial.id, picked.step)
-                for level in LEVELS:
-                    figures.setdefault((rule, level), []).append(judge(evaluation, picked, trial.seed, level))
-        failed = len(trials) - len(done)
-        rows += [
-            _cell(method, protocol, rule, level, failed, figures.get((rule, level), []))
-            for rule in wanted
+        best: _Candidate | None = None
+        for trial in trials:
+            if trial.id not in confirmed and not (by_cell and trial.steps):
+                continue
+            evaluations = self._read(trial)
+            if trial.id in confirmed:
+                self._judge_run(trial, evaluations, figures)
+            if by_cell:
+                found = _Candidate.of(trial, evaluations, self.digests.get(trial.id))
+                best = found if best is None or found.merit < best.merit else best
+        if best is not None and confirmed:
+            for rule in by_cell:
+                for level, judged in best.judged(rule, self.resamples).items():
+                    figures[rule.name, level] = [judged]
+        self.resamples.forget()
+        failed = len(ended) - len(confirmed)
+        return [
+            _cell(key, rule.name, level, failed, figures.get((rule.name, level), []))
+            for rule in self.rules
             for level in LEVELS
         ]
-    rows += _aggregates(rows)
-    return RunResults(_to_frame(rows, selections), digests, choices)
+
+    def _read(self, trial: Trial) -> dict[int, Evaluation]:
+        read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
+        return dict(zip(trial.steps, read, strict=True))
+
+    def _judge_run(
+        self,
+        trial: Trial,
+        evaluations: dict[int, Evaluation],
+        figures: dict[tuple[str, Level], list[TrialFigures]],
+    ) -> None:
+        digests = digests_of(trial.id, evaluations.values())
+        self.digests[trial.id] = digests
+        for rule in self.rules:
+            if not rule.any_trial:
+                choice = choose(rule.name, digests)
+                self.choices[trial.id, rule.name] = choice
+                for level, judged in judge_all(evaluations, choice, trial.seed, self.resamples).items():
+                    figures.setdefault((rule.name, level), []).append(judged)
 
 
-def judge(evaluation: Evaluation, choice: Choice, seed: int, level: Level) -> TrialFigures:
-    """Compute the figures of one evaluation at the threshold of a choice."""
-    rows = evaluation.target.at(level)
-    threshold = choice.threshold(level)
-    pad = pad_rates_at(rows.score, rows.label, rows.attack_type, threshold)
-    values = {
-        "hter": rates_at(rows.score, rows.label, threshold).hter,
-        "auc": auc(rows.score, rows.label),
-        "eer": eer(rows.score, rows.label).eer,
-        "acer": pad.acer,
-        "apcer": pad.apcer,
-        "bpcer": pad.bpcer,
-        "source_dev_auc": evaluation.source_dev_summary(level).auc,
-    }
-    return TrialFigures(
-        choice,
-        seed,
-        level,
-        tuple(values[name] for name in FIGURES),
-        videos=len(evaluation.target.videos.video),
-        frames=len(evaluation.target.score),
-    )
+@dataclass(frozen=True)
+class _Candidate:
+    """The best evaluation of one trial, by the target's labels."""
+
+    trial: Trial
+    digests: TrialDigests
+    evaluation: Evaluation
+    merit: tuple[float, float]
+    """Lower is better; the first of equals wins."""
+
+    @classmethod
+    def of(cls, trial: Trial, evaluations: dict[int, Evaluation], digests: TrialDigests | None) -> _Candidate:
+        target = digests.target if digests else tuple(map(target_digest, evaluations.values()))
+        best = best_target_step(target)
+        return cls(trial, TrialDigests(trial.id, (), (best,)), evaluations[best.step], merit(best))
+
+    def judged(self, rule: Selection, resamples: Resamples) -> dict[Level, TrialFigures]:
+        choice = choose(rule.name, self.digests)
+        return judge_all({choice.step: self.evaluation}, choice, self.trial.seed, resamples)
 
 
-def mean_and_std(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the column means and sample standard deviations (ddof 1); NaN where there are too few rows."""
-    width = len(FIGURES)
-    if not values:
-        return (math.nan,) * width, (math.nan,) * width
-    table = np.array(values, np.float64)
-    spread = table.std(axis=0, ddof=1) if len(table) > 1 else np.full(width, np.nan)
-    return tuple(table.mean(axis=0).tolist()), tuple(spread.tolist())
-
-
-def _cell(
-    method: str, protocol: str, selection: str, level: Level, failed: int, runs: Sequence[TrialFigures]
-) -> CellFigures:
+def _cell(key: Key, rule: str, level: Level, failed: int, runs: Sequence[TrialFigures]) -> CellFigures:
     mean, std = mean_and_std([run.values for run in runs])
-    videos, frames = (runs[0].videos, runs[0].frames) if runs else (0, 0)
-    return CellFigures(method, protocol, selection, level, 1, failed, mean, std, tuple(runs), videos, frames)
+    counts = (runs[0].videos, runs[0].frames, runs[0].subjects) if runs else (0, 0, 0)
+    return CellFigures(key, rule, level, 1, failed, mean, std, tuple(runs), *counts)
 
 
 def _aggregates(rows: Sequence[CellFigures]) -> list[CellFigures]:
     """Return the rows of protocols whose runs are all there, means and deviations over the runs."""
-    families: dict[tuple[str, str, str, Level], list[CellFigures]] = {}
+    families: dict[tuple[Key, str, Level], list[CellFigures]] = {}
     for row in rows:
-        parent = protocols.parse(row.protocol).aggregate
+        method, variant, protocol = row.key
+        parent = protocols.parse(protocol).aggregate
         if parent and row.runs:
-            families.setdefault((row.method, parent, row.selection, row.level), []).append(row)
+            families.setdefault(((method, variant, parent), row.selection, row.level), []).append(row)
     found = []
-    for (method, parent, selection, level), members in families.items():
-        if len(members) == len(protocols.GROUPS[parent]):
+    for (key, rule, level), members in families.items():
+        if len(members) == len(protocols.GROUPS[key[2]]):
             mean, std = mean_and_std([member.mean for member in members])
             runs = tuple(run for member in members for run in member.runs)
-            failed, videos, frames = (
-                sum(getattr(member, count) for member in members) for count in ("n_failed", "videos", "frames")
+            failed, videos, frames, subjects = (
+                sum(getattr(member, count) for member in members)
+                for count in ("n_failed", "videos", "frames", "subjects")
             )
-            found.append(
-                CellFigures(method, parent, selection, level, len(members), failed, mean, std, runs, videos, frames)
-            )
+            found.append(CellFigures(key, rule, level, len(members), failed, mean, std, runs, videos, frames, subjects))
     return found
 
 
 def _to_frame(rows: Sequence[CellFigures], selections: Sequence[str]) -> pd.DataFrame:
-    oracle = {(row.method, row.protocol, row.level): row.mean for row in rows if row.selection == "oracle"}
-    records = [_record(row, oracle[row.method, row.protocol, row.level]) for row in rows if row.selection in selections]
+    oracle = {(row.key, row.level): row.mean for row in rows if row.selection == "oracle"}
+    records = [_record(row, oracle[row.key, row.level]) for row in rows if row.selection in selections]
     frame = pd.DataFrame(records, columns=list(COLUMNS))
-    methods = {name: place for place, name in enumerate(dict.fromkeys(row.method for row in rows))}
+    methods = {name: place for place, name in enumerate(dict.fromkeys(row.key[0] for row in rows))}
     frame["_method"] = frame["method"].map(methods)
     return frame.sort_values("_method", kind="stable").drop(columns="_method").reset_index(drop=True)
 
 
 def _record(row: CellFigures, oracle: tuple[float, ...]) -> dict[str, object]:
-    rule = SELECTIONS[row.selection]
+    rule = selection(row.selection)
+    method, variant, protocol = row.key
     mean = dict(zip(FIGURES, row.mean, strict=True))
     std = {f"{name}_std": value for name, value in zip(FIGURES, row.std, strict=True)}
+    independent = min((run.independent for run in row.runs), default=0)
+    intervals: dict[str, float] = {}
+    for place, name in enumerate(("hter", "auc")):
+        replicates = [None if run.replicates is None or row.n_runs > 1 else run.replicates[place] for run in row.runs]
+        ends = interval(mean[name], replicates, independent)
+        intervals |= dict(zip((f"{name}_lower", f"{name}_upper"), ends, strict=True))
     best = dict(zip(FIGURES, oracle, strict=True))
+    judged = [(run, pick) for run in row.runs for pick in run.choice.picks]
     return {
-        "method": row.method,
-        "protocol": row.protocol,
+        "method": method,
+        "variant": variant,
+        "protocol": protocol,
         "selection": row.selection,
         "threshold_rule": rule.threshold_rule,
         "oracle": rule.oracle,
@@ -225,14 +303,18 @@ def _record(row: CellFigures, oracle: tuple[float, ...]) -> dict[str, object]:
         "n_seeds": len({run.seed for run in row.runs}),
         "n_runs": row.n_runs,
         "n_failed": row.n_failed,
+        "n_evaluations": len(row.runs[0].choice.picks) if row.runs else 0,
         **mean,
         **std,
+        **intervals,
         "optimism_gap": math.nan if rule.oracle else best["hter"] - mean["hter"],
         "optimism_gap_auc": math.nan if rule.oracle else best["auc"] - mean["auc"],
         "videos": row.videos,
         "frames": row.frames,
-        "trials": [run.choice.trial for run in row.runs],
-        "seeds": [run.seed for run in row.runs],
-        "steps": [run.choice.step for run in row.runs],
-        "thresholds": [run.choice.threshold(row.level) for run in row.runs],
+        "subjects": row.subjects,
+        "few_subjects": bool(row.runs) and are_few(independent),
+        "trials": [run.choice.trial for run, _ in judged],
+        "seeds": [run.seed for run, _ in judged],
+        "steps": [pick.step for _, pick in judged],
+        "thresholds": [pick.threshold(row.level) for _, pick in judged],
     }

@@ -8,10 +8,11 @@ import pandas as pd
 import yaml
 
 from fasray.results.evaluations import RunView
+from fasray.results.exports import write_parquet
 from fasray.results.frame import compute_results, results_frame
+from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
 from fasray.results.report import render_report
 from fasray.results.select import SELECTIONS
-from fasray.results.tables import write_parquet
 from fasray.storage import exists, join, write_bytes
 from fasray.sweep.ledger import read_run
 
@@ -47,6 +48,39 @@ def load_results(run: str, selections: Sequence[str] = tuple(SELECTIONS)) -> pd.
         SpecError: there is no such selection.
     """
     return results_frame(view(run), selections)
+
+
+def load_trials(run: str) -> pd.DataFrame:
+    """Return one row a trial of a run directory, from its event log; columns in ``listings.TRIAL_COLUMNS``.
+
+    Raises:
+        DataError: this is no run directory, or a file of it is damaged.
+    """
+    return trials_frame(read_run(run))
+
+
+def load_evaluations(run: str) -> pd.DataFrame:
+    """Return one row an evaluation of every trial, from the score files; columns in ``listings.EVALUATION_COLUMNS``.
+
+    Raises:
+        DataError: this is no run directory, or a file of it is missing or damaged.
+    """
+    return evaluations_frame(view(run))
+
+
+def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row a frame of the confirmed runs at the step that a rule picked; ``listings.SCORE_COLUMNS``.
+
+    Args:
+        run: the run directory.
+        selection: name of a rule.
+        trials: ids of the runs; none: all confirmed ones.
+
+    Raises:
+        DataError: this is no run directory, or a file of it is missing or damaged, or it has no such trial.
+        SpecError: there is no such selection, or it judges no confirmed run.
+    """
+    return scores_frame(view(run), selection, trials)
 
 
 def write_derived(run: str, renew: bool) -> list[str]:

@@ -1,60 +1,42 @@
-"""Which step of a confirmed run is reported, and at which threshold: honest rules, and the literature's habit, marked.
+"""Which step of a confirmed run is reported, and at which threshold: honest rules, and the literature's habits, marked.
 
-``source-dev``   the step of the highest macro-averaged video-level source-dev AUC; ties by the lower source-dev
-                 loss, then the earlier step. Threshold: EER of the pooled source-dev videos at that step.
-``last``         the last step; threshold as above.
-``oracle``       the step of the least target HTER at the target's own EER threshold; ties by the higher target AUC,
-                 then the earlier step. Threshold: EER of the target. It reads the answers and is always marked.
+Honest rules read source-dev scores only:
+
+``source-dev``        the step of the highest macro-averaged video-level source-dev AUC; ties by the lower source-dev
+                      loss, then the earlier step. Threshold: EER of the pooled source-dev videos at that step.
+``worst-source``      the step whose worst source domain has the highest source-dev AUC; ties as ``source-dev``.
+                      Threshold as above.
+``last``              the last step; threshold as above.
+``mean-of-last-k``    no step is picked: the mean of the figures over the last k evaluations, each at its own
+                      threshold as above. k is 5, or all evaluations where there are fewer; ``mean-of-last-3`` and
+                      the like name another k.
+
+The oracles read the answers, are not attainable in use, and are always marked:
+
+``oracle``            the step of the least target HTER at the target's own EER threshold; ties by the higher target
+                      AUC, then the earlier step. Threshold: EER of the target.
+``oracle-search``     as ``oracle``, but over all trials of the cell, those of the search included: one trial, one step.
+``oracle-min-hter``   the step of the least target HTER over all thresholds, at the threshold that gives it.
+
+A further rule is one more entry of ``SELECTIONS``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fasray.errors import SpecError, did_you_mean
-from fasray.metrics import auc, eer
+from fasray.metrics import auc, eer, rates_at
+from fasray.metrics.thresholds import min_hter_threshold
 from fasray.results.evaluations import Evaluation, Level, Scores, Trial
 
-ThresholdRule = Literal["source-dev-eer", "target-eer"]
+ThresholdRule = Literal["source-dev-eer", "target-eer", "target-min-hter"]
 
-
-@dataclass(frozen=True)
-class Selection:
-    """A selection rule by name."""
-
-    name: str
-    threshold_rule: ThresholdRule
-    oracle: bool
-    """Looks at target labels."""
-
-
-SELECTIONS = {
-    rule.name: rule
-    for rule in (
-        Selection("source-dev", "source-dev-eer", oracle=False),
-        Selection("last", "source-dev-eer", oracle=False),
-        Selection("oracle", "target-eer", oracle=True),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The step and the thresholds that a rule picked for one trial."""
-
-    trial: str
-    step: int
-    selection: str
-    threshold_rule: ThresholdRule
-    oracle: bool
-    video_threshold: float
-    frame_threshold: float
-
-    def threshold(self, level: Level) -> float:
-        """Return the threshold for frames or for videos; a score at or above it is accepted as live."""
-        return self.video_threshold if level == "video" else self.frame_threshold
+LAST_K = 5
+"""How many evaluations ``mean-of-last-k`` averages, where there are so many."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +48,24 @@ class SourceDigest:
     loss: float
     video_threshold: float
     frame_threshold: float
+    worst_auc: float = 0.0
+    """AUC of the worst source domain."""
 
 
 @dataclass(frozen=True)
 class TargetDigest:
-    """What only the oracle may know of one evaluation."""
+    """What only the oracles may know of one evaluation."""
 
     step: int
     auc: float
     hter: float
+    """At the EER threshold."""
     video_threshold: float
     frame_threshold: float
+    min_hter: float = 1.0
+    """Over all thresholds."""
+    min_hter_video_threshold: float = 0.0
+    min_hter_frame_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,31 +77,97 @@ class TrialDigests:
     target: tuple[TargetDigest, ...]
 
 
+@dataclass(frozen=True)
+class Pick:
+    """One evaluation and its thresholds."""
+
+    step: int
+    video_threshold: float
+    frame_threshold: float
+
+    def threshold(self, level: Level) -> float:
+        """Return the threshold for frames or for videos; a score at or above it is accepted as live."""
+        return self.video_threshold if level == "video" else self.frame_threshold
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A selection rule by name."""
+
+    name: str
+    threshold_rule: ThresholdRule
+    oracle: bool
+    """Looks at target labels."""
+    meaning: str
+    """For the notes under a table: a sentence without its end."""
+    pick: Callable[[TrialDigests], tuple[Pick, ...]]
+    """The evaluations that are judged; their figures are averaged."""
+    any_trial: bool = False
+    """Takes the best of all trials of a cell instead of judging each confirming run."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The steps and the thresholds that a rule picked for one trial."""
+
+    trial: str
+    selection: str
+    threshold_rule: ThresholdRule
+    oracle: bool
+    picks: tuple[Pick, ...]
+    """By step; one, but for ``mean-of-last-k``."""
+
+    @property
+    def step(self) -> int:
+        """The picked step, the last one of several."""
+        return self.picks[-1].step
+
+    @property
+    def video_threshold(self) -> float:
+        """The threshold for videos at ``step``."""
+        return self.picks[-1].video_threshold
+
+    @property
+    def frame_threshold(self) -> float:
+        """The threshold for frames at ``step``."""
+        return self.picks[-1].frame_threshold
+
+    def threshold(self, level: Level) -> float:
+        """Return the threshold at ``step`` for frames or for videos."""
+        return self.picks[-1].threshold(level)
+
+
 def source_digest(evaluation: Evaluation) -> SourceDigest:
     """Sum up the source-dev rows of an evaluation."""
     summary = evaluation.source_dev_summary()
-    return SourceDigest(evaluation.step, summary.auc, summary.loss, *_eer_thresholds(evaluation.source_dev))
+    worst = min(part.auc for part in summary.per_domain)
+    return SourceDigest(evaluation.step, summary.auc, summary.loss, *_eer_thresholds(evaluation.source_dev), worst)
 
 
 def target_digest(evaluation: Evaluation) -> TargetDigest:
     """Sum up the target rows of an evaluation."""
-    videos = evaluation.target.videos
+    videos, frames = evaluation.target.videos, evaluation.target
+    least = min_hter_threshold(videos.score, videos.label)
     return TargetDigest(
         evaluation.step,
         auc(videos.score, videos.label),
         eer(videos.score, videos.label).eer,
         *_eer_thresholds(evaluation.target),
+        rates_at(videos.score, videos.label, least).hter,
+        least,
+        min_hter_threshold(frames.score, frames.label),
     )
 
 
 def digest_trial(trial: Trial, evaluation_at: Callable[[str, int], Evaluation]) -> TrialDigests:
     """Read each evaluation of a trial once and sum it up."""
-    source, target = [], []
-    for step in trial.steps:
-        evaluation = evaluation_at(trial.id, step)
-        source.append(source_digest(evaluation))
-        target.append(target_digest(evaluation))
-    return TrialDigests(trial.id, tuple(source), tuple(target))
+    return digests_of(trial.id, [evaluation_at(trial.id, step) for step in trial.steps])
+
+
+def digests_of(trial: str, evaluations: Iterable[Evaluation]) -> TrialDigests:
+    """Sum up the evaluations of a trial."""
+    read = list(evaluations)
+    return TrialDigests(trial, tuple(map(source_digest, read)), tuple(map(target_digest, read)))
 
 
 def best_source_step(digests: Sequence[SourceDigest]) -> SourceDigest:
@@ -120,38 +175,125 @@ def best_source_step(digests: Sequence[SourceDigest]) -> SourceDigest:
     return min(digests, key=lambda d: (-d.auc, d.loss, d.step))
 
 
+def best_worst_source_step(digests: Sequence[SourceDigest]) -> SourceDigest:
+    """Return the evaluation that ``worst-source`` picks."""
+    return min(digests, key=lambda d: (-d.worst_auc, -d.auc, d.loss, d.step))
+
+
 def best_target_step(digests: Sequence[TargetDigest]) -> TargetDigest:
     """Return the evaluation that ``oracle`` picks."""
     return min(digests, key=lambda d: (d.hter, -d.auc, d.step))
 
 
-def choose(selection: str, digests: TrialDigests) -> Choice:
+def least_hter_step(digests: Sequence[TargetDigest]) -> TargetDigest:
+    """Return the evaluation that ``oracle-min-hter`` picks."""
+    return min(digests, key=lambda d: (d.min_hter, -d.auc, d.step))
+
+
+def selection(name: str) -> Selection:
+    """Return a rule by its name; ``mean-of-last-3`` and the like are made to order.
+
+    Raises:
+        SpecError: there is no such rule.
+    """
+    if name in SELECTIONS:
+        return SELECTIONS[name]
+    asked = re.fullmatch(r"mean-of-last-([1-9]\d{0,3})", name)
+    if asked:
+        return _mean_of_last(name, int(asked[1]))
+    raise SpecError(f"there is no selection {name!r}", where="--select", remedy=did_you_mean(name, SELECTIONS))
+
+
+def choose(name: str, digests: TrialDigests) -> Choice:
     """Apply a selection rule to one trial.
 
     Raises:
         SpecError: there is no such rule.
     """
-    if selection not in SELECTIONS:
-        raise SpecError(
-            f"there is no selection {selection!r}", where="--select", remedy=did_you_mean(selection, SELECTIONS)
-        )
-    rule = SELECTIONS[selection]
-    picked: SourceDigest | TargetDigest
-    if rule.oracle:
-        picked = best_target_step(digests.target)
-    elif selection == "last":
-        picked = max(digests.source, key=lambda d: d.step)
-    else:
-        picked = best_source_step(digests.source)
-    return Choice(
-        digests.trial,
-        picked.step,
-        selection,
-        rule.threshold_rule,
-        rule.oracle,
-        picked.video_threshold,
-        picked.frame_threshold,
+    rule = selection(name)
+    return Choice(digests.trial, rule.name, rule.threshold_rule, rule.oracle, rule.pick(digests))
+
+
+def merit(digest: TargetDigest) -> tuple[float, float]:
+    """Return what ``oracle-search`` compares trials by; lower is better, and the first trial of equals is taken."""
+    return digest.hter, -digest.auc
+
+
+def _source_pick(digest: SourceDigest) -> tuple[Pick, ...]:
+    return (Pick(digest.step, digest.video_threshold, digest.frame_threshold),)
+
+
+def _oracle_pick(digests: TrialDigests) -> tuple[Pick, ...]:
+    best = best_target_step(digests.target)
+    return (Pick(best.step, best.video_threshold, best.frame_threshold),)
+
+
+def _least_hter_pick(digests: TrialDigests) -> tuple[Pick, ...]:
+    best = least_hter_step(digests.target)
+    return (Pick(best.step, best.min_hter_video_threshold, best.min_hter_frame_threshold),)
+
+
+def _mean_of_last(name: str, k: int) -> Selection:
+    def pick(digests: TrialDigests) -> tuple[Pick, ...]:
+        by_step = sorted(digests.source, key=lambda d: d.step)
+        return tuple(pick for digest in by_step[-k:] for pick in _source_pick(digest))
+
+    meaning = (
+        f"mean of the figures over the last {k} evaluations (fewer if there are fewer), each at its source-dev EER"
     )
+    return Selection(name, "source-dev-eer", False, meaning, pick)
+
+
+SELECTIONS = {
+    rule.name: rule
+    for rule in (
+        Selection(
+            "source-dev",
+            "source-dev-eer",
+            False,
+            "step of the best source-dev AUC, threshold at the EER of source-dev",
+            lambda digests: _source_pick(best_source_step(digests.source)),
+        ),
+        Selection(
+            "worst-source",
+            "source-dev-eer",
+            False,
+            "step of the best source-dev AUC of the worst source domain, threshold at the EER of source-dev",
+            lambda digests: _source_pick(best_worst_source_step(digests.source)),
+        ),
+        Selection(
+            "last",
+            "source-dev-eer",
+            False,
+            "last step, threshold at the EER of source-dev",
+            lambda digests: _source_pick(max(digests.source, key=lambda d: d.step)),
+        ),
+        _mean_of_last("mean-of-last-k", LAST_K),
+        Selection(
+            "oracle",
+            "target-eer",
+            True,
+            "best step and EER threshold chosen on the target itself",
+            _oracle_pick,
+        ),
+        Selection(
+            "oracle-search",
+            "target-eer",
+            True,
+            "best step of the best trial, search trials included, and EER threshold chosen on the target itself",
+            _oracle_pick,
+            any_trial=True,
+        ),
+        Selection(
+            "oracle-min-hter",
+            "target-min-hter",
+            True,
+            "step and threshold of the least HTER on the target itself",
+            _least_hter_pick,
+        ),
+    )
+}
+"""Every rule by name, honest ones first."""
 
 
 def _eer_thresholds(scores: Scores) -> tuple[float, float]:

@@ -1,26 +1,32 @@
-"""The result frame as something to read or to load: text, markdown, csv, json, Parquet.
+"""The result frame as something to read: a text table, a markdown table; percent, with what must be said below.
 
-Tables for people are in percent; files keep fractions. Columns that looked at target labels carry a dagger.
+Columns that looked at target labels carry a dagger.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from fasray import protocols, storage
+from fasray import protocols
+from fasray.results.escape import markdown, plain
 from fasray.results.evaluations import Level
+from fasray.results.published import SELECTION as PUBLISHED_SELECTION
+from fasray.results.published import STATUS_NOTE, Published, of_cell
+from fasray.results.select import selection
 
 DAGGER = "\u2020"
 NOTHING = "-"
+EMPTY = "no confirmed runs yet\n"
+TABLE_SELECTIONS = ("source-dev", "last", "oracle")
+"""The rules that a table shows unless others are asked for."""
+
+Cells = dict[tuple[str, str], dict[str, dict[str, Any]]]
+"""(method with its variant, protocol) -> selection -> row of the frame."""
 
 
 @dataclass(frozen=True)
@@ -41,102 +47,122 @@ def percent(mean: float, std: float = math.nan) -> str:
     return f"{100 * mean:.2f}" if math.isnan(std) else f"{100 * mean:.2f} ± {100 * std:.2f}"
 
 
-def grid(frame: pd.DataFrame, level: Level = "video") -> Grid:
-    """Arrange one level of a result frame with honest and oracle figures side by side, one row a cell."""
-    chosen = frame[frame["level"] == level]
-    cells: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    for row in chosen.to_dict("records"):
-        cells.setdefault((row["method"], row["protocol"]), {})[row["selection"]] = row
-    selections = list(dict.fromkeys(chosen["selection"]))
-    figures = ("acer", "hter", "auc") if any(_reports_acer(protocol) for _, protocol in cells) else ("hter", "auc")
-    honest = [name for name in selections if not any(cell.get(name, {}).get("oracle") for cell in cells.values())]
-    marked = [name for name in selections if name not in honest]
+def cells_of(frame: pd.DataFrame, level: Level, selections: Sequence[str] | None = None) -> Cells:
+    """Return the rows of one level and of some rules, or of all, by cell and rule, in the order of the frame."""
+    cells: Cells = {}
+    for row in frame.to_dict("records"):
+        if row["level"] == level and (selections is None or row["selection"] in selections):
+            cells.setdefault((method_label(row), row["protocol"]), {})[row["selection"]] = row
+    return cells
+
+
+def method_label(row: Mapping[str, Any]) -> str:
+    """Return the method, with its ablation if it is one."""
+    return f"{row['method']}: {row['variant']}" if row["variant"] else str(row["method"])
+
+
+def grid(
+    frame: pd.DataFrame,
+    level: Level = "video",
+    selections: Sequence[str] | None = TABLE_SELECTIONS,
+    published: Sequence[Published] = (),
+) -> Grid:
+    """Arrange one level of a result frame with honest and oracle figures side by side, one row a cell.
+
+    Args:
+        frame: of ``results_frame``.
+        level: ``video`` or ``frame``.
+        selections: the rules to show; None for all that the frame holds.
+        published: figures to set beside those of their cell.
+    """
+    cells = cells_of(frame, level, selections)
+    shown = dict.fromkeys(name for cell in cells.values() for name in cell)
+    honest = [name for name in shown if not selection(name).oracle]
+    marked = [name for name in shown if name not in honest]
+    figures = ("acer", "hter", "auc") if any(reports_acer(protocol) for _, protocol in cells) else ("hter", "auc")
     columns = [(name, figure) for name in (*honest, *marked) for figure in figures]
-    headers = ["method", "protocol", "seeds"]
-    headers += [_header(name, figure, name in marked) for name, figure in columns]
+    headers = ["method", "protocol", "seeds", *(_header(name, figure) for name, figure in columns)]
     gap_of = next((name for name in honest if name == "source-dev"), honest[0] if honest else "")
     if gap_of and marked:
         headers += ["gap HTER", "gap AUC"]
     if honest:
         headers.append("source-dev AUC")
+    if published:
+        headers += [f"{name} {PUBLISHED_SELECTION}" for name in ("HTER", "AUC", "status")]
     rows = []
     for (method, protocol), cell in cells.items():
-        any_row = next(iter(cell.values()))
-        texts = [method, protocol, _seeds(any_row)]
+        first = next(iter(cell.values()))
+        texts = [method, protocol, _seeds(first)]
         texts += [_figure(cell.get(name), figure) for name, figure in columns]
         if gap_of and marked:
             texts += [_signed(cell, gap_of, column) for column in ("optimism_gap", "optimism_gap_auc")]
         if honest:
             texts.append(_figure(cell.get(gap_of), "source_dev_auc"))
+        if published:
+            texts += _published(next(iter(cell.values())), published)
         rows.append(tuple(texts))
-    return Grid(tuple(headers), tuple(rows), _notes(level, honest, marked, cells))
+    below = notes(level, honest, marked, cells)
+    return Grid(tuple(headers), tuple(rows), (*below, *_published_notes(cells, published)) if published else below)
 
 
-def to_text(frame: pd.DataFrame, level: Level = "video") -> str:
-    """Return a plain text table in percent with its notes."""
-    table = grid(frame, level)
+def listing(frame: pd.DataFrame) -> Grid:
+    """Arrange any frame as a table, as it is."""
+    words = [name for name in frame.columns if pd.api.types.is_object_dtype(frame[name].dtype)]
+    ordered = [*words, *(name for name in frame.columns if name not in words)]
+    rows = tuple(tuple(map(_word, row)) for row in frame[ordered].itertuples(index=False))
+    return Grid(tuple(ordered), rows, (f"{len(frame)} rows",), len(words))
+
+
+def _word(value: object) -> str:
+    if isinstance(value, float):
+        return NOTHING if math.isnan(value) else f"{value:.6g}"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _published(row: Mapping[str, Any], figures: Sequence[Published]) -> list[str]:
+    """Return HTER, AUC and status that were published for a cell; several are named."""
+    found = [] if row["variant"] else of_cell(row["method"], row["protocol"], figures)
+    names = [f" ({figure.name})" if len(found) > 1 else "" for figure in found]
+    columns = (
+        [percent(figure.hter) for figure in found],
+        [percent(figure.auc) for figure in found],
+        [figure.status for figure in found],
+    )
+    return [" ".join(text + name for text, name in zip(texts, names, strict=True)) or NOTHING for texts in columns]
+
+
+def _published_notes(cells: Cells, figures: Sequence[Published]) -> list[str]:
+    rows = [next(iter(cell.values())) for cell in cells.values()]
+    found = [figure for row in rows for figure in of_cell(row["method"], row["protocol"], figures)]
+    found = [figure for figure in found if figure.status != "-"]
+    rules = dict.fromkeys(f"{figure.name} (published): {figure.rule}." for figure in found)
+    return [STATUS_NOTE, *rules]
+
+
+def to_text(table: Grid) -> str:
+    """Return a plain text table with its notes; control characters are shown and not obeyed."""
     if not table.rows:
-        return "no confirmed runs yet\n"
+        return EMPTY
+    table = Grid(table.headers, tuple(tuple(map(plain, row)) for row in table.rows), table.notes, table.text_columns)
     widths = [max(len(row[i]) for row in (table.headers, *table.rows)) for i in range(len(table.headers))]
     lines = [_line(table.headers, widths, table.text_columns), "  ".join("-" * width for width in widths)]
     lines += [_line(row, widths, table.text_columns) for row in table.rows]
     return "\n".join([*lines, "", *table.notes]) + "\n"
 
 
-def to_markdown(frame: pd.DataFrame, level: Level = "video") -> str:
-    """Return a markdown table in percent with its notes."""
-    table = grid(frame, level)
+def to_markdown(table: Grid) -> str:
+    """Return a markdown table with its notes; no cell holds markup."""
     if not table.rows:
-        return "no confirmed runs yet\n"
+        return EMPTY
     rule = [":--" if i < table.text_columns else "--:" for i in range(len(table.headers))]
-    lines = ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in (table.headers, rule, *table.rows)]
-    return "\n".join([*lines, "", *(f"{_markdown_cell(note)}  " for note in table.notes)]) + "\n"
+    lines = ["| " + " | ".join(map(markdown, row)) + " |" for row in (table.headers, rule, *table.rows)]
+    return "\n".join([*lines, "", *(f"{markdown(note)}  " for note in table.notes)]) + "\n"
 
 
-def to_csv(frame: pd.DataFrame) -> str:
-    """Return the frame as csv in fractions; lists are joined by spaces, NaN is empty.
-
-    Words that a spreadsheet would run as a formula get a leading apostrophe.
-    """
-    plain = frame.copy()
-    for name in plain.columns:
-        plain[name] = [_csv_cell(value) for value in plain[name]]
-    return str(plain.to_csv(index=False, lineterminator="\n"))
-
-
-def to_json(frame: pd.DataFrame) -> str:
-    """Return the frame as a JSON list of rows in fractions; NaN is null."""
-    rows = [{name: _json_value(value) for name, value in row.items()} for row in frame.to_dict("records")]
-    return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_parquet(frame: pd.DataFrame, uri: str) -> None:
-    """Write the frame to ``uri``, whole or not at all."""
-    lists = {"trials": pa.string(), "seeds": pa.int64(), "steps": pa.int64(), "thresholds": pa.float64()}
-    arrays = {
-        name: pa.array(frame[name].tolist(), type=pa.list_(lists[name]))
-        if name in lists
-        else pa.array(frame[name].tolist(), from_pandas=False, type=_arrow_type(frame[name]))
-        for name in frame.columns
-    }
-    sink = io.BytesIO()
-    pq.write_table(pa.table(arrays), sink)
-    storage.write_bytes(uri, sink.getvalue())
-
-
-def _arrow_type(column: pd.Series) -> pa.DataType:
-    if pd.api.types.is_bool_dtype(column):
-        return pa.bool_()
-    if pd.api.types.is_integer_dtype(column):
-        return pa.int64()
-    return pa.float64() if pd.api.types.is_float_dtype(column) else pa.string()
-
-
-def _header(selection: str, figure: str, marked: bool) -> str:
-    name = figure.upper()
-    if marked:
-        return f"{name}{DAGGER}" if selection == "oracle" else f"{name} {selection}{DAGGER}"
-    return name if selection == "source-dev" else f"{name} {selection}"
+def _header(name: str, figure: str) -> str:
+    if name in ("source-dev", "oracle"):
+        return figure.upper() + (DAGGER if name == "oracle" else "")
+    return f"{figure.upper()} {name}{DAGGER if selection(name).oracle else ''}"
 
 
 def _seeds(row: dict[str, Any]) -> str:
@@ -154,30 +180,39 @@ def _signed(cell: dict[str, dict[str, Any]], selection: str, column: str) -> str
     return NOTHING if math.isnan(gap) else f"{100 * gap:+.2f}"
 
 
-def _reports_acer(protocol: str) -> bool:
+def reports_acer(protocol: str) -> bool:
+    """Tell whether a protocol is reported as APCER, BPCER and ACER: OULU-NPU's own are."""
     return protocol in protocols.GROUPS or protocols.parse(protocol).headline == "acer"
 
 
-def _notes(
-    level: Level,
-    honest: Sequence[str],
-    marked: Sequence[str],
-    cells: dict[tuple[str, str], dict[str, dict[str, Any]]],
-) -> tuple[str, ...]:
+def notes(level: Level, honest: Sequence[str], marked: Sequence[str], cells: Cells) -> tuple[str, ...]:
+    """Return what must be said under a table of these rules."""
     unit = "one decision a video (mean of its frames)" if level == "video" else "one decision a frame"
-    notes = [f"Percent, {unit}, on the unseen target; mean ± standard deviation over the confirming seeds."]
+    said = [f"Percent, {unit}, on the unseen target; mean ± standard deviation over the confirming seeds."]
     if honest:
-        notes.append("Step and threshold (EER of source-dev) chosen on source domains only.")
-    if marked:
-        notes.append(
+        said.append("Step and threshold (EER of source-dev) chosen on source domains only.")
+    said += [f"{name}: {_meaning(name, cells)}." for name in honest if name not in ("source-dev", "last")]
+    if "oracle" in marked:
+        said.append(
             f"{DAGGER} oracle: best step and EER threshold chosen on the target itself, as much of the literature does;"
             " not attainable in use."
         )
-        notes.append("gap: oracle minus honest on the same runs; how much the oracle's habit flatters.")
-    failed = sum(next(iter(cell.values()))["n_failed"] for cell in cells.values())
-    if failed:
-        notes.append("(+n failed): runs that diverged or failed and are not in the figures.")
-    return tuple(notes)
+    said += [f"{DAGGER} {name}: {_meaning(name, cells)}; not attainable in use." for name in marked if name != "oracle"]
+    if honest and marked:
+        said.append("gap: oracle minus honest on the same runs; how much the oracle's habit flatters.")
+    few = {row["protocol"]: row["subjects"] for cell in cells.values() for row in cell.values() if row["few_subjects"]}
+    if few:
+        counts = ", ".join(f"{protocol} {count}" for protocol, count in few.items())
+        said.append(f"Few target subjects ({counts}): confidence intervals may cover less than they promise.")
+    if any(next(iter(cell.values()))["n_failed"] for cell in cells.values()):
+        said.append("(+n failed): runs that diverged or failed and are not in the figures.")
+    return tuple(said)
+
+
+def _meaning(name: str, cells: Cells) -> str:
+    used = sorted({cell[name]["n_evaluations"] for cell in cells.values() if name in cell} - {0, 1})
+    here = f"; here k = {', '.join(map(str, used))}" if used else ""
+    return selection(name).meaning + here
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], text_columns: int) -> str:
@@ -186,19 +221,3 @@ def _line(cells: Sequence[str], widths: Sequence[int], text_columns: int) -> str
         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join(parts).rstrip()
-
-
-def _markdown_cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def _csv_cell(value: object) -> object:
-    if isinstance(value, list):
-        value = " ".join(map(str, value))
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
-        return f"'{value}"
-    return value
-
-
-def _json_value(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -36,6 +36,7 @@ class MadeTrial:
     total_steps: int = 30
     steps: tuple[int, ...] = (10, 20, 30)
     readings: Sequence[MadeReading] = ()
+    variant: str = ""
 
 
 def score_table(

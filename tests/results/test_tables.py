@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from score_runs import MadeTrial, make_run
 
-from fasray.results import tables
+from fasray.results import exports, tables
 from fasray.results.frame import COLUMNS, results_frame
 
 
@@ -29,7 +29,7 @@ def frame(tmp_path: Path) -> pd.DataFrame:
 
 
 def test_the_text_table_shows_percent_deviation_dagger_and_gap(frame: pd.DataFrame) -> None:
-    text = tables.to_text(frame)
+    text = tables.to_text(tables.grid(frame))
     lines = text.splitlines()
     header = lines[0]
     for name in ("HTER", "AUC", "HTER last", "HTER†", "AUC†", "gap HTER", "gap AUC", "source-dev AUC"):
@@ -44,14 +44,14 @@ def test_the_text_table_shows_percent_deviation_dagger_and_gap(frame: pd.DataFra
 
 
 def test_columns_line_up(frame: pd.DataFrame) -> None:
-    lines = tables.to_text(frame).splitlines()
+    lines = tables.to_text(tables.grid(frame)).splitlines()
     gaps = [i for i, mark in enumerate(lines[1]) if mark == " "]
     for line in (lines[0], *lines[2:5]):
         assert all(line[i : i + 1] in {" ", ""} for i in gaps)
 
 
 def test_honest_rows_alone_have_no_dagger(frame: pd.DataFrame) -> None:
-    text = tables.to_text(frame[frame["selection"] == "source-dev"])
+    text = tables.to_text(tables.grid(frame[frame["selection"] == "source-dev"]))
     assert "†" not in text
     assert "gap" not in text
 
@@ -62,13 +62,13 @@ def test_acer_columns_appear_with_oulu_protocols(tmp_path: Path) -> None:
 
 
 def test_markdown_has_one_cell_per_column(frame: pd.DataFrame) -> None:
-    lines = [line for line in tables.to_markdown(frame).splitlines() if line.startswith("|")]
+    lines = [line for line in tables.to_markdown(tables.grid(frame)).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 3
     assert len({line.count("|") for line in lines}) == 1
 
 
 def test_json_is_a_list_of_rows_in_fractions_with_null_for_nan(frame: pd.DataFrame) -> None:
-    rows = json.loads(tables.to_json(frame))
+    rows = json.loads(exports.to_json(frame))
     assert [list(row) for row in rows] == [list(COLUMNS)] * len(frame)
     for row, original in zip(rows, frame.to_dict("records"), strict=True):
         assert row["trials"] == original["trials"]
@@ -79,32 +79,32 @@ def test_json_is_a_list_of_rows_in_fractions_with_null_for_nan(frame: pd.DataFra
 
 
 def test_csv_reads_back_to_the_same_fractions(frame: pd.DataFrame) -> None:
-    rows = list(csv.DictReader(io.StringIO(tables.to_csv(frame))))
+    rows = list(csv.DictReader(io.StringIO(exports.to_csv(frame))))
     assert [row["hter"] for row in rows] == ["" if math.isnan(v) else repr(v) for v in frame["hter"]]
     assert rows[0]["trials"] == "a b"
 
 
 def test_words_that_a_spreadsheet_would_run_are_quoted(frame: pd.DataFrame) -> None:
     hostile = frame.assign(method="=cmd()")
-    rows = list(csv.DictReader(io.StringIO(tables.to_csv(hostile))))
+    rows = list(csv.DictReader(io.StringIO(exports.to_csv(hostile))))
     assert {row["method"] for row in rows} == {"'=cmd()"}
 
 
 def test_parquet_reads_back_whole(frame: pd.DataFrame, tmp_path: Path) -> None:
     target = tmp_path / "results.parquet"
-    tables.write_parquet(frame, str(target))
+    exports.write_parquet(frame, str(target))
     back = pq.read_table(target).to_pylist()
     assert [row["trials"] for row in back] == frame["trials"].tolist()
     assert [row["steps"] for row in back] == frame["steps"].tolist()
     assert {type(row["oracle"]) for row in back} == {bool}
     first = target.read_bytes()
-    tables.write_parquet(frame, str(target))
+    exports.write_parquet(frame, str(target))
     assert target.read_bytes() == first
 
 
 def test_an_empty_frame_says_so(tmp_path: Path) -> None:
     empty = results_frame(make_run(tmp_path, []))
-    assert tables.to_text(empty) == "no confirmed runs yet\n"
-    assert json.loads(tables.to_json(empty)) == []
-    tables.write_parquet(empty, str(tmp_path / "empty.parquet"))
+    assert tables.to_text(tables.grid(empty)) == "no confirmed runs yet\n"
+    assert json.loads(exports.to_json(empty)) == []
+    exports.write_parquet(empty, str(tmp_path / "empty.parquet"))
     assert pq.read_table(tmp_path / "empty.parquet").num_rows == 0

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from small_sweeps import pool_cards, score_digests, table_of
 
 from fasray.faces.manifest import read_manifest
+from fasray.results.select import SELECTIONS
 from fasray.sweep.ledger import read_run
 
 OURS = re.compile(
@@ -50,8 +51,8 @@ def test_it_leaves_table_report_scores_and_curves(finished) -> None:
     run = finished.place.run_folder
     assert (run / "report.html").stat().st_size > 1000
     table = table_of(run)
-    assert set(table.selection) == {"source-dev", "last", "oracle"}
-    assert len(table) == 4 * 3 * 2
+    assert set(table.selection) == set(SELECTIONS)
+    assert len(table) == 4 * len(SELECTIONS) * 2
     trials = read_run(str(run)).trials
     assert len(trials) == 16
     for trial in trials:

@@ -1,0 +1,78 @@
+"""Frames as files for programs: csv, json, Parquet; fractions, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fasray import storage
+from fasray.results.escape import csv_word
+
+_LISTS = {
+    "trials": pa.string(),
+    "seeds": pa.int64(),
+    "steps": pa.int64(),
+    "thresholds": pa.float64(),
+    "searched": pa.string(),
+}
+"""Columns that hold lists, and what of."""
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return the frame as csv in fractions; lists are joined by spaces, NaN is empty.
+
+    Words that a spreadsheet would run as a formula get a leading apostrophe, in headers as well.
+    """
+    plain = pd.DataFrame({name: [_csv_cell(value) for value in frame[name]] for name in frame.columns})
+    plain.columns = [csv_word(str(name)) for name in plain.columns]
+    return str(plain.to_csv(index=False, lineterminator="\n"))
+
+
+def to_json(frame: pd.DataFrame) -> str:
+    """Return the frame as a JSON list of rows in fractions; NaN is null, and what is not ASCII is escaped."""
+    rows = [{name: _json_value(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
+
+
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    """Return the frame as the bytes of a Parquet file; the same frame gives the same bytes."""
+    arrays = {
+        str(name): pa.array(frame[name].tolist(), type=pa.list_(_LISTS[name]))
+        if name in _LISTS
+        else pa.array(frame[name].tolist(), from_pandas=False, type=_arrow_type(frame[name]))
+        for name in frame.columns
+    }
+    sink = io.BytesIO()
+    pq.write_table(pa.table(arrays), sink)
+    return sink.getvalue()
+
+
+def write_parquet(frame: pd.DataFrame, uri: str) -> None:
+    """Write the frame to ``uri``, whole or not at all."""
+    storage.write_bytes(uri, to_parquet(frame))
+
+
+def _arrow_type(column: pd.Series) -> pa.DataType:
+    if pd.api.types.is_bool_dtype(column):
+        return pa.bool_()
+    if pd.api.types.is_integer_dtype(column):
+        return pa.int64()
+    return pa.float64() if pd.api.types.is_float_dtype(column) else pa.string()
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
+    return csv_word(value) if isinstance(value, str) else value
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,116 @@
+"""The figures of one run at the steps and thresholds that a rule picked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fasray.metrics import auc, eer, pad_rates_at, rates_at, tpr_at_fpr
+from fasray.metrics.curves import bpcer_at_apcer
+from fasray.results.evaluations import LEVELS, Evaluation, Level
+from fasray.results.resamples import Replicates, Resamples, independent_subjects
+from fasray.results.select import Choice
+
+FIGURES = (
+    "hter",
+    "auc",
+    "eer",
+    "acer",
+    "apcer",
+    "bpcer",
+    "bpcer_at_apcer1",
+    "bpcer_at_apcer5",
+    "bpcer_at_apcer10",
+    "tpr_at_fpr1",
+    "source_dev_auc",
+)
+"""What is computed of every run, in this order; fractions."""
+
+
+@dataclass(frozen=True)
+class TrialFigures:
+    """The figures of one run at its chosen step, or their means over several."""
+
+    choice: Choice
+    seed: int
+    level: Level
+    values: tuple[float, ...]
+    """In the order of ``FIGURES``."""
+    videos: int
+    frames: int
+    subjects: int
+    replicates: Replicates | None = None
+    """[2, B] HTER and AUC under resamples of subjects; at video level only."""
+    independent: int = 0
+    """Subjects that the figures rest on."""
+
+
+def judge(evaluation: Evaluation, choice: Choice, seed: int, level: Level) -> TrialFigures:
+    """Compute the figures of one of the evaluations that a choice has picked, at its threshold."""
+    threshold = next(pick for pick in choice.picks if pick.step == evaluation.step).threshold(level)
+    return TrialFigures(choice, seed, level, figures_at(evaluation, threshold, level), *_counts(evaluation))
+
+
+def judge_all(
+    evaluations: Mapping[int, Evaluation], choice: Choice, seed: int, resamples: Resamples
+) -> dict[Level, TrialFigures]:
+    """Compute the figures of a choice at both levels, means over its picks.
+
+    Args:
+        evaluations: of the choice's trial, by step.
+        choice: what to judge.
+        seed: of the trial.
+        resamples: of the target's subjects, for the confidence intervals.
+    """
+    found: dict[Level, TrialFigures] = {}
+    for level in LEVELS:
+        values = [figures_at(evaluations[pick.step], pick.threshold(level), level) for pick in choice.picks]
+        mean, _ = mean_and_std(values)
+        found[level] = TrialFigures(choice, seed, level, mean, *_counts(evaluations[choice.step]))
+    drawn = [resamples.of(evaluations[pick.step], pick.video_threshold) for pick in choice.picks]
+    known = [values for values in drawn if values is not None]
+    replicates: Replicates | None = np.mean(known, axis=0) if known else None
+    independent = independent_subjects(evaluations[choice.step].target.grouping)
+    found["video"] = replace(found["video"], replicates=replicates, independent=independent)
+    found["frame"] = replace(found["frame"], independent=independent)
+    return found
+
+
+def figures_at(evaluation: Evaluation, threshold: float, level: Level) -> tuple[float, ...]:
+    """Return the figures of one evaluation at one threshold, in the order of ``FIGURES``."""
+    rows = evaluation.target.at(level)
+    score, label = rows.score, rows.label
+    pad = pad_rates_at(score, label, rows.attack_type, threshold)
+    values = {
+        "hter": rates_at(score, label, threshold).hter,
+        "auc": auc(score, label),
+        "eer": eer(score, label).eer,
+        "acer": pad.acer,
+        "apcer": pad.apcer,
+        "bpcer": pad.bpcer,
+        "bpcer_at_apcer1": bpcer_at_apcer(score, label, 0.01, rows.attack_type),
+        "bpcer_at_apcer5": bpcer_at_apcer(score, label, 0.05, rows.attack_type),
+        "bpcer_at_apcer10": bpcer_at_apcer(score, label, 0.10, rows.attack_type),
+        "tpr_at_fpr1": tpr_at_fpr(score, label, 0.01),
+        "source_dev_auc": evaluation.source_dev_summary(level).auc,
+    }
+    return tuple(values[name] for name in FIGURES)
+
+
+def mean_and_std(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the column means and sample standard deviations (ddof 1); NaN where there are too few rows."""
+    width = len(FIGURES)
+    if not values:
+        return (math.nan,) * width, (math.nan,) * width
+    table = np.array(values, np.float64)
+    spread = table.std(axis=0, ddof=1) if len(table) > 1 else np.full(width, np.nan)
+    return tuple(table.mean(axis=0).tolist()), tuple(spread.tolist())
+
+
+def _counts(evaluation: Evaluation) -> tuple[int, int, int]:
+    """Return videos, frames and subjects of the target."""
+    target = evaluation.target
+    return len(target.grouping.videos.video), len(target.score), target.grouping.subject_count

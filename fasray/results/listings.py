@@ -1,0 +1,187 @@
+"""What stands behind the result frame, as frames of their own: trials, evaluations and single scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fasray.errors import DataError, SpecError, did_you_mean
+from fasray.metrics import SOURCE_DEV, TARGET, rates_at
+from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
+from fasray.results.select import choose, digests_of, selection, source_digest, target_digest
+from fasray.sweep.events import TrialRecord
+from fasray.sweep.ledger import RunRecord
+
+TRIAL_COLUMNS: dict[str, str] = {
+    "trial": "id, which is also the folder under trials/",
+    "method": "name of the method",
+    "variant": "name of the ablation; empty for the method itself",
+    "protocol": "name of the protocol",
+    "stage": "search or confirm",
+    "seed": "seed of all its streams",
+    "status": "running, stopped (cut in the search), done, diverged or failed",
+    "reason": "why it diverged or failed",
+    "winner": "whether its configuration won the search and was confirmed",
+    "total_steps": "full budget, optimizer steps",
+    "steps_done": "step of its last evaluation",
+    "evaluations": "number of evaluations",
+    "best_step": "step of the best source-dev AUC; missing if there was no evaluation",
+    "best_source_dev_auc": "source-dev AUC there, macro average over source domains, video level",
+    "seconds": "wall seconds of training and evaluating, as far as they were measured",
+    "searched": "names of the searched fields",
+    "config": "the whole configuration as JSON; each searched field has a column config.<name> besides",
+}
+"""Columns of the trials frame; config.<name> columns follow."""
+
+EVALUATION_COLUMNS: dict[str, str] = {
+    "trial": "id of the trial",
+    "method": "name of the method",
+    "variant": "name of the ablation; empty for the method itself",
+    "protocol": "name of the protocol",
+    "stage": "search or confirm",
+    "seed": "seed of the trial",
+    "step": "optimizer steps done",
+    "source_dev_auc": "macro average over the source domains, video level",
+    "source_dev_loss": "macro average of the binary cross-entropy, nats",
+    "worst_source_auc": "AUC of the worst source domain",
+    "threshold": "EER threshold of the pooled source-dev videos",
+    "target_hter": "HTER of the target's videos at that threshold, fraction; seen by no honest rule",
+    "target_auc": "AUC of the target's videos; seen by no honest rule",
+    "target_eer": "EER of the target's videos; an oracle's figure",
+    "target_threshold": "its threshold; an oracle's",
+    "seconds": "wall seconds since the evaluation before; 0 if unknown",
+}
+"""Columns of the evaluations frame."""
+
+SCORE_COLUMNS: dict[str, str] = {
+    "trial": "id of the trial",
+    "method": "name of the method",
+    "variant": "name of the ablation; empty for the method itself",
+    "protocol": "name of the protocol",
+    "seed": "seed of the trial",
+    "selection": "rule that picked the step",
+    "step": "the step",
+    "threshold": "the rule's threshold for videos",
+    "role": "source-dev or target",
+    "score": "higher = more live",
+    "label": "1 live, 0 attack",
+    "domain": "domain of the video",
+    "attack_type": "live, or the kind of attack",
+    "instrument": "finer kind of attack, where known",
+    "subject": "unique over all domains",
+    "video": "unique over all domains",
+    "frame": "index in the video",
+}
+"""Columns of the scores frame: one row a frame."""
+
+
+def trials_frame(record: RunRecord) -> pd.DataFrame:
+    """Return one row a trial, in the order of suggestion; see ``TRIAL_COLUMNS``."""
+    won = {(event.method, event.protocol): event.trial for event in record.events if event.event == "won"}
+    trials = record.trials
+    fields = list(dict.fromkeys(name for trial in trials for name in trial.searched))
+    rows = []
+    for trial in trials:
+        best = trial.best
+        rows.append(
+            {
+                "trial": trial.id,
+                "method": trial.method,
+                "variant": trial.variant,
+                "protocol": trial.protocol,
+                "stage": trial.stage,
+                "seed": trial.seed,
+                "status": trial.status,
+                "reason": trial.reason,
+                "winner": won.get((trial.method, trial.protocol)) == trial.id,
+                "total_steps": trial.total_steps,
+                "steps_done": trial.steps[-1] if trial.steps else 0,
+                "evaluations": len(trial.steps),
+                "best_step": float(best.step) if best else float("nan"),
+                "best_source_dev_auc": best.source_dev_auc if best else float("nan"),
+                "seconds": sum(reading.seconds for reading in trial.readings),
+                "searched": list(trial.searched),
+                "config": json.dumps(dict(trial.config), sort_keys=True),
+                **{f"config.{name}": trial.config.get(name) for name in fields},
+            }
+        )
+    return pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *(f"config.{name}" for name in fields)])
+
+
+def evaluations_frame(run: RunView) -> pd.DataFrame:
+    """Return one row an evaluation of every trial; see ``EVALUATION_COLUMNS``. Reads every score file.
+
+    Raises:
+        DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
+    """
+    reader = ScoreReader()
+    rows = []
+    for trial in run.trials:
+        read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
+        seconds = {reading.step: reading.seconds for reading in trial.readings}
+        for evaluation in read:
+            source, target = source_digest(evaluation), target_digest(evaluation)
+            videos = evaluation.target.videos
+            rows.append(
+                {
+                    **_who(trial),
+                    "stage": trial.stage,
+                    "step": evaluation.step,
+                    "source_dev_auc": source.auc,
+                    "source_dev_loss": source.loss,
+                    "worst_source_auc": source.worst_auc,
+                    "threshold": source.video_threshold,
+                    "target_hter": rates_at(videos.score, videos.label, source.video_threshold).hter,
+                    "target_auc": target.auc,
+                    "target_eer": target.hter,
+                    "target_threshold": target.video_threshold,
+                    "seconds": seconds.get(evaluation.step, 0.0),
+                }
+            )
+    return pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS))
+
+
+def scores_frame(run: RunView, rule: str = "source-dev", trials: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row a frame of the confirmed runs, at the step that a rule picked; see ``SCORE_COLUMNS``.
+
+    Args:
+        run: the run.
+        rule: name of a selection rule that judges each confirmed run; of several steps the last is taken.
+        trials: ids of the runs; none: all.
+
+    Raises:
+        DataError: a score file is missing or damaged, or a trial is not a confirmed one of this run.
+        SpecError: there is no such rule, or it is ``oracle-search``.
+    """
+    if selection(rule).any_trial:
+        raise SpecError(f"{rule} judges no confirmed run", where="--select", remedy="name another rule")
+    known = {trial.id: trial for trial in run.confirmed if trial.steps}
+    for name in trials:
+        if name not in known:
+            raise DataError(f"there is no confirmed run {name!r}", remedy=did_you_mean(name, known))
+    reader = ScoreReader()
+    parts = [pd.DataFrame(columns=list(SCORE_COLUMNS))]
+    for trial in (known[name] for name in trials or known):
+        read = {found.step: found for found in reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])}
+        choice = choose(rule, digests_of(trial.id, read.values()))
+        head = {**_who(trial), "selection": rule, "step": choice.step, "threshold": choice.video_threshold}
+        parts += [_scores(read[choice.step], role, head) for role in (SOURCE_DEV, TARGET)]
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def _scores(evaluation: Evaluation, role: str, head: dict[str, object]) -> pd.DataFrame:
+    rows = evaluation.source_dev if role == SOURCE_DEV else evaluation.target
+    columns = {name: getattr(rows, name) for name in SCORE_COLUMNS if name not in head and name != "role"}
+    return pd.DataFrame({**head, "role": role, **columns}, columns=list(SCORE_COLUMNS))
+
+
+def _who(trial: Trial | TrialRecord) -> dict[str, object]:
+    return {
+        "trial": trial.id,
+        "method": trial.method,
+        "variant": trial.variant,
+        "protocol": trial.protocol,
+        "seed": trial.seed,
+    }
