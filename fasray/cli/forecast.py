@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fasray.cli.terminal import duration
+from fasray.sweep.forecast import Forecast
 from fasray.sweep.plan import Cell, Plan
 from fasray.sweep.profiles import profile
 from fasray.sweep.schedule import rung_steps
@@ -13,6 +15,33 @@ from fasray.sweep.spec import AshaChoice
 def describe(plan: Plan) -> str:
     """Return what a plan consists of, in lines."""
     return "\n".join(_lines(plan))
+
+
+def describe_forecast(expected: Forecast, slots: int, price: float | None = None) -> str:
+    """Return in lines what a sweep is expected to take.
+
+    Args:
+        expected: the forecast.
+        slots: trials at once that it is for.
+        price: of a node hour, if costs are wanted.
+    """
+    cut = 1 - expected.steps / expected.full_steps if expected.full_steps else 0.0
+    lines = [
+        f"forecast with {slots} trials at once: {expected.trials} trials, about {expected.steps:,.0f} optimizer steps "
+        f"({100 * cut:.0f} % fewer than without early stopping), {expected.epochs:,.0f} epochs, "
+        f"at most {expected.peak_concurrency} trials at the same time"
+    ]
+    hours = expected.node_hours()
+    if expected.wall_seconds is None or hours is None:
+        lines.append("add --calibrate to know how long that takes on this machine")
+        return "\n".join(lines)
+    lines.append(f"    about {duration(expected.wall_seconds)} from start to table")
+    total = sum(expected.busy_seconds.values()) or 1.0
+    for method, seconds in sorted(expected.busy_seconds.items(), key=lambda item: -item[1]):
+        lines.append(f"    {method}: {duration(seconds)} of one slot ({100 * seconds / total:.0f} %)")
+    if price is not None:
+        lines.append(f"    cost: {hours:.2f} node hours x {price:g} = {hours * price:.2f}")
+    return "\n".join(lines)
 
 
 def _lines(plan: Plan) -> Iterator[str]:
@@ -64,8 +93,7 @@ def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
     else:
         yield "    fifo: every trial runs its full budget"
     for cell in cells:
-        count = len(cell.points)
         yield (
-            f"    {cell.protocol.name}: {count if count > 1 else 0} search trials; images: {cell.train_images} train, "
+            f"    {cell.protocol.name}: {cell.searches} search trials; images: {cell.train_images} train, "
             f"{cell.source_dev_images} source-dev, {cell.target_images} target"
         )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fasray.errors import RunFailedError
+from fasray.errors import DataError, RunFailedError
 from fasray.sweep.spec import SweepSpec
+
+if TYPE_CHECKING:
+    from fasray.sweep.dataset import Dataset
+    from fasray.sweep.forecast import Pace
+    from fasray.sweep.plan import Plan
 
 _FILE = click.argument("sweep_file", metavar="SWEEP.yaml")
 _SET = click.option(
@@ -18,16 +25,55 @@ _SET = click.option(
 @click.command()
 @_FILE
 @_SET
-def plan(sweep_file: str, overrides: tuple[str, ...]) -> None:
-    """Say what SWEEP.yaml would do: cells, trials, rungs, what the profile changes. Starts nothing."""
-    from fasray.cli.forecast import describe
+@click.option("--slots", type=click.IntRange(min=1), help="Trials at once; default: as many as this machine's cores.")
+@click.option("--calibrate", is_flag=True, help="Time a few steps of each method here, and forecast hours.")
+@click.option("--price", type=click.FloatRange(min=0), help="Of a node hour, in any currency; needs --calibrate.")
+def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibrate: bool, price: float | None) -> None:
+    """Say what SWEEP.yaml would do: cells, trials, rungs, what the profile changes; starts nothing.
+
+    With --calibrate it also says how long that would take with machines like this one.
+    """
+    from fasray.cli.forecast import describe, describe_forecast
     from fasray.sweep.dataset import resolve_dataset
+    from fasray.sweep.forecast import forecast
     from fasray.sweep.plan import make_plan
     from fasray.sweep.spec import load_sweep
 
+    if price is not None and not calibrate:
+        raise click.UsageError("--price needs hours to multiply: add --calibrate")
     spec = load_sweep(sweep_file, overrides)
     dataset = resolve_dataset(spec, _generating)
-    click.echo(describe(make_plan(spec, dataset.manifest.hash, dataset.index)))
+    planned = make_plan(spec, dataset.manifest.hash, dataset.index)
+    click.echo(describe(planned))
+    slots = slots or default_slots(spec)
+    paces = _paces(planned, dataset, slots) if calibrate else None
+    click.echo("\n" + describe_forecast(forecast(planned, slots, paces), slots, price))
+
+
+def default_slots(spec: SweepSpec) -> int:
+    """Return how many trials run at once on this machine, GPUs not counted."""
+    fitting = max((os.cpu_count() or 1) // spec.resources.cpus_per_worker, 1)
+    wanted = spec.resources.max_concurrent
+    return fitting if wanted == "auto" else min(fitting, wanted)
+
+
+def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
+    """Time every method on the pool of this machine, which is filled first if it is not there."""
+    from fasray.faces.bank import FaceBank, pool_folder, pool_key
+    from fasray.sweep.calibrate import calibrate
+
+    pool = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
+    try:
+        FaceBank.open(pool)
+    except DataError:
+        from fasray.sweep.session import ray_session
+
+        click.echo("filling the pool of decoded faces", err=True)
+        with ray_session():
+            from fasray.ingest.fill import fill_pools
+
+            fill_pools(dataset.uri, dataset.manifest, dataset.index)
+    return calibrate(plan, str(pool), slots, lambda text: click.echo(text, err=True))
 
 
 @click.command()
