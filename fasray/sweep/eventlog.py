@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from fasray import storage
 from fasray.errors import DataError, StorageError
 from fasray.sweep.events import EVENTS, Event, Opened
-from fasray.sweep.lock import Lease, Lock
+from fasray.sweep.lease import Lease
+from fasray.sweep.lock import Lock
 
 FILE, FOLDER = "events.jsonl", "events"
 PACK_FROM = 256

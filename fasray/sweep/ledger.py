@@ -11,7 +11,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              trials/<id>/tensorboard/       curves
              results.parquet, report.html   derived; can be deleted
 
-The same on S3, but for the log and the lock, which are folders there (eventlog.py, lock.py).
+The same on S3, but for the log and the lock, which are folders there (eventlog.py, lease.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from fasray.errors import DataError, FasrayError, SpecError, StorageError
 from fasray.sweep.code import commit
 from fasray.sweep.eventlog import open_log, read_events
 from fasray.sweep.events import Closed, Event, Opened, TrialRecord, trials_of
-from fasray.sweep.lock import Lock, now, take_lock
+from fasray.sweep.lock import Lock, take_lock
+from fasray.sweep.owner import now
 from fasray.validation import difference
 
 if TYPE_CHECKING:
