@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fasray.results.evaluations import Level
 
 _FORMATS = ("table", "json", "csv", "parquet", "md", "latex")
-_FRAMES = ("results", "trials", "evaluations", "scores")
+_FRAMES = ("results", "trials", "evaluations", "scores", "ablations")
 _FOR_PEOPLE = ("table", "md", "latex")
 
 
@@ -45,7 +45,7 @@ def results(
     if what == "results":
         content = _results(run, kind, selections, level, published)
     else:
-        content = _listing(run, what, kind, selections, published)
+        content = _listing(run, what, kind, selections, level, published)
     if output is not None:
         from fasray.storage import write_bytes
 
@@ -77,14 +77,16 @@ def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, pub
     return _export(with_published(frame, figures) if published else frame, kind)
 
 
-def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], published: bool) -> bytes:
+def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool) -> bytes:
     from fasray.results import tables
-    from fasray.results.runs import load_evaluations, load_scores, load_trials
+    from fasray.results.runs import load_ablations, load_evaluations, load_scores, load_trials
 
     if published or kind == "latex":
         raise click.UsageError(f"--what {what} has no {'published figures' if published else 'LaTeX'}")
-    if selections and (what != "scores" or len(selections) > 1):
-        raise click.UsageError("--select goes with results, or once with --what scores")
+    if selections and (what not in ("scores", "ablations") or len(selections) > 1):
+        raise click.UsageError("--select goes with results, or once with --what scores or ablations")
+    if what == "ablations":
+        return _ablations(load_ablations(run, *selections), kind, level)
     if what == "scores":
         frame = load_scores(run, *selections)
     else:
@@ -93,6 +95,18 @@ def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], publis
         table = tables.listing(frame)
         return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
     return _export(frame, kind)
+
+
+def _ablations(frame: pd.DataFrame, kind: str, level: Level) -> bytes:
+    from fasray.results import tables
+    from fasray.results.ablations import ablation_grid
+
+    if kind not in _FOR_PEOPLE:
+        return _export(frame, kind)
+    if frame.empty:
+        return b"no ablation has a pair of finished runs yet\n"
+    table = ablation_grid(frame, level)
+    return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
 
 
 def _export(frame: pd.DataFrame, kind: str) -> bytes:

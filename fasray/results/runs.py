@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import yaml
 
+from fasray.results.ablations import ablation_frame
 from fasray.results.evaluations import RunView
 from fasray.results.exports import write_parquet
 from fasray.results.frame import compute_results, results_frame
@@ -57,6 +58,16 @@ def load_trials(run: str) -> pd.DataFrame:
         DataError: this is no run directory, or a file of it is damaged.
     """
     return trials_frame(read_run(run))
+
+
+def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:
+    """Return what switching parts of the methods off did, paired by seed; columns in ``ablations.ABLATION_COLUMNS``.
+
+    Raises:
+        DataError: this is no run directory, or a file of it is missing or damaged.
+        SpecError: there is no such selection.
+    """
+    return ablation_frame(view(run), selection)
 
 
 def load_evaluations(run: str) -> pd.DataFrame:
