@@ -12,7 +12,7 @@ from fasray.errors import DataError
 from fasray.metrics.inputs import check_both_classes, check_confidence, check_scores
 from fasray.metrics.intervals import RESAMPLES, few_subjects_warning
 from fasray.metrics.replicates import Floats, ScoredClusters
-from fasray.metrics.resampling import draw, find_clusters
+from fasray.metrics.resampling import draw, find_clusters, whole
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def compare_methods(
     others, _ = check_scores(score_b, label)
     check_both_classes(live)
     clusters = find_clusters(scores, live, subject)
-    counts = np.concatenate([np.ones((1, clusters.size), np.int64), draw(clusters, resamples, seed)])
+    counts = np.concatenate([whole(clusters), draw(clusters, resamples, seed)])
     a, b = ScoredClusters(scores, live, clusters.index), ScoredClusters(others, live, clusters.index)
     subjects = min(clusters.live, clusters.attack)
     hter = None

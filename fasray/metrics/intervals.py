@@ -1,8 +1,10 @@
 """How sure a figure is: confidence intervals over subjects.
 
-Method: bootstrap over subjects (``resampling``); its standard error, carried to the logit scale, times Student's t
-for the number of subjects. Rates and areas stay within [0, 1] and the interval leans to where there is room. Where no
-error was seen, resamples see none either; then the exact bound for as many independent subjects takes their place.
+Method: bootstrap over subjects (``resampling``); its standard error, carried to the logit scale, times Student's t.
+Rates and areas so stay within [0, 1], and the interval leans to where there is room. The degrees of freedom are those
+of the number of subjects, and fewer where a few subjects bring most of the variance, which their jackknife shows.
+Where no error was seen, resamples see none either; then the exact bound for as many independent subjects takes their
+place.
 
 An interval speaks of other people under the same conditions, cameras and attacks; never of another domain.
 """
@@ -18,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasray.metrics.inputs import check_both_classes, check_column, check_confidence, check_scores
 from fasray.metrics.replicates import Counts, Floats, ScoredClusters
-from fasray.metrics.resampling import Clusters, draw, find_clusters
+from fasray.metrics.resampling import Clusters, draw, find_clusters, left_out, whole
 
 FEW_SUBJECTS = 35
 """Below so many subjects intervals carry a warning."""
@@ -98,13 +100,15 @@ def confidence_intervals(
     scores, live = check_scores(score, label)
     check_both_classes(live)
     clusters = find_clusters(scores, live, subject)
-    counts = draw(clusters, resamples, seed)
-    counts = np.concatenate([np.ones((1, clusters.size), np.int64), counts])  # the set itself comes first
+    counts = np.concatenate([whole(clusters), draw(clusters, resamples, seed), left_out(clusters)])
     sample = ScoredClusters(scores, live, clusters.index)
     both = min(clusters.live, clusters.attack)
 
-    def interval(values: Floats, subjects: int = both) -> Interval:
-        return figure_interval(float(values[0]), values[1:], subjects, confidence)
+    def interval(values: Floats, subjects: int = both, *, smooth: bool = True) -> Interval:
+        replicates, jackknife = values[1 : resamples + 1], values[resamples + 1 :]
+        # A figure that jumps from score to score has a jackknife that says nothing.
+        freedom = degrees_of_freedom(subjects, jackknife if smooth else jackknife[:0])
+        return figure_interval(float(values[0]), replicates, subjects, confidence, freedom)
 
     far = frr = hter = apcer = acer = None
     if threshold is not None:
@@ -121,8 +125,8 @@ def confidence_intervals(
         both,
         clusters.kind,
         interval(sample.auc(counts)),
-        interval(sample.eer(counts)),
-        interval(1 - sample.bpcer_at_apcer(counts, 0.01)),
+        interval(sample.eer(counts), smooth=False),
+        interval(1 - sample.bpcer_at_apcer(counts, 0.01), smooth=False),
         far,
         frr,
         hter,
@@ -139,7 +143,25 @@ def few_subjects_warning(subjects: int) -> str:
     return f"only {subjects} subjects: the intervals may cover less than they promise"
 
 
-def figure_interval(estimate: float, replicates: Floats, subjects: int, confidence: float) -> Interval:
+def degrees_of_freedom(subjects: int, jackknife: Floats) -> float:
+    """Return the degrees of freedom of a variance estimated over so many subjects.
+
+    For a normal sample n - 1; heavier tails make a variance estimate vary more, by their excess kurtosis (the
+    variance of a sample variance is sigma^4 (2 / (n - 1) + kurtosis / n)).
+
+    Args:
+        subjects: n.
+        jackknife: the figure without each cluster in turn; empty if that says nothing.
+    """
+    known = jackknife[~np.isnan(jackknife)]
+    kurtosis = 0.0
+    if len(known) > 1 and np.ptp(known) > 0:
+        off = known - known.mean()
+        kurtosis = max(float((off**4).mean() / (off**2).mean() ** 2) - 3, 0.0)
+    return 2 / (2 / (subjects - 1) + kurtosis / subjects) if subjects > 1 else math.nan
+
+
+def figure_interval(estimate: float, replicates: Floats, subjects: int, confidence: float, freedom: float) -> Interval:
     """Return the interval of one figure in [0, 1] from its bootstrap replicates.
 
     Args:
@@ -147,6 +169,7 @@ def figure_interval(estimate: float, replicates: Floats, subjects: int, confiden
         replicates: [B] of the resamples; NaN where a resample lacked a class.
         subjects: how many independent ones the figure rests on.
         confidence: nominal coverage.
+        freedom: degrees of freedom of the standard error.
     """
     from scipy.special import expit, logit, stdtrit
 
@@ -161,7 +184,7 @@ def figure_interval(estimate: float, replicates: Floats, subjects: int, confiden
     known = replicates[~np.isnan(replicates)]
     # Drawing n of n understates the variance by (n - 1) / n.
     error = float(known.std()) * math.sqrt(subjects / (subjects - 1))
-    half = float(stdtrit(subjects - 1, 1 - tail)) * error / (estimate * (1 - estimate))
+    half = float(stdtrit(freedom, 1 - tail)) * error / (estimate * (1 - estimate))
     centre = float(logit(estimate))
     return Interval(estimate, float(expit(centre - half)), float(expit(centre + half)))
 

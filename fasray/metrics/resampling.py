@@ -17,6 +17,7 @@ from fasray.metrics.inputs import check_column
 from fasray.metrics.replicates import Counts, Floats
 
 MIN_RESAMPLES = 100
+_MOST_LEFT_OUT = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def find_clusters(scores: Floats, live: NDArray[np.bool_], subject: ArrayLike | 
     has_attack = np.bincount(index[~live], minlength=len(has_live)) > 0
     note = ""
     if unknown.all():
-        note = "subjects are unknown: rows are drawn as if each were another person, so intervals are too narrow"
+        note = "subjects are unknown: intervals are made as if each row showed another person"
     elif unknown.any():
         note = f"{int(unknown.sum())} of {count} rows name no subject and are drawn one by one"
     return Clusters(
@@ -97,3 +98,14 @@ def draw(clusters: Clusters, resamples: int, seed: int) -> Counts:
         members = np.flatnonzero(clusters.stratum == stratum)
         counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
     return counts
+
+
+def whole(clusters: Clusters) -> Counts:
+    """Return the set itself as a resample, [1, S]."""
+    return np.ones((1, clusters.size), np.int64)
+
+
+def left_out(clusters: Clusters) -> Counts:
+    """Return the resamples that leave out one cluster each, [S, S]; none, [0, S], where there are very many."""
+    size = clusters.size
+    return 1 - np.eye(size, dtype=np.int64) if size <= _MOST_LEFT_OUT else np.zeros((0, size), np.int64)
