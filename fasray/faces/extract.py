@@ -164,7 +164,7 @@ class Extractor:
                 else:
                     rows.append(self._record(video, number, crop))
         except UnreadableError as error:
-            return Extracted(_batch([]), 0, (), tuple(remarks), str(error))
+            return unreadable(str(error), tuple(remarks))
         return Extracted(_batch(rows), taken, tuple(misses), tuple(remarks))
 
     def _record(self, video: SourceVideo, number: int, crop: FaceCrop) -> dict[str, Any]:
@@ -193,6 +193,11 @@ class Extractor:
             "sha256": hashlib.sha256(crop.image).hexdigest(),
             "label_source": self.settings.detector,
         }
+
+
+def unreadable(reason: str, remarks: tuple[str, ...] = ()) -> Extracted:
+    """Return what a video gives that nothing can be taken from."""
+    return Extracted(_batch([]), 0, (), remarks, reason)
 
 
 def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:

@@ -22,7 +22,7 @@ from ray.data import ActorPoolStrategy
 
 from fasray.errors import DataError, RunFailedError
 from fasray.faces.corpora import SourceVideo
-from fasray.faces.extract import Extractor, Settings
+from fasray.faces.extract import Extractor, Settings, unreadable
 from fasray.faces.manifest import Manifest
 from fasray.faces.record import RECORD_SCHEMA
 from fasray.faces.shards import finish_set, shard_name, write_shard
@@ -227,43 +227,54 @@ def _results(units: list[Unit], plan: Plan, actors: int | None) -> Iterator[tupl
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     equipment = ray.put(_Equipment(os.path.abspath(plan.root), plan.settings, plan.settings.read_models()))
+    attempts: Any = ray.remote(_Attempts).options(num_cpus=0).remote()
     rows = [{"unit": number, "videos": _VIDEOS.dump_json(unit.videos)} for number, unit in enumerate(units)]
     workers = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
     workers = min(workers, len(units))
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _Worker,
-        fn_constructor_args=(equipment,),
+        fn_constructor_args=(equipment, attempts),
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
         num_cpus=1,
-        ray_remote_args_fn=_actor_options,
     )
     del rows
-    outstanding = dict(enumerate(units))
     try:
         for bundle in dataset.iter_internal_ref_bundles():
             for entry in bundle.blocks:
                 block = ray.get(entry.ref)
                 for row in block.to_pylist():
-                    yield outstanding.pop(row["unit"]), _result(row)
+                    yield units[row["unit"]], _result(row)
                 del block
     except ray.exceptions.RayError as error:
-        first = min(outstanding, default=None)
-        suspect = "" if first is None else f"; the first that did not come back: {outstanding[first].videos[0].path}"
         raise RunFailedError(
-            f"the pass over the videos failed: {_last_line(error)}{suspect}",
+            f"the pass over the videos failed: {_last_line(error)}",
             where=plan.root,
             remedy="run the same command again to go on; -v shows Ray's messages",
         ) from error
+    finally:
+        ray.kill(attempts)
 
 
-def _actor_options() -> dict[str, Any]:
-    """A portion that has killed its worker a few times is not tried for ever."""
-    return {"max_task_retries": _RETRIES}
+class _Attempts:
+    """Counts how often a video was begun: one that kills whoever decodes it would be tried for ever."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, int] = {}
+
+    def begin(self, path: str) -> int:
+        """Return how often the video was begun before."""
+        before = self._begun.get(path, 0)
+        self._begun[path] = before + 1
+        return before
+
+    def end(self, path: str) -> None:
+        """Forget a video that is done."""
+        self._begun.pop(path, None)
 
 
-_RETRIES = 3
+_MOST_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -280,10 +291,12 @@ class _Worker:
 
     Args:
         equipment: reference to an _Equipment.
+        attempts: handle of the _Attempts actor.
     """
 
-    def __init__(self, equipment: Any) -> None:
+    def __init__(self, equipment: Any, attempts: Any) -> None:
         given: _Equipment = ray.get(equipment)
+        self._attempts = attempts
         self._root = given.root
         self._extractor = Extractor(given.settings, given.models)
 
@@ -297,7 +310,11 @@ class _Worker:
     def _do(self, unit: int, videos: tuple[SourceVideo, ...]) -> dict[str, Any]:
         reports, batches = [], []
         for video in videos:
-            extracted = self._extractor.extract(self._root, video)
+            if ray.get(self._attempts.begin.remote(video.path)) < _MOST_ATTEMPTS:
+                extracted = self._extractor.extract(self._root, video)
+            else:
+                extracted = unreadable(f"{_MOST_ATTEMPTS} processes died of it")
+            self._attempts.end.remote(video.path)
             batches.append(extracted.records)
             reports.append(report_of(video, extracted))
         return {

