@@ -23,7 +23,7 @@ from fasray.methods.base import Method
 from fasray.metrics.summary import SOURCE_DEV, TARGET, SourceDev, source_dev_summary
 from fasray.protocols.roles import Roles
 from fasray.training.context import Context
-from fasray.training.trial import Trial
+from fasray.training.trial import TrainingSpec, Trial
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def score_rows(method: Method, trial: Trial, bank: FaceBank, rows: Rows, context
         DivergedError: a score is not a finite number.
     """
     training = trial.training
-    spec, size = training.augment_of(method), training.eval_batch_size
+    size = training.eval_batch_size
     scores = torch.zeros(len(rows), dtype=torch.float64)
     method.networks.eval()
     try:
@@ -74,10 +74,7 @@ def score_rows(method: Method, trial: Trial, bank: FaceBank, rows: Rows, context
                 if number % context.world_size != context.rank:
                     continue
                 faces = bank.pick(rows[start : start + size])
-                images = augment.evaluation(faces.images, spec, training.image_size, context.device)
-                if training.channels_last:
-                    images = images.contiguous(memory_format=torch.channels_last)
-                scores[start : start + size] = method.score(images).to("cpu", torch.float64)
+                scores[start : start + size] = score_batch(method, training, faces.images, context.device)
     finally:
         method.networks.train()
     if context.world_size > 1:
@@ -90,6 +87,16 @@ def score_rows(method: Method, trial: Trial, bank: FaceBank, rows: Rows, context
             remedy="lower the learning rate or the loss weights",
         )
     return result
+
+
+def score_batch(
+    method: Method, training: TrainingSpec, images: NDArray[np.uint8], device: torch.device
+) -> torch.Tensor:
+    """Return [B] float64 scores of stored crops, [B, S, S, 3] uint8; the networks are in evaluation mode."""
+    batch = augment.evaluation(images, training.augment_of(method), training.image_size, device)
+    if training.channels_last:
+        batch = batch.contiguous(memory_format=torch.channels_last)
+    return method.score(batch).to("cpu", torch.float64)
 
 
 def score_table(

@@ -23,7 +23,7 @@ from torch import Tensor
 from fasray import storage
 from fasray.errors import DivergedError
 from fasray.faces.bank import FaceBank
-from fasray.methods.base import Build
+from fasray.methods.base import Build, Method
 from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles
 from fasray.seeds import derive
@@ -43,7 +43,7 @@ from fasray.training.evaluate import (
 )
 from fasray.training.files import record_files
 from fasray.training.tensorboard import Curves, curve_points
-from fasray.training.trial import Trial
+from fasray.training.trial import TrainingSpec, Trial
 
 SPEC_FILE = "spec.json"
 CHECK_EVERY = 20
@@ -128,6 +128,14 @@ def reproducible(threads: int, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[4:]
 
 
+def lay_out(method: Method, training: TrainingSpec) -> None:
+    """Give a built method's weights the memory layout that the trial computes in."""
+    if training.channels_last:
+        for parameter in [*method.networks.parameters(), *method.networks.buffers()]:
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
 class _Run:
     """One trial in this process, from building its networks on; ``held`` gets references to what takes memory."""
 
@@ -152,10 +160,7 @@ class _Run:
             )
         )
         synchronise(self.method.networks, context.average, context.world_size)
-        if training.channels_last:
-            for parameter in [*self.method.networks.parameters(), *self.method.networks.buffers()]:
-                if parameter.dim() == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        lay_out(self.method, training)
         self.method.networks.train()
         held += map(weakref.ref, (self.method, *self.method.networks.parameters(), *self.method.optimizers.values()))
         self.batches = Batches(trial, bank, roles, self.method, context)

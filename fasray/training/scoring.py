@@ -1,0 +1,98 @@
+"""A trained model, read back from a checkpoint to score new faces exactly as its own evaluation did."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from fasray import storage
+from fasray.errors import DataError, SpecError
+from fasray.methods.base import Build, Method
+from fasray.training import checkpoint
+from fasray.training.evaluate import score_batch
+from fasray.training.loop import lay_out, reproducible
+from fasray.training.trial import Trial
+
+FOLDER = "checkpoint"
+"""Where a trial's folder has its checkpoints."""
+
+
+class Scorer:
+    """Scores face crops with a trained model.
+
+    Attributes:
+        trial: that was trained.
+        step: optimizer steps done.
+        domains: the training domains, in the order of their ids.
+        uri: folder of the checkpoints.
+    """
+
+    def __init__(self, found: checkpoint.Checkpoint, trial: Trial, uri: str, device: torch.device) -> None:
+        self.trial, self.step, self.domains, self.uri = trial, found.step, found.card.domains, uri
+        self._device = device
+        self._method = _built(found, trial, device)
+
+    @classmethod
+    def load(cls, uri: str, step: int | None = None, device: torch.device | str = "cpu") -> Scorer:
+        """Read a checkpoint.
+
+        Args:
+            uri: folder of checkpoints, or of a trial.
+            step: which; None: the best by source-dev.
+            device: where the model computes.
+
+        Raises:
+            DataError: there is none, or it is damaged.
+            SpecError: there is none of this step, or its method is not installed.
+        """
+        folder = uri if checkpoint.steps(uri) else storage.join(uri, FOLDER)
+        there = checkpoint.steps(folder)
+        if not there:
+            raise DataError("there is no checkpoint here", where=uri, remedy="name the folder of a trial")
+        if step is not None and step not in there:
+            kept = ", ".join(map(str, there))
+            raise SpecError(f"there is no checkpoint of step {step}", where=uri, remedy=f"kept are {kept}")
+        newest = checkpoint.read(folder, there[-1])
+        wanted = checkpoint.best_step(newest.card.history) if step is None else step
+        found = newest if wanted == newest.step else checkpoint.read(folder, wanted)
+        try:
+            trial = Trial.model_validate(found.card.trial)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(f"the checkpoint's trial is of another release: {first['msg']}", where=folder) from error
+        return cls(found, trial, folder, torch.device(device))
+
+    def score(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return [N] scores, higher = more bona fide, of [N, S, S, 3] uint8 RGB crops as they are stored.
+
+        Raises:
+            SpecError: the crops are too small for the model.
+        """
+        training = self.trial.training
+        scores = np.zeros(len(images))
+        with reproducible(training.threads, self._device), torch.inference_mode():
+            for start in range(0, len(images), training.eval_batch_size):
+                part = slice(start, start + training.eval_batch_size)
+                scores[part] = score_batch(self._method, training, images[part], self._device).numpy()
+        return scores
+
+
+def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device) -> Method:
+    """Return the method with the checkpoint's weights; initial weights are not fetched, for they are replaced."""
+    training, method = trial.training, trial.build_method()
+    with torch.random.fork_rng(devices=[]):
+        method.build(
+            Build(
+                num_domains=len(found.card.domains),
+                image_size=training.image_size,
+                total_steps=training.steps,
+                width=training.width,
+                device=device,
+            )
+        )
+    lay_out(method, training)
+    checkpoint.restore(found, method)
+    method.networks.eval()
+    return method
