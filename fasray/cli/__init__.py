@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": ("fasray.cli.train", "train", "Run one trial."),
     "results": ("fasray.cli.results", "results", "Print a run's results."),
     "report": ("fasray.cli.report", "report", "Write a run's report as one HTML page."),
+    "score": ("fasray.cli.score", "score", "Score pictures and videos with a trained model."),
     "bench": ("fasray.cli.bench", "bench", "Measure ratios against named baselines."),
 }
 _INTERRUPTED = 130

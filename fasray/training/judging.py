@@ -1,0 +1,94 @@
+"""Pictures and videos judged by a trained model: faces found and cut out as for its data, scored, averaged, decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fasray.faces import jpeg
+from fasray.faces.extract import Extractor, FaceCrop
+from fasray.faces.frames import UnreadableError, is_picture
+from fasray.training.scoring import Scorer
+
+LIVE, ATTACK = "live", "attack"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a model's own source-dev scores put the EER; a score at or above is accepted as live."""
+
+    video: float
+    frame: float
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """One frame: its number in the file and its score; None if no face was found in it."""
+
+    frame: int
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One file.
+
+    Attributes:
+        path: as it was given.
+        frames: that were looked at.
+        remarks: what is odd about the file.
+        unreadable: why it could not be used; empty if it could.
+        single: one picture, judged by the threshold for frames.
+    """
+
+    path: str
+    frames: tuple[FrameScore, ...]
+    remarks: tuple[str, ...]
+    unreadable: str
+    single: bool
+
+    @property
+    def score(self) -> float | None:
+        """Mean over the frames with a face; None if there is none."""
+        scores = sorted(frame.score for frame in self.frames if frame.score is not None)
+        return sum(scores) / len(scores) if scores else None
+
+    @property
+    def misses(self) -> int:
+        """Frames without a face."""
+        return sum(frame.score is None for frame in self.frames)
+
+    def decision(self, thresholds: Thresholds | None) -> str | None:
+        """Return ``live`` or ``attack``; None without a face or a threshold."""
+        if self.score is None or thresholds is None:
+            return None
+        return LIVE if self.score >= (thresholds.frame if self.single else thresholds.video) else ATTACK
+
+
+def judge(path: str, extractor: Extractor, scorer: Scorer) -> Judged:
+    """Find the faces of one file and score them.
+
+    Args:
+        path: local picture or video.
+        extractor: made as for the model's data.
+        scorer: the model.
+    """
+    remarks: list[str] = []
+    found: list[tuple[int, FaceCrop | None]] = []
+    reason = ""
+    try:
+        found = list(extractor.crops(path, remarks.append))
+    except UnreadableError as error:
+        found, reason = [], str(error)
+    scores = iter(_scores([crop for _, crop in found if crop is not None], scorer))
+    frames = tuple(FrameScore(number, None if crop is None else next(scores)) for number, crop in found)
+    return Judged(path, frames, tuple(remarks), reason, is_picture(path))
+
+
+def _scores(crops: Sequence[FaceCrop], scorer: Scorer) -> list[float]:
+    if not crops:
+        return []
+    images = [image for crop in crops if (image := jpeg.decode(crop.image)) is not None]
+    return [float(value) for value in scorer.score(np.stack(images))]
