@@ -3,6 +3,7 @@
 from fasray.metrics.compare import MethodComparison, PairedDifference, compare_methods, paired_difference
 from fasray.metrics.compat import COMPAT, CompatFigures, compat_figures
 from fasray.metrics.curves import Det, Eer, Roc, auc, bpcer_at_apcer, det, eer, roc, tpr_at_fpr
+from fasray.metrics.figures import Figures, figures
 from fasray.metrics.intervals import FEW_SUBJECTS, Interval, Intervals, confidence_intervals, few_subjects_warning
 from fasray.metrics.losses import binary_cross_entropy
 from fasray.metrics.rates import PadRates, Rates, pad_rates_at, rates_at
@@ -25,6 +26,7 @@ __all__ = [
     "Det",
     "DomainDev",
     "Eer",
+    "Figures",
     "Interval",
     "Intervals",
     "MethodComparison",
@@ -47,6 +49,7 @@ __all__ = [
     "eer",
     "eer_threshold",
     "few_subjects_warning",
+    "figures",
     "min_hter_threshold",
     "pad_rates_at",
     "paired_difference",

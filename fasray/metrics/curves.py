@@ -6,13 +6,13 @@ scores, and one more that rejects everything; between two neighbouring scores no
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fasray.metrics.inputs import check_both_classes, check_column, check_rate, check_scores
+from fasray.metrics.inputs import check_column, check_rate, check_scores
+from fasray.metrics.tally import Tally, tally
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,9 @@ def roc(score: ArrayLike, label: ArrayLike) -> Roc:
     Raises:
         DataError: empty, NaN, strange labels or one class only.
     """
-    distinct, rejected_live, accepted_attack, lives, attacks = _counts(score, label)
-    return Roc(np.append(distinct, np.inf), accepted_attack / attacks, rejected_live / lives)
+    counted = tally(score, label)
+    far, frr = counted.accepted_attack / counted.attacks, counted.rejected_live / counted.lives
+    return Roc(np.append(counted.distinct, np.inf), far, frr)
 
 
 def auc(score: ArrayLike, label: ArrayLike) -> float:
@@ -66,10 +67,7 @@ def auc(score: ArrayLike, label: ArrayLike) -> float:
     Raises:
         DataError: empty, NaN, strange labels or one class only.
     """
-    _, rejected_live, accepted_attack, lives, attacks = _counts(score, label)
-    live_here = np.diff(rejected_live)
-    twice_below = 2 * (attacks - accepted_attack[:-1]) + (accepted_attack[:-1] - accepted_attack[1:])
-    return float(int((live_here * twice_below).sum()) / (2 * lives * attacks))
+    return tally(score, label).auc()
 
 
 def eer(score: ArrayLike, label: ArrayLike) -> Eer:
@@ -83,12 +81,7 @@ def eer(score: ArrayLike, label: ArrayLike) -> Eer:
     Raises:
         DataError: empty, NaN, strange labels or one class only.
     """
-    distinct, rejected_live, accepted_attack, lives, attacks = _counts(score, label)
-    difference = np.abs(accepted_attack * lives - rejected_live * attacks)
-    total = accepted_attack * lives + rejected_live * attacks
-    # Rejecting everything is never better than accepting everything, so the last point needs no threshold.
-    best = int(np.lexsort((total[:-1], difference[:-1]))[0])
-    return Eer(float(total[best] / (2 * lives * attacks)), middle(distinct, best))
+    return Eer(*tally(score, label).eer())
 
 
 def tpr_at_fpr(score: ArrayLike, label: ArrayLike, fpr: float) -> float:
@@ -101,9 +94,8 @@ def tpr_at_fpr(score: ArrayLike, label: ArrayLike, fpr: float) -> float:
         SpecError: ``fpr`` is no rate.
     """
     check_rate(fpr)
-    _, rejected_live, accepted_attack, lives, attacks = _counts(score, label)
-    allowed = accepted_attack / attacks <= fpr
-    return float((lives - rejected_live[allowed].min()) / lives)
+    counted = tally(score, label)
+    return float((counted.lives - counted.rejected_live[counted.first_within(fpr)]) / counted.lives)
 
 
 def bpcer_at_apcer(score: ArrayLike, label: ArrayLike, apcer: float, attack_type: ArrayLike | None = None) -> float:
@@ -121,26 +113,26 @@ def bpcer_at_apcer(score: ArrayLike, label: ArrayLike, apcer: float, attack_type
         SpecError: ``apcer`` is no rate.
     """
     check_rate(apcer)
-    distinct, rejected_live, _, lives, _ = _counts(score, label)
+    counted = tally(score, label)
     # Rejecting more only lowers an APCER, so the first point that keeps to the limit has the least BPCER.
-    return float(rejected_live[first_point_within(score, label, apcer, attack_type, distinct)] / lives)
+    point = first_within_every_type(counted, score, label, apcer, attack_type)
+    return float(counted.rejected_live[point] / counted.lives)
 
 
-def first_point_within(
-    score: ArrayLike, label: ArrayLike, apcer: float, attack_type: ArrayLike | None, distinct: NDArray[np.float64]
+def first_within_every_type(
+    counted: Tally, score: ArrayLike, label: ArrayLike, apcer: float, attack_type: ArrayLike | None
 ) -> int:
-    """Return the index in ``distinct`` of the lowest threshold with every APCER at most ``apcer``; K rejects all."""
+    """Return the first point of a tally of these rows at which the APCER of every attack type is at most ``apcer``."""
+    if attack_type is None:
+        return counted.first_within(apcer)
     scores, live = check_scores(score, label)
-    groups = [scores[~live]]
-    if attack_type is not None:
-        types = check_column(attack_type, scores, "attack types")[~live]
-        groups = [scores[~live][types == name] for name in np.unique(types)]
-    position = 0
-    for group in groups:
-        accepted = len(group) - np.searchsorted(np.sort(group), distinct, "left")
-        within = np.flatnonzero(np.append(accepted, 0) / len(group) <= apcer)
-        position = max(position, int(within[0]))
-    return position
+    types, attacks = check_column(attack_type, scores, "attack types")[~live], scores[~live]
+    point = 0
+    for name in np.unique(types):
+        of_type = np.sort(attacks[types == name])
+        accepted = np.append(len(of_type) - np.searchsorted(of_type, counted.distinct, "left"), 0)
+        point = max(point, int(np.argmax(accepted / len(of_type) <= apcer)))
+    return point
 
 
 def det(score: ArrayLike, label: ArrayLike) -> Det:
@@ -155,28 +147,3 @@ def det(score: ArrayLike, label: ArrayLike) -> Det:
 
     points = roc(score, label)
     return Det(points.threshold, ndtri(points.far), ndtri(points.frr))
-
-
-def _counts(
-    score: ArrayLike, label: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], int, int]:
-    """Return distinct scores [K], live rejected and attacks accepted at each and at reject-all [K + 1], class sizes."""
-    scores, live = check_scores(score, label)
-    lives, attacks = check_both_classes(live)
-    distinct, inverse = np.unique(scores, return_inverse=True)
-    live_at = np.bincount(inverse[live], minlength=len(distinct))
-    attack_at = np.bincount(inverse[~live], minlength=len(distinct))
-    rejected_live = np.concatenate([[0], np.cumsum(live_at)]).astype(np.int64)
-    accepted_attack = attacks - np.concatenate([[0], np.cumsum(attack_at)]).astype(np.int64)
-    return distinct, rejected_live, accepted_attack, lives, attacks
-
-
-def middle(distinct: NDArray[np.float64], position: int) -> float:
-    """Return the threshold half way between a distinct score and the one below it: the same operating point."""
-    upper = float(distinct[position])
-    if position == 0:
-        return upper
-    lower = float(distinct[position - 1])
-    half_way = lower / 2 + upper / 2
-    # Neighbouring floats have no middle, and half of infinity is none.
-    return half_way if math.isfinite(half_way) and lower < half_way <= upper else upper

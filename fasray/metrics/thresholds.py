@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fasray.errors import DataError, SpecError, did_you_mean
-from fasray.metrics.curves import eer, first_point_within, middle, roc
+from fasray.metrics.curves import eer, first_within_every_type
 from fasray.metrics.inputs import check_rate
+from fasray.metrics.tally import tally
 
 RULES = ("eer", "bpcer=X", "apcer=X", "min-hter")
 
@@ -41,8 +42,8 @@ def bpcer_threshold(score: ArrayLike, label: ArrayLike, bpcer: float) -> float:
         SpecError: ``bpcer`` is no rate.
     """
     check_rate(bpcer)
-    points = roc(score, label)
-    return middle(points.threshold[:-1], int(np.flatnonzero(points.frr[:-1] <= bpcer)[-1]))
+    counted = tally(score, label)
+    return counted.middle(int(np.flatnonzero(counted.rejected_live[:-1] / counted.lives <= bpcer)[-1]))
 
 
 def apcer_threshold(score: ArrayLike, label: ArrayLike, apcer: float, attack_type: ArrayLike | None = None) -> float:
@@ -57,15 +58,15 @@ def apcer_threshold(score: ArrayLike, label: ArrayLike, apcer: float, attack_typ
         SpecError: ``apcer`` is no rate.
     """
     check_rate(apcer)
-    distinct = roc(score, label).threshold[:-1]
-    position = first_point_within(score, label, apcer, attack_type, distinct)
-    if position < len(distinct):
-        return middle(distinct, position)
-    if distinct[-1] == np.inf:
+    counted = tally(score, label)
+    point = first_within_every_type(counted, score, label, apcer, attack_type)
+    if point < len(counted.distinct):
+        return counted.middle(point)
+    if counted.distinct[-1] == np.inf:
         raise DataError(
             "attacks scored +inf pass every threshold", remedy="give finite scores, or allow a higher APCER"
         )
-    return float(np.nextafter(distinct[-1], np.inf))
+    return float(np.nextafter(counted.distinct[-1], np.inf))
 
 
 def min_hter_threshold(score: ArrayLike, label: ArrayLike) -> float:
@@ -74,11 +75,11 @@ def min_hter_threshold(score: ArrayLike, label: ArrayLike) -> float:
     Raises:
         DataError: empty, NaN, strange labels or one class only.
     """
-    points = roc(score, label)
-    far, frr = points.far[:-1], points.frr[:-1]
-    # Sums of fractions that are equal as fractions may differ in their last bit.
-    total, difference = np.round(far + frr, 12), np.round(np.abs(far - frr), 12)
-    return middle(points.threshold[:-1], int(np.lexsort((difference, total))[0]))
+    counted = tally(score, label)
+    # Whole numbers: sums that are equal as fractions may differ in the last bit as floats.
+    false_live = counted.accepted_attack[:-1] * counted.lives
+    false_attack = counted.rejected_live[:-1] * counted.attacks
+    return counted.middle(int(np.lexsort((np.abs(false_live - false_attack), false_live + false_attack))[0]))
 
 
 def choose_threshold(rule: str, score: ArrayLike, label: ArrayLike, attack_type: ArrayLike | None = None) -> float:

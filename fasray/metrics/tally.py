@@ -1,0 +1,84 @@
+"""A score set sorted and counted once: what all figures over thresholds are made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fasray.metrics.inputs import check_both_classes, check_scores
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Counts at each operating point, by rising threshold.
+
+    A score at or above the threshold is accepted as live. Point k has the threshold ``distinct[k]``; the last, K,
+    rejects everything.
+    """
+
+    distinct: NDArray[np.float64]
+    """[K] the different scores, ascending."""
+    rejected_live: NDArray[np.int64]
+    """[K + 1] live rows below the threshold."""
+    accepted_attack: NDArray[np.int64]
+    """[K + 1] attacks at or above it."""
+    lives: int
+    attacks: int
+
+    def auc(self) -> float:
+        """Return the area under the ROC; see ``curves.auc``."""
+        live_here = np.diff(self.rejected_live)
+        above, here_or_above = self.accepted_attack[1:], self.accepted_attack[:-1]
+        twice_below = 2 * self.attacks - here_or_above - above
+        return float(int((live_here * twice_below).sum()) / (2 * self.lives * self.attacks))
+
+    def eer(self) -> tuple[float, float]:
+        """Return the equal error rate and its threshold; see ``curves.eer``."""
+        # Rejecting everything is never better than accepting everything, so the last point is left out.
+        false_live = self.accepted_attack[:-1] * self.lives
+        false_attack = self.rejected_live[:-1] * self.attacks
+        # FRR - FAR never falls: only the last point before it reaches zero and the first one there can be nearest.
+        there = min(int(np.searchsorted(false_attack - false_live, 0)), len(false_live) - 1)
+        before = max(there - 1, 0)
+        best = min(
+            (before, there),
+            key=lambda point: (abs(int(false_live[point]) - int(false_attack[point])),
+                               int(false_live[point]) + int(false_attack[point])),
+        )  # fmt: skip
+        same = (false_live == false_live[best]) & (false_attack == false_attack[best])
+        best = int(np.flatnonzero(same)[0])
+        total = int(false_live[best]) + int(false_attack[best])
+        return total / (2 * self.lives * self.attacks), self.middle(best)
+
+    def first_within(self, far: float) -> int:
+        """Return the first point whose FAR is at most ``far``; the last one always is."""
+        return int(np.argmax(self.accepted_attack / self.attacks <= far))
+
+    def middle(self, point: int) -> float:
+        """Return the threshold half way between a point's score and the one below it: the same operating point."""
+        upper = float(self.distinct[point])
+        if point == 0:
+            return upper
+        lower = float(self.distinct[point - 1])
+        half_way = lower / 2 + upper / 2
+        # Neighbouring floats have no middle, and half of infinity is none.
+        return half_way if math.isfinite(half_way) and lower < half_way <= upper else upper
+
+
+def tally(score: ArrayLike, label: ArrayLike) -> Tally:
+    """Count a score set, O(n log n).
+
+    Raises:
+        DataError: empty, NaN, strange labels or one class only.
+    """
+    scores, live = check_scores(score, label)
+    lives, attacks = check_both_classes(live)
+    order = np.argsort(scores)
+    ordered = scores[order]
+    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
+    rejected_live = np.append(0, np.cumsum(live[order])[ends])
+    below = np.append(0, ends + 1)
+    return Tally(ordered[ends], rejected_live, attacks - (below - rejected_live), lives, attacks)
