@@ -5,7 +5,7 @@ Needs neither torch nor ray. Scores on a mimic are no evidence about anything.
 
 from fasray.faces.mimics.settings import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_SUBJECTS, MimicSettings
 from fasray.faces.mimics.studio import Clip, film
-from fasray.faces.mimics.writing import Mimic, names, write
+from fasray.faces.mimics.writing import Mimic, names, write, write_video
 
 __all__ = [
     "DEFAULT_FRAMES",
@@ -17,4 +17,5 @@ __all__ = [
     "film",
     "names",
     "write",
+    "write_video",
 ]

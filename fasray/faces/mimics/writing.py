@@ -76,6 +76,12 @@ def write(
     return Mimic(len(subjects), len(videos), len(videos) * settings.frames)
 
 
+def write_video(out: str, settings: MimicSettings, video: SourceVideo) -> None:
+    """Write one of a mimic's videos, with its companions, into the folder ``out``; see ``write``."""
+    who = sitter(settings, video.subject, video.session)
+    _encode(Path(out), settings, video, shoot(settings, video, who))
+
+
 _Job = tuple[str, MimicSettings, tuple[SourceVideo, ...]]
 
 
@@ -106,13 +112,13 @@ def _write_sitting(job: _Job) -> int:
     try:
         who = sitter(settings, videos[0].subject, videos[0].session)
         for video in videos:
-            _write_video(Path(out), settings, video, shoot(settings, video, who))
+            _encode(Path(out), settings, video, shoot(settings, video, who))
     finally:
         cv2.setNumThreads(threads)
     return len(videos)
 
 
-def _write_video(root: Path, settings: MimicSettings, video: SourceVideo, frames: Iterator[Frame]) -> None:
+def _encode(root: Path, settings: MimicSettings, video: SourceVideo, frames: Iterator[Frame]) -> None:
     path = root / video.path
     path.parent.mkdir(parents=True, exist_ok=True)
     codec = cv2.VideoWriter.fourcc(*_CODECS[path.suffix])
