@@ -161,7 +161,9 @@ def degrees_of_freedom(subjects: int, jackknife: Floats) -> float:
     return 2 / (2 / (subjects - 1) + kurtosis / subjects) if subjects > 1 else math.nan
 
 
-def figure_interval(estimate: float, replicates: Floats, subjects: int, confidence: float, freedom: float) -> Interval:
+def figure_interval(
+    estimate: float, replicates: Floats, subjects: int, confidence: float, freedom: float | None = None
+) -> Interval:
     """Return the interval of one figure in [0, 1] from its bootstrap replicates.
 
     Args:
@@ -169,7 +171,7 @@ def figure_interval(estimate: float, replicates: Floats, subjects: int, confiden
         replicates: [B] of the resamples; NaN where a resample lacked a class.
         subjects: how many independent ones the figure rests on.
         confidence: nominal coverage.
-        freedom: degrees of freedom of the standard error.
+        freedom: degrees of freedom of the standard error; one less than the subjects if not given.
     """
     from scipy.special import expit, logit, stdtrit
 
@@ -184,7 +186,7 @@ def figure_interval(estimate: float, replicates: Floats, subjects: int, confiden
     known = replicates[~np.isnan(replicates)]
     # Drawing n of n understates the variance by (n - 1) / n.
     error = float(known.std()) * math.sqrt(subjects / (subjects - 1))
-    half = float(stdtrit(freedom, 1 - tail)) * error / (estimate * (1 - estimate))
+    half = float(stdtrit(freedom or subjects - 1, 1 - tail)) * error / (estimate * (1 - estimate))
     centre = float(logit(estimate))
     return Interval(estimate, float(expit(centre - half)), float(expit(centre + half)))
 
