@@ -48,7 +48,7 @@ def open_log(run: str, lock: Lock) -> tuple[EventLog, tuple[Event, ...]]:
         lock: the right to write to it.
     """
     if isinstance(lock, Lease):
-        pack(run)
+        pack(run, PACK_FROM)
         events = tuple(read_events(run))
         return _NumberedLog(run, lock, len(events)), events
     log = _AppendedLog(Path(run) / FILE)
@@ -159,7 +159,7 @@ def _lines(data: bytes, uri: str) -> Iterable[bytes]:
     return data.split(b"\n")[:-1]
 
 
-def pack(run: str, from_count: int = PACK_FROM) -> None:
+def pack(run: str, from_count: int) -> None:
     """Put the loose events of a remote log into one file if there are many; to be called with the lock held.
 
     The pack is whole before a loose event is deleted. First events of drivers stay: they fence off those before.

@@ -65,6 +65,8 @@ class Place:
     folder: Path
     data: Path
     env: dict[str, str] = field(repr=False)
+    remote: str = ""
+    """URI of the run, if it is not in the folder."""
 
     @property
     def sweep(self) -> Path:
@@ -73,6 +75,10 @@ class Place:
     @property
     def run_folder(self) -> Path:
         return self.folder / "run"
+
+    @property
+    def out(self) -> str:
+        return self.remote or str(self.run_folder)
 
     @property
     def pools(self) -> Path:
@@ -88,14 +94,14 @@ class Place:
 
     def drive(self, *arguments: str | Path) -> Ran:
         """Run the sweep, or go on with it, to its end."""
-        return self.command("sweep", self.sweep, "--out", self.run_folder, *arguments)
+        return self.command("sweep", self.sweep, "--out", self.out, *arguments)
 
     def start(self, *arguments: str | Path) -> Driver:
         """Start the sweep and return at once."""
         return Driver(self, arguments)
 
     def events(self) -> list[Event]:
-        return read_events(str(self.run_folder)) if (self.run_folder / "events.jsonl").exists() else []
+        return read_events(self.out)
 
     def processes(self, wait: float = 0) -> dict[int, str]:
         """Living processes that carry this place's environment: the driver, and all that its Ray started.
@@ -129,7 +135,7 @@ class Driver:
         self.began = time.monotonic()
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [COMMAND, "sweep", place.sweep, "--out", place.run_folder, *arguments],
+                [COMMAND, "sweep", place.sweep, "--out", place.out, *arguments],
                 cwd=place.folder, env=place.env, stdout=out, stderr=err, start_new_session=True,
             )  # fmt: skip
 

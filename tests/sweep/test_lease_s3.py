@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from careless_store import careless_store
 from small_sweeps import wait_until
 
 from fasray import storage
@@ -114,10 +115,18 @@ def test_an_overtaken_driver_notices_and_leaves_the_lock_to_the_other(s3: str) -
     quick.release()
 
 
-def test_a_store_that_ignores_conditions_is_refused(s3: str) -> None:
-    """Asked of the same server without the condition: what such a store would do."""
-    uri = storage.join(s3, "file")
-    storage.write_bytes(uri, b"x")
-    assert storage.keeps_conditions(uri, b"x")
+def test_a_store_that_ignores_conditions_is_refused(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with careless_store() as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        assert storage.write_once(storage.join(s3, "file"), b"x")
+        assert not storage.keeps_conditions(storage.join(s3, "file"), b"x")
+        for _ in range(2):
+            with pytest.raises(SpecError, match="two drivers could not be kept apart") as error:
+                Lease(s3)
+        assert error.value.exit_code == 2
+        assert "local --out" in error.value.remedy
+
+
+def test_another_kind_of_store_has_no_lock() -> None:
     with pytest.raises(SpecError, match="only s3://"):
         storage.keeps_conditions("memory://run/file", b"x")
