@@ -6,6 +6,7 @@ driver through the same code, so that a resumed sweep stands exactly where the l
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from fasray.errors import DataError
 from fasray.sweep.events import ENDED, Ended, Event, Reported, Retried, Stage, Suggested, TrialRecord, Won, fold
 from fasray.sweep.plan import Cell, Plan
 from fasray.sweep.schedule import CellScheduler, Decision
+from fasray.sweep.search import Tried
 from fasray.training.trial import Trial
 
 
@@ -37,13 +39,18 @@ class _Waiting:
 
 @dataclass
 class _CellState:
+    """Its search has trials left until as many are suggested as the cell plans; after it ``waiting`` is filled."""
+
     cell: Cell
     search: CellScheduler
     confirm: CellScheduler
     waiting: deque[_Waiting] = field(default_factory=deque)
     suggested: dict[Stage, list[str]] = field(default_factory=lambda: {"search": [], "confirm": []})
-    searches: int = 0
     won: bool = False
+
+    @property
+    def searches_left(self) -> int:
+        return 0 if self.won else self.cell.searches - len(self.suggested["search"])
 
 
 class Coordinator:
@@ -68,8 +75,6 @@ class Coordinator:
             )
             for cell in plan.cells
         }
-        for state in self._cells.values():
-            self._queue_search(state)
 
     def replay(self, events: Iterable[Event]) -> None:
         """Take in what earlier drivers logged; what they left unfinished is handed out first.
@@ -105,7 +110,8 @@ class Coordinator:
     @property
     def finished(self) -> bool:
         """Whether every trial of every cell has ended."""
-        return not self._running and not self._left_over and not any(state.waiting for state in self._cells.values())
+        idle = not any(state.waiting or state.searches_left for state in self._cells.values())
+        return not self._running and not self._left_over and idle
 
     @property
     def running(self) -> frozenset[str]:
@@ -115,7 +121,7 @@ class Coordinator:
     @property
     def waiting(self) -> int:
         """Number of trials that could start now; confirming runs count once their cell's search is over."""
-        return len(self._left_over) + sum(len(state.waiting) for state in self._cells.values())
+        return len(self._left_over) + sum(self._ready(state) for state in self._cells.values())
 
     def rungs(self, method: str, protocol: str) -> Mapping[int, Mapping[str, float]]:
         """Return what the rungs of a cell's search have recorded."""
@@ -125,12 +131,13 @@ class Coordinator:
         """Return the next trial: what a dead driver left first, then the cell with the fewest running trials."""
         if self._left_over:
             return self._hand_out(self._left_over.popleft())
-        ready = [state for state in self._cells.values() if state.waiting]
+        ready = [state for state in self._cells.values() if self._ready(state)]
         if not ready:
             return None
         state = min(ready, key=lambda s: (self._running_in(s), sum(map(len, s.suggested.values()))))
-        waiting, cell = state.waiting[0], state.cell
+        waiting, cell = self._next_of(state), state.cell
         trial = waiting.trial
+        self._trials[trial.id] = trial
         self._record(
             Suggested(
                 trial=trial.id, method=cell.method, protocol=cell.protocol.name, stage=waiting.stage, seed=trial.seed,
@@ -181,7 +188,7 @@ class Coordinator:
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, Suggested):
-            self._take_from_queue(event)
+            self._take(event)
         record = fold(self.records, event)
         if record is not None:
             self.records[record.id] = record
@@ -191,18 +198,51 @@ class Coordinator:
             if event.config is not None:
                 self._queue_confirm(state, event.config)
 
-    def _take_from_queue(self, event: Suggested) -> None:
+    def _take(self, event: Suggested) -> None:
+        """Take a suggestion off what the cell has left; the log's word is held against the plan's, where it has one."""
         state = self._cells.get((event.method, event.protocol))
-        if state is None or not state.waiting or state.waiting[0].trial.id != event.trial:
+        expected = None if state is None else self._expected(state, event)
+        if state is None or expected is None or expected.id != event.trial:
             raise DataError(
                 f"the log has trial {event.trial} where the plan has another",
                 remedy="the log was changed by hand, or this version plans otherwise: start a new run",
             )
-        taken = state.waiting.popleft()
-        trial = taken.trial
-        state.suggested[taken.stage].append(trial.id)
-        self._trials[trial.id] = trial
-        self._cell_of[trial.id] = state
+        if event.stage == "confirm":
+            state.waiting.popleft()
+        state.suggested[event.stage].append(event.trial)
+        self._trials[event.trial] = expected
+        self._cell_of[event.trial] = state
+
+    def _expected(self, state: _CellState, event: Suggested) -> Trial | None:
+        """Return the trial that the plan has next in this stage of the cell.
+
+        What a learning searcher suggested is taken from the log: another machine may round its arithmetic otherwise.
+        """
+        if event.stage == "confirm":
+            return state.waiting[0].trial if state.waiting else None
+        if not state.searches_left:
+            return None
+        if event.trial in self._trials and event.trial not in self._cell_of:
+            return self._trials[event.trial]  # suggested just now
+        known = state.cell.searcher.known(len(state.suggested["search"]))
+        config = event.config if known is None else state.cell.configuration(known)
+        return self.plan.trial(state.cell, config, self.plan.spec.search.seed)
+
+    def _ready(self, state: _CellState) -> int:
+        """Return how many trials of a cell could be suggested now."""
+        most = state.cell.searcher.at_once
+        if not state.searches_left or most is None:
+            return len(state.waiting) + state.searches_left
+        return max(0, min(state.searches_left, most - self._open_in(state)))
+
+    def _next_of(self, state: _CellState) -> _Waiting:
+        """Return what a cell tries next."""
+        if not state.searches_left:
+            return state.waiting[0]
+        records = [self.records[trial] for trial in state.suggested["search"]]
+        point = state.cell.searcher.next([_tried(record) for record in records])
+        trial = self.plan.trial(state.cell, state.cell.configuration(point), self.plan.spec.search.seed)
+        return _Waiting("search", trial)
 
     def _hand_out(self, trial: str) -> Assignment:
         record, state = self.records[trial], self._cell_of[trial]
@@ -216,18 +256,12 @@ class Coordinator:
     def _running_in(self, state: _CellState) -> int:
         return sum(1 for trial in self._running if self._cell_of[trial] is state)
 
+    def _open_in(self, state: _CellState) -> int:
+        return sum(self.records[trial].status not in ENDED for trial in state.suggested["search"])
+
     def _scheduler(self, trial: str) -> CellScheduler:
         state = self._cell_of[trial]
         return state.search if self.records[trial].stage == "search" else state.confirm
-
-    def _queue_search(self, state: _CellState) -> None:
-        """Queue the search of a cell; a single point needs none and is confirmed as it is."""
-        if len(state.cell.points) == 1:
-            return
-        for point in state.cell.points:
-            trial = self.plan.trial(state.cell, state.cell.configuration(point), self.plan.spec.search.seed)
-            state.waiting.append(_Waiting("search", trial))
-        state.searches = len(state.waiting)
 
     def _queue_confirm(self, state: _CellState, config: Mapping[str, Any]) -> None:
         """Queue the winner with every confirming seed, then its ablations with the same seeds.
@@ -245,7 +279,7 @@ class Coordinator:
     def _settle(self, state: _CellState) -> None:
         """Name the winner once every search trial of the cell has ended."""
         searched = [self.records[trial] for trial in state.suggested["search"]]
-        if state.won or len(searched) < state.searches or any(record.status not in ENDED for record in searched):
+        if state.won or state.searches_left or any(record.status not in ENDED for record in searched):
             return
         cell = state.cell
         best = winner(searched)
@@ -256,6 +290,16 @@ class Coordinator:
             config = cell.configuration(cell.points[0])
         won = Won(method=cell.method, protocol=cell.protocol.name, trial=best.id if best else None, config=config)
         self._record(won)
+
+
+def _tried(record: TrialRecord) -> Tried:
+    """Return what a searcher learns of a trial: its best source-dev AUC, or the last one if it was stopped early."""
+    point = {name: record.config[name] for name in record.searched}
+    if record.status == "done" and record.best is not None:
+        return Tried(point, record.best.source_dev_auc)
+    if record.status == "stopped":
+        return Tried(point, record.readings[-1].source_dev_auc)
+    return Tried(point, -math.inf if record.status == "diverged" else None, open=record.status == "running")
 
 
 def winner(records: Iterable[TrialRecord]) -> TrialRecord | None:

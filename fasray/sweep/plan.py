@@ -6,7 +6,8 @@ does not allow, methods that need more source domains, rungs below a method's gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,20 +17,23 @@ from fasray.methods.base import MethodConfig
 from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve
 from fasray.sweep.events import Stage
+from fasray.sweep.hyperopt import Tpe
 from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
-from fasray.sweep.search import suggestions
-from fasray.sweep.spec import AshaChoice, SweepSpec
+from fasray.sweep.search import Listed, Point, Searcher, suggestions
+from fasray.sweep.spec import AshaChoice, SweepSpec, bounds_or_values
 from fasray.training.trial import TrainingSpec, Trial, make_trial
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one protocol, with all configurations that its search tries."""
+    """One method on one protocol, and who says which configurations its search tries."""
 
     method: str
     protocol: Protocol
     config: MethodConfig
-    points: tuple[Mapping[str, Value], ...]
+    searcher: Searcher
+    searched: tuple[str, ...]
+    """Names of the searched config fields."""
     training: TrainingSpec
     train_images: int
     source_dev_images: int
@@ -43,9 +47,17 @@ class Cell:
         return f"{self.method}/{self.protocol.name}"
 
     @property
-    def searched(self) -> tuple[str, ...]:
-        """Names of the searched config fields."""
-        return tuple(self.points[0])
+    def points(self) -> tuple[Point, ...]:
+        """The paper's own setting, then the other points, as far as no result can change them."""
+        known = itertools.takewhile(
+            lambda point: point is not None, map(self.searcher.known, range(self.searcher.total))
+        )
+        return tuple(point for point in known if point is not None)
+
+    @property
+    def searches(self) -> int:
+        """Number of search trials; a single point needs none and is confirmed as it is."""
+        return self.searcher.total if self.searcher.total > 1 else 0
 
     def configuration(self, point: Mapping[str, Value]) -> dict[str, Any]:
         """Return the full configuration of a search point."""
@@ -82,7 +94,7 @@ class Plan:
     @property
     def search_trials(self) -> int:
         """Number of search trials; a cell with a single point needs none."""
-        return sum(len(cell.points) for cell in self.cells if len(cell.points) > 1)
+        return sum(cell.searches for cell in self.cells)
 
     @property
     def confirm_trials(self) -> int:
@@ -96,10 +108,7 @@ class Plan:
     @property
     def most_steps(self) -> int:
         """Optimizer steps if no trial is stopped early."""
-        per_cell = ((len(cell.points) if len(cell.points) > 1 else 0) for cell in self.cells)
-        return sum(
-            (n + self.confirms_in(cell)) * cell.training.steps for n, cell in zip(per_cell, self.cells, strict=True)
-        )
+        return sum((cell.searches + self.confirms_in(cell)) * cell.training.steps for cell in self.cells)
 
 
 def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
@@ -127,17 +136,15 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     f"{protocol.name} has {len(role.domains)}"
                 )
                 continue
-            points = suggestions(
-                spec.search.algorithm, spec.space(method), config.model_dump(), spec.trials_per_cell,
-                spec.search.seed, f"{method}/{protocol.name}",
-            )[: spec.most_search_trials]  # fmt: skip
-            _check_grace(spec, method, config, points, training)
+            searcher = _searcher(spec, method, config, f"{method}/{protocol.name}")
+            _check_grace(spec, method, config, searcher, training)
             cells.append(
                 Cell(
                     method=method,
                     protocol=protocol,
                     config=config,
-                    points=tuple(points),
+                    searcher=searcher,
+                    searched=tuple(spec.space(method)),
                     training=training,
                     train_images=len(role.train),
                     source_dev_images=len(role.source_dev),
@@ -153,14 +160,31 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     return Plan(spec=spec, manifest_hash=manifest_hash, cells=tuple(cells))
 
 
+def _searcher(spec: SweepSpec, method: str, config: MethodConfig, cell: str) -> Searcher:
+    """Return who says what a cell tries."""
+    space, default, draws = spec.space(method), config.model_dump(), spec.trials_per_cell
+    if spec.search.algorithm == "hyperopt":
+        start = {name: default[name] for name in space}
+        return Tpe(space, start, draws, spec.search.seed, cell, spec.searches_at_once)
+    points = suggestions(spec.search.algorithm, space, default, draws, spec.search.seed, cell)
+    return Listed(tuple(points[: spec.most_search_trials]), spec.searches_at_once)
+
+
 def _check_grace(
-    spec: SweepSpec, method: str, config: MethodConfig, points: Sequence[Mapping[str, Value]], training: TrainingSpec
+    spec: SweepSpec, method: str, config: MethodConfig, searcher: Searcher, training: TrainingSpec
 ) -> None:
-    """Refuse rungs that would judge a method before its own mechanisms have started."""
+    """Refuse rungs that would judge a method before its own mechanisms have started.
+
+    Points that only the results will tell are stood for by the ends and listed values of each range.
+    """
     if not isinstance(spec.scheduler, AshaChoice):
         return
     asha = spec.scheduler.asha
     rungs = rung_steps(training.evaluation_steps(), asha.grace, asha.reduction)
+    known = [searcher.known(number) for number in range(searcher.total)]
+    points: list[Mapping[str, Any]] = [point for point in known if point is not None]
+    if len(points) < len(known):
+        points += [{name: value} for name, entry in spec.space(method).items() for value in bounds_or_values(entry)]
     tried = (registry.config(method, {**config.model_dump(), **point}) for point in points)
     grace = max(point.min_grace(training.steps) for point in tried)
     if rungs and rungs[0] < grace:

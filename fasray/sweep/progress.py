@@ -73,7 +73,7 @@ def _seconds_left(coordinator: Coordinator, records: Iterable[TrialRecord], slot
             record for record in records if (record.method, record.protocol) == (cell.method, cell.protocol.name)
         ]
         searched = [record for record in of_cell if record.stage == "search"]
-        planned = len(cell.points) if len(cell.points) > 1 else 0
+        planned = cell.searches
         total = cell.training.steps
         outstanding: float = sum(total - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
         outstanding += (planned - len(searched)) * _usual_length(records, cell.method, total)

@@ -1,14 +1,16 @@
-"""Which configurations a cell tries: the paper's own setting first, then a grid or seeded random draws.
+"""Which configurations a cell tries: the paper's own setting first, then a grid, seeded draws or what results suggest.
 
-Suggestion ``i`` of a cell is a pure function of (space, search seed, cell, i): a sweep that is resumed, or run with
-another number of workers, tries the same configurations in the same order.
+Suggestion ``i`` of a grid or of random draws is a pure function of (space, search seed, cell, i): a sweep that is
+resumed, or run with another number of workers, tries the same configurations in the same order. A searcher that learns
+(``fasray.sweep.hyperopt``) also looks at what was tried before, and at nothing else.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from fasray import seeds
 from fasray.errors import SpecError
@@ -17,6 +19,56 @@ from fasray.methods.space import Choice, Grid, Range, Sampled, Value
 Point = Mapping[str, Value]
 """The searched part of a configuration: field name -> value."""
 _REDRAWS = 50
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A suggested point and what has come of it."""
+
+    point: Point
+    value: float | None = None
+    """Higher is better; -inf for a trial that diverged, None for one that is running or failed."""
+    open: bool = False
+    """Its result is still to come."""
+
+
+class Searcher(Protocol):
+    """Says what a cell tries next; it holds no state, so what was tried before is all that a resumed sweep needs."""
+
+    @property
+    def total(self) -> int:
+        """Number of different points that the cell tries."""
+
+    @property
+    def at_once(self) -> int | None:
+        """Most suggestions whose results may be open; None for any number."""
+
+    def known(self, number: int) -> Point | None:
+        """Return point ``number`` of the cell if no result can change it, else None."""
+
+    def next(self, history: Sequence[Tried]) -> Point:
+        """Return the point that follows ``history``, which has fewer than ``total`` points, in order of suggestion."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A grid or draws that no result changes."""
+
+    points: tuple[Point, ...]
+    at_once: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Number of different points that the cell tries."""
+        return len(self.points)
+
+    def known(self, number: int) -> Point:
+        """Return point ``number``."""
+        return self.points[number]
+
+    def next(self, history: Sequence[Tried]) -> Point:
+        """Return the point that follows ``history``."""
+        return self.points[len(history)]
 
 
 def grid_points(space: Mapping[str, Range]) -> list[dict[str, Value]]:

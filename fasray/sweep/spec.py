@@ -24,6 +24,9 @@ from fasray.sweep.profiles import profile
 from fasray.training.trial import TrainingSpec
 from fasray.validation import Location, spec_error
 
+HYPEROPT_AT_ONCE = 4
+"""Open suggestions of a cell that TPE still works well with: each takes a place that a result would have taken."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -59,9 +62,19 @@ class MethodSpec(_Section):
 class SearchSpec(_Section):
     """How configurations are tried in each cell."""
 
-    algorithm: Literal["grid", "random"] = "random"
+    algorithm: Literal["grid", "random", "hyperopt"] = "random"
     trials_per_cell: int = Field(8, ge=1, description="draws a cell, the paper's own setting among them")
     seed: int = Field(100, ge=0, description="seed of the draws and of every search trial")
+    max_concurrent: Literal["auto"] | int = Field(
+        "auto", description="search trials of a cell that run at once; auto: 4 with hyperopt, else as many as fit"
+    )
+
+    @field_validator("max_concurrent")
+    @classmethod
+    def _one_at_least(cls, value: Literal["auto"] | int) -> Literal["auto"] | int:
+        if value != "auto" and value < 1:
+            raise ValueError("at least one search trial of a cell must be allowed to run")
+        return value
 
 
 class AshaSpec(_Section):
@@ -190,6 +203,7 @@ class SweepSpec(_Section):
         """Return what decides the numbers: the canonical form without where and how many at once."""
         written = self.canonical()
         written["resources"] = {"cpus_per_worker": self.resources.cpus_per_worker}
+        del written["search"]["max_concurrent"]
         return written
 
     def hash(self) -> str:
@@ -210,6 +224,13 @@ class SweepSpec(_Section):
     def trials_per_cell(self) -> int:
         """Random draws a cell, within the profile's limit."""
         return min(self.search.trials_per_cell, self.most_search_trials or self.search.trials_per_cell)
+
+    @property
+    def searches_at_once(self) -> int | None:
+        """Search trials of a cell that may run at once; None for any number."""
+        if self.search.max_concurrent != "auto":
+            return self.search.max_concurrent
+        return HYPEROPT_AT_ONCE if self.search.algorithm == "hyperopt" else None
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
@@ -308,7 +329,7 @@ def _check_methods(spec: SweepSpec, file: str, root: yaml.Node | None) -> None:
                         f"unknown key {key!r}", where=f"key methods.{name}.space.{key}",
                         remedy=did_you_mean(key, type(config).model_fields),
                     )  # fmt: skip
-                for value in _values(entry):
+                for value in bounds_or_values(entry):
                     registry.config(name, {**config.model_dump(), key: value})
             for label, overrides in spec.methods[name].ablations.items():
                 with _naming(f"key methods.{name}.ablations.{label}"):
@@ -329,7 +350,7 @@ def _naming(where: str) -> Iterator[None]:
         raise SpecError(error.what, where=where, remedy=error.remedy) from error
 
 
-def _values(entry: Range) -> list[Any]:
+def bounds_or_values(entry: Range) -> list[Any]:
     """Return the values of a range that a config must accept: all listed ones, or the bounds."""
     (values,) = entry.model_dump().values()
     return list(values)
