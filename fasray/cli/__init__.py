@@ -23,9 +23,14 @@ _COMMANDS = {
     "sweep": ("fasray.cli.sweep", "sweep", "Run a sweep, or go on with it."),
     "train": ("fasray.cli.train", "train", "Run one trial."),
     "results": ("fasray.cli.results", "results", "Print a run's results."),
+    "why": ("fasray.cli.provenance", "why", "Walk from a number back to trial, files, data and code."),
+    "verify": ("fasray.cli.provenance", "verify", "Compute every number of a run again and check its files."),
     "report": ("fasray.cli.report", "report", "Write a run's report as one HTML page."),
     "score": ("fasray.cli.score", "score", "Score pictures and videos with a trained model."),
+    "metrics": ("fasray.cli.metrics", "metrics", "Judge a score file, anybody's."),
     "bench": ("fasray.cli.bench", "bench", "Measure ratios against named baselines."),
+    "cluster": ("fasray.cli.cluster", "cluster", "Check the files of a cluster, offline."),
+    "doctor": ("fasray.cli.doctor", "doctor", "Check this machine: versions, GPUs, access, room."),
 }
 _INTERRUPTED = 130
 

@@ -1,0 +1,140 @@
+"""YAML documents that know on which line each key stands, and the findings that point there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One thing that is wrong in a file, and what to do about it."""
+
+    file: str
+    line: int
+    """Counted from 1."""
+    key: str
+    """Path to it, ``spec.workerGroupSpecs[0].maxReplicas``; empty for the whole document."""
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        key = f", key {self.key}" if self.key else ""
+        return f"{self.file}, line {self.line}{key}: {self.what}\n  -> {self.remedy}"
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """One YAML document of a file.
+
+    Attributes:
+        file: name as it was given.
+        value: its content.
+        lines: line of every key and list item, by path.
+    """
+
+    file: str
+    value: Any
+    lines: Mapping[KeyPath, int]
+
+    def line(self, path: KeyPath) -> int:
+        """Return the line of a key; of the nearest one above it if it is not there."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def get(self, *path: str | int, default: Any = None) -> Any:
+        """Return what stands at a path, ``default`` if nothing does."""
+        found = self.value
+        for part in path:
+            try:
+                found = found[part]
+            except (KeyError, IndexError, TypeError):
+                return default
+        return found
+
+    def mapping(self, *path: str | int) -> Mapping[str, Any]:
+        """Return the mapping at a path, an empty one if there is none."""
+        found = self.get(*path)
+        return found if isinstance(found, dict) else {}
+
+    def items(self, *path: str | int) -> list[Any]:
+        """Return the list at a path, an empty one if there is none."""
+        found = self.get(*path)
+        return found if isinstance(found, list) else []
+
+    def finding(self, path: KeyPath, what: str, remedy: str) -> Finding:
+        """Return a finding that points at a path."""
+        return Finding(self.file, self.line(path), written(path), what, remedy)
+
+    def texts(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yield every text of the document with its path."""
+        yield from _texts(self.value, ())
+
+
+def written(path: KeyPath) -> str:
+    """Return a path as people write it."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def read_documents(file: Path) -> tuple[list[Document], list[Finding]]:
+    """Return the documents of a YAML file, and what keeps it from being read: syntax, or a key that stands twice."""
+    name = str(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return [], [Finding(name, 1, "", f"this file cannot be read: {error}", "name a text file")]
+    documents: list[Document] = []
+    findings: list[Finding] = []
+    try:
+        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            lines: dict[KeyPath, int] = {}
+            findings += _note_lines(node, (), lines, name)
+            value = yaml.safe_load(yaml.serialize(node))
+            if value is not None:
+                documents.append(Document(name, value, lines))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        findings.append(Finding(name, line, "", f"not readable as YAML: {error.problem}", "mend the syntax there"))
+    except yaml.YAMLError as error:
+        what = f"not readable as YAML: {str(error).splitlines()[0]}"
+        findings.append(Finding(name, 1, "", what, "name a YAML file"))
+    return documents, findings
+
+
+def _note_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], file: str) -> list[Finding]:
+    findings: list[Finding] = []
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            line = key.start_mark.line + 1
+            if below in lines:
+                what = f"the key {key.value!r} stands here again, first on line {lines[below]}; only one would count"
+                findings.append(Finding(file, line, written(below), what, "remove one of the two"))
+            lines[below] = line
+            findings += _note_lines(value, below, lines, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            findings += _note_lines(item, (*path, number), lines, file)
+    return findings
+
+
+def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(item, (*path, str(key)))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _texts(item, (*path, number))

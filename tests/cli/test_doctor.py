@@ -1,0 +1,164 @@
+"""``fasray doctor`` finds what would make a sweep fail, says what to do, and shows no secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fasray.clusters.access import look_at_authentication, look_at_data, look_at_output, pool_bytes
+from fasray.clusters.diagnosis import ill, note, well
+from fasray.clusters.doctor import exit_code
+from fasray.clusters.machine import constraints, free_memory, look_at_pools, look_at_versions
+from fasray.faces.manifest import read_manifest
+
+TOKEN = "5ec2e7" * 8
+QUIET = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in QUIET:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FASRAY_STORE_PATIENCE", "1")
+
+
+def doctor(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fasray", "doctor", *arguments],
+        env={**os.environ, **env}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def test_a_ready_machine_is_told_so_and_nothing_is_left_behind(small_faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "runs"
+    ran = doctor("--data", str(small_faces), "--out", str(out), FASRAY_POOL_DIR=str(tmp_path / "pools"))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "FAIL" not in ran.stdout
+    for said in ("Ray", "torch", "GPU", "memory", "authentication", "480 faces of 48 px", "pool folder", "output"):
+        assert said in ran.stdout
+    assert not out.parent.exists()
+    assert not (tmp_path / "pools").exists()
+
+
+def test_what_fails_comes_with_a_remedy_and_its_exit_code(tmp_path: Path) -> None:
+    ran = doctor("--json", "--data", str(tmp_path), RAY_ADDRESS="ray://head:10001", RAY_AUTH_MODE="tokens")
+    found = {one["about"]: one for one in json.loads(ran.stdout)}
+    assert ran.returncode == 2
+    assert found["authentication"]["status"] == found["data"]["status"] == "ill"
+    assert found["data"]["exit_code"] == 3
+    assert all(one["remedy"] for one in found.values() if one["status"] != "well")
+
+
+def test_the_first_failure_gives_the_exit_code() -> None:
+    assert exit_code([well("a", "b"), note("a", "b", "c"), ill("a", "b", "c", 3), ill("a", "b", "c", 2)]) == 3
+    assert exit_code([well("a", "b"), note("a", "b", "c")]) == 0
+
+
+def test_data_whose_shards_are_not_all_there_is_ill(small_faces: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(small_faces, tmp_path / "faces")
+    (found,), manifest = look_at_data(str(copy))
+    assert found.status == "well"
+    assert manifest == read_manifest(str(small_faces))
+    shard = copy / manifest.shards[0].name
+    shard.write_bytes(shard.read_bytes()[:-1])
+    (found,), _ = look_at_data(str(copy))
+    assert (found.status, found.exit_code) == ("ill", 3)
+    assert shard.name in found.says
+
+
+def test_a_store_that_does_not_answer_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", TOKEN)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    (found,), manifest = look_at_data("s3://nowhere/faces")
+    assert (found.status, found.exit_code, manifest) == ("ill", 3, None)
+    assert found.remedy
+    assert look_at_output("s3://nowhere/runs").status == "ill"
+    assert TOKEN not in str(found)
+
+
+def test_a_place_that_cannot_be_written_is_ill(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    found = look_at_output(str(tmp_path / "file" / "runs"))
+    assert (found.status, found.exit_code) == ("ill", 3)
+
+
+def test_room_for_the_pool_is_compared_with_the_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, small_faces: Path
+) -> None:
+    monkeypatch.setenv("FASRAY_POOL_DIR", str(tmp_path / "pools"))
+    need = pool_bytes(read_manifest(str(small_faces)))
+    assert need == 480 * (48 * 48 * 3 + 32 * 32 + 64 * 64)
+    assert look_at_pools(need).status != "ill"
+    found = look_at_pools(10**18)
+    assert (found.status, found.exit_code) == ("ill", 3)
+    assert "FASRAY_POOL_DIR" in found.remedy
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("FASRAY_POOL_DIR", str(tmp_path / "file"))
+    assert look_at_pools(0).status == "ill"
+
+
+def test_versions_are_compared_with_those_tested() -> None:
+    tested = constraints()
+    assert not [one for one in look_at_versions(tested) if one.status == "ill"]
+    other = {**tested, "ray": "0.1", "click": "0.2"}
+    notes = {one.about: one for one in look_at_versions(other) if one.status == "note"}
+    assert "tested was 0.1" in notes["Ray"].says
+    assert "(tested: 0.2)" in notes["packages"].says
+    assert all(one.status == "well" for one in look_at_versions({}))
+
+
+def test_constraints_are_read_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "c.txt").write_text("# tested\nPyYAML==6.0  # parser\nfoo_bar==1.2\n\n")
+    assert constraints(tmp_path / "c.txt") == {"pyyaml": "6.0", "foo-bar": "1.2"}
+    assert constraints(tmp_path / "none.txt") == {}
+
+
+@pytest.mark.parametrize(
+    ("env", "status", "says"),
+    [
+        ({}, "well", "token of its own"),
+        ({"RAY_AUTH_MODE": "disabled"}, "note", "without authentication"),
+        ({"RAY_AUTH_MODE": "on"}, "ill", "none that Ray knows"),
+        ({"RAY_ADDRESS": "10.0.0.1:6379"}, "note", "RAY_AUTH_MODE is not set"),
+        ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "disabled"}, "note", "without authentication"),
+        ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}, "ill", "no token at"),
+        ({"RAY_ADDRESS": "a:1", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}, "well", "from RAY_AUTH_TOKEN"),
+        ({"RAY_ADDRESS": f"http://u:{TOKEN}@a:1"}, "note", "http://a:1"),
+    ],
+)
+def test_authentication_is_judged_and_the_token_not_shown(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], status: str, says: str
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    (found,) = look_at_authentication()
+    assert found.status == status
+    assert says in found.says
+    assert TOKEN not in str(found)
+
+
+def test_a_token_file_must_be_there_whole_and_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "a:1")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    file = tmp_path / "home" / ".ray" / "auth_token"
+    file.parent.mkdir(parents=True)
+    for content, mode, status in (("\n", 0o600, "ill"), (TOKEN, 0o644, "note"), (TOKEN, 0o600, "well")):
+        file.write_text(content)
+        file.chmod(mode)
+        (found,) = look_at_authentication()
+        assert found.status == status
+        assert TOKEN not in str(found)
+
+
+def test_free_memory_is_part_of_all() -> None:
+    free, total = free_memory()
+    assert 0 < free <= total
