@@ -1,0 +1,248 @@
+"""Figures of a foreign score file: at which level, at which threshold, and what a reader has to keep in mind."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fasray import metrics
+from fasray.errors import DataError, SpecError
+from fasray.metrics.intervals import RESAMPLES
+from fasray.metrics.video import check_aggregate
+from fasray.results.evaluations import Level
+from fasray.results.foreign import ForeignScores
+
+_THRESHOLDS = ("eer_threshold", "threshold")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user wants to know of a score file."""
+
+    level: Level = "video"
+    aggregate: str = "mean"
+    """How frames make a video; see ``metrics.to_videos``."""
+    threshold: float | str = "eer"
+    """A number in the file's own direction, or a rule of ``metrics.choose_threshold``."""
+    compat: str = ""
+    """Official habit to report besides, by name; empty for none."""
+    confidence: float | None = None
+    """Nominal coverage of intervals; None for no intervals."""
+    resamples: int = RESAMPLES
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ForeignFigures:
+    """The figures of a score file; thresholds are in the file's own direction."""
+
+    source: ForeignScores
+    asked: Asked
+    rows: int
+    """Rows that were judged: videos, or frames."""
+    subjects: int | None
+    """None where nobody says whose face it is."""
+    frames_per_video: tuple[int, int] | None
+    """Fewest and most frames that a video's score was made of; None at the level of frames."""
+    threshold_rule: str
+    oracle: bool
+    """Whether the threshold was chosen on the rows that it judges, as no one in the field could."""
+    figures: metrics.Figures
+    compat: metrics.CompatFigures | None
+    intervals: metrics.Intervals | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one object of JSON values; infinite thresholds are words, figures that do not exist null."""
+        found = {
+            "file": self.source.file,
+            "layout": self.source.layout,
+            "live_is": self.source.live_is,
+            "level": self.asked.level,
+            "aggregate": self.asked.aggregate if self.asked.level == "video" else None,
+            "rows": self.rows,
+            "frames": len(self.source.score),
+            "frames_per_video": list(self.frames_per_video) if self.frames_per_video else None,
+            "subjects": self.subjects,
+            "threshold_rule": self.threshold_rule,
+            "oracle": self.oracle,
+            **{name: _json(value) for name, value in self._natively(asdict(self.figures)).items()},
+            "notes": list(self.notes),
+        }
+        found["apcer_by_type"] = {name: rate for name, rate in self.figures.apcer_by_type}
+        if self.compat is not None:
+            ruled = self._natively(asdict(self.compat))
+            found["compat"] = {name: _json(value) for name, value in ruled.items() if value is not None}
+        if self.intervals is not None:
+            found["intervals"] = self._intervals(self.intervals)
+        return found
+
+    def _natively(self, values: dict[str, Any]) -> dict[str, Any]:
+        turned = {name: self.source.native(values[name]) for name in _THRESHOLDS if name in values}
+        return values | turned
+
+    def _intervals(self, found: metrics.Intervals) -> dict[str, Any]:
+        parts = {part.name: getattr(found, part.name) for part in fields(found)}
+        each = {
+            name: {"lower": _json(value.lower), "upper": _json(value.upper), "note": value.note}
+            for name, value in parts.items()
+            if isinstance(value, metrics.Interval)
+        }
+        return {
+            "confidence": found.confidence,
+            "resamples": found.resamples,
+            "clusters": found.clusters,
+            "subjects": found.subjects,
+            "few_subjects": found.few_subjects,
+            **each,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What is judged: videos or frames."""
+
+    score: NDArray[np.float64]
+    label: NDArray[np.int8]
+    attack_type: NDArray[np.str_] | None
+    subject: NDArray[np.str_] | None
+    frames: NDArray[np.int64] | None
+
+
+def judge_foreign(scores: ForeignScores, asked: Asked, dev: ForeignScores | None = None) -> ForeignFigures:
+    """Return the figures of a score file.
+
+    Args:
+        scores: of the file.
+        asked: level, threshold and so on.
+        dev: other scores, in whose rows the threshold's rule looks; without them it looks in those that it judges.
+
+    Raises:
+        DataError: one class only, frames of a video that disagree, an aggregate that needs what the file does not have.
+        SpecError: an aggregate, rule, confidence or number that is none.
+    """
+    try:
+        return _judged(scores, asked, dev)
+    except DataError as error:
+        where = scores.file if error.where == "" or scores.file in error.where else f"{scores.file}, {error.where}"
+        raise DataError(error.what, where=where, remedy=error.remedy) from error
+
+
+def _judged(scores: ForeignScores, asked: Asked, dev: ForeignScores | None) -> ForeignFigures:
+    rows, notes = _rows(scores, asked)
+    threshold, rule, oracle = _threshold(scores, rows, asked, dev)
+    found = metrics.figures(rows.score, rows.label, threshold, rows.attack_type)
+    if oracle:
+        notes.append("the threshold was chosen on the rows that it judges (oracle): not attainable in use")
+    if rows.attack_type is None:
+        notes.append("attack types are unknown: APCER takes all attacks as one type")
+    intervals = None
+    if asked.confidence is not None:
+        intervals = metrics.confidence_intervals(
+            rows.score,
+            rows.label,
+            subject=rows.subject,
+            attack_type=rows.attack_type,
+            threshold=threshold,
+            confidence=asked.confidence,
+            resamples=asked.resamples,
+            seed=asked.seed,
+        )
+        notes += intervals.notes
+        if oracle:
+            notes.append("intervals take the threshold as given, though it was chosen on the same rows")
+    return ForeignFigures(
+        source=scores,
+        asked=asked,
+        rows=len(rows.score),
+        subjects=None if scores.subject is None else len(np.unique(scores.subject)),
+        frames_per_video=None if rows.frames is None else (int(rows.frames.min()), int(rows.frames.max())),
+        threshold_rule=rule,
+        oracle=oracle,
+        figures=found,
+        compat=_compat(scores, rows, asked.compat),
+        intervals=intervals,
+        notes=tuple(notes),
+    )
+
+
+def _rows(scores: ForeignScores, asked: Asked) -> tuple[_Rows, list[str]]:
+    """Return what is judged, and remarks on it."""
+    check_aggregate(asked.aggregate)
+    types = scores.attack_type
+    notes: list[str] = []
+    if types is not None:
+        types = np.where(types == "", "unnamed", types)
+    if asked.level == "frame":
+        return _Rows(scores.score, scores.label, types, scores.subject, None), notes
+    if scores.video is None:
+        if asked.aggregate != "mean":
+            remedy = "add a column video, or leave the aggregate out"
+            raise DataError(f"nobody says which rows make up a video for {asked.aggregate!r}", remedy=remedy)
+        notes.append("videos are unknown: each row is taken as a video of its own")
+        frames = np.ones(len(scores.score), np.int64)
+        return _Rows(scores.score, scores.label, types, scores.subject, frames), notes
+    constant = np.zeros(len(scores.score), np.int8)
+    videos = metrics.to_videos(
+        scores.score,
+        scores.label,
+        constant if scores.domain is None else scores.domain,
+        constant if types is None else np.where(scores.label == 1, "", types),
+        scores.video,
+        aggregate=asked.aggregate,
+        frame=scores.frame,
+    )
+    subject = None if scores.subject is None else _of_videos(scores.subject, scores.video, videos.video)
+    kinds = None if types is None else videos.attack_type
+    return _Rows(videos.score, videos.label, kinds, subject, videos.frames), notes
+
+
+def _of_videos(subject: NDArray[np.str_], video: NDArray[np.str_], names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return the subject of each video, by name."""
+    position = np.searchsorted(names, video)
+    found = np.empty(len(names), subject.dtype)
+    found[position] = subject
+    differs = found[position] != subject
+    if differs.any():
+        name = str(video[differs][0])
+        raise DataError(f"video {name!r} shows two subjects", remedy="give different videos different names")
+    return found
+
+
+def _threshold(scores: ForeignScores, rows: _Rows, asked: Asked, dev: ForeignScores | None) -> tuple[float, str, bool]:
+    """Return the threshold in our direction, the rule's name, and whether it looked at the rows that it judges."""
+    if isinstance(asked.threshold, float):
+        if math.isnan(asked.threshold):
+            raise SpecError("the threshold is NaN", remedy="give a number, or a rule such as eer")
+        return scores.native(asked.threshold), "given", False
+    if dev is None:
+        chosen = metrics.choose_threshold(asked.threshold, rows.score, rows.label, rows.attack_type)
+        return chosen, asked.threshold, True
+    try:
+        others, _ = _rows(dev, asked)
+        chosen = metrics.choose_threshold(asked.threshold, others.score, others.label, others.attack_type)
+    except DataError as error:
+        raise DataError(error.what, where=dev.file, remedy=error.remedy) from error
+    return chosen, f"{asked.threshold} of {dev.file}", False
+
+
+def _compat(scores: ForeignScores, rows: _Rows, rule: str) -> metrics.CompatFigures | None:
+    if not rule:
+        return None
+    if scores.live_is == "lower":
+        raise SpecError(
+            f"{rule} is a habit of repositories whose higher scores are live",
+            where="--rule",
+            remedy="turn the scores as that repository has them, such as 1 - score, and declare --live-is higher",
+        )
+    return metrics.compat_figures(rule, rows.score, rows.label)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
