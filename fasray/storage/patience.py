@@ -91,47 +91,56 @@ class Patience:
         self._store = store
         self._began = 0.0
         self._pause = _FIRST_PAUSE
+        self._counted = False
 
     def pause_after(self, error: BaseException) -> float | None:
         """Return the seconds to wait before the next attempt, ``None`` to give up."""
-        if not passes(error):
-            return None
         now = time.monotonic()
         self._began = self._began or now
-        left = self._began + total_seconds() - now
+        left = self._began + total_seconds() - now if passes(error) else 0.0
         if left <= 0:
+            self._leave(answered=False)
             return None
-        if now - self._began >= _SECONDS_BEFORE_TELLING:
-            _outages.begins(self._store, total_seconds())
+        if now - self._began >= _SECONDS_BEFORE_TELLING and not self._counted:
+            self._counted = True
+            _outages.enter(self._store, total_seconds())
         pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - so that workers do not come back all at once
         self._pause = min(self._pause * 1.7, _LONGEST_PAUSE)
         return min(pause, left)
 
     def answered(self) -> None:
         """Note that the request was answered."""
-        if self._began:
-            _outages.ends(self._store)
+        self._leave(answered=True)
+
+    def _leave(self, answered: bool) -> None:
+        if self._counted:
+            self._counted = False
+            _outages.leave(self._store, answered)
 
 
 class _Outages:
-    """Which stores this process waits for, so that it is said once an outage."""
+    """Which stores how many requests of this process wait for, so that it is said once an outage."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._waiting: dict[str, int] = {}
         self._since: dict[str, float] = {}
 
-    def begins(self, store: str, seconds: float) -> None:
+    def enter(self, store: str, seconds: float) -> None:
         with self._lock:
-            if store in self._since:
-                return
-            self._since[store] = time.monotonic()
-        log.warning("%s does not answer; waiting for it, up to %.0f s (%s)", store, seconds, VARIABLE)
+            first = not self._waiting.get(store)
+            self._waiting[store] = self._waiting.get(store, 0) + 1
+            if first:
+                self._since[store] = time.monotonic() - _SECONDS_BEFORE_TELLING
+        if first:
+            log.warning("%s does not answer; waiting for it, up to %.0f s (%s)", store, seconds, VARIABLE)
 
-    def ends(self, store: str) -> None:
+    def leave(self, store: str, answered: bool) -> None:
         with self._lock:
-            since = self._since.pop(store, None)
-        if since is not None:
-            log.warning("%s answers again after %.0f s; going on", store, time.monotonic() - since)
+            self._waiting[store] -= 1
+            last, seconds = not self._waiting[store], time.monotonic() - self._since[store]
+        if last and answered:
+            log.warning("%s answers again after %.0f s; going on", store, seconds)
 
 
 _outages = _Outages()

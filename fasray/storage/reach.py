@@ -6,7 +6,7 @@ import contextlib
 from email.utils import parsedate_to_datetime
 
 from fasray.errors import SpecError
-from fasray.storage import faults
+from fasray.storage import faults, patience
 from fasray.storage.files import filesystem
 from fasray.storage.paths import is_remote, is_s3
 
@@ -21,10 +21,11 @@ def reach(uri: str) -> None:
 
     Raises:
         StorageError: nothing answers, the bucket does not exist, or the credentials do not do.
-        SpecError: the address holds credentials.
+        SpecError: the address holds credentials, or ``FASRAY_STORE_PATIENCE`` is no number.
     """
     if not is_remote(uri):
         return
+    patience.total_seconds()
     fs, path = filesystem(uri)
     try:
         if not is_s3(uri):

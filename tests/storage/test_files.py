@@ -142,6 +142,15 @@ def test_what_is_set_wrong_is_told_at_once(
     assert "hush" not in str(error)
 
 
+@pytest.mark.parametrize("wrong", ["soon", "-1", "nan", "inf"])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(
+    s3: str, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("FASRAY_STORE_PATIENCE", wrong)
+    with pytest.raises(SpecError, match="FASRAY_STORE_PATIENCE"):
+        storage.reach(s3)
+
+
 @pytest.mark.timeout(10)
 def test_missing_credentials_are_told_at_once(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
