@@ -10,12 +10,30 @@ import click
 @click.command()
 @click.argument("run", metavar="RUN")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to; default: report.html in RUN.")
-def report(run: str, output: Path | None) -> None:
-    """Write the report of RUN as one self-contained HTML page."""
-    from fasray.results.report import render_report
+@click.option("--plots", "folder", metavar="DIR", help="Also write every plot to a file in this folder.")
+@click.option(
+    "--plot-format", "kind", type=click.Choice(("svg", "png")), default="svg", show_default=True, help="Of --plots."
+)
+@click.option(
+    "--with-pictures/--no-pictures",
+    default=None,
+    help="Show the faces of the worst errors, or none; default: only generated faces. Mind the licence of real ones.",
+)
+def report(run: str, output: Path | None, folder: str | None, kind: str, with_pictures: bool | None) -> None:
+    """Write the report of RUN as one self-contained HTML page, and its plots as files."""
+    from fasray.results.frame import compute_results
+    from fasray.results.report import build_report, to_html, write_plots
     from fasray.results.runs import REPORT_FILE, view
+    from fasray.results.tables import TABLE_SELECTIONS
     from fasray.storage import join, write_bytes
 
+    seen = view(run)
+    content = build_report(
+        seen, compute_results(seen, TABLE_SELECTIONS), seen.generated if with_pictures is None else with_pictures
+    )
     path = str(output) if output else join(run, REPORT_FILE)
-    write_bytes(path, render_report(view(run)).encode())
+    write_bytes(path, to_html(content).encode())
     click.echo(f"wrote {path}", err=True)
+    if folder:
+        written = write_plots(content, folder, kind)  # type: ignore[arg-type]  # click has checked it
+        click.echo(f"wrote {len(written)} plots into {folder}", err=True)

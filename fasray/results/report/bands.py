@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray.metrics import rates_at
+from fasray.metrics.resampling import draw, find_clusters
 from fasray.results.evaluations import Scores
 from fasray.results.plots import Band
 
@@ -18,7 +19,6 @@ RESAMPLES = 200
 CONFIDENCE = 0.95
 GRID = np.unique(np.concatenate([[0.0], np.geomspace(2e-3, 1.0, 40), np.linspace(0.0, 1.0, 41)]))
 """FAR at which curves are compared."""
-_SEED = 20250
 
 
 def band(label: str, runs: Sequence[tuple[Scores, float]]) -> Band:
@@ -34,14 +34,13 @@ def band(label: str, runs: Sequence[tuple[Scores, float]]) -> Band:
     curves, resampled, honest = [], [], []
     for scores, threshold in runs:
         videos = scores.videos
+        live = videos.label == 1
         rates = rates_at(videos.score, videos.label, threshold)
         honest.append((rates.far, rates.frr))
-        subject = _subjects(scores)
-        names, number = np.unique(subject, return_inverse=True)
-        rng = np.random.default_rng(_SEED)
-        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
-        weights = np.vstack([np.ones((1, len(number)), np.int64), draws[:, number]])
-        frr = _curves(videos.score, videos.label == 1, weights)
+        clusters = find_clusters(videos.score, live, scores.subjects("video"))
+        draws = draw(clusters, RESAMPLES, seed=0)
+        weights = np.vstack([np.ones((1, len(live)), np.int64), draws[:, clusters.index]])
+        frr = _curves(videos.score, live, weights)
         curves.append(frr[0])
         resampled.append(frr[1:])
     spread = np.mean(resampled, axis=0)
@@ -50,12 +49,6 @@ def band(label: str, runs: Sequence[tuple[Scores, float]]) -> Band:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(spread, [tail, 1 - tail], axis=0) if len(spread) else (middle, middle)
     return Band(label, GRID, middle, np.minimum(low, middle), np.maximum(high, middle), tuple(honest))
-
-
-def _subjects(scores: Scores) -> NDArray[np.str_]:
-    """Return the subject of each video, in the order of ``scores.videos``."""
-    _, first = np.unique(scores.video, return_index=True)
-    return scores.subject[first]
 
 
 def _curves(score: NDArray[np.float64], live: NDArray[np.bool_], weights: NDArray[np.int64]) -> NDArray[np.float64]:

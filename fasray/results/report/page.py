@@ -17,7 +17,10 @@ from fasray.results.evaluations import RunView
 from fasray.results.frame import COLUMNS, RunResults, compute_results
 from fasray.results.plots import Plot, PlotFormat
 from fasray.results.report.cells import TEXT_COLUMNS, TRIAL_HEADERS
-from fasray.results.report.content import OPERATING_POINTS, Report, build_report, duration
+from fasray.results.report.comparison import OPERATING_POINTS
+from fasray.results.report.content import Report, build_report
+from fasray.results.report.cost import duration
+from fasray.results.tables import TABLE_SELECTIONS
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def render_report(run: RunView, results: RunResults | None = None, with_pictures
     Raises:
         DataError: a score file is missing or broken.
     """
-    results = results if results is not None else compute_results(run)
+    results = results if results is not None else compute_results(run, TABLE_SELECTIONS)
     return to_html(build_report(run, results, run.generated if with_pictures is None else with_pictures))
 
 
