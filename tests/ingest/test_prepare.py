@@ -123,11 +123,6 @@ def test_landmarks_lie_in_the_crop_left_eye_of_the_picture_first(whole: Any) -> 
         assert 0.5 <= row["detection_score"] <= 1
 
 
-def test_the_shards_are_the_same_with_one_worker_and_with_two(whole: Any, source: Path, tmp_path: Path) -> None:
-    prepared(plan_of(source), tmp_path / "again", actors=1)
-    assert files(tmp_path / "again") == files(whole[0])
-
-
 def test_the_card_tells_how_it_was_made(whole: Any) -> None:
     out, outcome = whole
     card = outcome.manifest.card
@@ -154,7 +149,7 @@ class StoppedError(Exception):
     """Stands for whatever ends a driver."""
 
 
-def test_a_preparation_goes_on_where_it_ended_and_ends_with_the_same_bytes(
+def test_a_preparation_goes_on_with_more_workers_and_ends_with_the_same_bytes(
     whole: Any, source: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "set"
@@ -164,7 +159,7 @@ def test_a_preparation_goes_on_where_it_ended_and_ends_with_the_same_bytes(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        prepared(plan_of(source), out, on_progress=stop)
+        prepared(plan_of(source), out, on_progress=stop, actors=1)
     log = Worklog.open(str(out), plan_of(source))
     assert 0 < len(log.done) < len(plan_of(source).chunks())
     assert [finding.what for finding in verify(str(out))] == [
@@ -225,9 +220,8 @@ def test_broken_videos_are_reported_and_the_rest_is_prepared(ray: Any, source: P
     assert verify(str(tmp_path / "set")) == []
     good = {entry.video for entry in entries[len(kinds) + 1 :]}
     assert good <= {row["video"] for row in rows(tmp_path / "set")}
-    listed = list(csv.DictReader((tmp_path / "set" / "problems.csv").open(encoding="utf-8")))
-    assert {row["path"] for row in listed} == set(reasons)
-    misses = list(csv.DictReader((tmp_path / "set" / "misses.csv").open(encoding="utf-8")))
+    assert {row["path"] for row in table(tmp_path / "set" / "problems.csv")} == set(reasons)
+    misses = table(tmp_path / "set" / "misses.csv")
     assert [int(row["frame"]) for row in misses if row["path"] == empty] == [1, 3]
 
 
@@ -244,7 +238,8 @@ def test_on_an_object_store_the_shards_are_the_same(whole: Any, source: Path, s3
     outcome = prepared(plan_of(source), s3)
     assert verify(s3) == []
     assert outcome.manifest == read_manifest(str(whole[0]))
-    assert set(storage.listing(s3)) == {path.name for path in whole[0].iterdir()}
+    names = set(storage.listing(s3)) - {FOLDER}  # this server keeps folders that have become empty
+    assert names == {path.name for path in whole[0].iterdir()}
     assert storage.listing(storage.join(s3, FOLDER)) == []
 
 
@@ -256,6 +251,10 @@ def test_records_have_the_schema_of_all_records(whole: Any) -> None:
     image = jpeg.decode(rows(out)[0]["image"])
     assert image is not None
     assert image.shape == (96, 96, 3)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def files(folder: Path) -> dict[str, bytes]:
