@@ -28,7 +28,6 @@ _COMMANDS = {
     "report": ("fasray.cli.report", "report", "Write a run's report as one HTML page."),
     "score": ("fasray.cli.score", "score", "Score pictures and videos with a trained model."),
     "metrics": ("fasray.cli.metrics", "metrics", "Judge a score file, anybody's."),
-    "metrics": ("fasray.cli.metrics", "metrics", "Judge a score file, anybody's."),
     "bench": ("fasray.cli.bench", "bench", "Measure ratios against named baselines."),
     "cluster": ("fasray.cli.cluster", "cluster", "Check the files of a cluster, offline."),
     "doctor": ("fasray.cli.doctor", "doctor", "Check this machine: versions, GPUs, access, room."),
