@@ -145,7 +145,5 @@ def _rays_own(document: Document) -> Iterator[Finding]:
         validate_config(prepare_config(copy.deepcopy(document.value)))
     except Exception as error:  # Ray raises whatever it stumbles over
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        named = re.search(r"`(\w+)`|'(\w+)'", said)
-        key = next(filter(None, named.groups()), "") if named else ""
-        path: KeyPath = (key,) if key in document.value else ()
+        path: KeyPath = next(((word,) for word in re.findall(r"\w+", said) if word in document.value), ())
         yield document.finding(path, f"Ray refuses this file: {said}", "see the documentation of Ray's cluster YAML")

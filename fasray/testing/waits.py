@@ -1,7 +1,7 @@
-"""Find where a step makes the host wait for the device: reading a value, or a result whose size depends on values.
+"""Find where a step makes the host wait for the device: a value read, a size that depends on values, numbers sent over.
 
-Found on the CPU, so that no GPU is needed: every way by which a tensor's value comes to Python is watched. On a GPU
-each would stop the host until all queued work is done.
+Found on the CPU, so that no GPU is needed: every way by which a tensor's value comes to Python is watched, and every
+one by which Python's numbers become a tensor on a device. On a GPU each stops the host until the queued work is done.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _READS = frozenset(
     }
 )
 """Ways by which Python reads a tensor."""
+_SENDS = frozenset({"tensor", "as_tensor", "asarray", "from_numpy"})
+"""Ways by which numbers become a tensor; with a device, or from NumPy, they are then copied to it."""
 _VALUE_SIZED = frozenset(
     {
         *("_local_scalar_dense", "is_nonzero", "equal"),
@@ -80,6 +82,8 @@ class _Functions(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _READS and not self._pause.depth:
             _note(self._found, f"Tensor.{name}")
+        if name in _SENDS and (name == "from_numpy" or (kwargs or {}).get("device") is not None):
+            _note(self._found, f"torch.{name} of host numbers")
         if name in _BLIND_ON_A_GPU and (len(args) > 1 or kwargs):
             with self._pause():
                 return func(*args, **(kwargs or {}))
