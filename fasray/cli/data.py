@@ -122,19 +122,26 @@ def _refuse(when: str, **given: object) -> None:
 
 @data.command()
 @click.argument("uri")
-def verify(uri: str) -> None:
-    """Check that the face set at URI is whole and unchanged; one line a finding, exit code 3 if there is any."""
+@click.option("--deep", is_flag=True, help="Also look for people and pictures that domains or splits share.")
+def verify(uri: str, deep: bool) -> None:
+    """Check that the face set at URI is whole and unchanged; one line a finding, exit code 3 if there is any.
+
+    Every image is decoded. --deep also names subjects that are in two domains, and frames of different domains or
+    splits that look the same: no damage, but a comparison of such domains is worthless.
+    """
     from fasray.errors import DataError
     from fasray.faces.verify import verify as find
 
     with _progress("shards") as progress:
-        findings = find(uri, progress)
+        findings = find(uri, progress, deep=deep)
     for finding in findings:
         click.echo(str(finding))
     if findings:
         count = "one finding" if len(findings) == 1 else f"{len(findings)} findings"
         remedy = "restore the files named above from a copy, or prepare the set again"
-        raise DataError(f"the face set is damaged: {count}", where=uri, remedy=remedy)
+        if deep:
+            remedy += "; leave shared people and videos out of one of the domains"
+        raise DataError(f"the face set is not sound: {count}", where=uri, remedy=remedy)
     click.echo(f"{uri}: sound")
 
 
@@ -164,6 +171,21 @@ def preview(uri: str, output: str, columns: int) -> None:
     click.echo(output)
 
 
+@data.command()
+@click.argument("uris", metavar="SET SET...", nargs=-1, required=True)
+@click.argument("out")
+def merge(uris: tuple[str, ...], out: str) -> None:
+    """Join face sets to one at OUT, for protocols over their domains: data merge faces/o faces/c faces/oc.
+
+    The sets must have crops of the same size and share no video and no person. They stay as they are.
+    """
+    from fasray.faces.merge import merge as join
+
+    with _progress("shards") as progress:
+        manifest = join(uris, out, progress)
+    click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+
+
 def _print_table(found: Stats) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -186,6 +208,12 @@ def _print_table(found: Stats) -> None:
         f"{found.cameras} cameras; {found.shards} shards, {size:.1f} MiB, manifest {found.hash[:12]}",
         soft_wrap=True,
     )
+    for part in found.preparation:
+        console.print(
+            f"{part.corpus} {part.split} {part.attack_type}: of {part.videos} videos {part.unreadable} unreadable,"
+            f" {part.without_face} without a face; {part.misses} of {part.frames} frames without a face",
+            soft_wrap=True,
+        )
 
 
 @contextmanager

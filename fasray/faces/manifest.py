@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -78,6 +79,14 @@ class Manifest(_Part):
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of ``value``: sorted keys, no spaces; NaN and infinity are refused (ValueError)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def is_generated(card: Mapping[str, Any]) -> bool:
+    """Tell by its card whether all faces of a set are generated: drawn, prepared from a mimic, or merged of such."""
+    parts = card.get("sets")
+    if parts:
+        return all(is_generated(part["card"]) for part in parts)
+    return card.get("kind") == "synthetic" or card.get("generated") is True
 
 
 def make_manifest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from fasray.faces.shards import read_columns, read_index
 
 _TITLE_HEIGHT = 14
 _GAP = 4
-_PICTURES = ("image", "depth", "parsing")
+_PICTURES = ("image", "depth", "parsing", "landmarks5")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,36 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What became of the videos of one corpus, split and attack type, as the preparation card tells.
+
+    Attributes:
+        corpus: that was prepared.
+        split: of the videos.
+        attack_type: of the videos.
+        videos: in all.
+        unreadable: videos that gave nothing.
+        without_face: videos that were read and have no face in any frame taken.
+        frames: that were taken of the others.
+        misses: frames among these without a face.
+    """
+
+    corpus: str
+    split: str
+    attack_type: str
+    videos: int
+    unreadable: int
+    without_face: int
+    frames: int
+    misses: int
+
+
+@dataclass(frozen=True)
 class Stats:
-    """What a face set holds; ``counts`` by domain, split and attack type, rows without faces left out."""
+    """What a face set holds; ``counts`` by domain, split and attack type, rows without faces left out.
+
+    ``preparation`` is empty for a set that was not prepared from videos.
+    """
 
     hash: str
     image_size: int
@@ -46,6 +75,7 @@ class Stats:
     frames: int
     cameras: int
     counts: tuple[Count, ...]
+    preparation: tuple[Preparation, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, one object a count."""
@@ -69,7 +99,18 @@ def stats(uri: str) -> Stats:
         frames=len(index),
         cameras=len(set(zip(index.domain.tolist(), index.camera.tolist(), strict=True))),
         counts=_counts(index),
+        preparation=tuple(_preparation(manifest.card)),
     )
+
+
+def _preparation(card: dict[str, Any]) -> Iterator[Preparation]:
+    """Yield what the card of a prepared set, or of one that was merged of prepared sets, tells about its videos."""
+    for part in card.get("sets", ()):
+        yield from _preparation(part["card"])
+    if card.get("kind") == "prepared":
+        corpus = card["plan"]["corpus"]
+        for entry in card["counts"]:
+            yield Preparation(corpus=corpus, **entry)
 
 
 def _counts(index: FaceIndex) -> tuple[Count, ...]:
@@ -88,7 +129,8 @@ def contact_sheet(uri: str, columns: int = 4) -> NDArray[np.uint8]:
     """Return a picture, RGB uint8 ``[H, W, 3]``, of some faces of every domain and attack type.
 
     One row of faces a domain and attack type, ``columns`` faces in it from subjects as far apart as possible; beside
-    each face its depth and its parsing (black for attacks), above it a title.
+    each face its depth and its parsing (black for attacks), above it a title. Where a detector found the face, its five
+    landmarks are dotted and its box (the crop without its margin) is drawn.
 
     Raises:
         DataError: there is no face set, or a face that is to be shown cannot be read.
@@ -105,7 +147,7 @@ def contact_sheet(uri: str, columns: int = 4) -> NDArray[np.uint8]:
     width = 3 * manifest.image_size + _GAP
     lines = []
     for rows in groups:
-        tiles = [_tile(faces[int(row)], _title(index, int(row)), manifest.image_size, uri) for row in rows]
+        tiles = [_tile(faces[int(row)], _title(index, int(row)), manifest, uri) for row in rows]
         tiles += [np.zeros((manifest.image_size + _TITLE_HEIGHT, width, 3), np.uint8)] * (columns - len(tiles))
         lines.append(np.hstack(tiles))
     return np.vstack(lines)
@@ -126,11 +168,11 @@ def write_picture(path: str, image_HW3: NDArray[np.uint8]) -> None:  # noqa: N80
         raise DataError("the picture cannot be written", where=path, remedy=remedy)
 
 
-_Face = tuple[bytes, bytes, bytes]
+_Face = tuple[bytes, bytes, bytes, list[float] | None]
 
 
 def _read_faces(uri: str, manifest: Manifest, rows: NDArray[np.int64]) -> dict[int, _Face]:
-    """Return image, depth and parsing bytes of some global rows."""
+    """Return image, depth and parsing bytes and landmarks of some global rows."""
     faces: dict[int, _Face] = {}
     first = 0
     for shard in manifest.shards:
@@ -149,14 +191,14 @@ def _title(index: FaceIndex, row: int) -> str:
     return f"{index.domain[row]} {kind} {index.subject[row]} {index.camera[row]}"
 
 
-def _tile(face: _Face, title: str, size: int, uri: str) -> NDArray[np.uint8]:
-    image = jpeg.decode(face[0])
+def _tile(face: _Face, title: str, manifest: Manifest, uri: str) -> NDArray[np.uint8]:
+    size, image = manifest.image_size, jpeg.decode(face[0])
     if image is None:
         raise DataError(f"the face {title!r} does not decode", where=uri, remedy=f"run 'fasray data verify {uri}'")
     depth = np.frombuffer(face[1], np.uint8).reshape(DEPTH_SIZE, DEPTH_SIZE)
     parsing = np.frombuffer(face[2], np.uint8).reshape(PARSING_SIZE, PARSING_SIZE)
     pictures = (
-        cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA),
+        _marked(np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)), face[3], manifest.card),
         cv2.cvtColor(cv2.resize(depth, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2RGB),
         _palette()[cv2.resize(parsing, (size, size), interpolation=cv2.INTER_NEAREST)],
     )
@@ -166,6 +208,21 @@ def _tile(face: _Face, title: str, size: int, uri: str) -> NDArray[np.uint8]:
     place, white = (3, _TITLE_HEIGHT - 4), (255, 255, 255)
     cv2.putText(tile, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, white, 1, cv2.LINE_AA)
     return tile
+
+
+def _marked(image: NDArray[Any], landmarks: list[float] | None, card: dict[str, Any]) -> NDArray[Any]:
+    """Return the face with its landmarks and its box, if it has any."""
+    if landmarks is None:
+        return image
+    marked, size = image.copy(), image.shape[0]
+    radius = max(1, size // 64)
+    for x, y in np.reshape(landmarks, (-1, 2)):
+        cv2.circle(marked, (round(float(x)), round(float(y))), radius, (255, 255, 0), -1, cv2.LINE_AA)
+    margin = card.get("crop", {}).get("margin")
+    if margin:
+        edge = round(size * (1 - 1 / float(margin)) / 2)
+        cv2.rectangle(marked, (edge, edge), (size - 1 - edge, size - 1 - edge), (0, 255, 0), 1)
+    return marked
 
 
 def _palette() -> NDArray[np.uint8]:

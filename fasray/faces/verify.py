@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
+from fasray.faces.lookalikes import Lookalikes, Place
 from fasray.faces.manifest import MANIFEST_NAME, Manifest, RowGroup, Shard, parse_manifest
 from fasray.faces.record import INDEX_COLUMNS, LIVE, PARSING_CLASSES, RECORD_SCHEMA
 from fasray.faces.shards import check_columns, is_shard_name
@@ -32,17 +33,21 @@ class Finding:
         return f"{place}: {self.what}"
 
 
-def verify(uri: str, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep: bool = False) -> list[Finding]:
     """Return everything that is wrong with the face set at ``uri``; an empty list means it is sound.
 
     Checked: the manifest's own hash; missing, extra, truncated and changed files (a change is named by row group);
     page checksums; that every image decodes to the promised size and has its sha256; the rules of ``check_columns``;
     depth and parsing zero for spoof; that within a domain no subject is in two splits, and that a video has one
-    subject, label and split. A shard whose bytes are wrong is not looked into.
+    domain, subject, label and split. A shard whose bytes are wrong is not looked into.
+
+    Checked only if ``deep``, because they are no damage but make a comparison of domains worthless: subjects that are
+    in two domains, and frames of different domains or splits that look the same (see lookalikes).
 
     Args:
         uri: folder or ``s3://`` prefix.
         progress: called with (shards done, shards in all).
+        deep: look for people and pictures that domains or splits share, too.
 
     Raises:
         DataError: there is no face set at ``uri``.
@@ -60,22 +65,26 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None) -> list
     except DataError as error:
         return [Finding(MANIFEST_NAME, None, error.what)]
     found = _check_files(uri, manifest, names)
-    ledger = _Ledger()
+    ledger = _Ledger(Lookalikes() if deep else None)
     for number, shard in enumerate(manifest.shards):
         if shard.name in names:
             found += _check_shard(uri, shard, manifest.image_size, ledger)
         if progress is not None:
             progress(number + 1, len(manifest.shards))
-    return found
+    return found + ledger.shared()
 
 
 class _Ledger:
-    """What must hold across shards: unique keys, one split a subject, one subject, label and split a video."""
+    """What must hold across shards: unique keys, one split a subject, one domain, subject, label and split a video.
 
-    def __init__(self) -> None:
+    With ``lookalikes``, also what domains and splits must not share.
+    """
+
+    def __init__(self, lookalikes: Lookalikes | None) -> None:
         self.keys: set[tuple[str, int]] = set()
+        self.lookalikes = lookalikes
         self._split: dict[tuple[str, str], str] = {}
-        self._video: dict[str, tuple[str, int, str]] = {}
+        self._video: dict[str, tuple[str, str, int, str]] = {}
 
     def add(self, shard: str, table: pa.Table) -> list[Finding]:
         try:
@@ -91,10 +100,25 @@ class _Ledger:
             if first != split:
                 what = f"subject {subject!r} of domain {domain} is in splits {first!r} and {split!r}"
                 found.setdefault(what, Finding(shard, None, what))
-            if self._video.setdefault(video, (subject, label, split)) != (subject, label, split):
-                what = f"video {video!r} has more than one subject, label or split"
+            facts = (domain, subject, label, split)
+            if self._video.setdefault(video, facts) != facts:
+                what = f"video {video!r} has more than one domain, subject, label or split"
                 found.setdefault(what, Finding(shard, None, what))
         return list(found.values())
+
+    def shared(self) -> list[Finding]:
+        """Return which subjects and pictures are in more than one domain or split, if that was asked for."""
+        if self.lookalikes is None:
+            return []
+        domains: dict[str, list[str]] = {}
+        for domain, subject in self._split:
+            domains.setdefault(subject, []).append(domain)
+        people = [
+            f"subject {subject!r} is in domains {', '.join(sorted(where))}"
+            for subject, where in domains.items()
+            if len(where) > 1
+        ]
+        return [Finding(MANIFEST_NAME, None, what) for what in (*people, *map(str, self.lookalikes.found()))]
 
 
 def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Finding]:
@@ -149,18 +173,18 @@ def _check_groups(shard: Shard, file: pq.ParquetFile, image_size: int, ledger: _
         except (OSError, pa.ArrowException) as error:
             found.append(Finding(shard.name, number, f"unreadable: {error}"))
             continue
-        found += [Finding(shard.name, number, what) for what in _check_records(table, image_size)]
+        found += [Finding(shard.name, number, what) for what in _check_records(table, image_size, ledger.lookalikes)]
         tables.append(table.select(list(INDEX_COLUMNS)))
     if len(tables) == file.num_row_groups:
         found += ledger.add(shard.name, pa.concat_tables(tables))
     return found
 
 
-def _check_records(table: pa.Table, image_size: int) -> list[str]:
+def _check_records(table: pa.Table, image_size: int, lookalikes: Lookalikes | None) -> list[str]:
     """Return what is wrong with the pixels of one row group, by record."""
     found = []
-    names = ("image", "sha256", "label", "depth", "parsing", "video", "frame")
-    for image, sha256, label, depth, parsing, video, frame in zip(
+    names = ("image", "sha256", "label", "depth", "parsing", "video", "frame", "domain", "split")
+    for image, sha256, label, depth, parsing, video, frame, domain, split in zip(
         *(table.column(name).to_pylist() for name in names), strict=True
     ):
         record = f"video {video!r} frame {frame}"
@@ -172,6 +196,8 @@ def _check_records(table: pa.Table, image_size: int) -> list[str]:
         elif decoded.shape != (image_size, image_size, 3):
             height, width = decoded.shape[:2]
             found.append(f"{record}: the image has {width}x{height} pixels, not {image_size}x{image_size}")
+        elif lookalikes is not None:
+            lookalikes.add(decoded, Place(domain, split, video), frame)
         if label != LIVE and (any(depth) or any(parsing)):
             found.append(f"{record}: an attack with depth or parsing that is not zero")
         if int(np.frombuffer(parsing, np.uint8).max()) >= len(PARSING_CLASSES):

@@ -75,6 +75,7 @@ def card(plan: Plan, records: list[ChunkRecord]) -> dict[str, Any]:
     settings = plan.settings
     return {
         "kind": "prepared",
+        "generated": plan.findings.generated,
         CARD_KEY: plan.facts,
         "crop": {"margin": float(settings.margin), "rotation": "none", "frame_rule": str(settings.rule)},
         "image": f"JPEG quality {settings.quality}, 4:4:4",

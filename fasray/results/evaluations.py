@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError
+from fasray.faces.manifest import is_generated
 from fasray.faces.record import SCORE_SCHEMA
 from fasray.metrics import SOURCE_DEV, TARGET, SourceDev, Videos, source_dev_summary, to_videos
 
@@ -115,7 +116,7 @@ class RunView:
     @property
     def generated(self) -> bool:
         """Whether the faces were generated, so that scores on them are no evidence about real ones."""
-        return self.data_card.get("kind") == "synthetic"
+        return is_generated(self.data_card)
 
     @property
     def confirmed(self) -> list[Trial]:

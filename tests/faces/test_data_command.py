@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import cv2
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +13,7 @@ from fasray.cli.data import data
 from fasray.errors import DataError, FasrayError
 from fasray.faces.manifest import read_manifest
 from fasray.faces.overview import contact_sheet, stats
+from fasray.faces.shards import write_shards
 
 
 def call(*words):
@@ -78,6 +80,42 @@ def test_preview_shows_depth_and_parsing_of_live_faces_only(made_once):
     for row, live in enumerate((True, False, False) * 2):
         labels = sheet[row * 62 + 14 : (row + 1) * 62, 48:144]
         assert bool(labels.any()) is live
+
+
+def detected(made_once, folder):
+    """The set with landmarks, as a preparation makes it."""
+    manifest = read_manifest(str(made_once))
+    rows = [row for shard in manifest.shards for row in pq.read_table(made_once / shard.name).to_pylist()]
+    for row in rows:
+        row["landmarks5"] = [12.0, 20.0, 36.0, 20.0, 24.0, 28.0, 16.0, 36.0, 32.0, 36.0]
+    told = {"split": "train", "attack_type": "live", "videos": 9, "unreadable": 1, "without_face": 2, "frames": 60}
+    part = {
+        "kind": "prepared",
+        "crop": {"margin": 1.5},
+        "plan": {"corpus": "oulu-npu"},
+        "counts": [told | {"misses": 4}],
+    }
+    card = {"kind": "merged", "crop": part["crop"], "sets": [{"domains": ["O"], "hash": "", "card": part}]}
+    write_shards(rows, str(folder), card, image_size=manifest.image_size)
+    return str(folder)
+
+
+def test_preview_marks_what_the_detector_found(made_once, tmp_path):
+    plain = contact_sheet(str(made_once), columns=1)
+    marked = contact_sheet(detected(made_once, tmp_path / "set"), columns=1)
+    face, same = marked[14:62, :48], plain[14:62, :48]
+    assert face[20, 12].tolist() == face[36, 32].tolist() == [255, 255, 0]
+    assert face[8, 20].tolist() == face[20, 39].tolist() == [0, 255, 0]
+    assert (face[0] == same[0]).all()
+    assert (marked[14:62, 48:144] == plain[14:62, 48:144]).all()
+
+
+def test_stats_tell_what_a_preparation_lost(made_once, tmp_path):
+    uri = detected(made_once, tmp_path / "set")
+    line = "oulu-npu train live: of 9 videos 1 unreadable, 2 without a face; 4 of 60 frames without a face"
+    assert line in call("stats", uri).output
+    (part,) = json.loads(call("stats", uri, "--format", "json").output)["preparation"]
+    assert (part["corpus"], part["unreadable"], part["misses"]) == ("oulu-npu", 1, 4)
 
 
 def test_preview_refuses_a_place_or_ending_it_cannot_write(made_once, tmp_path):

@@ -157,6 +157,26 @@ def test_a_subject_in_two_splits_is_found(made_once, tmp_path):
     assert [finding.what for finding in found] == ["subject 'O001' of domain O is in splits 'test' and 'train'"]
 
 
+def test_people_and_pictures_that_domains_share_are_found_only_by_a_deep_look(made_once, tmp_path):
+    def damage(rows):
+        copied = next(row for row in rows if row["video"] == "O002-s1-live")
+        (place,) = [row for row in rows if row["video"] == "I002-s1-live" and row["frame"] == 1]
+        place |= {name: copied[name] for name in ("image", "sha256")}
+        for row in rows:
+            if row["subject"] == "I003":
+                row["subject"] = "O003"
+
+    assert rewrite(made_once, tmp_path / "new", damage) == []
+    found = [finding.what for finding in verify(str(tmp_path / "new"), deep=True)]
+    assert found[0] == "subject 'O003' is in domains I, O"
+    assert found[1].startswith("videos 'O002-s1-live' (O, dev) and 'I002-s1-live' (I, dev) look the same: frame 0 and")
+    assert len(found) == 2
+
+
+def test_a_sound_set_is_sound_on_a_deep_look(made_once):
+    assert verify(str(made_once), deep=True) == []
+
+
 def test_depth_of_an_attack_and_unknown_parsing_are_found(made_once, tmp_path):
     def damage(rows):
         spoof = next(row for row in rows if row["label"] == 0)

@@ -50,6 +50,7 @@ class Findings:
         missing_companions: side files that are not there; preparation does not need them.
         counts: videos by split.
         notes: what else a reader should know.
+        generated: the videos are a mimic; nobody stands behind them.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Findings:
     missing_companions: tuple[str, ...] = ()
     counts: tuple[SplitCount, ...] = ()
     notes: tuple[str, ...] = ()
+    generated: bool = False
 
     @property
     def whole(self) -> bool:
@@ -94,6 +96,7 @@ def compare(
     unknown: Iterable[str],
     companions: Iterable[str],
     notes: Sequence[str] = (),
+    generated: bool = False,
 ) -> Findings:
     """Compare what a folder holds with what it should hold.
 
@@ -105,6 +108,7 @@ def compare(
         unknown: files that no rule explains.
         companions: side files that are there.
         notes: see Findings.
+        generated: see Findings.
     """
     found = {video.path for video in videos}
     missing = _Missing(video.path for video in official if video.path not in found)
@@ -125,6 +129,7 @@ def compare(
         missing_companions=tuple(sorted(wanted - present)),
         counts=_counts(videos, published),
         notes=tuple(notes),
+        generated=generated,
     )
 
 

@@ -50,7 +50,10 @@ class NamedCorpus(Corpus):
             official = tuple(video for video in official if video.subject in subjects)
             published = count_by_split(official)
             notes.append(f"generated videos ({NOTE_NAME}), {len(subjects)} subjects; scores on them are no evidence")
-        return Survey(root, tuple(videos), compare(self.title, videos, official, published, unknown, companions, notes))
+        findings = compare(
+            self.title, videos, official, published, unknown, companions, notes, generated=subjects is not None
+        )
+        return Survey(root, tuple(videos), findings)
 
     def _should_be(self, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
         """Return the official videos with paths as this copy would have them (some copies have one folder more)."""

@@ -1,0 +1,96 @@
+"""Join face sets to one: a corpus is prepared at a time, but a protocol needs several domains in one set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fasray import storage
+from fasray.errors import DataError
+from fasray.faces.index import FaceIndex
+from fasray.faces.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
+from fasray.faces.shards import finish_set, read_index, shard_name
+
+
+def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None] | None = None) -> Manifest:
+    """Write the shards of several face sets, byte for byte, as one set; the sets stay as they are.
+
+    The order of ``uris`` is the order of the rows. The card keeps the cards of all sets.
+
+    Args:
+        uris: folders or ``s3://`` prefixes of at least two sets.
+        out_uri: where the new set goes.
+        progress: called with (shards done, shards in all).
+
+    Raises:
+        DataError: fewer than two sets; one is missing or damaged; they differ in the size of their crops; a video is in
+            two of them, or a subject is in two domains or splits; a set already stands at ``out_uri``.
+    """
+    if len(uris) < 2:
+        raise DataError("one set is nothing to join", where="merge", remedy="name two or more")
+    if storage.exists(storage.join(out_uri, MANIFEST_NAME)):
+        remedy = "choose another place, or delete it first"
+        raise DataError("a face set already stands here", where=out_uri, remedy=remedy)
+    sets = [(uri, read_manifest(uri)) for uri in uris]
+    first_uri, first = sets[0]
+    for uri, manifest in sets[1:]:
+        if manifest.image_size != first.image_size:
+            what = f"crops of {manifest.image_size} px, those of {first_uri} have {first.image_size}"
+            raise DataError(what, where=uri, remedy="prepare both with the same --image-size")
+    domains = _check_disjoint([(uri, read_index(uri)) for uri in uris])
+    shards: list[Shard] = []
+    documents: dict[str, bytes] = {}
+    total = sum(len(manifest.shards) for _, manifest in sets)
+    for number, (uri, manifest) in enumerate(sets):
+        for shard in manifest.shards:
+            data = _whole(storage.join(uri, shard.name), shard.sha256)
+            name = shard_name(len(shards))
+            storage.write_bytes(storage.join(out_uri, name), data)
+            shards.append(shard.model_copy(update={"name": name}))
+            if progress is not None:
+                progress(len(shards), total)
+        for document in manifest.documents:
+            name = f"{number + 1}-{'-'.join(domains[number])}-{document.name}"
+            documents[name] = _whole(storage.join(uri, document.name), document.sha256)
+    card = _card([manifest for _, manifest in sets], domains)
+    return finish_set(out_uri, shards, card, image_size=first.image_size, documents=documents)
+
+
+def _check_disjoint(indexes: list[tuple[str, FaceIndex]]) -> list[list[str]]:
+    """Return the domains of every set; refuse videos in two sets, and subjects in two domains or splits."""
+    videos: dict[str, str] = {}
+    people: dict[str, tuple[str, str, str]] = {}
+    for uri, index in indexes:
+        for video in dict.fromkeys(index.video.tolist()):
+            if videos.setdefault(video, uri) != uri:
+                what = f"video {video!r} is also in {videos[video]}"
+                raise DataError(what, where=uri, remedy="name each set once; leave the video out of one of them")
+        rows = zip(index.subject.tolist(), index.domain.tolist(), index.split.tolist(), strict=True)
+        for subject, domain, split in dict.fromkeys(rows):
+            seen = people.setdefault(subject, (domain, split, uri))
+            if seen[:2] != (domain, split):
+                there = f"domain {seen[0]}, split {seen[1]} of {seen[2]}"
+                what = f"subject {subject!r} is in domain {domain}, split {split}, and in {there}"
+                raise DataError(what, where=uri, remedy="a person has one domain and split; rename or leave out one")
+    return [list(dict.fromkeys(index.domain.tolist())) for _, index in indexes]
+
+
+def _whole(where: str, sha256: str) -> bytes:
+    data = storage.read_bytes(where)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        what = "the file was changed: its sha256 is not the manifest's"
+        raise DataError(what, where=where, remedy="restore it, or prepare the set again")
+    return data
+
+
+def _card(sets: list[Manifest], domains: list[list[str]]) -> dict[str, Any]:
+    crops = [manifest.card.get("crop") for manifest in sets]
+    return {
+        "kind": "merged",
+        "sets": [
+            {"domains": names, "hash": manifest.hash, "card": manifest.card}
+            for manifest, names in zip(sets, domains, strict=True)
+        ],
+        **({"crop": crops[0]} if crops[0] and all(crop == crops[0] for crop in crops) else {}),
+    }

@@ -1,0 +1,89 @@
+"""Sets of single corpora become one set for protocols over their domains."""
+
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from fasray.cli.data import data
+from fasray.errors import DataError
+from fasray.faces.manifest import MANIFEST_NAME, is_generated, read_manifest
+from fasray.faces.merge import merge
+from fasray.faces.shards import read_index, write_shards
+from fasray.faces.synthetic import generate
+from fasray.faces.verify import verify
+
+
+@pytest.fixture(scope="module")
+def singles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("singles")
+    for name in "OC":
+        generate(str(folder / name), subjects=2, domains=name, image_size=32, processes=1)
+    return folder
+
+
+def rewritten(source, target, change, image_size=32):
+    shard = read_manifest(str(source)).shards[0]
+    rows = pq.read_table(source / shard.name).to_pylist()
+    for row in rows:
+        change(row)
+    write_shards(rows, str(target), {}, image_size=image_size)
+    return str(target)
+
+
+def test_a_merged_set_has_the_rows_of_all_in_order(singles, tmp_path):
+    calls = []
+    manifest = merge([str(singles / "C"), str(singles / "O")], str(tmp_path / "m"), lambda *call: calls.append(call))
+    index = read_index(str(tmp_path / "m"))
+    parts = [read_index(str(singles / name)) for name in "CO"]
+    assert index.video.tolist() == parts[0].video.tolist() + parts[1].video.tolist()
+    assert manifest.rows == len(index)
+    assert calls == [(1, 2), (2, 2)]
+    assert verify(str(tmp_path / "m"), deep=True) == []
+    assert [part["domains"] for part in manifest.card["sets"]] == [["C"], ["O"]]
+    assert {document.name for document in manifest.documents} == {"1-C-CARD.md", "2-O-CARD.md"}
+    assert is_generated(manifest.card)
+
+
+def test_the_same_sets_merge_to_the_same_hash_and_stay_as_they_are(singles, tmp_path):
+    before = read_manifest(str(singles / "O")).hash
+    uris = [str(singles / "O"), str(singles / "C")]
+    assert merge(uris, str(tmp_path / "a")).hash == merge(uris, str(tmp_path / "b")).hash
+    assert read_manifest(str(singles / "O")).hash == before
+
+
+def test_what_cannot_be_joined_is_refused(singles, tmp_path):
+    one = str(singles / "O")
+    twice = shutil.copytree(singles / "O", tmp_path / "twice")
+    large = rewritten(singles / "C", tmp_path / "large", lambda row: None, image_size=64)
+    moved = rewritten(singles / "O", tmp_path / "moved", lambda row: row.update(domain="X", video="X" + row["video"]))
+    for uris, said in (
+        ([one], "nothing to join"),
+        ([one, str(twice)], "is also in"),
+        ([one, large], "64 px"),
+        ([one, moved], "subject 'O001' is in domain X"),
+        ([one, str(tmp_path / "nothing")], "no face set here"),
+    ):
+        with pytest.raises(DataError, match=said):
+            merge(uris, str(tmp_path / "out"))
+    assert not (tmp_path / "out" / MANIFEST_NAME).exists()
+    with pytest.raises(DataError, match="already stands here"):
+        merge([one, str(singles / "C")], one)
+
+
+def test_a_damaged_shard_is_not_copied(singles, tmp_path):
+    copy = shutil.copytree(singles / "C", tmp_path / "copy")
+    shard = copy / read_manifest(str(copy)).shards[0].name
+    raw = bytearray(shard.read_bytes())
+    raw[raw.index(b"\xff\xd8\xff") + 700] ^= 1  # within a JPEG, which the index does not read
+    shard.write_bytes(raw)
+    with pytest.raises(DataError, match="sha256"):
+        merge([str(singles / "O"), str(copy)], str(tmp_path / "out"))
+    assert not (tmp_path / "out" / MANIFEST_NAME).exists()
+
+
+def test_the_command_joins_sets(singles, tmp_path):
+    result = CliRunner().invoke(data, ["merge", str(singles / "O"), str(singles / "C"), str(tmp_path / "oc")])
+    assert result.exit_code == 0
+    assert "96 faces in 2 shards" in result.output
