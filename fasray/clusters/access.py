@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,22 @@ from fasray.storage import patience
 
 _TOKEN_FILE = Path("~/.ray/auth_token")
 _SECONDS = "10"
+_CONNECT_SECONDS = 3.0
+
+
+def look_at_cluster() -> list[Diagnosis]:
+    """Tell whether anything answers where ``RAY_ADDRESS`` points; nothing is said without it, or to Ray."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    rest = _without_credentials(address).rpartition("://")[2].partition("/")[0]
+    host, _, port = rest.rpartition(":")
+    if not host or not port.isdigit():  # auto, local, or none
+        return []
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        says = f"nothing answers at {rest}: {error.strerror or error}"
+        return [ill("cluster", says, "see that the head is up and the port forwarded, or unset RAY_ADDRESS")]
+    return [well("cluster", f"something answers at {rest}")]
 
 
 def look_at_authentication() -> list[Diagnosis]:

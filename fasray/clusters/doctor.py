@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fasray.clusters.access import look_at_authentication, look_at_data, look_at_models, look_at_output, pool_bytes
+from fasray.clusters.access import (
+    look_at_authentication,
+    look_at_cluster,
+    look_at_data,
+    look_at_models,
+    look_at_output,
+    pool_bytes,
+)
 from fasray.clusters.diagnosis import Diagnosis
 from fasray.clusters.machine import constraints, look_at_gpus, look_at_memory, look_at_pools, look_at_versions
 
@@ -16,7 +23,8 @@ def examine(data: str | None = None, out: str | None = None) -> list[Diagnosis]:
         data: face set to look for.
         out: folder or URI where a run shall be kept.
     """
-    found = [*look_at_versions(constraints()), *look_at_gpus(), *look_at_memory(), *look_at_authentication()]
+    found = [*look_at_versions(constraints()), *look_at_gpus(), *look_at_memory()]
+    found += [*look_at_cluster(), *look_at_authentication()]
     need = 0
     if data is not None:
         told, manifest = look_at_data(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +56,10 @@ def _job(document: Document) -> Iterator[Finding]:
     if document.get("spec", "rayClusterSpec") and not ends:
         what = "the cluster stays, and costs, after the job has ended"
         yield document.finding(("spec",), what, "add `shutdownAfterJobFinishes: true`")
+    entrypoint = str(document.get("spec", "entrypoint"))
+    if ends and "fasray sweep" in entrypoint and not re.search(r"--out[= ]\S+://", entrypoint):
+        what = "the run directory is inside the cluster and goes with it, results and all"
+        yield document.finding(("spec", "entrypoint"), what, "add `--out s3://bucket/runs/NAME`")
     text = document.get("spec", "runtimeEnvYAML")
     if isinstance(text, str):
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from fasray.clusters.access import look_at_authentication, look_at_data, look_at_output, pool_bytes
+from fasray.clusters.access import look_at_authentication, look_at_cluster, look_at_data, look_at_output, pool_bytes
 from fasray.clusters.diagnosis import ill, note, well
 from fasray.clusters.doctor import exit_code
 from fasray.clusters.machine import constraints, free_memory, look_at_pools, look_at_versions
@@ -48,10 +49,10 @@ def test_a_ready_machine_is_told_so_and_nothing_is_left_behind(small_faces: Path
 
 
 def test_what_fails_comes_with_a_remedy_and_its_exit_code(tmp_path: Path) -> None:
-    ran = doctor("--json", "--data", str(tmp_path), RAY_ADDRESS="ray://head:10001", RAY_AUTH_MODE="tokens")
+    ran = doctor("--json", "--data", str(tmp_path), RAY_ADDRESS="ray://127.0.0.1:9", RAY_AUTH_MODE="tokens")
     found = {one["about"]: one for one in json.loads(ran.stdout)}
     assert ran.returncode == 2
-    assert found["authentication"]["status"] == found["data"]["status"] == "ill"
+    assert found["authentication"]["status"] == found["data"]["status"] == found["cluster"]["status"] == "ill"
     assert found["data"]["exit_code"] == 3
     assert all(one["remedy"] for one in found.values() if one["status"] != "well")
 
@@ -144,6 +145,23 @@ def test_authentication_is_judged_and_the_token_not_shown(
     assert found.status == status
     assert says in found.says
     assert TOKEN not in str(found)
+
+
+def test_a_cluster_that_does_not_answer_is_ill(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", f"http://u:{TOKEN}@127.0.0.1:{port}/"):
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            (found,) = look_at_cluster()
+            assert found.status == "well"
+            assert TOKEN not in str(found)
+    (found,) = look_at_cluster()
+    assert (found.status, found.exit_code) == ("ill", 2)
+    for address in ("", "auto", "local"):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert look_at_cluster() == []
 
 
 def test_a_token_file_must_be_there_whole_and_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
