@@ -55,7 +55,8 @@ def _draw(panels: Sequence[DomainScores], threshold: float) -> Figure:
         axes = figure.add_axes((0.07, low, 0.9, (each - 0.26) / height))
         _draw_panel(axes, panel, kinds, bins, threshold)
         last = number == len(panels) - 1
-        axes.tick_params(axis="x", labelbottom=last, length=0)
+        axes.tick_params(axis="x", length=0)
+        axes.xaxis.set_visible(last)
         if last:
             axes.set_xlabel("score: attack-like left, live-like right")
         if number == 0:
@@ -102,7 +103,7 @@ def _draw_panel(
     axes.axhline(0, color=style.SOFT, linewidth=0.8)
     axes.axvline(threshold, color=style.INK, linestyle=style.DASHES[2], linewidth=1.2, label="threshold")
     axes.set(xlim=(bins[0], bins[-1]), ylim=(-1.08, 1.08))
-    axes.set_yticks([])
+    axes.yaxis.set_visible(False)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_title(f"{plain(panel.domain, 20)}, {panel.role}", fontsize=7.5, pad=2)
