@@ -12,7 +12,6 @@ from fasray.results.evaluations import RunView
 from fasray.results.exports import write_parquet
 from fasray.results.frame import compute_results, results_frame
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
-from fasray.results.report import render_report
 from fasray.results.select import SELECTIONS
 from fasray.storage import exists, join, write_bytes
 from fasray.sweep.ledger import read_run
@@ -103,6 +102,8 @@ def write_derived(run: str, renew: bool) -> list[str]:
     paths = [join(run, name) for name in (FRAME_FILE, REPORT_FILE)]
     if not renew and all(exists(path) for path in paths):
         return []
+    from fasray.results.report import render_report  # pictures take a second to import, and tables need none
+
     seen = view(run)
     results = compute_results(seen)
     write_parquet(results.frame, paths[0])

@@ -1,0 +1,279 @@
+"""From a number back to what it was made of: trial, step, score file, checkpoint, configuration, data, code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fasray import protocols, storage
+from fasray.errors import DataError, FasrayError, SpecError, did_you_mean
+from fasray.results.evaluations import Level, RunView, Trial
+from fasray.results.frame import results_frame
+from fasray.results.select import selection
+from fasray.sweep.events import Opened, TrialRecord
+from fasray.sweep.ledger import RunRecord, trial_folder
+from fasray.training.files import Files, read_files
+
+NOT_RECORDED = "not recorded"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One evaluation that a number was made of."""
+
+    trial: str
+    stage: str
+    seed: int
+    step: int
+    total_steps: int
+    threshold: float
+    hter: float
+    """Of this evaluation alone; a fraction."""
+    auc: float
+    source_dev_auc: float
+    """As it was logged, video level."""
+    score_file: str
+    score_sha256: str
+    """Of the file as it is now."""
+    score_record: str
+    """``as recorded``, ``CHANGED: ...`` or ``not recorded``."""
+    checkpoint: str
+    """Its weights, or where they went: only the newest and the best by source-dev are kept."""
+    config: Mapping[str, Any]
+    searched: tuple[str, ...]
+    search_trial: str
+    """The trial that won the search with this configuration; empty if nothing was searched."""
+    spec_file: str
+    command: str
+    """Trains this very trial again."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A number and everything behind it."""
+
+    run: str
+    method: str
+    variant: str
+    protocol: str
+    selection: str
+    threshold_rule: str
+    oracle: bool
+    level: str
+    hter: float
+    hter_std: float | None
+    auc: float
+    auc_std: float | None
+    sources: tuple[Source, ...]
+    data: str
+    """The ``data`` key of the sweep."""
+    manifest: str
+    """Hash of the data's manifest."""
+    spec_hash: str
+    versions: Mapping[str, str]
+    commit: str
+    notes: tuple[str, ...]
+
+
+def trace(
+    record: RunRecord, view: RunView, method: str, protocol: str, rule: str = "source-dev", level: Level = "video",
+    variant: str = "",
+) -> Trace:  # fmt: skip
+    """Trace one row of the result frame.
+
+    Args:
+        record: the run as its files tell it.
+        view: the same run as the results see it.
+        method: name of the method.
+        protocol: name of the protocol.
+        rule: selection rule.
+        level: ``video`` or ``frame``.
+        variant: name of the ablation; empty for the method itself.
+
+    Raises:
+        SpecError: the run has no such cell, or there is no such rule.
+        DataError: nothing of the cell is confirmed yet, or a file of it is missing or damaged.
+    """
+    chosen = selection(rule)
+    trials = _trials_of(view.trials, method, protocol, variant)
+    frame = results_frame(replace(view, trials=trials), [rule])
+    rows = frame[(frame["level"] == level) & (frame["protocol"] == "".join(protocol.split()))].to_dict("records")
+    if not rows or not rows[0]["trials"]:
+        raise DataError(
+            f"no confirming run of {method} on {protocol} has ended yet",
+            where=record.uri,
+            remedy="run the sweep's command again; `fasray results RUN --what trials` shows how far it is",
+        )
+    row = rows[0]
+    by_id = {trial.id: trial for trial in record.trials}
+    picked = zip(row["trials"], row["steps"], row["thresholds"], strict=True)
+    sources = [_source(record, view, by_id[name], step, threshold, level) for name, step, threshold in picked]
+    versions = dict(record.versions)
+    return Trace(
+        run=record.uri,
+        method=method,
+        variant=variant,
+        protocol=row["protocol"],
+        selection=rule,
+        threshold_rule=chosen.threshold_rule,
+        oracle=chosen.oracle,
+        level=level,
+        hter=row["hter"],
+        hter_std=_known(row["hter_std"]),
+        auc=row["auc"],
+        auc_std=_known(row["auc_std"]),
+        sources=tuple(sources),
+        data=_data_argument(record),
+        manifest=record.data.manifest_hash,
+        spec_hash=record.spec_hash,
+        versions={name: value for name, value in versions.items() if name != "commit"},
+        commit=versions.get("commit", NOT_RECORDED),
+        notes=tuple(_notes(record)),
+    )
+
+
+def to_text(found: Trace) -> str:
+    """Return a trace as a person reads it, the commands last."""
+    name = f"{found.method}: {found.variant}" if found.variant else found.method
+    mark = ", an ORACLE: it looked at target labels" if found.oracle else ""
+    lines = [
+        f"{name} on {found.protocol}, {found.selection}{mark}, {found.level} level",
+        f"  HTER {_percent(found.hter, found.hter_std)} %   AUC {_percent(found.auc, found.auc_std)} %",
+        f"  run {found.run}, specification {found.spec_hash}",
+        f"  data {found.data}, manifest {found.manifest}",
+        f"  code fasray {found.versions.get('fasray', NOT_RECORDED)}, commit {found.commit}",
+        f"  with {', '.join(f'{key} {value}' for key, value in found.versions.items() if key != 'fasray')}",
+        *(f"  note: {note}" for note in found.notes),
+    ]
+    for source in found.sources:
+        searched = {key: source.config[key] for key in source.searched if key in source.config}
+        lines += [
+            "",
+            f"trial {source.trial}, {source.stage}, seed {source.seed}",
+            f"  HTER {_percent(source.hter)} %   AUC {_percent(source.auc)} %",
+            f"  step {source.step} of {source.total_steps} (source-dev AUC {_percent(source.source_dev_auc)} %), "
+            f"threshold {source.threshold!r} by {found.threshold_rule}",
+            f"  scores      {source.score_file}",
+            f"              sha256 {source.score_sha256}, {source.score_record}",
+            f"  checkpoint  {source.checkpoint}",
+            f"  config      {source.spec_file}",
+            *([f"              searched: {json.dumps(searched)}"] if searched else []),
+            *([f"              won the search as trial {source.search_trial}"] if source.search_trial else []),
+        ]
+    commands = dict.fromkeys(source.command for source in found.sources)
+    return "\n".join([*lines, "", "train again:", *(f"  {command}" for command in commands)]) + "\n"
+
+
+def to_json(found: Trace) -> str:
+    """Return a trace as one JSON object; rates are fractions."""
+    return json.dumps(asdict(found), indent=1, default=dict) + "\n"
+
+
+def _trials_of(trials: Iterable[Trial], method: str, protocol: str, variant: str) -> list[Trial]:
+    known = list(trials)
+    methods = {trial.method for trial in known}
+    if method not in methods:
+        raise SpecError(f"this run has no method {method!r}", remedy=did_you_mean(method, methods))
+    wanted = "".join(protocol.split())
+    names = {trial.protocol for trial in known if trial.method == method}
+    families = {name: protocols.parse(name).aggregate for name in names}
+    found = [t for t in known if t.method == method and wanted in (t.protocol, families[t.protocol])]
+    if not found:
+        choices = names | {family for family in families.values() if family}
+        raise SpecError(f"this run has no {method} on {protocol!r}", remedy=did_you_mean(wanted, choices))
+    kept = [trial for trial in found if trial.variant == variant]
+    if not kept:
+        variants = {trial.variant for trial in found if trial.variant}
+        raise SpecError(f"{method} has no ablation {variant!r} here", remedy=did_you_mean(variant, variants))
+    return kept
+
+
+def _source(record: RunRecord, view: RunView, trial: TrialRecord, step: int, threshold: float, level: Level) -> Source:
+    from fasray.results.evaluations import ScoreReader
+    from fasray.results.judging import FIGURES, figures_at
+
+    folder = trial_folder(record.uri, trial.id)
+    uri = view.score_uri(trial.id, step)
+    content = storage.read_bytes(uri)
+    figures = dict(zip(FIGURES, figures_at(ScoreReader().decode(content, uri), threshold, level), strict=True))
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        files = read_files(folder)
+        recorded = _compared(sha256, files.scores.get(step) if files else None)
+    except FasrayError as error:
+        files, recorded = None, error.what
+    return Source(
+        trial=trial.id,
+        stage=trial.stage,
+        seed=trial.seed,
+        step=step,
+        total_steps=trial.total_steps,
+        threshold=threshold,
+        hter=figures["hter"],
+        auc=figures["auc"],
+        source_dev_auc=next(reading.source_dev_auc for reading in trial.readings if reading.step == step),
+        score_file=uri,
+        score_sha256=sha256,
+        score_record=recorded,
+        checkpoint=_checkpoint(folder, step, files),
+        config=trial.config,
+        searched=trial.searched,
+        search_trial=_search_trial(record, trial),
+        spec_file=storage.join(folder, "spec.json"),
+        command=_command(record, storage.join(folder, "spec.json")),
+    )
+
+
+def _compared(now: str, recorded: str | None) -> str:
+    if recorded is None:
+        return NOT_RECORDED
+    return "as recorded" if now == recorded else f"CHANGED: {recorded} was recorded"
+
+
+def _checkpoint(folder: str, step: int, files: Files | None) -> str:
+    uri = storage.join(folder, "checkpoint", f"step-{step:08d}.safetensors")
+    if storage.exists(uri):
+        sha256 = hashlib.sha256(storage.read_bytes(uri)).hexdigest()
+        return f"{uri}, sha256 {sha256}, {_compared(sha256, files.checkpoints.get(step) if files else None)}"
+    recorded = files.checkpoints.get(step) if files else None
+    was = f"; it had sha256 {recorded}" if recorded else ""
+    return f"not kept at step {step} (only the newest and the best by source-dev are){was}; train again to get it back"
+
+
+def _search_trial(record: RunRecord, trial: TrialRecord) -> str:
+    for event in record.events:
+        if event.event == "won" and (event.method, event.protocol) == (trial.method, trial.protocol):
+            return event.trial or ""
+    return ""
+
+
+def _data_argument(record: RunRecord) -> str:
+    data = record.spec.get("data", "")
+    return data if isinstance(data, str) else json.dumps(data)
+
+
+def _command(record: RunRecord, spec_file: str) -> str:
+    return shlex.join(["fasray", "train", "--spec", spec_file, "--data", _data_argument(record)])
+
+
+def _notes(record: RunRecord) -> list[str]:
+    said = []
+    workers = record.spec.get("resources", {}).get("workers", 1)
+    if workers != 1:
+        said.append(f"each trial was trained by {workers} workers; one process comes to the same up to rounding")
+    drivers = [event.versions for event in record.events if isinstance(event, Opened)]
+    if any(versions != drivers[-1] for versions in drivers):
+        said.append("its drivers ran different versions; those of the last are shown")
+    return said
+
+
+def _known(value: float) -> float | None:
+    return None if value != value else value
+
+
+def _percent(mean: float, std: float | None = None) -> str:
+    return f"{100 * mean:.2f}" + (f" ± {100 * std:.2f}" if std is not None else "")

@@ -1,0 +1,250 @@
+"""Every number of a run computed again from its score files, and every file held against its record.
+
+What is found: a score file that is missing, damaged, changed or another trial's; source-dev figures that are not those
+that were logged; a ``spec.json`` that is not the trial's; a checkpoint that is missing, damaged or swapped; a
+``results.parquet`` that its score files do not give. Runs without ``files.json`` have no hashes of their score files:
+then a change of target scores is seen only through ``results.parquet``, and the answer says how many files were not on
+record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fasray import storage
+from fasray.errors import DataError
+from fasray.results.evaluations import RunView, ScoreReader
+from fasray.results.frame import COLUMNS, results_frame
+from fasray.sweep.events import TrialRecord
+from fasray.sweep.ledger import RunRecord, trial_folder
+from fasray.training.files import Files, read_files
+
+KEY = ("method", "variant", "protocol", "selection", "level")
+TOLERANCE = 1e-9
+"""How far a figure may be from the recorded one: other versions of NumPy may add in another order."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in a run that is not what it should be."""
+
+    where: str
+    """File, relative to the run directory."""
+    what: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was looked at and what was found."""
+
+    findings: tuple[Finding, ...]
+    trials: int
+    score_files: int
+    checkpoints: int
+    without_record: int
+    """Score files whose hash nobody wrote down."""
+    numbers: int
+    """Figures of ``results.parquet`` that were computed again."""
+    notes: tuple[str, ...] = ()
+
+
+def verify_run(record: RunRecord, view: RunView, frame_file: str) -> Verification:
+    """Check a run; reads every score file and checkpoint.
+
+    Args:
+        record: the run as its files tell it.
+        view: the same run as the results see it.
+        frame_file: name of its result table.
+    """
+    seen = _Seen(record, ScoreReader())
+    findings = [*_spec(record)]
+    for trial in record.trials:
+        findings += seen.trial(trial)
+    numbers, notes = 0, []
+    uri = storage.join(record.uri, frame_file)
+    if any(finding.where.endswith(".parquet") for finding in findings):
+        notes.append(f"{frame_file} was not computed again: mend the score files first")
+    elif not storage.exists(uri):
+        notes.append(f"there is no {frame_file}; it is derived and can be made by `fasray sweep`")
+    else:
+        numbers, wrong = _table(storage.read_bytes(uri), view, frame_file)
+        findings += wrong
+    return Verification(
+        tuple(findings),
+        len(record.trials),
+        seen.score_files,
+        seen.checkpoints,
+        seen.without_record,
+        numbers,
+        tuple(notes),
+    )
+
+
+def _spec(record: RunRecord) -> Iterator[Finding]:
+    found = hashlib.sha256(json.dumps(dict(record.spec), sort_keys=True).encode()).hexdigest()
+    if not found.startswith(record.spec_hash):
+        yield Finding("sweep.yaml", "the specification is not the one whose hash stands in the file")
+
+
+@dataclass
+class _Seen:
+    """Looks at one trial after another and counts."""
+
+    record: RunRecord
+    reader: ScoreReader
+    score_files: int = 0
+    checkpoints: int = 0
+    without_record: int = 0
+
+    def trial(self, trial: TrialRecord) -> Iterator[Finding]:
+        """Look at the files of one trial."""
+        folder = trial_folder(self.record.uri, trial.id)
+        try:
+            files = read_files(folder)
+        except DataError as error:
+            yield Finding(f"trials/{trial.id}/files.json", error.what)
+            files = None
+        if trial.readings:
+            yield from self._identity(trial, folder)
+        for reading in trial.readings:
+            where = f"trials/{trial.id}/eval-{reading.step:08d}.parquet"
+            for what in self._scores(trial, reading.step, files):
+                yield Finding(where, what)
+        yield from self._checkpoints(trial, folder, files)
+
+    def _identity(self, trial: TrialRecord, folder: str) -> Iterator[Finding]:
+        where = f"trials/{trial.id}/spec.json"
+        try:
+            spec = json.loads(storage.read_bytes(storage.join(folder, "spec.json")))
+            told = (spec["id"], spec["method"], spec["protocol"], spec["seed"], spec["config"], spec["data"])
+        except DataError as error:
+            yield Finding(where, error.what)
+        except (ValueError, KeyError, TypeError):
+            yield Finding(where, "this file is damaged")
+        else:
+            data = self.record.data.manifest_hash
+            if told != (trial.id, trial.method, trial.protocol, trial.seed, dict(trial.config), data):
+                yield Finding(where, "it does not tell of the trial that the event log has under this id")
+
+    def _scores(self, trial: TrialRecord, step: int, files: Files | None) -> Iterator[str]:
+        uri = self.record.score_uri(trial.id, step)
+        try:
+            content = storage.read_bytes(uri)
+        except DataError:
+            yield "this score file is missing"
+            return
+        self.score_files += 1
+        recorded = files.scores.get(step) if files else None
+        if recorded is None:
+            self.without_record += 1
+        elif recorded != hashlib.sha256(content).hexdigest():
+            yield "this score file is not the one that was written: its SHA-256 has changed"
+        try:
+            evaluation = self.reader.decode(content, uri)
+            summary = evaluation.source_dev_summary()
+        except DataError as error:
+            yield error.what
+            return
+        if (evaluation.trial, evaluation.step) != (trial.id, step):
+            yield f"this score file is of trial {evaluation.trial}, step {evaluation.step}"
+            return
+        logged = next(reading for reading in trial.readings if reading.step == step)
+        for name, now, then in (
+            ("AUC", summary.auc, logged.source_dev_auc),
+            ("loss", summary.loss, logged.source_dev_loss),
+        ):
+            if not _same(now, then):
+                yield f"its source-dev {name} is {now!r}, the event log has {then!r}"
+
+    def _checkpoints(self, trial: TrialRecord, folder: str, files: Files | None) -> Iterator[Finding]:
+        there = {name for name in storage.listing(storage.join(folder, "checkpoint")) if name.endswith(".json")}
+        wanted = set()
+        if trial.status in ("stopped", "done") and trial.best:
+            wanted = {f"step-{step:08d}.json" for step in (trial.best.step, trial.steps[-1])}
+        for name in sorted(there | wanted):
+            where = f"trials/{trial.id}/checkpoint/{name}"
+            if name not in there:
+                yield Finding(where, "this checkpoint is missing")
+                continue
+            self.checkpoints += 1
+            for what in _checkpoint(storage.join(folder, "checkpoint", name), trial, files):
+                yield Finding(where, what)
+
+
+def _checkpoint(uri: str, trial: TrialRecord, files: Files | None) -> Iterator[str]:
+    try:
+        card = json.loads(storage.read_bytes(uri))
+        step, sha256, owner = int(card["step"]), str(card["sha256"]), card["trial"]["id"]
+    except (DataError, ValueError, KeyError, TypeError):
+        yield "the card of this checkpoint is damaged"
+        return
+    if owner != trial.id or not uri.endswith(f"step-{step:08d}.json"):
+        yield f"this checkpoint is of trial {owner}, step {step}"
+    try:
+        weights = hashlib.sha256(storage.read_bytes(uri.removesuffix(".json") + ".safetensors")).hexdigest()
+    except DataError:
+        yield "its weights are missing"
+        return
+    if weights != sha256:
+        yield "its weights are not those that its card names"
+    recorded = files.checkpoints.get(step) if files else None
+    if recorded is not None and recorded != weights:
+        yield "its weights are not those that were written at this step: their SHA-256 has changed"
+
+
+def _table(content: bytes, view: RunView, name: str) -> tuple[int, list[Finding]]:
+    """Compare a stored result table with the one that the score files give."""
+    try:
+        stored = pq.read_table(io.BytesIO(content)).to_pandas()
+    except (pa.ArrowException, OSError):
+        return 0, [Finding(name, "this file is damaged; it is derived: delete it and run the sweep's command again")]
+    if not set(KEY) <= set(stored.columns):
+        return 0, [
+            Finding(name, "another version wrote it; it is derived: delete it and run the sweep's command again")
+        ]
+    rules = [str(rule) for rule in dict.fromkeys(stored["selection"])]
+    before, now = _by_key(stored), _by_key(results_frame(view, rules))
+    findings = [
+        Finding(name, f"{_title(key)}: this row follows from no score file") for key in before if key not in now
+    ]
+    findings += [Finding(name, f"{_title(key)}: this row is missing") for key in now if key not in before]
+    columns = [column for column in COLUMNS if column in stored.columns and column not in KEY]
+    numbers = 0
+    for key, row in now.items():
+        for column in columns if key in before else ():
+            numbers += 1
+            if not _same(row[column], before[key][column]):
+                told, found = before[key][column], row[column]
+                findings.append(Finding(name, f"{_title(key)}: {column} is {told!r}, the score files give {found!r}"))
+    return numbers, findings
+
+
+def _by_key(frame: pd.DataFrame) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    return {tuple(str(row[name]) for name in KEY): row for row in frame.to_dict("records")}
+
+
+def _title(key: tuple[str, ...]) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Compare two values: floats to the tolerance, NaN equal to NaN, lists entry by entry."""
+    if hasattr(one, "tolist"):
+        one = one.tolist()
+    if hasattr(other, "tolist"):
+        other = other.tolist()
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, float) and isinstance(other, (int, float)):
+        return (math.isnan(one) and math.isnan(other)) or abs(one - other) <= TOLERANCE * max(1.0, abs(other))
+    return bool(one == other)
