@@ -38,10 +38,12 @@ def resolve_dataset(spec: SweepSpec, on_subjects: Callable[[int, int], None] = l
 
     Raises:
         DataError: there are no shards at the place named, or they are empty or damaged.
+        StorageError: the store does not answer, or does not let us in.
     """
     uri = locate_dataset(spec.data)
     if spec.data == SYNTHETIC or isinstance(spec.data, SyntheticChoice):
         _generate_once(uri, _given(spec.data), on_subjects)
+    storage.reach(uri)
     if not storage.exists(uri):
         raise DataError(
             "there is nothing at this address", where=f"data: {uri}", remedy="check the path, or use `data: synthetic`"

@@ -46,6 +46,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
+    _keep_keys_out_of_logs()
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose, "ignore_reinit_error": False}
     with _quiet(verbose):
@@ -60,6 +61,16 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _keep_keys_out_of_logs() -> None:
+    """Stop Tune from sending the keys of the object store along with every trial: Ray's agent writes them to its log.
+
+    Nothing is lost: a private Ray's processes inherit them, and the nodes of a cluster have their own.
+    """
+    from ray.tune.execution import class_cache
+
+    class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
 @contextlib.contextmanager

@@ -152,6 +152,10 @@ class Driver:
         wait_until(lambda: reached() or self.process.poll() is not None, seconds)
         assert self.process.poll() is None, f"the driver has ended: {self._err.read_text()}"
 
+    def said(self) -> str:
+        """What it has written to its error stream so far."""
+        return self._err.read_text()
+
     def until_new_events(self, count: int) -> None:
         """Wait until this driver has logged so many suggestions and results."""
         self.until(lambda: self._logged() >= count)
