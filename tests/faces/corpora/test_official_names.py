@@ -107,7 +107,7 @@ def test_oulu_npu_protocols_have_the_published_totals(protocol):
     ],
 )
 def test_missing_extra_and_misnamed_files_are_named(name, gone, renamed, to, stray, tmp_path):
-    paths = [path for path in everything(name) if path not in (gone, renamed)]
+    paths = [video.path for video in corpora.get(name).official() if video.path not in (gone, renamed)]
     found = corpora.get(name).check(str(tree(tmp_path, [*paths, to, stray])))
     assert found.missing == (gone,)
     assert [(item.path, item.nearest) for item in found.misnamed] == [(to, renamed)]
