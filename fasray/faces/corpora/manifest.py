@@ -33,8 +33,8 @@ from fasray.faces.corpora.source import SourceVideo
 from fasray.faces.record import ATTACK_TYPES, SPLITS
 
 FILE_NAME = "manifest.csv"
-_REQUIRED = ("path", "label", "domain", "subject")
-_OPTIONAL = (
+REQUIRED = ("path", "label", "domain", "subject")
+OPTIONAL = (
     "attack_type", "split", "instrument", "camera", "session", "video", "first_frame", "last_frame", "rotate",
 )  # fmt: skip
 _LABELS = {"live": True, "1": True, "bonafide": True, "attack": False, "0": False, "spoof": False}
@@ -97,11 +97,11 @@ def read_manifest(table: Path) -> tuple[SourceVideo, ...]:
 
 def _check_header(columns: list[str], where: str) -> None:
     for name in columns:
-        if name not in _REQUIRED + _OPTIONAL:
-            raise DataError(f"unknown column {name!r}", where=where, remedy=did_you_mean(name, _REQUIRED + _OPTIONAL))
-    missing = [name for name in _REQUIRED if name not in columns]
+        if name not in REQUIRED + OPTIONAL:
+            raise DataError(f"unknown column {name!r}", where=where, remedy=did_you_mean(name, REQUIRED + OPTIONAL))
+    missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        remedy = f"the first line names the columns; {', '.join(_REQUIRED)} are required"
+        remedy = f"the first line names the columns; {', '.join(REQUIRED)} are required"
         raise DataError(f"column {missing[0]!r} is missing", where=where, remedy=remedy)
     if len(set(columns)) < len(columns):
         raise DataError("a column is there twice", where=where, remedy="name each column once")
@@ -145,7 +145,7 @@ def _video(row: dict[str, Any]) -> SourceVideo:
     if None in row.values():
         raise ValueError("has fewer fields than the first line")
     values = {name: str(value).strip() for name, value in row.items()}
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if not values[name]:
             raise ValueError(f"{name} is empty")
     domain, path = values["domain"], _path(values["path"])
