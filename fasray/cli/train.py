@@ -25,18 +25,22 @@ SAVED = "stopped on request; everything up to the last evaluation is saved"
 
 
 @click.command()
-@click.argument("method")
-@click.option("--protocol", required=True, metavar="P", help="Name of one protocol, e.g. 'O&C&I->M'.")
-@click.option("--data", required=True, metavar="URI", help="Folder or URI of face shards, or 'synthetic'.")
+@click.argument("method", required=False)
+@click.option("--protocol", metavar="P", help="Name of one protocol, e.g. 'O&C&I->M'.")
+@click.option(
+    "--data", required=True, metavar="URI", help="Folder or URI of face shards, 'synthetic', or '{synthetic: {...}}'."
+)
+@click.option("--spec", "spec_file", metavar="FILE", help="A trial's spec.json, in place of METHOD: train it again.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all randomness.")
 @click.option("--profile", default="full", show_default=True, help="Bundle of size, width and budget.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="config.KEY=VALUE or training.KEY=VALUE.")
 @click.option("--out", metavar="FOLDER", help="Folder of the trial; default: runs/train/<method>-<trial id>.")
 @click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages while the pool is filled.")
 def train(
-    method: str,
-    protocol: str,
+    method: str | None,
+    protocol: str | None,
     data: str,
+    spec_file: str | None,
     seed: int,
     profile: str,
     overrides: tuple[str, ...],
@@ -46,18 +50,31 @@ def train(
     """Train METHOD once and judge it; leaves score files, checkpoints and TensorBoard curves in a folder.
 
     While it trains it shows source-dev figures only; the target is judged at the end, at the step and threshold that
-    source-dev chose. The same command goes on with a trial that was stopped.
+    source-dev chose. The same command goes on with a trial that was stopped. With --spec it trains a trial of a sweep
+    again, to the same scores.
     """
+    from fasray.sweep.again import check_same, read_trial, sweep_of
     from fasray.sweep.dataset import resolve_dataset
     from fasray.sweep.plan import make_plan
 
-    spec = _specification(method, protocol, data, seed, profile, overrides)
+    wanted = None
+    if spec_file is not None:
+        if method or protocol or overrides:
+            raise click.UsageError("--spec names the whole trial: leave METHOD, --protocol and --set out")
+        wanted = read_trial(spec_file)
+        spec, seed = sweep_of(wanted, _data(data)), wanted.seed
+    elif method and protocol:
+        spec = _specification(method, protocol, data, seed, profile, overrides)
+    else:
+        raise click.UsageError("name METHOD and --protocol, or a trial's --spec")
     with interruptible(out or "fasray train", SAVED):
         dataset = resolve_dataset(spec, _generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
         cell = plan.cells[0]
         trial = plan.trial(cell, cell.configuration({}), seed)
-        folder = _folder(out or str(Path("runs") / "train" / f"{method}-{trial.id}"), trial)
+        if wanted is not None:
+            check_same(wanted, trial)
+        folder = _folder(out or str(Path("runs") / "train" / f"{trial.method}-{trial.id}"), trial)
         bank = _bank(dataset, verbose)
         _train(trial, bank, cell.protocol, folder)
 
@@ -94,7 +111,7 @@ def _specification(
     spec = SweepSpec.model_validate(
         {
             "name": "train",
-            "data": data,
+            "data": _data(data),
             "protocols": [protocol],
             "methods": {method: {"space": {}, "config": given["config"]}},
             "search": {"seed": seed + 1},
@@ -106,6 +123,18 @@ def _specification(
     spec.config(method)  # refuses what is wrong before any face is generated
     spec.training_of(method)
     return spec
+
+
+def _data(text: str) -> Any:
+    """Return the ``data`` key of a sweep: an address as it is, or what ``{...}`` says."""
+    import yaml
+
+    if not text.startswith("{"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpecError(f"the value is not readable as YAML: {text!r}", where="--data") from error
 
 
 def _folder(out: str, trial: Trial) -> str:

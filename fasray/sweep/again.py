@@ -1,0 +1,89 @@
+"""A trial that was trained before, as the sweep of that one trial: what ``fasray train --spec`` runs."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from fasray import storage
+from fasray.errors import DataError, SpecError
+from fasray.protocols import TargetSplit, parse
+from fasray.sweep.spec import SweepSpec
+from fasray.training.trial import Trial
+
+
+def read_trial(uri: str) -> Trial:
+    """Read the ``spec.json`` of a trial.
+
+    Raises:
+        DataError: there is no such file, or it is none.
+    """
+    try:
+        return Trial.model_validate_json(storage.read_bytes(uri))
+    except ValidationError as error:
+        raise DataError(
+            f"this is no trial's spec.json: {error.errors()[0]['msg']}",
+            where=uri,
+            remedy="name the file that stands in the trial's folder, trials/<id>/spec.json",
+        ) from error
+
+
+def sweep_of(trial: Trial, data: Any) -> SweepSpec:
+    """Return a sweep that consists of this trial, every setting written out.
+
+    Args:
+        trial: as its ``spec.json`` has it.
+        data: the ``data`` key of a sweep file.
+
+    Raises:
+        SpecError: the protocol's name means something else in this version.
+    """
+    return SweepSpec.model_validate(
+        {
+            "name": "train",
+            "data": data,
+            "protocols": [trial.protocol],
+            "target_split": _target_split(trial),
+            "methods": {trial.method: {"space": {}, "config": dict(trial.config)}},
+            "search": {"seed": trial.seed + 1},
+            "scheduler": "fifo",
+            "confirm": {"seeds": [trial.seed]},
+            "training": {"profile": "full", **trial.training.model_dump(mode="json")},
+        }
+    )
+
+
+def check_same(wanted: Trial, planned: Trial) -> None:
+    """Make sure that what is about to be trained is the trial that was asked for.
+
+    Raises:
+        DataError: the data is not what the trial was trained on.
+        SpecError: this version of the software makes another trial of the same settings.
+    """
+    if planned.data != wanted.data:
+        raise DataError(
+            f"the data is not what trial {wanted.id} was trained on: manifest {planned.data[:12]} instead of "
+            f"{wanted.data[:12]}",
+            where="--data",
+            remedy="name the very same shards",
+        )
+    if planned.id != wanted.id:
+        raise SpecError(
+            f"this version makes trial {planned.id} of it, not {wanted.id}",
+            where="--spec",
+            remedy="check out the version that `fasray why` names",
+        )
+
+
+def _target_split(trial: Trial) -> TargetSplit:
+    """Return the target split that gives the trial's fingerprint: the trial keeps only that."""
+    for split in get_args(TargetSplit):
+        if parse(trial.protocol, split).fingerprint() == trial.fingerprint:
+            found: TargetSplit = split
+            return found
+    raise SpecError(
+        f"{trial.protocol!r} is not the protocol any more that trial {trial.id} was trained on",
+        where="--spec",
+        remedy="check out the version that `fasray why` names",
+    )
