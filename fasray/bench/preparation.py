@@ -1,0 +1,180 @@
+"""What preparation costs: each stage by itself, and the whole pipeline beside the sum of its stages.
+
+Everything is counted in processor time, so that a busy machine changes little: frames a second that one core would do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.errors import RunFailedError
+from fasray.faces import jpeg, labels, mimics
+from fasray.faces.corpora import SourceVideo, get
+from fasray.faces.detection import Face, Frame, detector_kind
+from fasray.faces.extract import Settings
+from fasray.faces.frames import FrameRule, frames
+from fasray.faces.record import LIVE
+from fasray.ingest.chunks import make_plan
+from fasray.sweep.session import ray_session
+
+CORPUS = "msu-mfsd"
+_SIZE = (640, 480)
+_FRAMES_OF_A_VIDEO = 30
+_STAGES = ("decode", "detect", "label", "encode")
+_TITLES = {
+    "decode": "decode: read a video, keep the frames that the rule takes",
+    "detect": "detect: BlazeFace and the face mesh",
+    "label": "label: crop, depth and parsing of the living",
+    "encode": "encode: JPEG and its hash",
+}
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """Processor seconds of the stages over some frames."""
+
+    frames: int
+    seconds: dict[str, float]
+
+    def rate(self, stage: str) -> float:
+        """Frames a processor second."""
+        return self.frames / self.seconds[stage]
+
+    @property
+    def allowed(self) -> float:
+        """Frames a processor second if nothing but the stages cost anything."""
+        return self.frames / sum(self.seconds.values())
+
+
+def measure_preparation(
+    videos: int,
+    repetitions: int = 3,
+    say: Callable[[str], None] = lambda text: None,
+    verbose: bool = False,
+) -> Benchmark:
+    """Prepare generated videos of 640x480, 10 frames each, and measure stages and whole.
+
+    Args:
+        videos: how many, at least 16.
+        repetitions: how often the stages are measured, each over 16 videos, and the whole, over all.
+        say: told what begins.
+        verbose: let Ray's own messages through.
+
+    Raises:
+        DataError: the detector's models are not installed.
+        RunFailedError: the pass was too short to be measured.
+    """
+    settings = Settings(FrameRule(count=10))
+    models = settings.read_models()
+    threads = cv2.getNumThreads()
+    with scratch() as folder:
+        say("filming videos")
+        source, films = _film(folder, videos)
+        cv2.setNumThreads(1)
+        try:
+            detector = detector_kind(settings.detector).build(models)
+            say("measuring the stages")
+            stages = [_measure_stages(source, films, settings, detector.find) for _ in range(repetitions)]
+        finally:
+            cv2.setNumThreads(threads)
+        say("preparing all videos through Ray Data")
+        with ray_session(verbose):
+            whole = [_measure_whole(source, folder / f"set-{number}", settings) for number in range(repetitions)]
+    allowed = Measured("allowed", "what the sum of the stages allows", tuple(one.allowed for one in stages))
+    rates = [
+        Measured(stage, _TITLES[stage], tuple(one.rate(stage) for one in stages), baseline=False) for stage in _STAGES
+    ]
+    pipeline = Measured("whole", "the whole pipeline, all its processes", tuple(whole), baseline=False)
+    return Benchmark(
+        "preparation",
+        "frames per processor second",
+        (pipeline, *rates, allowed),
+        lower_is_better=False,
+        facts={
+            "videos": videos,
+            "frames_of_a_video": _FRAMES_OF_A_VIDEO,
+            "frames_taken": 10,
+            "frame_size": f"{_SIZE[0]}x{_SIZE[1]}",
+            "crop_size": settings.image_size,
+            "whole_of_allowed": pipeline.median / allowed.median,
+            "cpus": os.cpu_count() or 0,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _film(folder: Path, count: int) -> tuple[Path, list[SourceVideo]]:
+    """Write 16 videos and give them more official names by links; return the folder and the 16."""
+    made, source = folder / "made", folder / "source"
+    settings = mimics.MimicSettings(CORPUS, subjects=2, frames=_FRAMES_OF_A_VIDEO, size=_SIZE)
+    mimics.write(str(made), settings)
+    films = get(CORPUS).entries(str(made))
+    for number, video in enumerate(get(CORPUS).official()[:count]):
+        like = [film for film in films if film.label == video.label and film.path[-4:] == video.path[-4:]]
+        path = source / video.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(made / like[number % len(like)].path, path)
+    return source, get(CORPUS).entries(str(source))[: len(films)]
+
+
+def _measure_stages(
+    source: Path, videos: list[SourceVideo], settings: Settings, find: Callable[[Frame], Face | None]
+) -> _Stages:
+    seconds = dict.fromkeys(_STAGES, 0.0)
+    count = 0
+    for video in videos:
+        began = time.process_time()
+        taken = list(_frames(str(source / video.path), settings.rule))
+        seconds["decode"] += time.process_time() - began
+        for frame in taken:
+            count += 1
+            began = time.process_time()
+            face = find(frame)
+            seconds["detect"] += time.process_time() - began
+            if face is None:
+                continue
+            began = time.process_time()
+            crop = _label(frame, face, video, settings.image_size)
+            labelled = time.process_time()
+            hashlib.sha256(jpeg.encode(crop, settings.quality)).hexdigest()
+            seconds["label"] += labelled - began
+            seconds["encode"] += time.process_time() - labelled
+    return _Stages(count, seconds)
+
+
+def _frames(path: str, rule: FrameRule) -> Iterator[Frame]:
+    for _, frame in frames(path, rule, lambda remark: None):
+        yield frame
+
+
+def _label(frame: Frame, face: Face, video: SourceVideo, size: int) -> labels.Pixels:
+    matrix = labels.crop_matrix(face.points, size)
+    crop = labels.cut_out(frame, matrix, size)
+    points = labels.in_crop(face.points, matrix)
+    labels.five_landmarks(points)
+    if video.label == LIVE:
+        labels.depth_map(points, size)
+        labels.parsing_map(points, size)
+    return np.asarray(crop)
+
+
+def _measure_whole(source: Path, out: Path, settings: Settings) -> float:
+    """Return frames a processor second of actors and driver, from the first result to the last."""
+    from fasray.ingest.prepare import Cost, prepare  # imports Ray, which reads its settings from the session
+
+    costs: list[Cost] = []
+    prepare(make_plan(CORPUS, str(source), settings), str(out), on_cost=costs.append)
+    cost = costs[0]
+    if not cost.frames:
+        raise RunFailedError("the pass was too short to be measured", remedy="take more videos")
+    return cost.frames / (cost.actor_seconds + cost.driver_seconds)
