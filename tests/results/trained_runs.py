@@ -1,0 +1,98 @@
+"""Small sweeps over a few generated faces that really train, in this process and without Ray."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fasray.faces import jpeg
+from fasray.faces.bank import FaceBank, PoolWriter, pool_folder, pool_key
+from fasray.faces.manifest import read_manifest
+from fasray.faces.shards import read_index
+from fasray.faces.synthetic import generate
+from fasray.sweep.coordinator import Coordinator
+from fasray.sweep.ledger import DataFacts, Ledger, trial_folder
+from fasray.sweep.plan import make_plan
+from fasray.sweep.spec import parse_sweep
+from fasray.training.context import Context
+from fasray.training.loop import evaluations
+
+SWEEP = """
+name: tiny
+data: {data}
+protocols: [O->C]
+methods:
+  erm: {{space: {{learning_rate: {{choice: [0.003, 0.03]}}}}}}
+search: {{algorithm: random, trials_per_cell: 2, seed: 100}}
+scheduler: fifo
+confirm: {{seeds: [0, 1]}}
+training: {{profile: smoke, image_size: 32, width: 0.125, steps: 6, evaluations: 3}}
+"""
+"""One cell: two searching and two confirming trials."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run, its faces and the environment in which a command finds their pool."""
+
+    run: Path
+    data: Path
+    env: dict[str, str]
+
+
+def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: str = "OC") -> TrainedRun:
+    """Generate faces, decode them and run a sweep over them to its end."""
+    data, pools, run = folder / "faces", folder / "pools", folder / "run"
+    generate(str(data), subjects=subjects, domains=domains, image_size=32, processes=1)
+    bank = fill_pool(data, pools)
+    spec, manifest = parse_sweep(text.format(data=data)), read_manifest(str(data))
+    plan = make_plan(spec, manifest.hash, read_index(str(data)))
+    facts = DataFacts(manifest.hash, manifest.rows, manifest.image_size, manifest.card)
+    with Ledger(str(run), spec, facts) as ledger:
+        ledger.opened()
+        coordinator = Coordinator(plan, ledger.append)
+        coordinator.settle()
+        while not coordinator.finished:
+            assignment = coordinator.next_assignment()
+            assert assignment is not None
+            trial = assignment.trial
+            context = Context(trial_folder(str(run), trial.id), seed=trial.seed, total_steps=trial.training.steps)
+            running = evaluations(trial, bank, assignment.cell.protocol.assign(bank.index), context)
+            for told in running:
+                figures = (told.source_dev_auc, told.source_dev_loss, told.seconds)
+                if coordinator.report(trial.id, told.step, *figures) != "continue":
+                    break
+            running.close()
+        ledger.closed("complete")
+    environment = {"FASRAY_POOL_DIR": str(pools), "OMP_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "FASRAY_"))}
+    return TrainedRun(run, data, {**kept, **environment})
+
+
+def fill_pool(data: Path, pools: Path) -> FaceBank:
+    """Decode the faces of a set into the pool that commands look for under ``pools``."""
+    manifest, index = read_manifest(str(data)), read_index(str(data))
+    table = pa.concat_tables([pq.read_table(data / shard.name) for shard in manifest.shards])
+    images = [jpeg.decode(face) for face in table["image"].to_pylist()]
+    assert all(image is not None for image in images)
+    before = os.environ.get("FASRAY_POOL_DIR")
+    os.environ["FASRAY_POOL_DIR"] = str(pools)
+    try:
+        place = pool_folder(pool_key(manifest.hash, manifest.image_size))
+    finally:
+        if before is None:
+            del os.environ["FASRAY_POOL_DIR"]
+        else:
+            os.environ["FASRAY_POOL_DIR"] = before
+    pool = PoolWriter.create(place, len(index), manifest.image_size, index, manifest.hash)
+    maps = {
+        name: np.stack([np.frombuffer(value, np.uint8).reshape(size, size) for value in table[name].to_pylist()])
+        for name, size in (("depth", 32), ("parsing", 64))
+    }
+    pool.write(np.arange(len(index)), np.stack([image for image in images if image is not None]), **maps)
+    return pool.finish()
