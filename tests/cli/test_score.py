@@ -1,0 +1,181 @@
+"""``fasray score`` on the videos that a model's data were prepared from gives the model's own scores."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from fasray.cli import cli
+from fasray.errors import DataError, SpecError
+from fasray.faces import jpeg
+from fasray.faces.bank import FaceBank, PoolWriter
+from fasray.faces.corpora import get
+from fasray.faces.extract import Extractor, Settings
+from fasray.faces.frames import FrameRule
+from fasray.faces.mimics import MimicSettings, write
+from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
+from fasray.faces.shards import read_columns, read_index, write_shards
+from fasray.protocols import parse
+from fasray.results.evaluations import read_scores
+from fasray.results.select import source_digest
+from fasray.training.context import Context
+from fasray.training.evaluate import score_uri
+from fasray.training.loop import evaluations
+from fasray.training.trial import TrainingSpec, make_trial
+
+CORPORA = {"casia-fasd": "C", "msu-mfsd": "M"}
+SETTINGS = Settings(FrameRule(count=2), image_size=64, quality=90, margin=1.4)
+"""Not the defaults: what the model's data were made with has to be found."""
+TRAINING = TrainingSpec(image_size=56, width=0.125, steps=6, evaluations=3, eval_batch_size=7, images=2)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run with one trained trial, its data, and the videos that these come from."""
+
+    run: Path
+    trial: Path
+    data: Path
+    videos: dict[str, Path]
+    """By name in the records."""
+
+    def scores(self, step: int) -> dict[tuple[str, int], float]:
+        table = pq.read_table(score_uri(str(self.trial), step)).to_pylist()
+        return {(row["video"], row["frame"]): row["score"] for row in table}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("score")
+    extractor = Extractor(SETTINGS, SETTINGS.read_models())
+    records, videos = [], {}
+    for corpus in CORPORA:
+        source = folder / corpus
+        write(str(source), MimicSettings(corpus, subjects=2, frames=4), processes=1)
+        for video in get(corpus).entries(str(source)):
+            records.append(extractor.extract(str(source), video).records)
+            videos[video.video] = source / video.path
+    data, run = folder / "faces", folder / "run"
+    card = {"kind": "prepared", "plan": {"settings": SETTINGS.facts()}}
+    manifest = write_shards(records, str(data), card, image_size=SETTINGS.image_size)
+    bank = filled(folder / "pool", data, manifest)
+    roles = parse("C->M").assign(bank.index)
+    trial = make_trial(
+        method="erm", config={}, training=TRAINING, protocol="C->M", fingerprint="f", data=manifest.hash, seed=1
+    )
+    at = run / "trials" / trial.id
+    for _ in evaluations(trial, bank, roles, Context(str(at), seed=1, total_steps=TRAINING.steps)):
+        pass
+    facts = {"manifest_hash": manifest.hash, "rows": manifest.rows, "image_size": manifest.image_size, "card": card}
+    (run / "data.json").write_text(json.dumps(facts))
+    return Model(run, at, data, videos)
+
+
+def filled(folder: Path, data: Path, manifest: Any) -> FaceBank:
+    index = read_index(str(data))
+    pool = PoolWriter.create(folder, len(index), manifest.image_size, index, manifest.hash)
+    table = read_columns(str(data), manifest.shards[0], ["image", "depth", "parsing"])
+    assert len(table) == len(index)
+    shapes = {"depth": DEPTH_SIZE, "parsing": PARSING_SIZE}
+    maps = [
+        np.frombuffer(b"".join(table[name].to_pylist()), np.uint8).reshape(-1, size, size)
+        for name, size in shapes.items()
+    ]
+    pool.write(np.arange(len(index)), np.stack([jpeg.decode(data) for data in table["image"].to_pylist()]), *maps)
+    return pool.finish()
+
+
+def score(*arguments: str | Path) -> str:
+    ran = CliRunner().invoke(cli, ["score", *map(str, arguments)], catch_exceptions=False, standalone_mode=False)
+    return ran.stdout
+
+
+def test_scores_of_videos_are_those_of_the_trial_itself(model: Model) -> None:
+    names = list(model.videos)
+    found = json.loads(score(model.trial, *model.videos.values(), "--format", "json"))
+    own = model.scores(found["step"])
+    compared = 0
+    for name, file in zip(names, found["files"], strict=True):
+        scored = {frame["frame"]: frame["score"] for frame in file["frames"] if frame["score"] is not None}
+        there = {frame: value for (video, frame), value in own.items() if video == name}
+        if there:
+            assert scored.keys() == there.keys()
+            assert scored == pytest.approx(there, abs=1e-6)
+            assert file["score"] == pytest.approx(np.mean(list(there.values())), abs=1e-6)
+            compared += len(there)
+    assert compared == len(own) > 20
+
+
+def test_the_threshold_is_the_source_dev_eer_of_that_step(model: Model) -> None:
+    found = json.loads(score(model.trial / "checkpoint", *model.videos.values(), "--format", "json"))
+    digest = source_digest(read_scores(score_uri(str(model.trial), found["step"])))
+    assert found["threshold"] == {
+        "rule": "source-dev-eer", "video": digest.video_threshold, "frame": digest.frame_threshold,
+    }  # fmt: skip
+    for file in found["files"]:
+        live = file["score"] is not None and file["score"] >= digest.video_threshold
+        assert file["decision"] == (None if file["score"] is None else "live" if live else "attack")
+
+
+def test_faces_are_cut_out_as_for_the_model_s_data(model: Model) -> None:
+    video = next(iter(model.videos.values()))
+    for options in ((), ("--data", model.data)):
+        found = json.loads(score(model.trial, video, "--format", "json", *options))
+        assert found["preparation"] == SETTINGS.facts()
+    every = json.loads(score(model.trial, video, "--format", "json", "--every", "1"))["files"][0]
+    assert [frame["frame"] for frame in every["frames"]] == [0, 1, 2, 3]
+
+
+def test_the_step_can_be_chosen_among_those_kept(model: Model) -> None:
+    video = next(iter(model.videos.values()))
+    last = json.loads(score(model.trial, video, "--format", "json", "--step", "6"))
+    assert last["step"] == 6
+    with pytest.raises(SpecError, match="no checkpoint of step 5"):
+        score(model.trial, video, "--step", "5")
+
+
+def test_files_without_a_face_and_broken_ones_are_told_and_the_rest_is_scored(model: Model, tmp_path: Path) -> None:
+    good = next(iter(model.videos.values()))
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((120, 160, 3), 90, np.uint8))
+    (tmp_path / "broken.avi").write_bytes(b"")
+    runner = CliRunner()
+    files = [str(path) for path in (good, tmp_path / "wall.png", tmp_path / "broken.avi")]
+    ran = runner.invoke(cli, ["score", str(model.trial), *files, "--per-frame"])
+    assert isinstance(ran.exception, DataError)
+    assert ran.exception.exit_code == 3
+    assert "1 of 3 files cannot be read" in str(ran.exception)
+    lines = {line.split()[0]: line for line in ran.stdout.splitlines()}
+    assert " live " in lines[str(good)] or " attack " in lines[str(good)]
+    assert " no face " in lines[str(tmp_path / "wall.png")]
+    assert "unreadable: empty: zero bytes" in lines[str(tmp_path / "broken.avi")]
+    assert "frame 1" in ran.stdout
+    assert "erm trained on C" in ran.stdout
+    assert "EER of the model's own source-dev scores" in ran.stdout
+
+
+def test_a_single_picture_is_judged_by_the_threshold_for_frames(model: Model, tmp_path: Path) -> None:
+    video = cv2.VideoCapture(str(next(iter(model.videos.values()))))
+    cv2.imwrite(str(tmp_path / "face.png"), video.read()[1])
+    video.release()
+    found = json.loads(score(model.trial, tmp_path / "face.png", "--format", "json"))
+    (file,) = found["files"]
+    assert [frame["frame"] for frame in file["frames"]] == [0]
+    assert file["decision"] == ("live" if file["score"] >= found["threshold"]["frame"] else "attack")
+
+
+def test_a_checkpoint_alone_has_no_threshold_and_needs_to_know_the_preparation(model: Model, tmp_path: Path) -> None:
+    alone = Path(shutil.copytree(model.trial / "checkpoint", tmp_path / "checkpoint"))
+    video = next(iter(model.videos.values()))
+    with pytest.raises(SpecError, match="how the model's data were prepared is not known"):
+        score(alone, video)
+    text = score(alone, video, "--data", model.data)
+    assert "no threshold" in text
+    with pytest.raises(DataError, match="no checkpoint here"):
+        score(model.run, video)
