@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 _VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
 
+_VIDEOS = click.option("--videos", type=click.IntRange(0, 280), default=96, show_default=True, help="To prepare.")
+
 
 @click.group()
 def bench() -> None:
@@ -24,16 +26,42 @@ def bench() -> None:
 @click.option("--data", "uri", default="synthetic", show_default=True, help="Face shards, or 'synthetic'.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True)
 @click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
+@_VIDEOS
 @_JSON
 @_VERBOSE
-def data(uri: str, seconds: float, repetitions: int, as_json: bool, verbose: bool) -> None:
-    """Images a second from the pool, beside decoding the same batches and beside a torch DataLoader."""
+def data(uri: str, seconds: float, repetitions: int, videos: int, as_json: bool, verbose: bool) -> None:
+    """Images a second from the pool, beside decoding the same batches and beside a torch DataLoader.
+
+    Then frames a second of preparing videos, as `bench prepare` measures them.
+    """
     from fasray.bench.batches import measure_batches
+    from fasray.bench.preparation import measure_preparation
     from fasray.sweep.dataset import resolve_dataset
     from fasray.sweep.spec import SweepSpec
 
     spec = SweepSpec.model_validate({"name": "bench", "data": uri, "protocols": ["ocim"], "methods": ["erm"]})
-    _print(measure_batches(resolve_dataset(spec, _generating), seconds, repetitions, _say, verbose), as_json)
+    found = measure_batches(resolve_dataset(spec, _generating), seconds, repetitions, _say, verbose)
+    prepared = measure_preparation(videos, repetitions, _say, verbose) if videos else None
+    if as_json:
+        more = {"preparation": prepared.to_json()} if prepared else {}
+        click.echo(json.dumps(found.to_json() | more, indent=1))
+        return
+    _print(found, as_json)
+    if prepared:
+        click.echo()
+        _print(prepared, as_json)
+
+
+@bench.command()
+@_VIDEOS
+@click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
+@_JSON
+@_VERBOSE
+def prepare(videos: int, repetitions: int, as_json: bool, verbose: bool) -> None:
+    """Frames a processor second of preparing videos: stage by stage, and the whole beside the sum of its stages."""
+    from fasray.bench.preparation import measure_preparation
+
+    _print(measure_preparation(max(videos, 16), repetitions, _say, verbose), as_json)
 
 
 @bench.command()
@@ -104,6 +132,19 @@ def _print_training(found: TrainingBenchmark) -> None:
     click.echo("plain: images made float one by one on the host, NCHW, fp32, every log read at every step")
     click.echo(f"MiB: {found.memory}")
     click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in found.facts.items()))
+
+
+@bench.command()
+@click.option("--scores", type=click.IntRange(100), default=50_000, show_default=True, help="Of the figures.")
+@click.option("--videos", type=click.IntRange(100), default=5_000, show_default=True, help="Of the intervals.")
+@click.option("--resamples", type=click.IntRange(100), default=1_000, show_default=True)
+@click.option("--repetitions", type=click.IntRange(1, 100), default=5, show_default=True)
+@_JSON
+def metrics(scores: int, videos: int, resamples: int, repetitions: int, as_json: bool) -> None:
+    """Seconds for all figures of a score set, beside SSDG's loop over thresholds; seconds for intervals."""
+    from fasray.bench.metrics import measure_metrics
+
+    _print(measure_metrics(scores, videos, resamples, repetitions, _say), as_json)
 
 
 def _print(found: Benchmark, as_json: bool) -> None:
