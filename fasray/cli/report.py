@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 
 @click.command()
 @click.argument("run", metavar="RUN")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to; default: report.html in RUN.")
+@click.option("-o", "--output", metavar="FILE", help="File or s3:// address; default: report.html in RUN.")
 @click.option("--plots", "folder", metavar="DIR", help="Also write every plot to a file in this folder.")
 @click.option(
     "--plot-format", "kind", type=click.Choice(("svg", "png")), default="svg", show_default=True, help="Of --plots."
@@ -19,7 +17,7 @@ import click
     default=None,
     help="Show the faces of the worst errors, or none; default: only generated faces. Mind the licence of real ones.",
 )
-def report(run: str, output: Path | None, folder: str | None, kind: str, with_pictures: bool | None) -> None:
+def report(run: str, output: str | None, folder: str | None, kind: str, with_pictures: bool | None) -> None:
     """Write the report of RUN as one self-contained HTML page, and its plots as files."""
     from fasray.results.frame import compute_results
     from fasray.results.report import build_report, to_html, write_plots
@@ -31,7 +29,7 @@ def report(run: str, output: Path | None, folder: str | None, kind: str, with_pi
     content = build_report(
         seen, compute_results(seen, TABLE_SELECTIONS), seen.generated if with_pictures is None else with_pictures
     )
-    path = str(output) if output else join(run, REPORT_FILE)
+    path = output or join(run, REPORT_FILE)
     write_bytes(path, to_html(content).encode())
     click.echo(f"wrote {path}", err=True)
     if folder:

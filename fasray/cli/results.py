@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -31,9 +30,9 @@ _FOR_PEOPLE = ("table", "md", "latex")
 )
 @click.option("--level", type=click.Choice(("video", "frame")), default="video", show_default=True)
 @click.option("--published", is_flag=True, help="Set published figures beside ours, with how far they are verified.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file; needed for parquet.")
+@click.option("-o", "--output", metavar="FILE", help="Write to this file or s3:// address; needed for parquet.")
 def results(
-    run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool, output: Path | None
+    run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool, output: str | None
 ) -> None:
     """Print the results of RUN, a run directory: honest selections, and the oracles' marked beside them.
 
@@ -49,7 +48,7 @@ def results(
     if output is not None:
         from fasray.storage import write_bytes
 
-        write_bytes(str(output), content)
+        write_bytes(output, content)
     else:
         sys.stdout.write(content.decode())
 
