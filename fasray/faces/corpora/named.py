@@ -12,6 +12,10 @@ from fasray.faces.corpora.generated import NOTE_NAME, subjects_of
 from fasray.faces.corpora.source import SourceVideo
 
 
+_DEEPEST = 5
+"""So many folders down a corpus is looked for, to tell where it is."""
+
+
 class NamedCorpus(Corpus):
     """A corpus that is told by its file names.
 
@@ -42,7 +46,7 @@ class NamedCorpus(Corpus):
             raise DataError(
                 f"no file here is a video of {self.title}",
                 where=root,
-                remedy=f"name the folder that holds {self._example()}",
+                remedy=f"name the folder that holds {self._example()}{self._further_down(paths)}",
             )
         subjects = subjects_of(root)
         official, published, notes = self._should_be(paths), self.published(), self.remarks(videos)
@@ -73,6 +77,15 @@ class NamedCorpus(Corpus):
         companions = [path for path in others if path in expected]
         unknown = [path for path in others if path not in expected and path != NOTE_NAME and not self.ignores(path)]
         return videos, companions, unknown
+
+    def _further_down(self, paths: Iterable[str]) -> str:
+        """Return a hint if the corpus lies in a folder of the one that was named."""
+        for path in paths:
+            parts = path.split("/")
+            for depth in range(1, min(len(parts), _DEEPEST)):
+                if self.parse("/".join(parts[depth:])) is not None:
+                    return f"; here that is {'/'.join(parts[:depth])}"
+        return ""
 
     def _example(self) -> str:
         official = self.official()

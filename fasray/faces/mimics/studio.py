@@ -90,22 +90,24 @@ def shoot(settings: MimicSettings, video: SourceVideo, who: Sitter) -> Iterator[
     domain = domain_at(settings.adapter.domain, settings.dial)
     role = role_of(video, CASTS[settings.corpus], domain)
     rng = stream(settings.seed, "mimic.video", video.video)
-    set_ = _dress(settings, role, rng)
+    stage = _dress(settings, role, rng)
     camera = _steady(role.camera, rng)
     resolution = float(rng.uniform(*camera.resolution))
     pose = draw_pose(rng, _LIVE_SCALE if role.medium is None else _PHOTO_SCALE)
     sway = _Sway(rng)
-    shown = _Show(who, domain, role, set_, pose, sway, video.video, settings.seed) if role.medium is not None else None
+    shown = None
+    if role.medium is not None:
+        shown = _Show(who, pose, sway, role.medium, role.moving, stage, domain, (settings.seed, video.video))
     for number in range(settings.frames):
         each = stream(settings.seed, "mimic.frame", video.video, number)
         if shown is None:
-            light = replace(set_.light, key=set_.light.key * (1 + 0.04 * float(np.sin(0.9 * number + sway.phase))))
+            light = replace(stage.light, key=stage.light.key * (1 + 0.04 * float(np.sin(0.9 * number + sway.phase))))
             now = sway.at(pose, number)
-            view = render(who.head, now, light, set_.behind)
-            scene, depth, parts = set_.around(view.image, light), set_.pad(view.depth), set_.pad(view.parts)
-            eyes = _eyes(who, now, set_)
+            view = render(who.head, now, light, stage.behind)
+            scene, depth, parts = stage.around(view.image, light), stage.pad(view.depth), stage.pad(view.parts)
+            eyes = _eyes(who, now, stage)
         else:
-            scene = set_.around(shown.image(number), set_.light)
+            scene = stage.around(shown.image(number), stage.light)
             depth, parts = np.zeros(scene.shape[:2], np.float32), np.zeros(scene.shape[:2], np.uint8)
             eyes = shown.eyes(number)
         move = _hand(each, role.shake * settings.size[1] / 180, settings.size)
@@ -130,7 +132,7 @@ class _Sway:
 
 
 @dataclass(frozen=True)
-class _Set:
+class _Stage:
     """Light and background of a video; the face's canvas stands at ``left``, ``top`` of the padded picture."""
 
     light: Light
@@ -161,15 +163,25 @@ class _Show:
     """A print or a display that shows the subject."""
 
     def __init__(
-        self, who: Sitter, domain: Domain, role: Role, set_: _Set, pose: Pose, sway: _Sway, video: str, seed: int
+        self,
+        who: Sitter,
+        pose: Pose,
+        sway: _Sway,
+        medium: Print | Replay,
+        moving: bool,
+        stage: _Stage,
+        domain: Domain,
+        key: tuple[int, str],
     ) -> None:
+        seed, video = key
         rng = stream(seed, "mimic.original", video)
-        self._who, self._role, self._set, self._pose, self._sway = who, role, set_, pose, sway
+        self._who, self._pose, self._sway, self._medium, self._moving = who, pose, sway, medium, moving
         self._light = draw_light(rng, float(rng.uniform(*domain.key)), float(rng.uniform(*domain.ambient)))
-        self._background = draw_background(rng, set_.canvas, str(rng.choice(domain.backgrounds)))
+        self._background = draw_background(rng, stage.canvas, str(rng.choice(domain.backgrounds)))
         self._medium_stream = (seed, "mimic.medium", video)
-        self._surroundings = np.asarray(backdrop(set_.behind, set_.light), np.float32)
-        self._still = None if role.moving else self._draw(0)
+        self._stage = stage
+        self._surroundings = np.asarray(backdrop(stage.behind, stage.light), np.float32)
+        self._still = None if moving else self._draw(0)
 
     def image(self, frame: int) -> Map:
         """Return the medium in its surroundings, linear RGB ``[S, S, 3]``."""
@@ -177,33 +189,31 @@ class _Show:
 
     def eyes(self, frame: int) -> Map:
         """Return where the eyes would be if the medium were held straight, padded pixels ``[2, 2]``."""
-        assert self._role.medium is not None  # noqa: S101 - a show has one
-        pose = self._sway.at(self._pose, frame if self._role.moving else 0)
-        centre = np.asarray((self._set.left, self._set.top), np.float32) + self._set.canvas / 2
-        straight = (_eyes(self._who, pose, self._set) - centre) * float(np.mean(self._role.medium.fill)) + centre
+        pose = self._sway.at(self._pose, frame if self._moving else 0)
+        centre = np.asarray((self._stage.left, self._stage.top), np.float32) + self._stage.canvas / 2
+        straight = (_eyes(self._who, pose, self._stage) - centre) * float(np.mean(self._medium.fill)) + centre
         return np.asarray(straight, np.float32)
 
     def _draw(self, frame: int) -> Map:
         original: View = render(self._who.head, self._sway.at(self._pose, frame), self._light, self._background)
-        medium, rng = self._role.medium, stream(*self._medium_stream)
+        medium, rng = self._medium, stream(*self._medium_stream)
         if isinstance(medium, Print):
-            return show_print(original.image, medium, self._surroundings, self._set.light, rng)
-        assert isinstance(medium, Replay)  # noqa: S101 - there is no third
-        return show_replay(original.image, medium, self._surroundings, self._set.light, rng)
+            return show_print(original.image, medium, self._surroundings, self._stage.light, rng)
+        return show_replay(original.image, medium, self._surroundings, self._stage.light, rng)
 
 
 def _canvas(settings: MimicSettings) -> int:
     return min(settings.size)
 
 
-def _dress(settings: MimicSettings, role: Role, rng: np.random.Generator) -> _Set:
+def _dress(settings: MimicSettings, role: Role, rng: np.random.Generator) -> _Stage:
     """Draw light and background; the canvas stands in the middle of the picture's lower edge."""
     width, height = settings.size
     canvas = _canvas(settings)
     light = draw_light(rng, float(rng.uniform(*role.key)), float(rng.uniform(*role.ambient)))
     whole = draw_background(rng, max(width, height) + 2 * _MARGIN, str(rng.choice(role.backgrounds)))
     background = np.ascontiguousarray(whole[: height + 2 * _MARGIN, : width + 2 * _MARGIN])
-    return _Set(light, background, _MARGIN + (width - canvas) // 2, _MARGIN + height - canvas, canvas)
+    return _Stage(light, background, _MARGIN + (width - canvas) // 2, _MARGIN + height - canvas, canvas)
 
 
 def _steady(camera: Camera, rng: np.random.Generator) -> Camera:
@@ -222,7 +232,7 @@ def _steady(camera: Camera, rng: np.random.Generator) -> Camera:
     )
 
 
-def _eyes(who: Sitter, pose: Pose, set_: _Set) -> Map:
+def _eyes(who: Sitter, pose: Pose, stage: _Stage) -> Map:
     """Return the centres of both eyes in padded pixels: the view pixels that show them."""
     map_x, map_y = pose_maps(who.head.height, pose)
     size = who.head.parts.shape[0]
@@ -230,7 +240,7 @@ def _eyes(who: Sitter, pose: Pose, set_: _Set) -> Map:
     for side in (-1, 1):
         x, y = ((v + EXTENT / 2) * size / EXTENT - 0.5 for v in (side * who.who.eye_x, who.who.eye_y))
         row, column = np.unravel_index(np.argmin((map_x - x) ** 2 + (map_y - y) ** 2), map_x.shape)
-        found.append((column + set_.left, row + set_.top))
+        found.append((column + stage.left, row + stage.top))
     return np.asarray(found, np.float32)
 
 

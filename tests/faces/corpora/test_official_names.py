@@ -171,6 +171,13 @@ def test_another_folder_is_refused_with_an_example(tmp_path):
         corpora.get("casia-fasd").survey(str(tmp_path / "nothing"))
 
 
+def test_a_corpus_in_a_folder_of_the_one_that_was_named_is_pointed_at(tmp_path):
+    tree(tmp_path, ["data/oulu/Train_files/1_1_01_1.avi"])
+    with pytest.raises(DataError) as error:
+        corpora.get("oulu-npu").survey(str(tmp_path))
+    assert error.value.remedy.endswith("; here that is data/oulu")
+
+
 def test_a_wrong_name_is_answered_with_the_nearest_corpus():
     with pytest.raises(SpecError, match="oulu-npu"):
         corpora.get("oulu")
