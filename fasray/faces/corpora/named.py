@@ -11,7 +11,6 @@ from fasray.faces.corpora.findings import compare, count_by_split
 from fasray.faces.corpora.generated import NOTE_NAME, subjects_of
 from fasray.faces.corpora.source import SourceVideo
 
-
 _DEEPEST = 5
 """So many folders down a corpus is looked for, to tell where it is."""
 
