@@ -99,6 +99,12 @@ def test_a_class_inside_a_function_is_refused_with_the_reason() -> None:
         contract.test_two_workers_with_half_batches_train_like_one()
 
 
+def test_what_fails_in_another_process_is_told_here() -> None:
+    contract = type("Contract", (MethodContract,), {"method": third_party.Homebound})()
+    with pytest.raises(AssertionError, match=r"(?s)Homebound failed in a process of its own.*far from home"):
+        contract.test_the_same_seed_gives_the_same_bits_in_a_fresh_process()
+
+
 def test_waits_are_named_and_pure_arithmetic_is_none() -> None:
     import torch
 

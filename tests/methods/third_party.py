@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -296,3 +297,14 @@ class Unshared(Outsider):
         super().build(build)
         self.networks["body"][1] = nn.BatchNorm2d(4)
         self.optimizers = {"all": torch.optim.SGD(self.networks.parameters(), self.config.learning_rate)}
+
+
+class Homebound(Outsider):
+    """Fails in any process but the first."""
+
+    name: ClassVar[str] = "homebound"
+
+    def build(self, build: Build) -> None:
+        if multiprocessing.parent_process() is not None:
+            raise RuntimeError("far from home")
+        super().build(build)
