@@ -29,6 +29,7 @@ def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None
     """
     if len(uris) < 2:
         raise DataError("one set is nothing to join", where="merge", remedy="name two or more")
+    storage.reach(out_uri)
     if storage.exists(storage.join(out_uri, MANIFEST_NAME)):
         remedy = "choose another place, or delete it first"
         raise DataError("a face set already stands here", where=out_uri, remedy=remedy)

@@ -55,6 +55,7 @@ def write_shards(
         DataError: a finished set already stands at ``uri``, there are no records, or a record breaks a rule of
             ``check_columns`` (named by shard and row).
     """
+    storage.reach(uri)
     if storage.exists(storage.join(uri, manifests.MANIFEST_NAME)):
         raise DataError("a face set already stands here", where=uri, remedy="choose another place, or delete it first")
     seen: set[tuple[str, int]] = set()

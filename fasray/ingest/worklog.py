@@ -175,7 +175,9 @@ class Worklog:
         Raises:
             SpecError: something else stands there, or it was begun with another plan.
             DataError: it cannot be read or written.
+            StorageError: the store does not answer, or does not let us in.
         """
+        storage.reach(uri)
         names = storage.listing(uri)
         if MANIFEST_NAME in names:
             manifest = read_manifest(uri)
