@@ -28,6 +28,10 @@ MOST_INTERACTIONS = 3
 _FEW_VALUES = 6
 _LOG_RATIO = 12.0
 _BINS = 5
+_MOST_LABELS = 8
+_LETTERS = 34
+"""That fit below the axes beside each other."""
+_LEVEL_MARGIN, _TURNED_MARGIN = 0.46, 0.82
 
 
 @dataclass(frozen=True)
@@ -137,8 +141,8 @@ def _draw_learning(confirmed: Sequence[Curve], searched: Sequence[Curve]) -> Fig
 
 
 def _draw_response(field: str, number: int, samples: Sequence[Sample]) -> Figure:
-    figure, axes = style.new_plot(2.2, top=0.3)
     place = _Scale(field, [sample.values[number] for sample in samples])
+    figure, axes = style.new_plot(1.74 + place.margin, left=0.64, top=0.3, bottom=place.margin)
     place.dress(axes, "x")
     aucs = 100 * np.array([sample.auc for sample in samples])
     _scatter_samples(axes, place.at, aucs, samples)
@@ -151,8 +155,8 @@ def _draw_response(field: str, number: int, samples: Sequence[Sample]) -> Figure
 
 
 def _draw_interaction(fields: tuple[str, str], numbers: tuple[int, int], samples: Sequence[Sample]) -> Figure:
-    figure, axes = style.new_plot(2.6, left=0.8, right=0.85)
     across, up = (_Scale(field, [s.values[n] for s in samples]) for field, n in zip(fields, numbers, strict=True))
+    figure, axes = style.new_plot(2.2 + across.margin, left=0.85, right=0.85, bottom=across.margin)
     across.dress(axes, "x")
     up.dress(axes, "y")
     aucs = 100 * np.array([sample.auc for sample in samples])
@@ -169,7 +173,8 @@ def _draw_interaction(fields: tuple[str, str], numbers: tuple[int, int], samples
         across.at[won], up.at[won], "s" if across.few and up.few else "o", markersize=13, fillstyle="none",
         color=style.VERMILLION, markeredgewidth=1.3,
     )  # fmt: skip
-    bar = figure.add_axes((0.805, 0.19, 0.028, 0.7))
+    low = across.margin / (2.2 + across.margin)
+    bar = figure.add_axes((0.805, low, 0.028, 0.93 - low))
     figure.colorbar(ScalarMappable(norm, "cividis"), cax=bar, label="source-dev AUC, %; ring: winner")
     bar.tick_params(labelsize=7)
     return figure
@@ -197,7 +202,8 @@ class _Scale:
         keys = [_key(value) for value in values]
         numeric = all(isinstance(key, float) and math.isfinite(key) for key in keys)
         distinct = sorted(set(keys), key=lambda key: (isinstance(key, str), key))
-        self.few = not numeric or len(distinct) <= _FEW_VALUES
+        # Drawn values never repeat; those of a list do.
+        self.few = not numeric or len(distinct) <= min(_FEW_VALUES, len(keys) - 1)
         if self.few:
             self.labels = [plain(_text(key), 10) for key in distinct]
             self.at = np.array([distinct.index(key) for key in keys], np.float64)
@@ -206,14 +212,24 @@ class _Scale:
             self.at = np.array(keys, np.float64)
             self.log = bool(self.at.min() > 0 and self.at.max() / self.at.min() >= _LOG_RATIO)
 
+    @property
+    def margin(self) -> float:
+        """Inches below the axes that labels of an x axis need: those too wide to stand level are turned."""
+        return _TURNED_MARGIN if self.few and sum(map(len, self.labels)) > _LETTERS else _LEVEL_MARGIN
+
     def dress(self, axes: Axes, side: str) -> None:
         """Give one axis of ``axes`` its scale, ticks and label."""
         axis = axes.xaxis if side == "x" else axes.yaxis
         label, ticks, limit = getattr(axes, f"set_{side}label"), getattr(axes, f"set_{side}ticks"), f"set_{side}lim"
         label(plain(self.field))
         if self.few:
-            turned = side == "x" and sum(map(len, self.labels)) > 34  # letters that fit the width
-            ticks(range(len(self.labels)), self.labels, **({"rotation": 25, "ha": "right"} if turned else {}))
+            turned = side == "x" and self.margin > _LEVEL_MARGIN
+            every = -(-len(self.labels) // _MOST_LABELS)
+            ticks(range(0, len(self.labels), every), self.labels[::every])
+            if turned:
+                axis.set_tick_params(labelrotation=25)
+                for text in axis.get_ticklabels():
+                    text.set_horizontalalignment("right")
             getattr(axes, limit)(-0.6, len(self.labels) - 0.4)
             return
         if self.log:

@@ -123,7 +123,9 @@ class FaceShelf:
 
     @cached_property
     def _uri(self) -> str:
-        # The specification's own code knows what `synthetic` stands for; it costs an import of torch.
+        if isinstance(self._run.data, str) and self._run.data != "synthetic":
+            return self._run.data
+        # The specification's own code knows where a generated set lies; it costs an import of torch.
         from pydantic import TypeAdapter
 
         from fasray.sweep.dataset import locate_dataset
