@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 
 import pytest
 from object_store import BUCKET, ObjectStore
@@ -18,13 +17,18 @@ from fasray.errors import StorageError
 PLACE = f"s3://{BUCKET}/place"
 
 
-@pytest.fixture
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """A store that the test may stop."""
-    with ObjectStore(tmp_path / "store") as store:
-        for name, value in store.env.items():
-            monkeypatch.setenv(name, value)
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    with ObjectStore(tmp_path_factory.mktemp("own-store")) as store:
         yield store
+
+
+@pytest.fixture
+def own_store(started: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A store that the tests of this file may stop; the last one does for good."""
+    for name, value in started.env.items():
+        monkeypatch.setenv(name, value)
+    return started
 
 
 def test_every_request_waits_for_a_store_that_comes_back(
@@ -63,21 +67,6 @@ def test_every_request_waits_for_a_store_that_comes_back(
     assert not storage.exists(f"{PLACE}/doomed")
 
 
-def test_patience_ends_with_where_and_what_to_do(own_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage.reach(PLACE)
-    monkeypatch.setenv("FASRAY_STORE_PATIENCE", "1.5")
-    own_store.kill()
-    began = time.monotonic()
-    with pytest.raises(StorageError, match=f"{PLACE}/a: nothing answers at {own_store.endpoint}") as error:
-        storage.write_bytes(f"{PLACE}/a", b"")
-    assert 1.5 <= time.monotonic() - began < 10
-    assert "AWS_ENDPOINT_URL" in error.value.remedy
-    began = time.monotonic()
-    with pytest.raises(StorageError):
-        storage.reach("s3://never-reached/place")
-    assert time.monotonic() - began < 1.5, "the first contact is not waited for"
-
-
 @pytest.mark.parametrize("data", [b"mine", b"theirs"])
 def test_a_write_whose_answer_was_lost_is_made_again_and_known_as_ones_own(s3: str, data: bytes) -> None:
     """What stands after an attempt whose answer was lost is what was to be written, or another writer's."""
@@ -93,3 +82,18 @@ def test_a_pickled_file_system_holds_no_secret(s3: str, object_store: ObjectStor
     assert object_store.key.encode() not in pickled
     other = ForkingPickler.loads(ForkingPickler.dumps(fs))
     assert other.cat_file(f"{path}/a") == b"x"
+
+
+def test_patience_ends_with_where_and_what_to_do(own_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage.reach(PLACE)
+    monkeypatch.setenv("FASRAY_STORE_PATIENCE", "1.5")
+    own_store.kill()
+    began = time.monotonic()
+    with pytest.raises(StorageError, match=f"{PLACE}/a: nothing answers at {own_store.endpoint}") as error:
+        storage.write_bytes(f"{PLACE}/a", b"")
+    assert 1.5 <= time.monotonic() - began < 10
+    assert "AWS_ENDPOINT_URL" in error.value.remedy
+    began = time.monotonic()
+    with pytest.raises(StorageError):
+        storage.reach("s3://never-reached/place")
+    assert time.monotonic() - began < 1.5, "the first contact is not waited for"
