@@ -32,7 +32,7 @@ _SAVED = "stopped on request; every chunk that was done is kept"
 @click.option("--image-size", type=int, default=256, show_default=True, help="Side of the face crops, pixels.")
 @click.option("--quality", type=int, default=95, show_default=True, help="JPEG quality of the crops.")
 @click.option("--margin", type=float, default=1.35, show_default=True, help="Side of the crop, in face meshes.")
-@click.option("--detector", default="mesh468", show_default=True, help="What finds the faces.")
+@click.option("--detector", default="mesh468", show_default=True, help="What finds the faces: mesh468 or module:NAME.")
 @click.option("--shard-rows", type=int, default=512, show_default=True, help="About how many faces a shard has.")
 @click.option("--workers", type=click.IntRange(min=1), help="Detectors at work.  [default: one a core]")
 @click.option("--strict", is_flag=True, help="Leave with exit code 3 if a video is missing or cannot be read.")

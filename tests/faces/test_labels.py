@@ -10,7 +10,7 @@ import pytest
 
 from fasray.errors import DataError, SpecError
 from fasray.faces import labels
-from fasray.faces.detection import MESH468, Detector, Face, detector_kind, read_models, register
+from fasray.faces.detection import MESH468, Detector, Face, detector_kind, read_models
 from fasray.faces.detection.blazeface import RANGES, BlazeFace
 from fasray.faces.detection.models import INSTALL, REQUIREMENT
 from fasray.faces.detection.topology import topology
@@ -237,5 +237,8 @@ def test_detectors_are_chosen_by_name() -> None:
     with pytest.raises(SpecError, match="mesh486") as caught:
         detector_kind("mesh486")
     assert "mesh468" in caught.value.remedy
-    with pytest.raises(ValueError, match="already"):
-        register(MESH468)
+    assert detector_kind("fasray.faces.detection:MESH468") is MESH468
+    with pytest.raises(SpecError, match="no detector 'fasray.nothing:KIND'"):
+        detector_kind("fasray.nothing:KIND")
+    with pytest.raises(SpecError, match="is no DetectorKind"):
+        detector_kind("fasray.faces.detection:Face")

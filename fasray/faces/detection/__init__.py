@@ -1,7 +1,7 @@
 """Finding the face in a frame: networks, their files, and the choice of detector by name."""
 
 from fasray.faces.detection.blazeface import Frame, Points
-from fasray.faces.detection.detector import MESH468, Detector, DetectorKind, Face, detector_kind, register
+from fasray.faces.detection.detector import MESH468, Detector, DetectorKind, Face, detector_kind
 from fasray.faces.detection.models import Models, read_models
 
 __all__ = [
@@ -14,5 +14,4 @@ __all__ = [
     "Points",
     "detector_kind",
     "read_models",
-    "register",
 ]

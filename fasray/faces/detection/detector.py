@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,7 +44,7 @@ class DetectorKind:
     """A detector that can be chosen by name.
 
     Attributes:
-        name: as ``--detector``, cards and the records' ``label_source`` have it.
+        name: of it; for people.
         files: the model files that it needs.
         build: from their content to the detector.
     """
@@ -83,26 +84,25 @@ class BlazeMesh:
         return best
 
 
-_KINDS: dict[str, DetectorKind] = {}
-
-
-def register(kind: DetectorKind) -> None:
-    """Make a detector known by its name; a name is given once (ValueError)."""
-    if kind.name in _KINDS:
-        raise ValueError(f"there is a detector {kind.name!r} already")
-    _KINDS[kind.name] = kind
+MESH468 = DetectorKind("mesh468", tuple(kind.file for kind in RANGES) + (MESH,), BlazeMesh)
+_KINDS = {MESH468.name: MESH468}
 
 
 def detector_kind(name: str) -> DetectorKind:
-    """Return the detector of that name.
+    """Return the detector of that name: one that comes with fasray, or ``module:NAME`` of an installed package.
 
     Raises:
         SpecError: there is none.
     """
-    if name not in _KINDS:
-        raise SpecError(f"unknown detector {name!r}", where="--detector", remedy=did_you_mean(name, _KINDS))
-    return _KINDS[name]
-
-
-MESH468 = DetectorKind("mesh468", tuple(kind.file for kind in RANGES) + (MESH,), BlazeMesh)
-register(MESH468)
+    module, separator, attribute = name.partition(":")
+    if not separator:
+        if name not in _KINDS:
+            raise SpecError(f"unknown detector {name!r}", where="--detector", remedy=did_you_mean(name, _KINDS))
+        return _KINDS[name]
+    try:
+        kind = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SpecError(f"there is no detector {name!r}: {error}", where="--detector") from error
+    if not isinstance(kind, DetectorKind):
+        raise SpecError(f"{name!r} is no DetectorKind", where="--detector", remedy="see fasray.faces.detection")
+    return kind
