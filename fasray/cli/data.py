@@ -12,7 +12,7 @@ import click
 from fasray.cli.prepare import prepare
 
 if TYPE_CHECKING:
-    from fasray.faces.overview import Stats
+    from fasray.faces.overview import Preparation, Stats
 
 
 @click.group()
@@ -208,12 +208,26 @@ def _print_table(found: Stats) -> None:
         f"{found.cameras} cameras; {found.shards} shards, {size:.1f} MiB, manifest {found.hash[:12]}",
         soft_wrap=True,
     )
-    for part in found.preparation:
-        console.print(
-            f"{part.corpus} {part.split} {part.attack_type}: of {part.videos} videos {part.unreadable} unreadable,"
-            f" {part.without_face} without a face; {part.misses} of {part.frames} frames without a face",
-            soft_wrap=True,
-        )
+    for line in _losses(found.preparation):
+        console.print(line, soft_wrap=True)
+
+
+def _losses(parts: tuple[Preparation, ...]) -> Iterator[str]:
+    """Yield a line a corpus, and under it one for each part of it that lost anything."""
+    for corpus in dict.fromkeys(part.corpus for part in parts):
+        own = [part for part in parts if part.corpus == corpus]
+        yield f"{corpus}: {_lost(own)}"
+        for part in own:
+            if part.unreadable or part.without_face or part.misses:
+                yield f"  {part.split} {part.attack_type}: {_lost([part])}"
+
+
+def _lost(parts: list[Preparation]) -> str:
+    videos, unreadable = sum(part.videos for part in parts), sum(part.unreadable for part in parts)
+    frames, misses = sum(part.frames for part in parts), sum(part.misses for part in parts)
+    without = sum(part.without_face for part in parts)
+    told = f"of {videos} videos {unreadable} unreadable, {without} without a face"
+    return f"{told}; of {frames} frames {misses} without a face"
 
 
 @contextmanager
