@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasray.errors import DataError
 from fasray.metrics.inputs import check_both_classes, check_confidence, check_scores
-from fasray.metrics.intervals import RESAMPLES, few_subjects_warning
+from fasray.metrics.intervals import RESAMPLES, eer_values, few_subjects_warning
 from fasray.metrics.replicates import Floats, ScoredClusters
 from fasray.metrics.resampling import draw, find_clusters, whole
+from fasray.metrics.tally import tally
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,14 @@ def compare_methods(
     counts = np.concatenate([whole(clusters), draw(clusters, resamples, seed)])
     a, b = ScoredClusters(scores, live, clusters.index), ScoredClusters(others, live, clusters.index)
     subjects = min(clusters.live, clusters.attack)
+    of_eer = [eer_values(m, counts, tally(given, live)) for m, given in ((a, scores), (b, others))]
     hter = None
     if thresholds is not None:
         of_a, of_b = (m.far(counts, t) + m.frr(counts, t) for m, t in zip((a, b), thresholds, strict=True))
         hter = _bootstrapped((of_a - of_b) / 2, subjects, confidence)
     return MethodComparison(
         _bootstrapped(a.auc(counts) - b.auc(counts), subjects, confidence),
-        _bootstrapped(a.eer(counts) - b.eer(counts), subjects, confidence),
+        _bootstrapped(of_eer[0] - of_eer[1], subjects, confidence),
         hter,
         tuple(note for note in (clusters.note, few_subjects_warning(subjects)) if note),
     )

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from fasray.metrics.inputs import check_both_classes, check_column, check_confidence, check_scores
 from fasray.metrics.replicates import Counts, Floats, ScoredClusters
 from fasray.metrics.resampling import Clusters, draw, find_clusters, left_out, whole
+from fasray.metrics.tally import Tally, tally
 
 FEW_SUBJECTS = 35
 """Below so many subjects intervals carry a warning."""
@@ -125,7 +126,7 @@ def confidence_intervals(
         both,
         clusters.kind,
         interval(sample.auc(counts)),
-        interval(sample.eer(counts), smooth=False),
+        interval(eer_values(sample, counts, tally(scores, live))),
         interval(1 - sample.bpcer_at_apcer(counts, 0.01), smooth=False),
         far,
         frr,
@@ -134,6 +135,18 @@ def confidence_intervals(
         acer,
         tuple(note for note in (clusters.note, few_subjects_warning(both)) if note),
     )
+
+
+def eer_values(sample: ScoredClusters, counts: Counts, counted: Tally) -> Floats:
+    """Return how the EER of a set moves under resamples, to first order, [B]; the set itself must come first.
+
+    The EER of each resample jumps from score to score and spreads too much. With the threshold held, FAR and FRR move
+    smoothly; how far the crossing follows each depends on how dense the scores of the other class are there.
+    """
+    eer, threshold = counted.eer()
+    share = counted.live_share(eer)
+    moved = share * sample.far(counts, threshold) + (1 - share) * sample.frr(counts, threshold)
+    return np.asarray(moved - moved[0] + eer)
 
 
 def few_subjects_warning(subjects: int) -> str:

@@ -53,6 +53,18 @@ class Tally:
         total = int(false_live[best]) + int(false_attack[best])
         return total / (2 * self.lives * self.attacks), self.middle(best)
 
+    def live_share(self, eer: float) -> float:
+        """Return which share of the change of FRR - FAR near the EER is FRR's, the rest being FAR's.
+
+        Taken from where FAR exceeds FRR by ``eer`` to where FRR exceeds FAR by as much: wide enough to be smooth. A
+        half where live and attack scores lie equally dense around the threshold.
+        """
+        far, frr = self.accepted_attack / self.attacks, self.rejected_live / self.lives
+        lower = max(int(np.searchsorted(frr - far, -eer, "right")) - 1, 0)
+        upper = min(int(np.searchsorted(frr - far, eer)), len(far) - 1)
+        of_frr, of_far = float(frr[upper] - frr[lower]), float(far[lower] - far[upper])
+        return of_frr / (of_frr + of_far) if of_frr + of_far > 0 else 0.5
+
     def first_within(self, far: float) -> int:
         """Return the first point whose FAR is at most ``far``; the last one always is."""
         return int(np.argmax(self.accepted_attack / self.attacks <= far))
@@ -78,7 +90,11 @@ def tally(score: ArrayLike, label: ArrayLike) -> Tally:
     lives, attacks = check_both_classes(live)
     order = np.argsort(scores)
     ordered = scores[order]
-    ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
-    rejected_live = np.append(0, np.cumsum(live[order])[ends])
-    below = np.append(0, ends + 1)
-    return Tally(ordered[ends], rejected_live, attacks - (below - rejected_live), lives, attacks)
+    last = np.ones(len(ordered), np.bool_)  # of the rows with the same score
+    np.not_equal(ordered[1:], ordered[:-1], out=last[:-1])
+    ends = np.flatnonzero(last)
+    rejected_live, accepted_attack = np.zeros((2, len(ends) + 1), np.int64)
+    np.take(np.cumsum(live[order]), ends, out=rejected_live[1:])
+    accepted_attack[1:] = rejected_live[1:] - ends - 1
+    accepted_attack += attacks
+    return Tally(ordered[ends], rejected_live, accepted_attack, lives, attacks)

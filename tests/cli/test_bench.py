@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fasray.bench.measured import Benchmark, Measured
+from fasray.bench.metrics import _ssdg_loop
 from fasray.faces.synthetic import generate
+from fasray.metrics import compat_figures
 
 
 def bench(*arguments: str) -> dict[str, object]:
@@ -35,7 +38,7 @@ def test_ratio_says_how_many_times_better_the_first_row_is() -> None:
 @pytest.mark.slow
 def test_data_is_decoded_once_and_read_in_every_way(tmp_path: Path) -> None:
     generate(str(tmp_path / "faces"), subjects=2, domains="OCM", image_size=32, processes=1)
-    found = bench("data", "--data", str(tmp_path / "faces"), "--seconds", "0.1", "--repetitions", "1")
+    found = bench("data", "--data", str(tmp_path / "faces"), "--seconds", "0.1", "--repetitions", "1", "--videos", "0")
     assert {"pool", "pool_two_processes", "cv2", "data_loader_0", "data_loader_2"} < set(found)
     facts = found["facts"]
     assert isinstance(facts, dict)
@@ -50,3 +53,25 @@ def test_trials_start_in_a_warm_actor_a_fresh_one_and_a_torch_trainer() -> None:
     facts = found["facts"]
     assert isinstance(facts, dict)
     assert facts["warm_actors"] == 1
+
+
+def test_figures_are_timed_beside_the_official_loop() -> None:
+    found = bench("metrics", "--scores", "400", "--videos", "200", "--resamples", "100", "--repetitions", "1")
+    assert {"figures", "ssdg_loop", "ssdg_grid", "bootstrap"} < set(found)
+
+
+def test_the_loop_of_the_benchmark_is_the_official_one() -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 60)
+    score = np.round(rng.random(60) * 0.7 + label * 0.3, 3)
+    found = compat_figures("ssdg-grid", score, label)
+    assert _ssdg_loop(score, label) == (pytest.approx(found.eer), found.eer_threshold)
+
+
+@pytest.mark.slow
+def test_figures_are_200_times_faster_than_the_official_loop_and_resamples_take_two_seconds() -> None:
+    found = bench("metrics")
+    figures, loop, bootstrap = (found[name] for name in ("figures", "ssdg_loop", "bootstrap"))
+    assert loop["ratio"] >= 200, found  # type: ignore[index]
+    assert min(bootstrap["values"]) <= 2, found  # type: ignore[index]
+    assert figures["ratio"] is None  # type: ignore[index]
