@@ -46,6 +46,15 @@ def test_a_merged_set_has_the_rows_of_all_in_order(singles, tmp_path):
     assert is_generated(manifest.card)
 
 
+def test_a_set_is_generated_if_all_of_it_is():
+    mimic, real = {"kind": "prepared", "generated": True}, {"kind": "prepared", "generated": False}
+    assert is_generated(mimic)
+    assert is_generated({"kind": "merged", "sets": [{"card": mimic}, {"card": {"kind": "synthetic"}}]})
+    assert not is_generated({"kind": "merged", "sets": [{"card": mimic}, {"card": real}]})
+    assert not is_generated(real)
+    assert not is_generated({})
+
+
 def test_the_same_sets_merge_to_the_same_hash_and_stay_as_they_are(singles, tmp_path):
     before = read_manifest(str(singles / "O")).hash
     uris = [str(singles / "O"), str(singles / "C")]

@@ -27,7 +27,7 @@ _REAL = re.compile(r"real/real_client(\d{3})_(android|laptop)_SD_scene01\.(mp4|m
 _ATTACK = re.compile(
     r"attack/attack_client(\d{3})_(android|laptop)_SD_(ipad_video|iphone_video|printed_photo)_scene01\.(mp4|mov)"
 )
-_BESIDE = re.compile(r"(train_sub_list|test_sub_list)\.txt|.*[Rr]ead_?[Mm]e.*|(real|attack)/.+\.face")
+_BESIDE = re.compile(r"(train_sub_list|test_sub_list)\.txt|(real|attack)/.+\.face")
 _SUFFIX = {"android": "mp4", "laptop": "mov"}
 _CLIENTS = {
     "train": (2, 3, 5, 6, 7, 8, 9, 11, 12, 21, 22, 34, 53, 54, 55),

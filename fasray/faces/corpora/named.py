@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +12,8 @@ from fasray.faces.corpora.findings import compare, count_by_split
 from fasray.faces.corpora.generated import NOTE_NAME, subjects_of
 from fasray.faces.corpora.source import SourceVideo
 
+_PAPERS = re.compile(r"(.*/)?(read_?me|licen[cs]e|eula|agreement|md5|sha256)[^/]*", re.IGNORECASE)
+"""What comes with any download."""
 _DEEPEST = 5
 """So many folders down a corpus is looked for, to tell where it is."""
 
@@ -74,7 +77,11 @@ class NamedCorpus(Corpus):
         videos.sort(key=lambda video: video.path)
         expected = {path for video in (*videos, *self.official()) for path in video.companions}
         companions = [path for path in others if path in expected]
-        unknown = [path for path in others if path not in expected and path != NOTE_NAME and not self.ignores(path)]
+        unknown = [
+            path
+            for path in others
+            if path not in expected and path != NOTE_NAME and not _PAPERS.fullmatch(path) and not self.ignores(path)
+        ]
         return videos, companions, unknown
 
     def _further_down(self, paths: Iterable[str]) -> str:

@@ -66,4 +66,4 @@ class OuluNpu(NamedCorpus):
 
     def ignores(self, path: str) -> bool:
         """The protocol lists may lie beside the videos."""
-        return re.fullmatch(r"(Protocols/.+|.*[Rr]ead_?[Mm]e.*)\.(txt|pdf)", path) is not None
+        return path.startswith("Protocols/")

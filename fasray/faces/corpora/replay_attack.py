@@ -31,7 +31,7 @@ _ATTACK = re.compile(
     r"attack_(print|mobile|highdef)_client(\d{3})_session01_(highdef|mobile)_(photo|video)_(controlled|adverse)\.mov"
 )
 _ENROLL = re.compile(r"enroll/(train|devel|test)/client\d{3}_session01_webcam_enroll_(controlled|adverse)\.mov")
-_BESIDE = re.compile(r"(face-locations|protocols)/.+|.*(README|ReadMe|readme).*")
+_BESIDE = re.compile(r"(face-locations|protocols)/.+")
 _SPLIT = {"train": "train", "devel": "dev", "test": "test"}
 _CLIENTS = {
     "train": (1, 2, 4, 6, 7, 8, 12, 16, 18, 25, 27, 103, 105, 108, 110),
