@@ -204,6 +204,13 @@ def test_settings_that_nothing_can_be_made_from_are_refused(change, said):
         MimicSettings(**({"corpus": "oulu-npu"} | change))
 
 
+def test_places_that_cannot_be_written_to_are_told(tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("s3://bucket/videos", str(tmp_path / "file" / "below")):
+        with pytest.raises(DataError, match="local folder|cannot write here"):
+            mimics.write(place, SMALL, processes=1)
+
+
 def test_synth_as_writes_a_mimic_and_refuses_what_it_would_ignore(tmp_path):
     options = ["--as", "casia-fasd", "--subjects", "2", "--frames", "1", "--size", "96x96", "--processes", "1"]
     result = CliRunner().invoke(data, ["synth", str(tmp_path / "c"), *options])

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fasray import storage
 from fasray.errors import DataError, SpecError
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.corpora.generated import NOTE_NAME, note_text
@@ -53,11 +54,13 @@ def write(
 
     Raises:
         SpecError: ``processes`` is below 1.
-        DataError: ``out`` is not empty, or cannot be written to.
+        DataError: ``out`` is not local, is not empty, or cannot be written to.
     """
     workers = len(os.sched_getaffinity(0)) if processes is None else processes
     if workers < 1:
         raise SpecError(f"{workers} is out of range", where="processes", remedy="choose 1 or more")
+    if storage.is_remote(out):
+        raise DataError("videos are written to a local folder only", where=out, remedy="name a folder of this machine")
     root = Path(out)
     videos = settings.videos()
     subjects = sorted({video.subject for video in videos})
