@@ -83,9 +83,12 @@ def are_few(subjects: int) -> bool:
 
 
 def interval(estimate: float, replicates: Sequence[NDArray[np.float64] | None], subjects: int) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over runs, from the replicates of each; NaN without them."""
+    """Return the 95 % interval of a mean over runs, from the replicates of each; NaN without them.
+
+    Rounded to six places: further ones say nothing and may depend on the machine.
+    """
     known = [values for values in replicates if values is not None]
     if not known or len(known) < len(replicates) or math.isnan(estimate):
         return math.nan, math.nan
     found = figure_interval(estimate, np.mean(known, axis=0), subjects, CONFIDENCE)
-    return found.lower, found.upper
+    return round(found.lower, 6), round(found.upper, 6)
