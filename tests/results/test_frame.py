@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from score_runs import MadeTrial, make_run
+from score_runs import MadeTrial, make_run, score_table, write_scores
 from sklearn.metrics import roc_auc_score
 
 from fasray import metrics
@@ -123,6 +123,61 @@ def test_a_missing_score_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file") as error:
         results_frame(run)
     assert "eval-00000020" in error.value.where
+
+
+def test_oracle_search_takes_the_best_evaluation_of_any_trial_of_the_cell(run: RunView) -> None:
+    rows = results_frame(run, ["oracle-search"]).set_index(["method", "protocol", "level"])
+    every = [t for t in run.trials if (t.method, t.protocol) == ("erm", "C&M->I")]
+    found = []
+    for trial in every:
+        for step in trial.steps:
+            videos = read_scores(run.score_uri(trial.id, step)).target.videos
+            hter = metrics.eer(videos.score, videos.label).eer
+            found.append((hter, -roc_auc_score(videos.label, videos.score), trial.id, step))
+    best = min(found, key=lambda f: f[:2])
+    row = rows.loc["erm", "C&M->I", "video"]
+    assert (row["hter"], row["auc"]) == pytest.approx((best[0], -best[1]), abs=1e-12)
+    assert (row["trials"], row["steps"], row["n_seeds"]) == ([best[2]], [best[3]], 1)
+    assert math.isnan(row["hter_std"])
+
+
+def test_oracle_search_reads_search_trials_and_the_others_do_not(tmp_path: Path) -> None:
+    good = score_table(np.random.default_rng(0), 0.2, 0.9)
+    made = make_run(tmp_path, [MadeTrial("s", stage="search", status="stopped", steps=(10,)), MadeTrial("a")])
+    write_scores(Path(made.score_uri("s", 10)), "s", 10, good)
+    frame = results_frame(made).set_index(["selection", "level"])
+    assert frame.loc[("oracle-search", "video"), "trials"] == ["s"]
+    assert frame.loc[("oracle-search", "video"), "hter"] == 0
+    others = frame.drop("oracle-search", level="selection")
+    assert {name for names in others["trials"] for name in names} == {"a"}
+    Path(made.score_uri("s", 10)).unlink()
+    assert len(results_frame(made, ["source-dev", "oracle"])) == 4
+    with pytest.raises(DataError, match="no such file"):
+        results_frame(made, ["oracle-search"])
+
+
+def test_an_ablation_has_rows_of_its_own(tmp_path: Path) -> None:
+    trials = [MadeTrial("a"), MadeTrial("b", variant="no depth"), MadeTrial("c", stage="search", status="stopped")]
+    frame = results_frame(make_run(tmp_path, trials))
+    assert {tuple(t) for t in frame[frame["variant"] == "no depth"]["trials"] if set(t) != {"b"}} == set()
+    assert all(set(t) <= {"a", "c"} for t in frame[frame["variant"] == ""]["trials"])
+
+
+def test_intervals_hold_their_figure_and_are_those_of_one_run_alone(run: RunView) -> None:
+    frame = results_frame(run)
+    video = frame[frame["level"] == "video"]
+    assert (video["hter_lower"] <= video["hter"] + 1e-6).all()
+    assert (video["hter"] <= video["hter_upper"] + 1e-6).all()
+    assert frame[frame["level"] == "frame"]["hter_lower"].isna().all()
+    assert frame["few_subjects"].all()
+    row = video.query("method == 'safas' and selection == 'last'").iloc[0]
+    target = read_scores(run.score_uri("s0", 30)).target
+    alone = metrics.confidence_intervals(
+        target.videos.score, target.videos.label, subject=target.grouping.subjects, threshold=row["thresholds"][0]
+    )
+    assert alone.hter is not None
+    assert (row["hter_lower"], row["hter_upper"]) == pytest.approx((alone.hter.lower, alone.hter.upper), abs=1e-6)
+    assert (row["auc_lower"], row["auc_upper"]) == pytest.approx((alone.auc.lower, alone.auc.upper), abs=1e-6)
 
 
 def oulu_run(folder: Path, missing: str = "") -> RunView:

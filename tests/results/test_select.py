@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from fasray.errors import SpecError
 from fasray.results.evaluations import read_scores
 from fasray.results.select import (
+    SELECTIONS,
     SourceDigest,
     TargetDigest,
     best_source_step,
@@ -52,6 +53,18 @@ def brute_target_hter(path: Path) -> tuple[float, float]:
     return min(points)[1], float(roc_auc_score(label, score))
 
 
+def brute_worst_source(path: Path) -> float:
+    videos = list(video_means(path, "source-dev").values())
+    parts = [[(label, score) for d, label, score in videos if d == domain] for domain in ("C", "M")]
+    return float(min(roc_auc_score([p[0] for p in part], [p[1] for p in part]) for part in parts))
+
+
+def brute_least_hter(path: Path) -> float:
+    videos = list(video_means(path, "target").values())
+    label, score = np.array([v[1] for v in videos]), np.array([v[2] for v in videos])
+    return float(min(((score[label == 0] >= t).mean() + (score[label == 1] < t).mean()) / 2 for t in score))
+
+
 @pytest.mark.parametrize("name", ["alpha", "beta", "gamma", "delta"])
 def test_rules_equal_brute_force(tmp_path: Path, name: str) -> None:
     trial = MadeTrial(name, steps=STEPS, total_steps=60)
@@ -63,7 +76,18 @@ def test_rules_equal_brute_force(tmp_path: Path, name: str) -> None:
     assert choose("oracle", digests).step == min(
         STEPS, key=lambda s: (round(target[s][0], 12), -round(target[s][1], 12), s)
     )
+    worst = {s: brute_worst_source(score_path(tmp_path, name, s)) for s in STEPS}
+    assert choose("worst-source", digests).step == min(
+        STEPS, key=lambda s: (-round(worst[s], 12), -round(source[s][0], 12), source[s][1], s)
+    )
+    least = {s: brute_least_hter(score_path(tmp_path, name, s)) for s in STEPS}
+    chosen = choose("oracle-min-hter", digests)
+    assert chosen.step == min(STEPS, key=lambda s: (round(least[s], 12), -round(target[s][1], 12), s))
+    assert chosen.threshold_rule == "target-min-hter"
     assert choose("last", digests).step == 60
+    assert [pick.step for pick in choose("mean-of-last-k", digests).picks] == [20, 30, 40, 50, 60]
+    assert [pick.step for pick in choose("mean-of-last-2", digests).picks] == [50, 60]
+    assert [pick.step for pick in choose("mean-of-last-99", digests).picks] == list(STEPS)
     for digest in digests.source:
         assert (digest.auc, digest.loss) == pytest.approx(source[digest.step], abs=1e-9)
 
@@ -98,7 +122,7 @@ def test_shuffled_target_labels_change_the_oracle_only(tmp_path: Path) -> None:
     after = digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s)))
     assert after.target != before.target
     assert after.source == before.source
-    for rule in ("source-dev", "last"):
+    for rule in (name for name, rule in SELECTIONS.items() if not rule.oracle):
         assert choose(rule, after) == choose(rule, before)
 
 
@@ -114,6 +138,18 @@ def test_ties_go_to_the_lower_loss_then_the_earlier_step() -> None:
 
     assert best_target_step([target(1, 0.9, 0.2), target(2, 0.95, 0.2), target(3, 0.99, 0.3)]).step == 2
     assert best_target_step([target(3, 0.9, 0.2), target(2, 0.9, 0.2)]).step == 2
+
+
+def test_every_threshold_of_mean_of_last_k_balances_its_own_evaluation(tmp_path: Path) -> None:
+    trial = MadeTrial("alpha", steps=STEPS, total_steps=60)
+    run = make_run(tmp_path, [trial])
+    picks = choose("mean-of-last-k", digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s)))).picks
+    assert len({pick.video_threshold for pick in picks}) == len(picks)
+    for pick in picks:
+        videos = video_means(score_path(tmp_path, "alpha", pick.step), "source-dev").values()
+        far = np.mean([score >= pick.video_threshold for _, label, score in videos if label == 0])
+        frr = np.mean([score < pick.video_threshold for _, label, score in videos if label == 1])
+        assert abs(far - frr) <= 1 / 12 + 1e-12
 
 
 def test_an_unknown_rule_is_answered_with_a_near_one(tmp_path: Path) -> None:
