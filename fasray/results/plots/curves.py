@@ -17,6 +17,8 @@ from fasray.results.plots.style import Plot, plain
 
 _DET_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 _MOST_BANDS = 4
+_SHORT, _LONGEST = 10, 17
+"""Letters of a name that leave room for three in a row of the legend, and for two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +60,12 @@ def _draw_roc(bands: Sequence[Band]) -> Figure:
             axes.fill_between(
                 100 * band.far, 100 - 100 * band.high, 100 - 100 * band.low, color=colour, alpha=0.16, linewidth=0
             )
-        axes.plot(100 * band.far, 100 - 100 * band.frr, color=colour, linestyle=dash, label=plain(band.label, 18))
+        axes.plot(100 * band.far, 100 - 100 * band.frr, color=colour, linestyle=dash, label=plain(band.label, _LONGEST))
         for far, frr in band.honest:
             axes.plot(100 * far, 100 - 100 * frr, "o", color=colour, markersize=4, markeredgecolor=style.PAPER)
     axes.plot([0, 100], [0, 100], color=style.LINE, linewidth=0.9)
     axes.set(xlim=(-1, 101), ylim=(-1, 101), xlabel="attacks accepted (FAR), %", ylabel="live accepted, %")
-    _legend(axes)
+    _legend(axes, bands)
     return figure
 
 
@@ -77,7 +79,7 @@ def _draw_det(bands: Sequence[Band]) -> Figure:
             axes.fill_between(
                 far, _deviates(band.low[inside]), _deviates(band.high[inside]), color=colour, alpha=0.16, linewidth=0
             )
-        axes.plot(far, _deviates(band.frr[inside]), color=colour, linestyle=dash, label=plain(band.label, 18))
+        axes.plot(far, _deviates(band.frr[inside]), color=colour, linestyle=dash, label=plain(band.label, _LONGEST))
         for point in band.honest:
             x, y = _deviates(np.array(point))
             axes.plot(x, y, "o", color=colour, markersize=4, markeredgecolor=style.PAPER)
@@ -86,18 +88,23 @@ def _draw_det(bands: Sequence[Band]) -> Figure:
     axes.set(xlim=limits, ylim=limits, xlabel="attacks accepted (FAR), %", ylabel="live rejected (FRR), %")
     axes.set_xticks(ticks, labels)
     axes.set_yticks(ticks, labels)
-    _legend(axes)
+    _legend(axes, bands)
     return figure
 
 
 def _framed(bands: Sequence[Band]) -> tuple[Figure, Axes]:
-    rows = -(-len(bands) // 3) if len(bands) > 1 else 0
+    rows = -(-len(bands) // _columns(bands)) if len(bands) > 1 else 0
     return style.new_plot(2.75 + 0.16 * rows, top=0.12 + 0.16 * rows)
 
 
-def _legend(axes: Axes) -> None:
-    if len(axes.get_legend_handles_labels()[1]) > 1:
-        style.legend_above(axes)
+def _legend(axes: Axes, bands: Sequence[Band]) -> None:
+    if len(bands) > 1:
+        style.legend_above(axes, _columns(bands))
+
+
+def _columns(bands: Sequence[Band]) -> int:
+    """Return how many names stand beside each other in a legend."""
+    return 3 if all(len(band.label) <= _SHORT for band in bands) else 2
 
 
 def _deviates(rates: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -81,7 +81,7 @@ def honest_and_oracle(rows: Sequence[GapRow], figure: str = "HTER") -> Plot:
 def _draw_heat(table: HeatMap) -> Figure:
     rows, columns = table.error.shape
     width, height, left, bottom, top = 0.72 * columns, 0.34 * rows, 1.15, 0.75, 0.1
-    size = (left + width + 0.1, height + bottom + top)
+    size = (max(left + width + 0.1, 2.8), height + bottom + top)
     figure = Figure(figsize=size)
     axes = figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
     finite = table.error[np.isfinite(table.error)]
@@ -94,13 +94,13 @@ def _draw_heat(table: HeatMap) -> Figure:
         axes.text(column, row, text, ha="center", va="center", color=letters)
     axes.set_xticks(range(columns), [plain(name, 14) for name in table.protocols], rotation=30, ha="right")
     axes.set_yticks(range(rows), [plain(name, 16) for name in table.methods])
-    axes.set_xlabel(f"{table.figure} on the target, %; source-dev chose step and threshold", fontsize=7)
+    axes.set_xlabel(f"{plain(table.figure, 12)} on the target, %")
     _bare(axes)
     return figure
 
 
 def _draw_gaps(rows: Sequence[GapRow], figure_name: str) -> Figure:
-    figure, axes = style.new_plot(0.85 + 0.21 * len(rows), left=1.28, top=0.3, right=0.15)
+    figure, axes = style.new_plot(0.85 + 0.21 * len(rows), left=1.68, top=0.3, right=0.15)
     places = np.arange(len(rows))
     honest = 100 * np.array([row.honest for row in rows])
     oracle = 100 * np.array([row.oracle for row in rows])
@@ -120,7 +120,7 @@ def _draw_gaps(rows: Sequence[GapRow], figure_name: str) -> Figure:
     axes.errorbar(
         oracle, places, fmt="D", markerfacecolor="none", markeredgewidth=1.3, color=style.ORACLE, label="oracle\u2020"
     )
-    axes.set_yticks(places, [f"{plain(row.method, 11)}  {plain(row.protocol, 11)}" for row in rows])
+    axes.set_yticks(places, [f"{plain(row.method, 15)}  {plain(row.protocol, 11)}" for row in rows], fontsize=7)
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=f"{figure_name} on the target, %")
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")

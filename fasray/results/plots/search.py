@@ -146,9 +146,9 @@ def _draw_response(field: str, number: int, samples: Sequence[Sample]) -> Figure
     place.dress(axes, "x")
     aucs = 100 * np.array([sample.auc for sample in samples])
     _scatter_samples(axes, place.at, aucs, samples)
-    centres, means = place.means(aucs)
+    centres, means = place.means(aucs, np.array([not sample.cut for sample in samples], np.bool_))
     if len(centres) > 1:
-        axes.plot(centres, means, color=style.ORANGE, linestyle=style.DASHES[1], label="mean")
+        axes.plot(centres, means, color=style.ORANGE, linestyle=style.DASHES[1], label="its mean")
     axes.set_ylabel("source-dev AUC, %")
     style.legend_above(axes, 4)
     return figure
@@ -241,16 +241,22 @@ class _Scale:
             axis.set_major_locator(MaxNLocator(5))
         axis.set_major_formatter(style.number_ticks())
 
-    def means(self, aucs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return centres and mean AUCs: of each value if they are few, else of up to five equal groups in order."""
+    def means(
+        self, aucs: NDArray[np.float64], whole: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return centres and mean AUCs of trials with the ``whole`` budget; the others' AUCs are of fewer steps.
+
+        The means are of each value if they are few, else of up to five equal groups in order of the field.
+        """
+        at, values = self.at[whole], aucs[whole]
         if self.few:
-            centres = np.unique(self.at)
-            return centres, np.array([aucs[self.at == centre].mean() for centre in centres])
-        order = np.argsort(self.at, kind="stable")
+            centres = np.unique(at)
+            return centres, np.array([values[at == centre].mean() for centre in centres])
+        order = np.argsort(at, kind="stable")
         groups = np.array_split(order, min(_BINS, len(order) // 3)) if len(order) >= 2 * 3 else []
         return (
-            np.array([np.median(self.at[group]) for group in groups]),
-            np.array([aucs[group].mean() for group in groups]),
+            np.array([np.median(at[group]) for group in groups]),
+            np.array([values[group].mean() for group in groups]),
         )
 
 

@@ -73,7 +73,7 @@ def to_svg(plot: Plot) -> str:
 
 def to_png(plot: Plot) -> bytes:
     """Return the plot as a PNG of 200 dots an inch on white."""
-    with _drawn(plot) as figure:
+    with drawn(plot) as figure:
         sink = io.BytesIO()
         figure.savefig(sink, format="png", dpi=_DPI, facecolor=PAPER, metadata={"Software": None})
         return sink.getvalue()
@@ -154,14 +154,15 @@ def listed(items: Sequence[str], most: int = 12) -> str:
 
 
 def _svg(plot: Plot, font: str, background: str) -> str:
-    with _drawn(plot, {"svg.fonttype": font, "svg.hashsalt": f"fasray {plot.name}"}) as figure:
+    with drawn(plot, {"svg.fonttype": font, "svg.hashsalt": f"fasray {plot.name}"}) as figure:
         sink = io.StringIO()
         figure.savefig(sink, format="svg", facecolor=background, metadata={"Date": None, "Creator": None})
         return sink.getvalue()
 
 
 @contextmanager
-def _drawn(plot: Plot, settings: dict[Any, Any] | None = None) -> Iterator[Figure]:
+def drawn(plot: Plot, settings: dict[Any, Any] | None = None) -> Iterator[Figure]:
+    """Draw the plot in the house style, which holds while the figure is in use; ``settings`` are matplotlib's."""
     with mpl.rc_context({**_RC, **(settings or {})}), warnings.catch_warnings():
         # A name in a script that the bundled font lacks is drawn as boxes in files; that is no error.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
