@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What makes a spreadsheet take a cell for a formula, full-width forms included."""
 
 _LATEX = {
@@ -52,9 +52,10 @@ def markdown(text: str) -> str:
 
 
 def csv_word(text: str) -> str:
-    """Return text for a csv cell; what a spreadsheet would run as a formula gets a leading apostrophe."""
-    runs = len(text) > 1 and text.lstrip(" ").startswith(_FORMULA)
-    return f"'{text}" if runs else text
+    """Return text for a csv cell: control characters as escapes, and an apostrophe before what would be a formula."""
+    shown = plain(text)
+    runs = len(shown) > 1 and shown.lstrip().startswith(_FORMULA)
+    return f"'{shown}" if runs else shown
 
 
 def latex(text: str) -> str:
