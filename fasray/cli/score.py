@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--every", type=int, metavar="K", help="Every K-th frame instead.")
 @click.option("--data", metavar="URI", help="Face set whose preparation is used.  [default: the run's]")
 @click.option("--image-size", type=int, help="Side of the crops, where no preparation is known.")
+@click.option("--rotate", type=click.Choice(["0", "90", "180", "270"]), default="0", help="Clockwise, if not tagged.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--per-frame", is_flag=True, help="In the table, a line for each frame too.")
 def score(
@@ -35,6 +36,7 @@ def score(
     every: int | None,
     data: str | None,
     image_size: int | None,
+    rotate: str,
     style: str,
     per_frame: bool,
 ) -> None:
@@ -53,7 +55,7 @@ def score(
     settings = _settings(scorer, data, image_size, frames, every)
     extractor = Extractor(settings, settings.read_models())
     thresholds = _thresholds(scorer)
-    judged = [judge(path, extractor, scorer) for path in files]
+    judged = [judge(path, extractor, scorer, turn_untagged=int(rotate)) for path in files]
     if style == "json":
         click.echo(json.dumps(_as_json(scorer, settings, thresholds, judged), indent=1))
     else:
@@ -111,9 +113,16 @@ def _of_data(scorer: Scorer, data: str | None) -> Settings | None:
 def _of_card(card: dict[str, Any], image_size: int) -> Settings:
     from fasray.faces.extract import Settings
 
-    plan = card.get("plan")
-    if isinstance(plan, dict):
-        return Settings.of(plan["settings"])
+    parts = [entry["card"] for entry in card["sets"]] if "sets" in card else [card]
+    found = {Settings.of(part["plan"]["settings"]) for part in parts if "plan" in part}
+    if len(found) > 1:
+        raise SpecError(
+            "the model's data were prepared in different ways",
+            where="--data",
+            remedy="name the face set whose preparation is to be used",
+        )
+    if len(found) == 1:
+        return found.pop()
     click.echo("note: the model's data were generated, not detected: its crops are somewhat other than these", err=True)
     return Settings(image_size=image_size)
 

@@ -67,19 +67,20 @@ class Judged:
         return LIVE if self.score >= (thresholds.frame if self.single else thresholds.video) else ATTACK
 
 
-def judge(path: str, extractor: Extractor, scorer: Scorer) -> Judged:
+def judge(path: str, extractor: Extractor, scorer: Scorer, *, turn_untagged: int = 0) -> Judged:
     """Find the faces of one file and score them.
 
     Args:
         path: local picture or video.
         extractor: made as for the model's data.
         scorer: the model.
+        turn_untagged: degrees clockwise that bring a file without a rotation tag upright.
     """
     remarks: list[str] = []
     found: list[tuple[int, FaceCrop | None]] = []
     reason = ""
     try:
-        found = list(extractor.crops(path, remarks.append))
+        found = list(extractor.crops(path, remarks.append, turn_untagged=turn_untagged))
     except UnreadableError as error:
         found, reason = [], str(error)
     scores = iter(_scores([crop for _, crop in found if crop is not None], scorer))

@@ -133,6 +133,16 @@ def test_faces_are_cut_out_as_for_the_model_s_data(model: Model) -> None:
     assert [frame["frame"] for frame in every["frames"]] == [0, 1, 2, 3]
 
 
+def test_sets_that_were_merged_are_cut_out_alike_or_not_at_all(model: Model) -> None:
+    from fasray.cli.score import _of_card
+
+    parts = [{"card": {"plan": {"settings": SETTINGS.facts()}}} for _ in range(2)]
+    assert _of_card({"kind": "merged", "sets": parts}, 64) == SETTINGS
+    parts[1]["card"]["plan"]["settings"] = Settings(image_size=64).facts()
+    with pytest.raises(SpecError, match="prepared in different ways"):
+        _of_card({"kind": "merged", "sets": parts}, 64)
+
+
 def test_the_step_can_be_chosen_among_those_kept(model: Model) -> None:
     video = next(iter(model.videos.values()))
     last = json.loads(score(model.trial, video, "--format", "json", "--step", "6"))
@@ -168,6 +178,9 @@ def test_a_single_picture_is_judged_by_the_threshold_for_frames(model: Model, tm
     (file,) = found["files"]
     assert [frame["frame"] for frame in file["frames"]] == [0]
     assert file["decision"] == ("live" if file["score"] >= found["threshold"]["frame"] else "attack")
+    cv2.imwrite(str(tmp_path / "headlong.png"), cv2.imread(str(tmp_path / "face.png"))[::-1, ::-1])
+    turned = json.loads(score(model.trial, tmp_path / "headlong.png", "--format", "json", "--rotate", "180"))
+    assert turned["files"][0]["score"] == file["score"]
 
 
 def test_a_checkpoint_alone_has_no_threshold_and_needs_to_know_the_preparation(model: Model, tmp_path: Path) -> None:
