@@ -32,6 +32,8 @@ class Size:
     target_videos: int = 60
     source_videos: int = 24
     frames: int = 2
+    ablations: Sequence[str] = ()
+    """Parts that are switched off once for each seed; the runs get worse without them."""
 
 
 def write_run(folder: Path, size: Size, *, card: dict[str, Any] | None = None, name: str = "made") -> int:
@@ -58,8 +60,10 @@ def write_run(folder: Path, size: Size, *, card: dict[str, Any] | None = None, n
         for protocol in size.protocols:
             rng = np.random.default_rng(zlib.crc32(f"{method} {protocol}".encode()))
             layouts = _layout(protocol, size)
-            for number in range(size.searched + len(size.seeds)):
+            confirms = [(seed, part) for part in ("", *size.ablations) for seed in size.seeds]
+            for number in range(size.searched + len(confirms)):
                 confirm = number - size.searched
+                seed, part = (100, "") if confirm < 0 else confirms[confirm]
                 cut = confirm < 0 and number % 2 == 1
                 weight = 0.5 if confirm >= 0 else float(rng.uniform(0.05, 0.6))
                 steps = [100 * (n + 1) for n in range(size.evaluations // 2 if cut else size.evaluations)]
@@ -69,12 +73,12 @@ def write_run(folder: Path, size: Size, *, card: dict[str, Any] | None = None, n
                     {
                         "event": "suggested", "trial": trial, "method": method, "protocol": protocol,
                         "stage": "search" if confirm < 0 else "confirm",
-                        "seed": 100 if confirm < 0 else size.seeds[confirm], "config": config,
+                        "seed": seed, "variant": part, "config": config,
                         "searched": ["weight", "alpha"], "total_steps": 100 * size.evaluations,
                     }
                 )  # fmt: skip
                 for step in steps:
-                    quality = 0.6 + weight / 2 + 0.2 * step / (100 * size.evaluations)
+                    quality = 0.6 + weight / 2 + 0.2 * step / (100 * size.evaluations) - 0.25 * bool(part)
                     _write_scores(folder, trial, step, layouts, quality, rng)
                     last = step == steps[-1]
                     events.append(

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from fasray.metrics import Videos
 from fasray.results import plots
-from fasray.results.plots import Band, Curve, DomainScores, GapRow, HeatMap, Plot, Sample, style
+from fasray.results.plots import Band, Curve, DomainScores, GapRow, HeatMap, PartRow, Plot, Sample, style
 
 LONG = "a long name of a method that nobody would type twice"
 
@@ -61,6 +61,9 @@ PLOTS: dict[str, Callable[[], Plot]] = {
     "heat of one": lambda: plots.heat_map(HeatMap(("erm",), ("O&C&I->M",), np.array([[0.1]]), "HTER (ACER for OULU)")),
     "gap": lambda: plots.honest_and_oracle(GAPS),
     "gap of many": lambda: plots.honest_and_oracle(GAPS * 10),
+    "parts": lambda: plots.what_parts_add(
+        [PartRow("erm", "no map", 0.05, 0.01, 0.09), PartRow(LONG, LONG, -0.02, np.nan, np.nan)], "mean"
+    ),
     "roc": lambda: plots.roc_plot("roc", "ROC", "M", [band("erm")]),
     "roc of seven": lambda: plots.roc_plot("roc", "ROC", "M", [band(f"{LONG} {n}", n / 7) for n in range(7)]),
     "det": lambda: plots.det_plot("det", "DET", "M", [band("erm"), band("ssdg", 0.9)]),

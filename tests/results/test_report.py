@@ -8,11 +8,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from made_runs import Size, write_run
 from score_runs import MadeReading, MadeTrial, make_run
 
 from fasray.results.evaluations import RunView
 from fasray.results.frame import compute_results
-from fasray.results.report import build_report, render_report, write_plots
+from fasray.results.report import build_report, render_report, to_html, write_plots
+from fasray.results.runs import view
 
 HOSTILE = "<script>alert(1)</script>"
 QUOTES = "\"><img src=x onerror='alert(1)'>"
@@ -197,3 +199,21 @@ def test_a_cell_of_failed_runs_has_a_report(tmp_path: Path) -> None:
 def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
     made = [MadeTrial("a"), MadeTrial("b", status="running", seed=1, steps=(10,))]
     assert "The run is not finished: 1 trial not ended." in render_report(make_run(tmp_path, made))
+
+
+def test_ablations_are_a_section_of_their_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", Size(methods=("erm",), searched=0, ablations=("no map", HOSTILE)))
+    run = view(str(tmp_path / "run"))
+    report = build_report(run, compute_results(run), with_pictures=False)
+    assert report.ablations is not None
+    assert [row[:3] for row in report.ablations.table.rows if row[1] == "map"] == [
+        ("erm", "map", "O&C&I->M"),
+        ("erm", "map", "O&M&I->C"),
+        ("erm", "map", "mean"),
+    ]
+    assert report.ablations.plot in report.every_plot
+    assert [row.method for row in report.heat] == ["erm"]
+    assert len(report.video.rows) == 2
+    assert "2 parts of the methods were switched off one at a time" in " ".join(report.asked)
+    assert sum(row.trials for row in report.cost) == len(run.trials) == 2 * 3 * 3
+    assert "script" not in Page(to_html(report)).tags

@@ -1,7 +1,7 @@
 """Plots of a run: each is words and a way to draw it, as SVG or PNG; the same numbers give the same bytes."""
 
 from fasray.results.plots.curves import Band, det_plot, roc_plot
-from fasray.results.plots.overview import GapRow, HeatMap, heat_map, honest_and_oracle, shade
+from fasray.results.plots.overview import GapRow, HeatMap, PartRow, heat_map, honest_and_oracle, shade, what_parts_add
 from fasray.results.plots.scores import DomainScores, score_histograms
 from fasray.results.plots.search import Curve, Sample, interactions, learning_curves, responses
 from fasray.results.plots.style import Plot, PlotFormat, encode, file_stem, to_page_svg, to_png, to_svg
@@ -12,6 +12,7 @@ __all__ = [
     "DomainScores",
     "GapRow",
     "HeatMap",
+    "PartRow",
     "Plot",
     "PlotFormat",
     "Sample",
@@ -29,4 +30,5 @@ __all__ = [
     "to_page_svg",
     "to_png",
     "to_svg",
+    "what_parts_add",
 ]

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from fasray.results import plots
-from fasray.results.ablations import ablation_frame, ablation_grid
 from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
 from fasray.results.frame import RunResults
 from fasray.results.plots import Plot
+from fasray.results.report.ablated import Ablations, ablations
 from fasray.results.report.cells import HONEST, CellSection, cell_section
 from fasray.results.report.comparison import ProtocolCurves, curves
 from fasray.results.report.cost import CostRow, cost_rows, total
@@ -53,7 +53,7 @@ class Report:
     protocols: tuple[str, ...]
     video: Grid
     frames: Grid
-    ablations: Grid | None
+    ablations: Ablations | None
     """None if nothing was switched off."""
     gap_plot: Plot | None
     gap_words: str
@@ -73,7 +73,8 @@ class Report:
     @property
     def every_plot(self) -> tuple[Plot, ...]:
         """All plots, also those that the page shows as tables."""
-        first = tuple(plot for plot in (self.heat_plot, self.gap_plot) if plot)
+        parts = self.ablations.plot if self.ablations else None
+        first = tuple(plot for plot in (self.heat_plot, parts, self.gap_plot) if plot)
         compared = tuple(plot for curves in self.curves for plot in curves.plots)
         return first + compared + tuple(plot for cell in self.cells for plot in cell.plots)
 
@@ -120,7 +121,7 @@ def build_report(run: RunView, results: RunResults, with_pictures: bool) -> Repo
         protocols=table.protocols,
         video=grid(frame, "video"),
         frames=grid(frame, "frame"),
-        ablations=_ablations(run),
+        ablations=ablations(run),
         gap_plot=plots.honest_and_oracle(list(gaps.values()), figure) if gaps else None,
         gap_words=gap_words(list(gaps.values()), figure),
         heat_plot=plots.heat_map(table) if gaps else None,
@@ -133,13 +134,6 @@ def build_report(run: RunView, results: RunResults, with_pictures: bool) -> Repo
         cost=cost,
         cost_total=total(cost),
     )
-
-
-def _ablations(run: RunView) -> Grid | None:
-    if not any(trial.variant for trial in run.trials):
-        return None
-    found = ablation_grid(ablation_frame(run), "video")
-    return found if found.rows else None
 
 
 def _by_cell(frame: pd.DataFrame, selection: str) -> dict[tuple[str, str], dict[str, Any]]:
