@@ -138,7 +138,7 @@ def _numbered(run: str) -> list[tuple[int, Event]]:
     loose = [(int(m[1]), m[0]) for m in map(_LOOSE.fullmatch, names) if m]
     end = 0
     wanted: list[str] = []
-    for first, last, name in sorted(packs):
+    for first, last, name in sorted(packs, key=lambda pack: (pack[0], -pack[1])):
         if first == end:
             wanted.append(name)
             end = last + 1

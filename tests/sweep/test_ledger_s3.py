@@ -99,6 +99,18 @@ def test_a_long_log_is_packed_and_reads_the_same(s3: str, monkeypatch: pytest.Mo
     ]
 
 
+def test_of_two_packs_with_one_beginning_the_longer_counts(s3: str) -> None:
+    """A driver that was overtaken may have packed what its successor packs too; a log only ever grows."""
+    with Ledger(s3, SPEC, DATA) as ledger:
+        for number in range(9):
+            ledger.append(trial(number))
+    before = read_events(s3)
+    lines = storage.read_many([f"{s3}/events/{number:08d}.json" for number in range(9)])
+    eventlog.pack(s3, 5)
+    storage.write_bytes(f"{s3}/events/00000000-00000004.jsonl", b"".join(lines[:5]))
+    assert read_events(s3) == before
+
+
 @pytest.mark.parametrize("kept", [0, 3, 19])
 def test_a_packing_that_was_interrupted_loses_nothing(s3: str, kept: int) -> None:
     with Ledger(s3, SPEC, DATA) as ledger:
