@@ -12,7 +12,7 @@ import pandas as pd
 
 from fasray.metrics.compare import PairedDifference, paired_difference
 from fasray.results.evaluations import LEVELS, Level, RunView, ScoreReader, Trial
-from fasray.results.judging import FIGURES, judge_all
+from fasray.results.judging import FIGURES, Judge
 from fasray.results.resamples import Resamples
 from fasray.results.select import choose, digests_of
 from fasray.results.tables import NOTHING, Grid, percent
@@ -134,7 +134,7 @@ def _judge_one(run: RunView, trial: Trial, selection: str, reader: ScoreReader) 
     read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
     evaluations = dict(zip(trial.steps, read, strict=True))
     choice = choose(selection, digests_of(trial.id, evaluations.values()))
-    judged = judge_all(evaluations, choice, trial.seed, Resamples(0))
+    judged = Judge(Resamples(0)).all(evaluations, choice, trial.seed)
     named = {level: dict(zip(FIGURES, judged[level].values, strict=True)) for level in LEVELS}
     return {level: {"hter": values["hter"], "auc": values["auc"]} for level, values in named.items()}
 

@@ -11,9 +11,7 @@ import pandas as pd
 from fasray import protocols
 from fasray.metrics.intervals import RESAMPLES
 from fasray.results.evaluations import ENDED, LEVELS, Evaluation, Level, RunView, ScoreReader, Trial
-from fasray.results.judging import FIGURES as FIGURES
-from fasray.results.judging import TrialFigures, judge_all, mean_and_std
-from fasray.results.judging import judge as judge
+from fasray.results.judging import FIGURES, Judge, TrialFigures, mean_and_std
 from fasray.results.resamples import Resamples, are_few, interval
 from fasray.results.select import (
     SELECTIONS,
@@ -140,7 +138,7 @@ def compute_results(
         resamples: of the target's subjects, for the confidence intervals; 0: no intervals.
     """
     wanted = [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
-    judged = _Judged(run, wanted, reader or ScoreReader(), Resamples(resamples))
+    judged = _Judged(run, wanted, reader or ScoreReader(), Judge(Resamples(resamples)))
     rows = [row for key, trials in _cells(run.trials).items() for row in judged.rows(key, trials)]
     rows += _aggregates(rows)
     return RunResults(_to_frame(rows, selections), judged.digests, judged.choices)
@@ -170,7 +168,7 @@ class _Judged:
     run: RunView
     rules: Sequence[Selection]
     reader: ScoreReader
-    resamples: Resamples
+    judge: Judge
     digests: dict[str, TrialDigests] = field(default_factory=dict)
     choices: dict[tuple[str, str], Choice] = field(default_factory=dict)
 
@@ -192,9 +190,9 @@ class _Judged:
                 best = found if best is None or found.merit < best.merit else best
         if best is not None and confirmed:
             for rule in by_cell:
-                for level, judged in best.judged(rule, self.resamples).items():
+                for level, judged in best.judged(rule, self.judge).items():
                     figures[rule.name, level] = [judged]
-        self.resamples.forget()
+        self.judge.forget()
         failed = len(ended) - len(confirmed)
         return [
             _cell(key, rule.name, level, failed, figures.get((rule.name, level), []))
@@ -218,7 +216,7 @@ class _Judged:
             if not rule.any_trial:
                 choice = choose(rule.name, digests)
                 self.choices[trial.id, rule.name] = choice
-                for level, judged in judge_all(evaluations, choice, trial.seed, self.resamples).items():
+                for level, judged in self.judge.all(evaluations, choice, trial.seed).items():
                     figures.setdefault((rule.name, level), []).append(judged)
 
 
@@ -238,9 +236,9 @@ class _Candidate:
         best = best_target_step(target)
         return cls(trial, TrialDigests(trial.id, (), (best,)), evaluations[best.step], merit(best))
 
-    def judged(self, rule: Selection, resamples: Resamples) -> dict[Level, TrialFigures]:
+    def judged(self, rule: Selection, judge: Judge) -> dict[Level, TrialFigures]:
         choice = choose(rule.name, self.digests)
-        return judge_all({choice.step: self.evaluation}, choice, self.trial.seed, resamples)
+        return judge.all({choice.step: self.evaluation}, choice, self.trial.seed)
 
 
 def _cell(key: Key, rule: str, level: Level, failed: int, runs: Sequence[TrialFigures]) -> CellFigures:

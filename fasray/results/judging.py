@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fasray.metrics import auc, eer, pad_rates_at, rates_at, tpr_at_fpr
+from fasray.metrics import pad_rates_at, rates_at, tpr_at_fpr
 from fasray.metrics.curves import bpcer_at_apcer
+from fasray.metrics.tally import tally
 from fasray.results.evaluations import LEVELS, Evaluation, Level
 from fasray.results.resamples import Replicates, Resamples, independent_subjects
 from fasray.results.select import Choice
@@ -54,50 +55,81 @@ def judge(evaluation: Evaluation, choice: Choice, seed: int, level: Level) -> Tr
     return TrialFigures(choice, seed, level, figures_at(evaluation, threshold, level), *_counts(evaluation))
 
 
-def judge_all(
-    evaluations: Mapping[int, Evaluation], choice: Choice, seed: int, resamples: Resamples
-) -> dict[Level, TrialFigures]:
-    """Compute the figures of a choice at both levels, means over its picks.
+class Judge:
+    """Judges many choices over the same evaluations; what no threshold changes is computed once for all of them.
 
     Args:
-        evaluations: of the choice's trial, by step.
-        choice: what to judge.
-        seed: of the trial.
         resamples: of the target's subjects, for the confidence intervals.
     """
-    found: dict[Level, TrialFigures] = {}
-    for level in LEVELS:
-        values = [figures_at(evaluations[pick.step], pick.threshold(level), level) for pick in choice.picks]
-        mean, _ = mean_and_std(values)
-        found[level] = TrialFigures(choice, seed, level, mean, *_counts(evaluations[choice.step]))
-    drawn = [resamples.of(evaluations[pick.step], pick.video_threshold) for pick in choice.picks]
-    known = [values for values in drawn if values is not None]
-    replicates: Replicates | None = np.mean(known, axis=0) if known else None
-    independent = independent_subjects(evaluations[choice.step].target.grouping)
-    found["video"] = replace(found["video"], replicates=replicates, independent=independent)
-    found["frame"] = replace(found["frame"], independent=independent)
-    return found
+
+    def __init__(self, resamples: Resamples) -> None:
+        self._resamples = resamples
+        self._rankings: dict[tuple[str, int, Level], dict[str, float]] = {}
+
+    def all(self, evaluations: Mapping[int, Evaluation], choice: Choice, seed: int) -> dict[Level, TrialFigures]:
+        """Compute the figures of a choice at both levels, means over its picks.
+
+        Args:
+            evaluations: of the choice's trial, by step.
+            choice: what to judge.
+            seed: of the trial.
+        """
+        found: dict[Level, TrialFigures] = {}
+        independent = independent_subjects(evaluations[choice.step].target.grouping)
+        for level in LEVELS:
+            values = [self._figures(evaluations[pick.step], pick.threshold(level), level) for pick in choice.picks]
+            mean, _ = mean_and_std(values)
+            counts = _counts(evaluations[choice.step])
+            found[level] = TrialFigures(choice, seed, level, mean, *counts, independent=independent)
+        drawn = [self._resamples.of(evaluations[pick.step], pick.video_threshold) for pick in choice.picks]
+        known = [values for values in drawn if values is not None]
+        replicates: Replicates | None = np.mean(known, axis=0) if known else None
+        found["video"] = replace(found["video"], replicates=replicates)
+        return found
+
+    def forget(self) -> None:
+        """Drop what was kept of single evaluations."""
+        self._rankings.clear()
+        self._resamples.forget()
+
+    def _figures(self, evaluation: Evaluation, threshold: float, level: Level) -> tuple[float, ...]:
+        key = (evaluation.trial, evaluation.step, level)
+        if key not in self._rankings:
+            self._rankings[key] = _ranking(evaluation, level)
+        return _in_order(self._rankings[key] | _decisions(evaluation, threshold, level))
 
 
 def figures_at(evaluation: Evaluation, threshold: float, level: Level) -> tuple[float, ...]:
     """Return the figures of one evaluation at one threshold, in the order of ``FIGURES``."""
+    return _in_order(_ranking(evaluation, level) | _decisions(evaluation, threshold, level))
+
+
+def _in_order(values: Mapping[str, float]) -> tuple[float, ...]:
+    return tuple(values[name] for name in FIGURES)
+
+
+def _ranking(evaluation: Evaluation, level: Level) -> dict[str, float]:
+    """Return the figures that no threshold changes."""
     rows = evaluation.target.at(level)
     score, label = rows.score, rows.label
-    pad = pad_rates_at(score, label, rows.attack_type, threshold)
-    values = {
-        "hter": rates_at(score, label, threshold).hter,
-        "auc": auc(score, label),
-        "eer": eer(score, label).eer,
-        "acer": pad.acer,
-        "apcer": pad.apcer,
-        "bpcer": pad.bpcer,
+    counted = tally(score, label)
+    return {
+        "auc": counted.auc(),
+        "eer": counted.eer()[0],
         "bpcer_at_apcer1": bpcer_at_apcer(score, label, 0.01, rows.attack_type),
         "bpcer_at_apcer5": bpcer_at_apcer(score, label, 0.05, rows.attack_type),
         "bpcer_at_apcer10": bpcer_at_apcer(score, label, 0.10, rows.attack_type),
         "tpr_at_fpr1": tpr_at_fpr(score, label, 0.01),
         "source_dev_auc": evaluation.source_dev_summary(level).auc,
     }
-    return tuple(values[name] for name in FIGURES)
+
+
+def _decisions(evaluation: Evaluation, threshold: float, level: Level) -> dict[str, float]:
+    """Return the error rates at a threshold."""
+    rows = evaluation.target.at(level)
+    pad = pad_rates_at(rows.score, rows.label, rows.attack_type, threshold)
+    hter = rates_at(rows.score, rows.label, threshold).hter
+    return {"hter": hter, "acer": pad.acer, "apcer": pad.apcer, "bpcer": pad.bpcer}
 
 
 def mean_and_std(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fasray.errors import SpecError, did_you_mean
-from fasray.metrics import auc, eer, rates_at
+from fasray.metrics import eer, rates_at
+from fasray.metrics.tally import tally
 from fasray.metrics.thresholds import min_hter_threshold
 from fasray.results.evaluations import Evaluation, Level, Scores, Trial
 
@@ -148,11 +149,14 @@ def target_digest(evaluation: Evaluation) -> TargetDigest:
     """Sum up the target rows of an evaluation."""
     videos, frames = evaluation.target.videos, evaluation.target
     least = min_hter_threshold(videos.score, videos.label)
+    counted = tally(videos.score, videos.label)
+    hter, threshold = counted.eer()
     return TargetDigest(
         evaluation.step,
-        auc(videos.score, videos.label),
-        eer(videos.score, videos.label).eer,
-        *_eer_thresholds(evaluation.target),
+        counted.auc(),
+        hter,
+        threshold,
+        eer(frames.score, frames.label).threshold,
         rates_at(videos.score, videos.label, least).hter,
         least,
         min_hter_threshold(frames.score, frames.label),
