@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner, Result
 from videos import BROKEN, ODD, spoil
 
 from fasray import storage
+from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.faces import jpeg
 from fasray.faces.corpora import get
@@ -223,6 +225,13 @@ def test_broken_videos_are_reported_and_the_rest_is_prepared(ray: Any, source: P
     assert {row["path"] for row in table(tmp_path / "set" / "problems.csv")} == set(reasons)
     misses = table(tmp_path / "set" / "misses.csv")
     assert [int(row["frame"]) for row in misses if row["path"] == empty] == [1, 3]
+    summary = command(here, tmp_path / "set")
+    assert summary.exit_code == 0, summary.output
+    assert "done already" in summary.stderr
+    assert f"unreadable: {entries[0].path}: empty: zero bytes" in summary.stderr
+    strict = command(here, tmp_path / "set", "--strict")
+    assert isinstance(strict.exception, DataError)
+    assert strict.exception.exit_code == 3
 
 
 def test_a_corpus_without_any_face_is_no_set(ray: Any, source: Path, tmp_path: Path) -> None:
@@ -251,6 +260,12 @@ def test_records_have_the_schema_of_all_records(whole: Any) -> None:
     image = jpeg.decode(rows(out)[0]["image"])
     assert image is not None
     assert image.shape == (96, 96, 3)
+
+
+def command(source: Path, out: Path, *more: str) -> Result:
+    """Run the command as ``prepared`` prepares."""
+    options = ["--frames", "2", "--image-size", "96", "--shard-rows", str(ROWS), *more]
+    return CliRunner().invoke(cli, ["data", "prepare", CORPUS, str(source), str(out), *options])
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -69,10 +69,11 @@ def test_500_videos_need_no_more_memory_than_50(tmp_path: Path) -> None:
         environment = {**os.environ, MARK: str(count), "OMP_NUM_THREADS": "1"}
         options = ["--frames", "4", "--image-size", "128", "--workers", "1", "--shard-rows", "64"]
         with Peak(str(count)) as peak:
-            subprocess.run(
+            ran = subprocess.run(
                 [COMMAND, "data", "prepare", CORPUS, source, tmp_path / f"set-{count}", *options],
-                env=environment, check=True, capture_output=True, timeout=900,
+                env=environment, capture_output=True, text=True, timeout=900,
             )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
         peaks[count] = peak.bytes
     print({count: {kind: size >> 20 for kind, size in peak.items()} for count, peak in peaks.items()})
     for kind in ("driver", "workers"):
