@@ -200,7 +200,8 @@ def notes(level: Level, honest: Sequence[str], marked: Sequence[str], cells: Cel
     said += [f"{DAGGER} {name}: {_meaning(name, cells)}; not attainable in use." for name in marked if name != "oracle"]
     if honest and marked:
         said.append("gap: oracle minus honest on the same runs; how much the oracle's habit flatters.")
-    few = {row["protocol"]: row["subjects"] for cell in cells.values() for row in cell.values() if row["few_subjects"]}
+    rows = [row for cell in cells.values() for row in cell.values() if row["n_runs"] == 1]
+    few = {row["protocol"]: row["subjects"] for row in rows if row["few_subjects"]}
     if few:
         counts = ", ".join(f"{protocol} {count}" for protocol, count in few.items())
         said.append(f"Few target subjects ({counts}): confidence intervals may cover less than they promise.")
