@@ -217,3 +217,15 @@ def test_ablations_are_a_section_of_their_own(tmp_path: Path) -> None:
     assert "2 parts of the methods were switched off one at a time" in " ".join(report.asked)
     assert sum(row.trials for row in report.cost) == len(run.trials) == 2 * 3 * 3
     assert "script" not in Page(to_html(report)).tags
+
+
+def test_averages_over_the_runs_of_a_protocol_do_not_count_twice(tmp_path: Path) -> None:
+    names = [f"oulu-npu-3.{run}" for run in range(1, 7)]
+    made = [MadeTrial(f"{method}{n}", method=method, protocol=n) for method in ("erm", "x") for n in names]
+    run = make_run(tmp_path, made)
+    report = build_report(run, compute_results(run), with_pictures=False)
+    assert report.figure == "ACER"
+    assert report.protocols == (*names, "oulu-npu-3")
+    assert report.tiles[0].note.startswith(f"{report.heat[0].mean} % honest ACER, mean over 6 protocols")
+    assert report.heat[0].mean == report.heat[0].cells[-1].error
+    assert "lowest of 12" in report.tiles[1].note

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fasray import protocols
 from fasray.results import plots
 from fasray.results.plots import GapRow, HeatMap
 from fasray.results.tables import reports_acer
@@ -69,6 +71,7 @@ def heat_rows(table: HeatMap, honest: Cells, anchors: Mapping[tuple[str, str], s
     """Return the table of shades, ready to print; ``anchors`` name the sections of the cells."""
     finite = table.error[np.isfinite(table.error)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    mean = means_over_protocols(table)
     rows = []
     for place, method in enumerate(table.methods):
         cells = []
@@ -90,16 +93,25 @@ def heat_rows(table: HeatMap, honest: Cells, anchors: Mapping[tuple[str, str], s
                     anchor=anchors.get((method, protocol), ""),
                 )
             )
-        rows.append(HeatRow(method, tuple(cells), short(float(table.error[place].mean()))))
+        rows.append(HeatRow(method, tuple(cells), short(float(mean[place]))))
     return tuple(rows)
 
 
+def means_over_protocols(table: HeatMap) -> NDArray[np.float64]:
+    """Return each method's mean error, [methods]; NaN where one is missing.
+
+    Averages over the runs of a protocol (OULU-NPU's 3 and 4) are columns of the table and do not count again.
+    """
+    own = [name not in protocols.GROUPS for name in table.protocols]
+    return np.asarray(table.error[:, own].mean(axis=1)) if any(own) else np.full(len(table.methods), np.nan)
+
+
 def gap_rows(honest: Cells, oracle: Cells) -> dict[tuple[str, str], GapRow]:
-    """Return the cells that have both an honest and an oracle error."""
+    """Return the cells that have both an honest and an oracle error; averages over a protocol's runs are no cells."""
     rows = {}
     for key, row in honest.items():
         name = headline(key[1])
-        if key in oracle and math.isfinite(row[name]):
+        if key in oracle and key[1] not in protocols.GROUPS and math.isfinite(row[name]):
             rows[key] = GapRow(*key, row[name], row[f"{name}_std"], oracle[key][name])
     return rows
 

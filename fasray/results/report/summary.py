@@ -10,7 +10,7 @@ import numpy as np
 from fasray.results.evaluations import RunView, Trial
 from fasray.results.plots import GapRow, HeatMap
 from fasray.results.report.cost import CostRow, duration, total
-from fasray.results.report.heat import short
+from fasray.results.report.heat import means_over_protocols, short
 from fasray.results.tables import percent
 
 
@@ -32,10 +32,13 @@ def asked(run: RunView, grouped: Mapping[tuple[str, str], Sequence[Trial]]) -> t
     searched = [sum(trial.stage == "search" for trial in trials) for trials in grouped.values()]
     seeds = sorted({trial.seed for trials in grouped.values() for trial in trials if trial.stage == "confirm"})
     parts = len({(trial.method, trial.variant) for trial in run.trials if trial.variant})
-    lines = [
+    question = (
         f"Which method works on a domain that it has never seen: {_words(methods, 'or')}?"
-        f" {count(len(methods), 'method')} on {count(len(names), 'protocol')}:"
-        f" {count(len(grouped), 'cell')}."
+        if len(methods) > 1
+        else f"How well does {methods[0]} work on a domain that it has never seen?"
+    )
+    lines = [
+        f"{question} {count(len(methods), 'method')} on {count(len(names), 'protocol')}: {count(len(grouped), 'cell')}."
     ]
     if any(searched):
         few, many = min(searched), max(searched)
@@ -45,7 +48,8 @@ def asked(run: RunView, grouped: Mapping[tuple[str, str], Sequence[Trial]]) -> t
         )
     if seeds:
         lines.append(
-            f"The winner was trained again with {count(len(seeds), 'fresh seed')} ({', '.join(map(str, seeds))});"
+            f"The {'winner was trained again' if any(searched) else 'given configuration was trained'} with"
+            f" {count(len(seeds), 'fresh seed' if any(searched) else 'seed')} ({', '.join(map(str, seeds))});"
             " only these runs are in the results."
         )
     if parts:
@@ -65,11 +69,12 @@ def tiles(
 ) -> tuple[Tile, ...]:
     """Return the figures of the summary."""
     found = []
-    means = table.error.mean(axis=1) if table.error.size else np.array([])
-    if len(table.methods) > 1 and len(table.protocols) > 1 and np.isfinite(means).any():
+    means = means_over_protocols(table)
+    own = len({protocol for _, protocol in gaps})
+    if len(table.methods) > 1 and own > 1 and np.isfinite(means).any():
         best = int(np.nanargmin(means))
         order = np.argsort(means)
-        note = f"{short(float(means[best]))} % honest {figure}, mean over {len(table.protocols)} protocols"
+        note = f"{short(float(means[best]))} % honest {figure}, mean over {own} protocols"
         if np.isfinite(means[order[1]]):
             note += f"; next {table.methods[order[1]]}, {short(float(means[order[1]]))} %"
         found.append(Tile("Best method", table.methods[best], note))
