@@ -11,8 +11,9 @@ from typing import Any
 
 from fasray import protocols, storage
 from fasray.errors import DataError, FasrayError, SpecError, did_you_mean
-from fasray.results.evaluations import Level, RunView, Trial
+from fasray.results.evaluations import Level, RunView, ScoreReader, Trial
 from fasray.results.frame import results_frame
+from fasray.results.judging import FIGURES, figures_at
 from fasray.results.select import selection
 from fasray.sweep.events import Opened, TrialRecord
 from fasray.sweep.ledger import RunRecord, trial_folder
@@ -193,9 +194,6 @@ def _trials_of(trials: Iterable[Trial], method: str, protocol: str, variant: str
 
 
 def _source(record: RunRecord, view: RunView, trial: TrialRecord, step: int, threshold: float, level: Level) -> Source:
-    from fasray.results.evaluations import ScoreReader
-    from fasray.results.judging import FIGURES, figures_at
-
     folder = trial_folder(record.uri, trial.id)
     uri = view.score_uri(trial.id, step)
     content = storage.read_bytes(uri)
