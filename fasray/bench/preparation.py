@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -23,13 +24,18 @@ from fasray.faces.corpora import SourceVideo, get
 from fasray.faces.detection import Face, Frame, detector_kind
 from fasray.faces.extract import Settings
 from fasray.faces.frames import FrameRule, frames
+from fasray.faces.mimics.writing import write_video
 from fasray.faces.record import LIVE
 from fasray.ingest.chunks import make_plan
 from fasray.sweep.session import ray_session
 
+if TYPE_CHECKING:
+    from fasray.ingest.prepare import Cost
+
 CORPUS = "msu-mfsd"
 _SIZE = (640, 480)
 _FRAMES_OF_A_VIDEO = 30
+_MEASURED = 16
 _STAGES = ("decode", "detect", "label", "encode")
 _TITLES = {
     "decode": "decode: read a video, keep the frames that the rule takes",
@@ -65,8 +71,8 @@ def measure_preparation(
     """Prepare generated videos of 640x480, 10 frames each, and measure stages and whole.
 
     Args:
-        videos: how many, at least 16.
-        repetitions: how often the stages are measured, each over 16 videos, and the whole, over all.
+        videos: how many, 16 to 280.
+        repetitions: how often the stages are measured, each over about 16 videos, and the whole, over all.
         say: told what begins.
         verbose: let Ray's own messages through.
 
@@ -78,10 +84,10 @@ def measure_preparation(
     models = settings.read_models()
     threads = cv2.getNumThreads()
     with scratch() as folder:
-        say("filming videos")
-        source, films = _film(folder, videos)
         cv2.setNumThreads(1)
         try:
+            say("filming videos")
+            source, films = _film(folder, videos)
             detector = detector_kind(settings.detector).build(models)
             say("measuring the stages")
             stages = [_measure_stages(source, films, settings, detector.find) for _ in range(repetitions)]
@@ -89,12 +95,13 @@ def measure_preparation(
             cv2.setNumThreads(threads)
         say("preparing all videos through Ray Data")
         with ray_session(verbose):
-            whole = [_measure_whole(source, folder / f"set-{number}", settings) for number in range(repetitions)]
+            costs = [_measure_whole(source, folder / f"set-{number}", settings) for number in range(repetitions)]
     allowed = Measured("allowed", "what the sum of the stages allows", tuple(one.allowed for one in stages))
     rates = [
         Measured(stage, _TITLES[stage], tuple(one.rate(stage) for one in stages), baseline=False) for stage in _STAGES
     ]
-    pipeline = Measured("whole", "the whole pipeline, all its processes", tuple(whole), baseline=False)
+    rate = tuple(cost.frames / (cost.actor_seconds + cost.driver_seconds) for cost in costs)
+    pipeline = Measured("whole", "the whole pipeline, all its processes", rate, baseline=False)
     return Benchmark(
         "preparation",
         "frames per processor second",
@@ -107,6 +114,9 @@ def measure_preparation(
             "frame_size": f"{_SIZE[0]}x{_SIZE[1]}",
             "crop_size": settings.image_size,
             "whole_of_allowed": pipeline.median / allowed.median,
+            "driver_share": sum(c.driver_seconds for c in costs)
+            / sum(c.actor_seconds + c.driver_seconds for c in costs),
+            "wall_seconds": sum(c.wall_seconds for c in costs) / len(costs),
             "cpus": os.cpu_count() or 0,
             "python": platform.python_version(),
         },
@@ -114,17 +124,23 @@ def measure_preparation(
 
 
 def _film(folder: Path, count: int) -> tuple[Path, list[SourceVideo]]:
-    """Write 16 videos and give them more official names by links; return the folder and the 16."""
+    """Write a live and an attack video in both containers, and link them under ``count`` official names.
+
+    Returns:
+        The folder, and about 16 of its videos, evenly chosen, that the stages are measured on.
+    """
     made, source = folder / "made", folder / "source"
     settings = mimics.MimicSettings(CORPUS, subjects=2, frames=_FRAMES_OF_A_VIDEO, size=_SIZE)
-    mimics.write(str(made), settings)
-    films = get(CORPUS).entries(str(made))
-    for number, video in enumerate(get(CORPUS).official()[:count]):
-        like = [film for film in films if film.label == video.label and film.path[-4:] == video.path[-4:]]
+    films = {(video.label, video.path[-4:]): video for video in settings.videos()}
+    for film in films.values():
+        write_video(str(made), settings, film)
+    official = get(CORPUS).official()
+    for video in official[:: len(official) // count][:count]:
         path = source / video.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.link(made / like[number % len(like)].path, path)
-    return source, get(CORPUS).entries(str(source))[: len(films)]
+        os.link(made / films[video.label, video.path[-4:]].path, path)
+    there = get(CORPUS).entries(str(source))
+    return source, there[:: len(there) // _MEASURED]
 
 
 def _measure_stages(
@@ -168,13 +184,13 @@ def _label(frame: Frame, face: Face, video: SourceVideo, size: int) -> labels.Pi
     return np.asarray(crop)
 
 
-def _measure_whole(source: Path, out: Path, settings: Settings) -> float:
-    """Return frames a processor second of actors and driver, from the first result to the last."""
-    from fasray.ingest.prepare import Cost, prepare  # imports Ray, which reads its settings from the session
+def _measure_whole(source: Path, out: Path, settings: Settings) -> Cost:
+    """Prepare the videos and return what it cost from the first result to the last."""
+    from fasray.ingest.prepare import prepare  # imports Ray, which reads its settings from the session
 
     costs: list[Cost] = []
     prepare(make_plan(CORPUS, str(source), settings), str(out), on_cost=costs.append)
     cost = costs[0]
     if not cost.frames:
         raise RunFailedError("the pass was too short to be measured", remedy="take more videos")
-    return cost.frames / (cost.actor_seconds + cost.driver_seconds)
+    return cost

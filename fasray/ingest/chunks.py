@@ -26,7 +26,8 @@ FORMAT = "fasray-prepare/1"
 """Changes whenever the same videos and settings give other records."""
 
 ROWS_PER_SHARD = 512
-_ROWS_PER_UNIT = 16
+_ROWS_PER_UNIT = 48
+"""About a second of work: less would be spent on handing it out, more would leave cores idle at the end."""
 _ROWS_OF_A_VIDEO = 64
 """Taken for granted where the rule takes every k-th frame: only the size of chunks depends on it."""
 
