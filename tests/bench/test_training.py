@@ -82,7 +82,7 @@ def bench(*arguments: str) -> dict[str, object]:
         "import sys; sys.modules['ray'] = None; from fasray.cli import main; "
         f"sys.argv = ['fasray', 'bench', 'train', *{list(arguments)!r}, '--json']; main()"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=280)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=800)
     assert ran.returncode == 0, ran.stderr
     found: dict[str, object] = json.loads(ran.stdout)
     return found
@@ -114,6 +114,7 @@ def test_the_command_needs_no_ray() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_method_is_measured() -> None:
     check(bench(*SMALL, "--device", "cpu"), list(registry.names()))
 
