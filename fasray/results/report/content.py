@@ -12,7 +12,7 @@ import pandas as pd
 from fasray.results import plots
 from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
 from fasray.results.frame import RunResults
-from fasray.results.plots import Plot
+from fasray.results.plots import GapRow, Plot
 from fasray.results.report.ablated import Ablations, ablations
 from fasray.results.report.cells import HONEST, CellSection, cell_section
 from fasray.results.report.comparison import ProtocolCurves, curves
@@ -127,7 +127,7 @@ def build_report(run: RunView, results: RunResults, with_pictures: bool) -> Repo
         heat_plot=plots.heat_map(table) if gaps else None,
         curves=curves(cells, honest),
         cells=cells,
-        numbers={anchors[key]: _numbers(honest.get(key)) for key in grouped},
+        numbers={anchors[key]: _numbers(honest.get(key), gaps.get(key)) for key in grouped},
         open_anchor=anchors.get(best, "") if best else "",
         faces=faces,
         why_no_faces=shelf.why_not,
@@ -145,21 +145,23 @@ def _anchors(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return a name for each cell that is unique, whatever the method and protocol are called."""
     found: dict[tuple[str, str], str] = {}
     for key in keys:
-        stem = plots.file_stem("cell", *key)
-        taken = set(found.values())
-        found[key] = stem if stem not in taken else f"{stem}-{len(taken)}"
+        stem = name = plots.file_stem("cell", *key)
+        number = 1
+        while name in found.values():
+            number += 1
+            name = f"{stem}-{number}"
+        found[key] = name
     return found
 
 
-def _numbers(row: Row | None) -> Numbers:
+def _numbers(row: Row | None, gap: GapRow | None) -> Numbers:
     if row is None:
         return Numbers("-", "-", "-", "")
     name = headline(row["protocol"])
-    gap = row["optimism_gap"]
     return Numbers(
         error=percent(row[name], row[f"{name}_std"]),
         auc=percent(row["auc"]),
-        gap="-" if math.isnan(gap) else f"{100 * gap:+.1f}",
+        gap="-" if gap is None else f"{100 * (gap.oracle - gap.honest):+.1f}",
         interval=_interval(row),
     )
 
