@@ -1,0 +1,83 @@
+"""How a corpus is cut into work: every video once, in order, the same way on any machine."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fasray.errors import SpecError
+from fasray.faces.corpora import Findings, SourceVideo, get
+from fasray.faces.extract import Settings
+from fasray.faces.frames import FrameRule
+from fasray.ingest.chunks import Plan
+from fasray.ingest.worklog import Tally, VideoReport, merged, tallies_of
+
+VIDEOS = get("msu-mfsd").official()
+
+
+def plan(count: int, rule: FrameRule, rows_per_shard: int = 512, videos: tuple[SourceVideo, ...] = VIDEOS) -> Plan:
+    return Plan("msu-mfsd", "nowhere", videos[:count], Settings(rule), Findings("MSU-MFSD"), rows_per_shard)
+
+
+@given(st.integers(1, 280), st.integers(1, 60), st.integers(1, 700))
+def test_every_video_is_in_one_chunk_and_one_unit_in_order(count: int, frames: int, rows: int) -> None:
+    made = plan(count, FrameRule(count=frames), rows)
+    chunks = made.chunks()
+    assert [video for chunk in chunks for video in chunk] == list(VIDEOS[:count])
+    for number, chunk in enumerate(chunks):
+        assert len(chunk) == 1 or len(chunk) * frames <= rows
+        units = list(made.units(number, chunk))
+        assert [video for unit in units for video in unit.videos] == list(chunk)
+        assert [(unit.chunk, unit.place) for unit in units] == [(number, place) for place in range(len(units))]
+
+
+def test_chunks_are_full_but_for_the_last() -> None:
+    sizes = [len(chunk) for chunk in plan(280, FrameRule(count=10)).chunks()]
+    assert sizes == [51] * 5 + [25]
+
+
+def test_a_picture_is_one_row_whatever_the_rule() -> None:
+    pictures = tuple(replace(video, path=video.path[:-3] + "png") for video in VIDEOS)
+    assert [len(chunk) for chunk in plan(280, FrameRule(count=10), 100, pictures).chunks()] == [100, 100, 80]
+
+
+def test_a_shard_without_rows_is_refused() -> None:
+    with pytest.raises(SpecError, match="--shard-rows|out of range"):
+        plan(3, FrameRule(count=1), 0)
+
+
+def test_what_the_records_depend_on_is_in_the_facts_and_where_they_lie_is_not() -> None:
+    made = plan(20, FrameRule(count=10))
+    assert made.facts == replace(made, root="elsewhere").facts
+    others = [
+        plan(21, FrameRule(count=10)),
+        plan(20, FrameRule(every=10)),
+        plan(20, FrameRule(count=10), 100),
+        replace(made, settings=replace(made.settings, margin=1.4)),
+        replace(made, videos=(replace(made.videos[0], split="dev"), *made.videos[1:])),
+    ]
+    for other in others:
+        assert other.facts != made.facts
+
+
+def report(split: str, attack_type: str, taken: int, misses: int, unreadable: str = "") -> VideoReport:
+    return VideoReport(
+        path="p", video="v", split=split, attack_type=attack_type, taken=taken, misses=tuple(range(misses)),
+        remarks=(), unreadable=unreadable,
+    )  # fmt: skip
+
+
+def test_counts_add_up_by_split_and_attack_type() -> None:
+    first = tallies_of([report("test", "live", 10, 1), report("train", "print", 10, 10), report("train", "live", 5, 0)])
+    second = tallies_of([report("test", "live", 0, 0, "cut short")])
+    names = ("split", "attack_type", "videos", "unreadable", "without_face", "frames", "misses")
+
+    def tally(*values: object) -> Tally:
+        return Tally.model_validate(dict(zip(names, values, strict=True)))
+
+    assert merged([*first, *second]) == (
+        tally("train", "live", 1, 0, 0, 5, 0),
+        tally("train", "print", 1, 0, 1, 10, 10),
+        tally("test", "live", 2, 1, 0, 10, 1),
+    )
