@@ -5,14 +5,22 @@ Everything that matters is in the run directory before it is acted on, so the dr
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.faces.bank import pool_key
+from fasray.sweep.capacity import (
+    Demand,
+    reachable,
+    refuse_what_never_fits,
+    refuse_what_this_machine_never_fits,
+    trials_at_once,
+)
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.interrupt import interruptible
@@ -101,9 +109,14 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
 
 
 def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
+    demand = _demand(coordinator.plan.spec)
+    if not os.environ.get("RAY_ADDRESS"):
+        refuse_what_this_machine_never_fits(demand)
     listener.starting("starting Ray")
     with ray_session(verbose):
         from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
+
+        refuse_what_never_fits(reachable(), demand)
 
         listener.starting("filling the pool of decoded faces")
         pools = fill_pools(
@@ -113,27 +126,18 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
         if excluded:
             listener.excluded(len(excluded), f"{excluded[0].shard}: {excluded[0].video}: {excluded[0].reason}")
         listener.starting("training")
-        _tune(coordinator, dataset, ledger, listener)
+        _train(coordinator, dataset, ledger, listener)
 
 
-def _tune(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
-    """Let Tune run the coordinator's trials in warm actors until none is left."""
-    import ray
-    from ray import tune
+def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
+    """Run the coordinator's trials, in warm processes or in workers of their own, until none is left."""
+    demand = _demand(coordinator.plan.spec)
+    limit = coordinator.plan.spec.resources.max_concurrent
 
-    from fasray.sweep.tuning import Decide, HandOut
-    from fasray.sweep.warm import WarmTrial
+    def slots() -> int:
+        fit = trials_at_once(reachable(), demand)
+        return fit if limit == "auto" else min(fit, limit)
 
-    resources = coordinator.plan.spec.resources
-    slots = _slots(resources.cpus_per_worker, resources.gpus_per_worker, ray.cluster_resources())
-    if resources.max_concurrent != "auto":
-        slots = min(slots, resources.max_concurrent)
-    if slots < 1:
-        raise RunFailedError(
-            f"one trial wants {resources.cpus_per_worker} CPUs and {resources.gpus_per_worker} GPUs, "
-            f"the cluster has {ray.cluster_resources()}",
-            remedy="lower resources.cpus_per_worker or resources.gpus_per_worker",
-        )
     pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
 
     def payload(assignment: Assignment) -> dict[str, Any]:
@@ -146,36 +150,57 @@ def _tune(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: 
         }
 
     def show(*_: object) -> None:
-        listener.progress(snapshot(coordinator, slots))
+        listener.progress(snapshot(coordinator, max(slots(), 1)))
 
-    with tempfile.TemporaryDirectory(prefix="fasray-tune-") as scratch:
-        tune.Tuner(
-            tune.with_resources(WarmTrial, {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}),
-            tune_config=tune.TuneConfig(
-                search_alg=HandOut(coordinator, payload, show),
-                scheduler=Decide(coordinator, show),
-                num_samples=-1,
-                reuse_actors=True,
-                max_concurrent_trials=slots,
-            ),
-            run_config=tune.RunConfig(
-                name="trials",
-                storage_path=scratch,
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=1),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            ),
-        ).fit()
+    with tempfile.TemporaryDirectory(prefix="fasray-ray-") as scratch:
+        if coordinator.plan.spec.resources.in_trainer:
+            from fasray.sweep.trainer import train_in_workers
+
+            train_in_workers(coordinator, payload, demand, slots, scratch, show)
+        else:
+            _tune(coordinator, payload, demand, slots(), scratch, show)
+
+
+def _tune(
+    coordinator: Coordinator,
+    payload: Callable[[Assignment], dict[str, Any]],
+    demand: Demand,
+    slots: int,
+    scratch: str,
+    show: Callable[..., None],
+) -> None:
+    """Let Tune run the coordinator's trials in warm actors."""
+    from ray import tune
+
+    from fasray.sweep.tuning import Decide, HandOut
+    from fasray.sweep.warm import WarmTrial
+
+    tune.Tuner(
+        tune.with_resources(WarmTrial, demand.of_worker),
+        tune_config=tune.TuneConfig(
+            search_alg=HandOut(coordinator, payload, show),
+            scheduler=Decide(coordinator, show),
+            num_samples=-1,
+            reuse_actors=True,
+            max_concurrent_trials=slots,
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=scratch,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=1),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    ).fit()
     if not coordinator.finished:
         raise RunFailedError(
             "Ray Tune ended before every trial had ended", remedy="run the same command again; -v shows Ray's messages"
         )
 
 
-def _slots(cpus: int, gpus: float, cluster: Mapping[str, float]) -> int:
-    """Return how many trials fit into the cluster at once."""
-    fits = int(cluster.get("CPU", 0) // cpus)
-    return min(fits, int(cluster.get("GPU", 0) / gpus + 1e-9)) if gpus else fits
+def _demand(spec: SweepSpec) -> Demand:
+    resources = spec.resources
+    return Demand(resources.workers, resources.cpus_per_worker, resources.gpus_per_worker)
 
 
 def _facts(dataset: Dataset) -> DataFacts:

@@ -136,6 +136,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     f"{protocol.name} has {len(role.domains)}"
                 )
                 continue
+            _check_share(spec, method, config, training)
             searcher = _searcher(spec, method, config, f"{method}/{protocol.name}")
             _check_grace(spec, method, config, searcher, training)
             cells.append(
@@ -158,6 +159,17 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
             remedy="take these methods or these protocols out of the sweep",
         )
     return Plan(spec=spec, manifest_hash=manifest_hash, cells=tuple(cells))
+
+
+def _check_share(spec: SweepSpec, method: str, config: MethodConfig, training: TrainingSpec) -> None:
+    """Refuse a batch that the workers cannot share equally."""
+    images, workers = training.sampling_of(registry.get(method)(config)).images, spec.resources.workers
+    if images % workers:
+        raise SpecError(
+            f"{method} picks {images} images per group or batch, which {workers} workers cannot share equally",
+            where="key resources.workers",
+            remedy=f"set training.images to a multiple of {workers}, or take another number of workers",
+        )
 
 
 def _searcher(spec: SweepSpec, method: str, config: MethodConfig, cell: str) -> Searcher:

@@ -106,6 +106,10 @@ class ConfirmSpec(_Section):
 class ResourcesSpec(_Section):
     """What one trial holds while it runs, and how many run at once."""
 
+    backend: Literal["auto", "inprocess", "torchtrainer"] = Field(
+        "auto", description="a warm process per trial, or Ray Train workers; auto: the latter for several workers"
+    )
+    workers: int = Field(1, ge=1, description="processes that share each batch of a trial")
     cpus_per_worker: int = Field(1, ge=1, description="CPU cores, also the threads of a trial")
     gpus_per_worker: float = Field(0.0, ge=0, description="GPUs; fractions share one")
     max_concurrent: Literal["auto"] | int = Field("auto", description="trials at once; auto: as many as fit")
@@ -116,6 +120,17 @@ class ResourcesSpec(_Section):
         if value != "auto" and value < 1:
             raise ValueError("at least one trial must be allowed to run")
         return value
+
+    @model_validator(mode="after")
+    def _workers_need_a_trainer(self) -> ResourcesSpec:
+        if self.backend == "inprocess" and self.workers > 1:
+            raise ValueError("backend inprocess has one worker; several need backend: torchtrainer, or auto")
+        return self
+
+    @property
+    def in_trainer(self) -> bool:
+        """Whether each trial is a Ray Train ``TorchTrainer`` with workers of its own."""
+        return self.backend == "torchtrainer" or self.workers > 1
 
 
 class SyntheticSpec(_Section):
@@ -202,7 +217,8 @@ class SweepSpec(_Section):
     def identity(self) -> dict[str, Any]:
         """Return what decides the numbers: the canonical form without where and how many at once."""
         written = self.canonical()
-        written["resources"] = {"cpus_per_worker": self.resources.cpus_per_worker}
+        several = {"workers": self.resources.workers} if self.resources.workers > 1 else {}  # rounding depends on it
+        written["resources"] = {"cpus_per_worker": self.resources.cpus_per_worker, **several}
         del written["search"]["max_concurrent"]
         return written
 

@@ -1,0 +1,112 @@
+"""How many trials a cluster holds at once, counted node by node: a worker cannot be split over two.
+
+What the cluster has now counts, and what its autoscaler says that it can add, if it says so. Nothing is reserved here;
+the engine simply never starts more trials than fit, because two trials that each hold half of what they need would wait
+for each other for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from fasray.errors import SpecError
+
+_ROUNDING = 1e-9
+_MOST_NODES = 1000
+"""Of a group without a limit."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one trial holds while it runs."""
+
+    workers: int
+    cpus: int
+    """Of each worker."""
+    gpus: float
+    """Of each worker; fractions share one."""
+
+    @property
+    def of_worker(self) -> dict[str, float]:
+        """Resources of one worker, as Ray wants them."""
+        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+
+    def __str__(self) -> str:
+        each = f"{self.cpus} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
+        return f"{self.workers} workers of {each} each" if self.workers > 1 else each
+
+
+def workers_on(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
+    """Return how many workers the nodes hold together.
+
+    Args:
+        nodes: resources of each node, ``CPU`` and ``GPU`` among them.
+        demand: what one trial wants.
+    """
+    return sum(_workers_on_one(node, demand) for node in nodes)
+
+
+def trials_at_once(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
+    """Return how many whole trials the nodes hold together; the workers of a trial may be on different nodes."""
+    return workers_on(nodes, demand) // demand.workers
+
+
+def refuse_what_never_fits(nodes: Iterable[Mapping[str, float]], demand: Demand) -> None:
+    """Refuse a demand that even the full cluster cannot place.
+
+    Raises:
+        SpecError: with what is missing.
+    """
+    nodes = list(nodes)
+    fit = workers_on(nodes, demand)
+    if fit >= demand.workers:
+        return
+    there = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes[:4]) or "nothing"
+    raise SpecError(
+        f"one trial wants {demand}; there is room for {fit} of {demand.workers} workers, at most, on "
+        f"{len(nodes)} nodes with {there}{' ...' if len(nodes) > 4 else ''}",
+        where="key resources",
+        remedy="lower resources.workers, cpus_per_worker or gpus_per_worker, or use a larger cluster",
+    )
+
+
+def refuse_what_this_machine_never_fits(demand: Demand) -> None:
+    """Refuse what a private Ray could not place, before it starts; whether there are GPUs is left to Ray to find."""
+    refuse_what_never_fits([{"CPU": float(os.cpu_count() or 1)}], replace(demand, gpus=0.0))
+
+
+def reachable() -> list[dict[str, float]]:
+    """Return the resources of every living node, and of those that the autoscaler may still add.
+
+    An autoscaler that does not publish its limits counts with the nodes that are there now.
+    """
+    import ray
+
+    alive = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+    limits = _published_limits()
+    return limits if _total(limits) > _total(alive) else alive
+
+
+def _published_limits() -> list[dict[str, float]]:
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    if config is None:
+        return []
+    return [
+        dict(group.resources)
+        for group in config.node_group_configs
+        for _ in range(_MOST_NODES if group.max_count < 0 else group.max_count)
+    ]
+
+
+def _total(nodes: Iterable[Mapping[str, float]]) -> float:
+    return sum(node.get("CPU", 0) for node in nodes)
+
+
+def _workers_on_one(node: Mapping[str, float], demand: Demand) -> int:
+    by_cpu = node.get("CPU", 0) // demand.cpus
+    by_gpu = (node.get("GPU", 0) + _ROUNDING) // demand.gpus if demand.gpus else by_cpu
+    return int(min(by_cpu, by_gpu))

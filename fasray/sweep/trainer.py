@@ -1,0 +1,213 @@
+"""Trials of several workers: each is a Ray Train ``TorchTrainer``, started and judged by the coordinator, without Tune.
+
+Tune is left out here for what it would cost. A Tune trial is one more process around the trainer, and Tune does not
+count what the trainer's workers hold: drivers that have taken every CPU wait for workers that never get one. And Tune
+stops a trial by killing that process; the workers' placement group then stays until a detached cleaner has asked the
+dashboard, which a private Ray does not have. Here one actor, the desk, holds the ``fit()`` calls of all running trials
+and carries questions and decisions between their workers and the driver; a stopped trial returns by itself.
+
+Ray Train stores nothing: checkpoints, scores and the log are the run directory's own, so that a trial goes on after the
+loss of a worker, or of everything.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.exceptions
+import ray.train
+from ray.train.torch import TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from fasray.errors import FasrayError
+from fasray.sweep.capacity import Demand
+from fasray.sweep.coordinator import Assignment, Coordinator
+from fasray.sweep.events import ENDED
+from fasray.sweep.workers import Told, train_share
+
+RESTARTS = 3
+"""Times that a trial's workers are started again after one was lost; those of a node that was announced to go don't
+count."""
+MOST_TRIALS = 256
+"""Trials at once; each has two threads of the desk."""
+_LOOK_AGAIN_S = 0.5
+_SETTINGS = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how soon the end of a trial is seen
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+_UNNEEDED = ("PlacementGroupCleanerCallback", "DatasetsCallback")
+_ALONE = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+"""Of a private Ray: no node of it is ever announced to go."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that waits for its answer."""
+
+    number: int
+    told: Told
+
+
+class Trainer(TorchTrainer):
+    """A ``TorchTrainer`` without two processes that each trial would otherwise start and none here needs.
+
+    The placement group cleaner is for controllers that are killed while their job lives, which none is; the manager of
+    Ray Data sets has none to manage.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]
+        return [callback for callback in callbacks if type(callback).__name__ not in _UNNEEDED]
+
+
+class Desk:
+    """Runs trainers in threads of its own and passes between their workers and the driver; an actor.
+
+    Args:
+        demand: what each trial holds.
+        scratch: folder on this node for Ray Train's own files.
+        settings: environment of Ray Train.
+    """
+
+    def __init__(self, demand: Demand, scratch: str, settings: Mapping[str, str]) -> None:
+        for name, value in settings.items():
+            os.environ.setdefault(name, value)
+        self._demand, self._scratch = demand, scratch
+        self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+        self._numbers = itertools.count()
+        self._answers: dict[int, queue.SimpleQueue[str]] = {}
+        self._unwanted: set[str] = set()
+
+    @ray.method(concurrency_group="fit")
+    def fit(self, config: dict[str, Any]) -> str:
+        """Run the trial of ``config`` to its end; return the reason if its workers failed, else nothing."""
+        trial = config["trial"]["id"]
+        scaling = ray.train.ScalingConfig(
+            num_workers=self._demand.workers,
+            use_gpu=self._demand.gpus > 0,
+            resources_per_worker=self._demand.of_worker,
+        )
+        try:
+            Trainer(
+                train_share,
+                train_loop_config={**config, "desk": ray.get_runtime_context().current_actor},
+                scaling_config=scaling,
+                run_config=ray.train.RunConfig(
+                    name=trial,
+                    storage_path=self._scratch,
+                    failure_config=ray.train.FailureConfig(max_failures=RESTARTS),
+                ),
+            ).fit()
+        except ray.train.TrainingFailedError as error:
+            return _reason(error)
+        return ""
+
+    def wants(self, trial: str) -> bool:
+        """Tell a worker whether its trial is still to be trained."""
+        return trial not in self._unwanted
+
+    @ray.method(concurrency_group="ask")
+    def ask(self, told: Told) -> str:
+        """Take what a worker tells and wait for the driver's decision."""
+        number = next(self._numbers)
+        answer: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._answers[number] = answer
+        self._asked.put(Asked(number, told))
+        decision = answer.get()
+        if decision != "continue":
+            self._unwanted.add(told.trial)
+        return decision
+
+    @ray.method(concurrency_group="take")
+    def take(self, seconds: float) -> list[Asked]:
+        """Return the questions that wait, or the first that comes within ``seconds``."""
+        taken = []
+        try:
+            taken.append(self._asked.get(timeout=seconds))
+            while True:
+                taken.append(self._asked.get_nowait())
+        except queue.Empty:
+            return taken
+
+    def answer(self, number: int, decision: str) -> None:
+        """Answer a question."""
+        self._answers.pop(number).put(decision)
+
+
+def train_in_workers(
+    coordinator: Coordinator,
+    payload: Callable[[Assignment], dict[str, Any]],
+    demand: Demand,
+    slots: Callable[[], int],
+    scratch: str,
+    changed: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the coordinator's trials, each in workers of its own, until none is left.
+
+    Args:
+        coordinator: the mind of the sweep.
+        payload: from an assignment to what its workers are told.
+        demand: what each trial holds.
+        slots: how many trials may run now; asked again and again, for nodes come and go.
+        scratch: folder on this node for Ray Train's own files.
+        changed: called after every change.
+    """
+    desk = _open_desk(demand, scratch)
+    running: dict[Any, str] = {}
+    try:
+        while True:
+            while (
+                len(running) < min(slots(), MOST_TRIALS) and (assignment := coordinator.next_assignment()) is not None
+            ):
+                running[desk.fit.remote(payload(assignment))] = assignment.trial.id
+                changed()
+            if not running and coordinator.finished:
+                return
+            for asked in ray.get(desk.take.remote(_LOOK_AGAIN_S)):
+                desk.answer.remote(asked.number, _decide(coordinator, asked.told))
+                changed()
+            for ended in ray.wait(list(running), num_returns=len(running), timeout=0)[0] if running else ():
+                _close(coordinator, running.pop(ended), ray.get(ended))
+                changed()
+    finally:
+        ray.kill(desk)
+
+
+def _open_desk(demand: Demand, scratch: str) -> Any:
+    """Start the desk on this node, for the trainers' controllers run on the desk's, and this one outlives others."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    settings = _SETTINGS if os.environ.get("RAY_ADDRESS") else {**_SETTINGS, **_ALONE}
+    groups = {"fit": MOST_TRIALS, "ask": MOST_TRIALS, "take": 1}
+    remote: Any = ray.remote  # its declared overloads know no concurrency groups
+    actor = remote(num_cpus=0, concurrency_groups=groups, scheduling_strategy=here)(Desk)
+    return actor.remote(demand, scratch, settings)
+
+
+def _decide(coordinator: Coordinator, told: Told) -> str:
+    if told.status == "evaluated":
+        return coordinator.report(told.trial, told.step, told.source_dev_auc, told.source_dev_loss, told.seconds)
+    coordinator.end(told.trial, told.status, told.reason)
+    return "stop"
+
+
+def _close(coordinator: Coordinator, trial: str, reason: str) -> None:
+    """Note a trial whose workers have gone without a decision."""
+    if coordinator.records[trial].status not in ENDED:
+        coordinator.end(trial, "failed", reason or "the trial had nothing left to do")
+
+
+def _reason(error: Exception) -> str:
+    """Say why a trainer failed, without a path of this machine: it goes into the event log."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        cause = getattr(failure, "_base_exc", failure)
+        if isinstance(cause, FasrayError):
+            return cause.what
+        return f"a worker ended with {type(cause).__name__}; see the log of the run"
+    return f"its workers ended with {type(error).__name__}; see the log of the run"

@@ -1,0 +1,46 @@
+"""How many trials a cluster holds, and what it refuses."""
+
+import pytest
+
+from fasray.errors import SpecError
+from fasray.sweep.capacity import Demand, refuse_what_never_fits, trials_at_once, workers_on
+
+TWO_SMALL = [{"CPU": 2.0}, {"CPU": 2.0}]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "demand", "fit"),
+    [
+        ([{"CPU": 2.0}], Demand(1, 1, 0.0), 2),
+        ([{"CPU": 2.0}], Demand(2, 1, 0.0), 1),
+        (TWO_SMALL, Demand(2, 2, 0.0), 1),  # one worker on each node
+        (TWO_SMALL, Demand(3, 1, 0.0), 1),
+        ([{"CPU": 3.0}, {"CPU": 3.0}], Demand(1, 2, 0.0), 2),  # not 3: no worker is split over two nodes
+        ([{"CPU": 16.0, "GPU": 1.0}], Demand(1, 1, 0.25), 4),
+        ([{"CPU": 16.0, "GPU": 1.0}], Demand(1, 1, 0.1), 10),
+        ([{"CPU": 2.0, "GPU": 4.0}], Demand(1, 1, 0.5), 2),
+        ([{"CPU": 8.0}, {"CPU": 8.0, "GPU": 2.0}], Demand(2, 1, 1.0), 1),
+        ([{"memory": 1.0}], Demand(1, 1, 0.0), 0),
+        ([], Demand(1, 1, 0.0), 0),
+    ],
+)
+def test_whole_trials_are_counted_node_by_node(nodes: list[dict[str, float]], demand: Demand, fit: int) -> None:
+    assert trials_at_once(nodes, demand) == fit
+
+
+def test_what_the_full_cluster_cannot_place_is_refused_with_what_is_missing() -> None:
+    with pytest.raises(SpecError, match="one trial wants 2 workers of 3 CPUs and 0.5 GPUs each") as error:
+        refuse_what_never_fits([{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}], Demand(2, 3, 0.5))
+    assert "room for 1 of 2 workers" in error.value.what
+    assert "4 CPUs and 1 GPUs, 2 CPUs and 0 GPUs" in error.value.what
+    assert "resources.workers" in error.value.remedy
+
+
+def test_four_cpus_for_a_worker_are_refused_by_two_nodes_of_two() -> None:
+    assert workers_on(TWO_SMALL, Demand(1, 4, 0.0)) == 0
+    with pytest.raises(SpecError, match="room for 0 of 1 workers"):
+        refuse_what_never_fits(TWO_SMALL, Demand(1, 4, 0.0))
+
+
+def test_what_just_fits_is_let_through() -> None:
+    refuse_what_never_fits(TWO_SMALL, Demand(2, 2, 0.0))

@@ -1,0 +1,208 @@
+"""Trials of several workers: the same sweep, the same files, the same numbers, and nothing that stays behind."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from small_sweeps import Place, place, score_digests
+from sweep_fixtures import SWEEP, plan_of
+
+import fasray
+from fasray.errors import SpecError
+from fasray.faces.bank import FaceBank
+from fasray.faces.index import FaceIndex
+from fasray.methods import registry
+from fasray.protocols import parse
+from fasray.sweep.capacity import Demand
+from fasray.sweep.ledger import read_run
+from fasray.sweep.spec import parse_sweep
+from fasray.training.context import Context
+from fasray.training.loop import train
+from fasray.training.trial import Trial
+
+ONE_TRIAL = """
+name: one
+data: {data}
+protocols: [O&C->I]
+methods: {{erm: {{space: {{}}, config: {{learning_rate: 0.001}}}}}}
+scheduler: fifo
+confirm: {{seeds: [0]}}
+training: {{profile: smoke, image_size: 32, width: 0.125, steps: 2, evaluations: 2, images: 2}}
+"""
+WATCHED = Path(__file__).parent / "workers_watched.py"
+RAYS_OWN = {"_AutoscalingCoordinatorActor"}
+"""One for a whole cluster, made by Ray Train or Ray Data at their first use; holds nothing."""
+CLOSE = 1e-4
+"""Of scores after two steps in float32: sums over two halves are rounded otherwise than sums over the whole. A high
+learning rate multiplies the difference at each step; in float64 it stays at rounding (``methods/test_two_workers``)."""
+ONE_PAIR = 0.01
+"""Of a rate or an area: two videos of nearly the same score may change places."""
+PATIENCE = 1800
+"""Seconds; each trial starts half a dozen processes one after another, which takes minutes where others are busy."""
+
+
+def scores(run: Path) -> dict[str, np.ndarray]:
+    files = sorted((run / "trials").glob("*/eval-*.parquet"))
+    return {str(path.relative_to(run)): np.asarray(pq.read_table(path)["score"]) for path in files}
+
+
+def names(run: Path) -> set[str]:
+    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and "tfevents" not in path.name}
+
+
+def trained_by_one(here: Place, folder: Path) -> Path:
+    """Copy a finished run, its trials trained again by one worker in this process."""
+    run = folder / "alone"
+    shutil.copytree(here.run_folder, run, ignore=shutil.ignore_patterns("trials", "results.parquet", "report.html"))
+    (pool,) = (path.parent for path in here.pools.glob("*/pool.json"))
+    bank = FaceBank.open(pool)
+    for record in read_run(str(here.run_folder)).trials:
+        there = here.run_folder / "trials" / record.id / "spec.json"
+        trial = Trial.model_validate_json(there.read_bytes())
+        context = Context(str(run / "trials" / trial.id), seed=trial.seed, total_steps=trial.training.steps)
+        train(trial, bank, parse(trial.protocol).assign(bank.index), context)
+    return run
+
+
+def same_table(one: Path, other: Path) -> None:
+    """Hold two result tables against each other; a pair of videos may change places in the order of scores."""
+    ours, theirs = (fasray.load_results(str(run)) for run in (one, other))
+    assert list(ours.columns) == list(theirs.columns)
+    assert len(ours) == len(theirs) == 3 * 2
+    for key in ours.columns:
+        if ours[key].dtype.kind == "f":
+            np.testing.assert_allclose(theirs[key], ours[key], atol=ONE_PAIR, err_msg=key)
+        elif key != "thresholds":
+            assert theirs[key].astype(str).equals(ours[key].astype(str)), key
+
+
+def shared_by_two(data: Path, folder: Path, text: str, room: float) -> Place:
+    """Sweep with two workers and hold what they leave against what one worker leaves."""
+    two = place(folder / "two", data, text)
+    with two.start("--set", "resources.workers=2") as driver:
+        ran = driver.end(seconds=PATIENCE)
+    assert ran.code == 0, ran.err
+    alone = trained_by_one(two, folder)
+    assert names(two.run_folder / "trials") == names(alone / "trials")
+    ours, theirs = scores(alone), scores(two.run_folder)
+    assert len(ours) == 2
+    for name, values in ours.items():
+        np.testing.assert_allclose(theirs[name], values, atol=room, err_msg=name)
+    same_table(alone, two.run_folder)
+    return two
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2000)
+def test_two_workers_leave_the_files_and_the_table_of_one(small_faces: Path, tmp_path: Path) -> None:
+    two = shared_by_two(small_faces, tmp_path, ONE_TRIAL, CLOSE)
+    assert not two.processes(wait=10)
+
+
+def test_what_this_machine_cannot_place_is_refused_at_once(small_faces: Path, tmp_path: Path) -> None:
+    here = place(tmp_path, small_faces, ONE_TRIAL)
+    cores = os.cpu_count() or 1
+    refused = here.drive("--set", f"resources.workers={cores + 1}", "--set", f"training.images={2 * (cores + 1)}")
+    assert refused.code == 2, refused.err
+    assert f"one trial wants {cores + 1} workers of 1 CPUs each; there is room for {cores}" in refused.err
+    assert "starting Ray" not in refused.err
+
+
+def test_a_batch_that_the_workers_cannot_share_is_refused_when_the_sweep_is_planned(table: FaceIndex) -> None:
+    with pytest.raises(SpecError, match="cannot share equally"):
+        plan_of(SWEEP, table, "resources.workers=3", "training.images=4")
+
+
+def test_several_workers_are_part_of_what_a_run_is_and_the_backend_is_not() -> None:
+    def spec(*overrides: str) -> str:
+        return parse_sweep(SWEEP, "sweep.yaml", overrides).hash()
+
+    assert spec("resources.backend=torchtrainer") == spec("resources.backend=inprocess") == spec()
+    assert spec("resources.workers=2") != spec()
+
+
+def test_one_process_cannot_be_several_workers() -> None:
+    with pytest.raises(SpecError, match="backend inprocess has one worker"):
+        parse_sweep(SWEEP, "sweep.yaml", ("resources={backend: inprocess, workers: 2}",))
+
+
+def watched(small_faces: Path, folder: Path, mode: str) -> dict[str, Any]:
+    here = place(folder, small_faces, ONE_TRIAL)
+    ran = subprocess.run(
+        [sys.executable, str(WATCHED), str(small_faces), str(here.run_folder), mode],
+        env=here.env, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return result
+
+
+def test_a_question_waits_for_its_own_answer_and_a_decided_trial_is_not_trained_again() -> None:
+    """Two trials ask at once; the second is answered first."""
+    from fasray.sweep.trainer import Desk
+    from fasray.sweep.workers import Told
+
+    desk = Desk(Demand(1, 1, 0.0), "", {})
+    with ThreadPoolExecutor(2) as workers:
+        first = workers.submit(desk.ask, Told("one", "evaluated", step=2))
+        asked = desk.take(60)
+        second = workers.submit(desk.ask, Told("two", "evaluated", step=4))
+        asked += desk.take(60)
+        assert [(question.told.trial, question.told.step) for question in asked] == [("one", 2), ("two", 4)]
+        desk.answer(asked[1].number, "stop")
+        assert second.result(60) == "stop"
+        assert not first.done()
+        desk.answer(asked[0].number, "continue")
+        assert first.result(60) == "continue"
+    assert desk.take(0) == []
+    assert desk.wants("one")
+    assert not desk.wants("two")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2000)
+def test_trials_that_want_the_whole_machine_run_one_after_another_and_stopped_ones_let_go(
+    small_faces: Path, tmp_path: Path
+) -> None:
+    """Three searching trials of two workers and a confirming one; two are stopped at their first evaluation."""
+    seen = watched(small_faces, tmp_path, "watch")
+    assert seen["failed"] == []
+    assert seen["trials"] == 4
+    assert seen["stopped"] == 2
+    assert max(seen["seconds_to_free"]) < 5, seen
+    assert seen["most_groups"] == 1
+    assert seen["groups_left"] == 0
+    assert set(seen["actors_left"]) <= RAYS_OWN, seen
+    assert not any("Cleaner" in name for name in seen["actors_seen"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2000)
+def test_a_lost_worker_is_made_up_for_from_the_last_evaluation(small_faces: Path, tmp_path: Path) -> None:
+    calm, hurt = tmp_path / "calm", tmp_path / "hurt"
+    assert watched(small_faces, calm, "calm")["failed"] == []
+    assert watched(small_faces, hurt, "kill")["failed"] == []
+    ours, theirs = (score_digests(folder / "run") for folder in (calm, hurt))
+    assert {name: digest for name, (digest, _) in ours.items()} == {n: digest for n, (digest, _) in theirs.items()}
+    weights = [
+        {file.name: file.read_bytes() for file in sorted((folder / "run").glob("trials/*/checkpoint/*.safetensors"))}
+        for folder in (calm, hurt)
+    ]
+    assert weights[0] == weights[1] != {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [name for name in registry.names() if name != "erm"])
+def test_every_method_has_the_table_of_one_worker(small_faces: Path, tmp_path: Path, method: str) -> None:
+    text = ONE_TRIAL.replace(
+        "erm: {{space: {{}}, config: {{learning_rate: 0.001}}}}", f"{method}: {{{{space: {{{{}}}}}}}}"
+    ).replace("images: 2", "images: 4")
+    shared_by_two(small_faces, tmp_path, text, CLOSE * 10)
