@@ -52,7 +52,7 @@ def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibra
 
 def default_slots(spec: SweepSpec) -> int:
     """Return how many trials run at once on this machine, GPUs not counted."""
-    fitting = max((os.cpu_count() or 1) // spec.resources.cpus_per_worker, 1)
+    fitting = max((os.cpu_count() or 1) // (spec.resources.workers * spec.resources.cpus_per_worker), 1)
     wanted = spec.resources.max_concurrent
     return fitting if wanted == "auto" else min(fitting, wanted)
 

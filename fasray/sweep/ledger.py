@@ -221,6 +221,12 @@ class Ledger:
 
 def _locked(run: str) -> Lock:
     """Take the run directory, made if need be."""
+    if storage.is_remote(run) and not storage.is_s3(run):
+        raise SpecError(
+            "two drivers of one run can be kept apart on S3 or on a local disk only",
+            where=f"--out {run}",
+            remedy="choose an s3:// address, or a local disk",
+        )
     try:
         storage.reach(run)
         if not storage.is_remote(run):
