@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fasray"
 LAYERS = (
     ("errors", "seeds"), ("storage",), ("validation",), ("metrics",), ("protocols",), ("faces",), ("nets", "losses"),
-    ("methods",), ("training",), ("ingest",), ("sweep",), ("results",), ("bench", "testing"), ("clusters",), ("cli",),
+    ("methods",), ("training",), ("ingest",), ("sweep",), ("results",), ("bench", "export", "testing"), ("clusters",),
+    ("cli",),
 )  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 WITHOUT_RAY = {name for name in HEIGHT if HEIGHT[name] <= HEIGHT["training"]} | {"results"}

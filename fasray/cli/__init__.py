@@ -27,6 +27,7 @@ _COMMANDS = {
     "verify": ("fasray.cli.provenance", "verify", "Compute every number of a run again and check its files."),
     "report": ("fasray.cli.report", "report", "Write a run's report as one HTML page."),
     "score": ("fasray.cli.score", "score", "Score pictures and videos with a trained model."),
+    "export": ("fasray.cli.export", "export", "Write a trained model as an ONNX file."),
     "metrics": ("fasray.cli.metrics", "metrics", "Judge a score file, anybody's."),
     "bench": ("fasray.cli.bench", "bench", "Measure ratios against named baselines."),
     "cluster": ("fasray.cli.cluster", "cluster", "Check the files of a cluster, offline."),

@@ -64,6 +64,11 @@ class Scorer:
             raise DataError(f"the checkpoint's trial is of another release: {first['msg']}", where=folder) from error
         return cls(found, trial, folder, torch.device(device))
 
+    @property
+    def method(self) -> Method:
+        """The built method with the checkpoint's weights, in evaluation mode."""
+        return self._method
+
     def score(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return [N] scores, higher = more bona fide, of [N, S, S, 3] uint8 RGB crops as they are stored.
 

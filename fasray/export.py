@@ -1,0 +1,217 @@
+"""A trained model as one ONNX file: the same scores as torch's, and what a user must know written inside.
+
+The graph takes ``images``, float32 [batch, 3, S, S] RGB in [0, 1], and gives ``score``, [batch], higher = more bona
+fide; HSV channels, normalisation and region masks are part of it. How a picture becomes such an image stands in the
+metadata, in JSON, under these keys:
+
+======================  =======================================================================================
+``fasray.model``        trial, method, configuration, protocol, training domains, step, version of fasray
+``fasray.input``        name, layout, colours, range, size
+``fasray.window``       which part of a stored face crop is looked at, and how it is resized
+``fasray.preparation``  how face crops were made: detector, margin, size, JPEG quality; null if nobody knows
+``fasray.output``       name, direction, and the thresholds that the model's own source-dev EER gives; null if its
+                        score file is not there
+``fasray.parity``       largest difference from torch that the export itself has seen, and over how many images
+======================  =======================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fasray import __version__, storage
+from fasray.errors import DataError, RunFailedError, SpecError
+from fasray.methods.base import Augment, Method
+from fasray.results.evaluations import read_scores
+from fasray.results.select import source_digest
+from fasray.sweep.ledger import DATA_FILE
+from fasray.training.evaluate import score_uri
+from fasray.training.scoring import Scorer
+
+TOLERANCE = 1e-4
+"""Largest difference between the scores of torch and of ONNX Runtime that an export accepts."""
+_BATCHES = (1, 3, 8)
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_INPUT, _OUTPUT = "images", "score"
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """An ONNX model and what its check has seen."""
+
+    content: bytes
+    difference: float
+    """Largest absolute difference of a score from torch's."""
+    images: int
+    """Images that were compared."""
+    metadata: dict[str, Any]
+    """What was written into it, by key, before it became JSON."""
+
+
+class _Scoring(nn.Module):
+    """A method's score as a module: from images [B, 3, S, S] to [B]."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.networks = method.networks
+        self._method = method
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._method.score(images)
+
+
+def export_checkpoint(uri: str, step: int | None = None) -> Exported:
+    """Return the model of a checkpoint as ONNX.
+
+    Args:
+        uri: folder of checkpoints, or of a trial.
+        step: which; None: the best by source-dev.
+
+    Raises:
+        SpecError: onnx or its companions are not installed, or there is no such step.
+        DataError: there is no checkpoint, or it is damaged.
+        RunFailedError: the scores differ from torch's.
+    """
+    require()
+    scorer = Scorer.load(uri, step)
+    trial = scorer.trial
+    metadata = {
+        "model": {
+            "trial": trial.id,
+            "method": trial.method,
+            "config": trial.config,
+            "protocol": trial.protocol,
+            "domains": list(scorer.domains),
+            "step": scorer.step,
+            "fasray": __version__,
+        },
+        "window": _window(trial.training.augment_of(scorer.method), trial.training.image_size),
+        "preparation": _preparation(scorer),
+        "output": {"name": _OUTPUT, "direction": "higher = more bona fide", "threshold": _thresholds(scorer)},
+    }
+    return export_method(scorer.method, trial.training.image_size, metadata)
+
+
+def export_method(method: Method, image_size: int, metadata: dict[str, Any] | None = None) -> Exported:
+    """Return a method's score as ONNX, compared with torch over batches of several sizes.
+
+    Args:
+        method: built, on the CPU.
+        image_size: S.
+        metadata: what to write into the file besides, by key without ``fasray.``.
+
+    Raises:
+        SpecError: onnx or its companions are not installed.
+        RunFailedError: the scores differ from torch's by more than ``TOLERANCE``.
+    """
+    require()
+    import onnx
+
+    method.networks.eval()
+    batches = [_pictures(count, image_size) for count in _BATCHES]
+    program = torch.onnx.export(
+        _Scoring(method).eval(),
+        (torch.from_numpy(batches[1]),),
+        input_names=[_INPUT],
+        output_names=[_OUTPUT],
+        dynamic_shapes={_INPUT: {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # noqa: S101  # a path was not given, so a program comes back
+    model = program.model_proto
+    difference = _difference(method, model.SerializeToString(), batches)
+    facts = {
+        **(metadata or {}),
+        "input": {"name": _INPUT, "layout": "NCHW", "colours": "RGB", "range": [0, 1], "size": image_size},
+        "parity": {"difference": difference, "images": sum(_BATCHES)},
+    }
+    onnx.helper.set_model_props(model, {f"fasray.{key}": json.dumps(value) for key, value in facts.items()})
+    return Exported(model.SerializeToString(), difference, sum(_BATCHES), facts)
+
+
+def require() -> None:
+    """Refuse to go on without the packages that an export needs.
+
+    Raises:
+        SpecError: one of them cannot be imported.
+    """
+    import importlib
+
+    for package in _PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise SpecError(
+                f"an export needs the package {package}, which is not installed",
+                remedy=f"run: python -m pip install {' '.join(_PACKAGES)}",
+            ) from error
+
+
+def _difference(method: Method, content: bytes, batches: list[NDArray[np.float32]]) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for images in batches:
+        with torch.inference_mode():
+            expected = method.score(torch.from_numpy(images)).numpy()
+        (found,) = session.run([_OUTPUT], {_INPUT: images})
+        apart = np.abs(found - expected)
+        largest = max(largest, float(apart.max()) if np.isfinite(apart).all() else np.inf)
+    if largest > TOLERANCE:
+        raise RunFailedError(
+            f"ONNX Runtime's scores differ from torch's by up to {largest:.2g}",
+            remedy=f"nothing was written; at most {TOLERANCE} is accepted. Try the versions in constraints.txt",
+        )
+    return largest
+
+
+def _pictures(count: int, size: int) -> NDArray[np.float32]:
+    """Return noise, smooth ramps and flat pictures in turn, [count, 3, size, size] at whole levels of 255."""
+    rng = np.random.default_rng([count, size])
+    noise = rng.integers(0, 256, (count, 3, size, size))
+    ramp = np.linspace(0, 1, size)
+    ends = rng.integers(0, 256, (count, 3, 2, 1, 1))
+    smooth = ends[:, :, 0] + (ends[:, :, 1] - ends[:, :, 0]) * (ramp[:, None] + ramp) / 2
+    flat = np.broadcast_to(ends[:, :, 0], noise.shape)
+    kind = np.arange(count)[:, None, None, None] % 3
+    levels = np.select([kind == 0, kind == 1], [noise, np.round(smooth)], flat)
+    return (levels / 255).astype(np.float32)
+
+
+def _window(augment: Augment, image_size: int) -> dict[str, Any]:
+    """Return which part of a stored crop is scored; see ``augment.evaluation``."""
+    if augment.crop == "pixels":
+        return {"rule": "middle", "pixels": image_size, "resize": None}
+    return {"rule": "middle", "share_of_area": augment.eval_scale, "resize": {"to": image_size, "how": "bilinear"}}
+
+
+def _preparation(scorer: Scorer) -> dict[str, Any] | None:
+    """Return how the crops of the model's data were made, as its run has noted; None if that cannot be told."""
+    run = _parent(_parent(_parent(scorer.uri)))  # RUN/trials/<id>/checkpoint
+    with contextlib.suppress(DataError, ValueError, KeyError, TypeError):
+        facts = json.loads(storage.read_bytes(storage.join(run, DATA_FILE)))
+        plan = facts["card"].get("plan")
+        settings = plan["settings"] if isinstance(plan, dict) else {"generated": True}
+        return {**settings, "image_size": int(facts["image_size"])}
+    return None
+
+
+def _thresholds(scorer: Scorer) -> dict[str, Any] | None:
+    with contextlib.suppress(DataError):
+        digest = source_digest(read_scores(score_uri(_parent(scorer.uri), scorer.step)))
+        return {"rule": "source-dev EER", "video": digest.video_threshold, "frame": digest.frame_threshold}
+    return None
+
+
+def _parent(uri: str) -> str:
+    return uri.rstrip("/").rsplit("/", 1)[0]

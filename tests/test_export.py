@@ -1,0 +1,156 @@
+"""An exported model gives torch's scores under ONNX Runtime, and says in its own words how to use it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+from made_trials import SIZE, TINY, made_bank, made_trial, run
+
+from fasray.cli import cli
+from fasray.errors import RunFailedError, SpecError
+from fasray.export import TOLERANCE, export_checkpoint, export_method
+from fasray.methods import registry
+from fasray.methods.base import Build, Method
+from fasray.methods.erm import ERM
+from fasray.results.evaluations import read_scores
+from fasray.results.select import source_digest
+from fasray.training.evaluate import score_uri
+from fasray.training.scoring import Scorer
+
+IN_EVERY_RUN = ("erm", "rfmeta")  # one that is plain, one that reads HSV
+
+
+def made(name: str, **config: Any) -> Method:
+    """A tiny method whose weights and running statistics are none of the initial ones."""
+    method = registry.get(name)(registry.config(name, config))
+    torch.manual_seed(4)
+    method.build(Build(num_domains=3, image_size=64, total_steps=10, width=0.125))
+    for key, value in method.networks.state_dict().items():
+        if key.endswith("running_mean"):
+            value.normal_(0, 0.1)
+        elif key.endswith("running_var"):
+            value.uniform_(0.5, 1.5)
+    method.networks.eval()
+    return method
+
+
+def scored(content: bytes, images: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found: np.ndarray = session.run(["score"], {"images": images})[0]
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in IN_EVERY_RUN else pytest.mark.slow) for n in registry.METHODS]
+)
+def test_onnx_scores_equal_torchs_for_any_batch(name: str) -> None:
+    method = made(name)
+    exported = export_method(method, 64)
+    assert exported.difference <= TOLERANCE
+    for count in (1, 2, 7):
+        images = np.random.default_rng(count).integers(0, 256, (count, 3, 64, 64)).astype(np.float32) / 255
+        with torch.inference_mode():
+            expected = method.score(torch.from_numpy(images)).numpy()
+        found = scored(exported.content, images)
+        assert found.shape == (count,)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+    onnx.checker.check_model(onnx.load_from_string(exported.content))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("ssdg", {"backbone": "depthnet"}), ("sdfanet", {"region": "face"}), ("hfn_mp", {"channel_order": "bgr"})],
+)  # fmt: skip
+def test_other_forms_of_a_method_are_exported_too(name: str, config: dict[str, Any]) -> None:
+    assert export_method(made(name, **config), 64).difference <= TOLERANCE
+
+
+class Alternating(ERM):
+    """ERM whose graph is not what it computes: each call scores otherwise."""
+
+    calls = 0
+
+    def score(self, images: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return super().score(images) * (0.5 if self.calls % 2 else 1.0)
+
+
+def test_a_model_that_would_score_otherwise_is_not_exported() -> None:
+    method = Alternating(ERM.Config())
+    method.build(Build(num_domains=3, image_size=64, total_steps=10, width=0.125))
+    with pytest.raises(RunFailedError, match="differ from torch's by up to"):
+        export_method(method, 64)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a trained trial in a run that has noted how its data were made."""
+    folder = tmp_path_factory.mktemp("export")
+    trial = made_trial()
+    at = folder / "run" / "trials" / trial.id
+    run(trial, made_bank(folder / "pool"), at)
+    card = {"kind": "prepared", "plan": {"settings": {"margin": 1.4, "quality": 90, "detector": "blazeface"}}}
+    (folder / "run" / "data.json").write_text(json.dumps({"image_size": SIZE, "card": card}))
+    return at
+
+
+def test_the_command_writes_a_file_that_explains_itself(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model.onnx"
+    ran = CliRunner().invoke(cli, ["export", str(trained), "-o", str(out)], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    scorer = Scorer.load(str(trained))
+    assert f"trial {scorer.trial.id}, step {scorer.step}" in ran.output
+    model = onnx.load(out)
+    told = {entry.key.removeprefix("fasray."): json.loads(entry.value) for entry in model.metadata_props}
+    assert told["model"]["trial"] == scorer.trial.id
+    assert (told["model"]["step"], told["model"]["domains"]) == (scorer.step, ["A", "B"])
+    assert told["input"] == {"name": "images", "layout": "NCHW", "colours": "RGB", "range": [0, 1], "size": 32}
+    assert told["window"] == {"rule": "middle", "pixels": 32, "resize": None}
+    assert told["preparation"] == {"margin": 1.4, "quality": 90, "detector": "blazeface", "image_size": SIZE}
+    digest = source_digest(read_scores(score_uri(str(trained), scorer.step)))
+    assert told["output"]["direction"] == "higher = more bona fide"
+    assert told["output"]["threshold"] == {
+        "rule": "source-dev EER", "video": digest.video_threshold, "frame": digest.frame_threshold,
+    }  # fmt: skip
+    assert told["parity"]["difference"] <= TOLERANCE
+
+
+def test_what_the_metadata_say_of_the_window_leads_to_the_models_own_scores(trained: Path) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
+    start = (SIZE - 32) // 2
+    window = crops[:, start : start + 32, start : start + 32].transpose(0, 3, 1, 2).astype(np.float32) / 255
+    exported = export_checkpoint(str(trained))
+    np.testing.assert_allclose(
+        scored(exported.content, window), Scorer.load(str(trained)).score(crops), rtol=0, atol=TOLERANCE
+    )
+    assert TINY.image_size == exported.metadata["window"]["pixels"] == 32
+
+
+def test_a_checkpoint_alone_is_enough_and_unknown_things_are_null(trained: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "checkpoint"
+    alone.mkdir()
+    for file in (trained / "checkpoint").iterdir():
+        (alone / file.name).write_bytes(file.read_bytes())
+    exported = export_checkpoint(str(alone))
+    assert exported.metadata["preparation"] is None
+    assert exported.metadata["output"]["threshold"] is None
+    ran = CliRunner().invoke(cli, ["export", str(alone), "-o", str(tmp_path / "m.onnx")], catch_exceptions=False)
+    assert "no threshold" in ran.output
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
+def test_missing_packages_are_named_with_the_command_that_installs_them(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SpecError, match=f"package {package}, which is not installed") as refused:
+        export_checkpoint("nowhere")
+    assert "python -m pip install onnx onnxruntime onnxscript" in refused.value.remedy
