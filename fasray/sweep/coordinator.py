@@ -123,6 +123,14 @@ class Coordinator:
         """Number of trials that could start now; confirming runs count once their cell's search is over."""
         return len(self._left_over) + sum(self._ready(state) for state in self._cells.values())
 
+    def confirms(self, cell: Cell) -> int:
+        """Return the confirming runs of a cell: as planned, and once its search is over, as many as there really are.
+
+        A cell without a winner has none, and an ablation that changes nothing of the winner is not run.
+        """
+        state = self._cells[cell.method, cell.protocol.name]
+        return len(state.suggested["confirm"]) + len(state.waiting) if state.won else self.plan.confirms_in(cell)
+
     def rungs(self, method: str, protocol: str) -> Mapping[int, Mapping[str, float]]:
         """Return what the rungs of a cell's search have recorded."""
         return self._cells[method, protocol].search.rungs()

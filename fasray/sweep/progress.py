@@ -43,14 +43,14 @@ def snapshot(coordinator: Coordinator, slots: int) -> Progress:
     ranked = [(best.source_dev_auc, record) for best, record in read if best is not None]
     best_auc, best = max(ranked, key=lambda pair: pair[0], default=(None, None))
     plan = coordinator.plan
-    confirms = {(cell.method, cell.protocol.name): plan.confirms_in(cell) for cell in plan.cells}
+    confirms = {(cell.method, cell.protocol.name): coordinator.confirms(cell) for cell in plan.cells}
     confirmed = Counter(
         (record.method, record.protocol) for record in records if record.stage == "confirm" and record.status == "done"
     )
     return Progress(
         cells=len(plan.cells),
         cells_done=sum(1 for cell, n in confirmed.items() if n == confirms[cell]),
-        trials=plan.search_trials + plan.confirm_trials,
+        trials=plan.search_trials + sum(confirms.values()),
         running=len(coordinator.running),
         stopped=count["stopped"],
         done=count["done"],
@@ -77,7 +77,7 @@ def _seconds_left(coordinator: Coordinator, records: Iterable[TrialRecord], slot
         total = cell.training.steps
         outstanding: float = sum(total - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
         outstanding += (planned - len(searched)) * _usual_length(records, cell.method, total)
-        outstanding += (coordinator.plan.confirms_in(cell) - (len(of_cell) - len(searched))) * total
+        outstanding += (coordinator.confirms(cell) - (len(of_cell) - len(searched))) * total
         seconds += outstanding * pace.get(cell.method, usual)
     return seconds / max(slots, 1)
 

@@ -11,6 +11,7 @@ from fasray.faces.index import FaceIndex
 from fasray.sweep.coordinator import Coordinator, winner
 from fasray.sweep.events import ENDED, Event, Suggested, Won
 from fasray.sweep.plan import Plan
+from fasray.sweep.progress import snapshot
 
 Value = Callable[[str, int], float]
 
@@ -251,6 +252,16 @@ def test_the_winner_is_confirmed_once_more_for_each_ablation_with_the_same_seeds
             whole, ablated = of_cell["", seed], of_cell["no decay", seed]
             assert ablated.config == {**whole.config, "weight_decay": 0}
             assert whole.config["weight_decay"] > 0
+
+
+def test_progress_counts_the_runs_that_there_are(table: FaceIndex) -> None:
+    """An ablation that changes nothing is planned for, then not run; nothing must seem to be left of it."""
+    coordinator = started(plan_of(SWEEP, table, ABLATIONS), [])
+    assert snapshot(coordinator, 1).trials == 8 * (3 + 2) + 4 * 2 * 2
+    drive(coordinator, slots=3, seed=0)
+    done = snapshot(coordinator, 1)
+    assert done.trials == done.done + done.stopped == 8 * (3 + 2) + 4 * 2
+    assert (done.cells_done, done.seconds_left) == (8, 0)
 
 
 def test_a_log_with_ablations_gives_back_the_same_state(table: FaceIndex) -> None:
