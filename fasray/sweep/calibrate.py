@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -52,24 +52,14 @@ def calibrate(plan: Plan, pool: str, slots: int, say: Callable[[str], None] = la
     Raises:
         DataError, SpecError, DivergedError: a trial cannot be run.
     """
-    cells: dict[str, Cell] = {}
-    for cell in plan.cells:
-        scored = cell.source_dev_images + cell.target_images
-        best = cells.get(cell.method)
-        if best is None or scored > best.source_dev_images + best.target_images:
-            cells[cell.method] = cell
+    by_faces = sorted(plan.cells, key=lambda cell: cell.source_dev_images + cell.target_images)
+    cells = {cell.method: cell for cell in by_faces}
     trials = [_Timed(_short(plan, cell), images_per_step(cell)) for cell in cells.values()]
     say(f"timing {len(trials)} methods in {slots} processes at once")
     jobs = [_Job(tuple(_rotated(trials, number)), pool, plan.spec.target_split) for number in range(slots)]
     with ProcessPoolExecutor(slots, mp_context=multiprocessing.get_context("spawn")) as workers:
         found = list(workers.map(_time_all, jobs))
-    return {
-        method: Pace(*(float(np.mean([getattr(one[method], part) for one in found])) for part in _PARTS))
-        for method in cells
-    }
-
-
-_PARTS = ("start", "step", "evaluation")
+    return {method: Pace(*np.mean([astuple(one[method]) for one in found], axis=0).tolist()) for method in cells}
 
 
 def _short(plan: Plan, cell: Cell) -> Trial:
