@@ -32,7 +32,7 @@ methods:
 search: {{algorithm: grid}}
 scheduler: fifo
 confirm: {{seeds: [0]}}
-training: {{profile: smoke, image_size: 32, width: 0.125, steps: 8, evaluations: 4, images: 2}}
+training: {{profile: quick, image_size: 32, width: 0.125, steps: 8, evaluations: 4, images: 2}}
 resources: {{workers: 2}}
 """
 
