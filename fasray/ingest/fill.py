@@ -7,13 +7,11 @@ node has written a block, and none is left when the pass ends.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import ray
@@ -24,21 +22,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray import storage
 from fasray.errors import DataError, FasrayError
-from fasray.faces import jpeg
-from fasray.faces.bank import Excluded, FaceBank, PoolWriter, pool_folder, pool_key
+from fasray.faces.bank import Excluded, FaceBank, pool_folder, pool_key
 from fasray.faces.index import FaceIndex
 from fasray.faces.manifest import Manifest
-from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
+from fasray.ingest.decode import COLUMNS, Filling, check_shards, decode
+from fasray.ingest.own import own_pool
 
-_COLUMNS = ["image", "depth", "parsing", "video", "frame", "sha256", "path"]
 _BLOCK_ROWS = 256
 _IN_FLIGHT = 2
-_GOOD, _NOT_AN_IMAGE, _OTHER_SIZE, _OTHER_BYTES = range(4)
-_REASONS = {
-    _NOT_AN_IMAGE: "the image cannot be decoded",
-    _OTHER_SIZE: "the image is not of the size that the manifest states",
-    _OTHER_BYTES: "the image bytes are not those that the record's sha256 states",
-}
 
 
 @dataclass(frozen=True)
@@ -53,28 +44,61 @@ class PoolFacts:
 
 
 def fill_pools(
-    uri: str, manifest: Manifest, index: FaceIndex, on_rows: Callable[[int], None] = lambda rows: None
+    uri: str,
+    manifest: Manifest,
+    index: FaceIndex,
+    on_rows: Callable[[int], None] = lambda rows: None,
+    worker: Mapping[str, float] | None = None,
 ) -> list[PoolFacts]:
     """Give every node of the running Ray cluster a pool of the shards under ``uri``.
 
-    Nodes that have it already are left alone; if all have, nothing is read.
+    Nodes that have it already are left alone; if all have, nothing is read. Where there is no node yet that could hold
+    a worker, one is asked for, and fills its pool by itself; so does every node that comes later, when its first trial
+    does (:func:`fasray.ingest.own.own_pool`).
 
     Args:
         uri: folder of the shards.
         manifest: their manifest.
         index: their index, in the manifest's shard order.
         on_rows: called with the number of rows that have arrived in every pool so far.
+        worker: what a worker of a trial holds, as Ray wants it; nodes too small for one need no pool and get none.
 
     Raises:
         DataError: a shard cannot be read, rows are missing, or a node has no room.
     """
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and _holds(node["Resources"], worker or {})]
+    if not nodes:
+        check_shards(uri, manifest)
+        return [_fill_on_a_new_node(uri, manifest, worker or {})]
     caches = {node: _start_cache(node, manifest, index) for node in nodes}
     try:
         return _fill(uri, manifest, caches, on_rows)
     finally:
         for cache in caches.values():
             ray.kill(cache)
+
+
+def _holds(node: Mapping[str, float], worker: Mapping[str, float]) -> bool:
+    return all(node.get(name, 0.0) >= wanted for name, wanted in worker.items())
+
+
+def _fill_on_a_new_node(uri: str, manifest: Manifest, worker: Mapping[str, float]) -> PoolFacts:
+    """Let the first node that can hold a worker fill its pool; asking for room makes an autoscaler bring it."""
+    key = pool_key(manifest.hash, manifest.image_size)
+    task = ray.remote(_own_facts).options(num_cpus=worker.get("CPU", 0), num_gpus=worker.get("GPU", 0))
+    facts: PoolFacts = _unwrapped(task.remote(key, uri))
+    return facts
+
+
+def _own_facts(key: str, uri: str) -> PoolFacts:
+    """Return what the pool of this node holds, which is filled if it is not there."""
+    there = pool_folder(key).exists()
+    bank = own_pool(key, uri)
+    return _facts(bank, 0 if there else bank.decoded)
+
+
+def _facts(bank: FaceBank, decoded: int) -> PoolFacts:
+    return PoolFacts(ray.get_runtime_context().get_node_id(), len(bank), decoded, tuple(bank.excluded))
 
 
 def _fill(uri: str, manifest: Manifest, caches: dict[str, Any], on_rows: Callable[[int], None]) -> list[PoolFacts]:
@@ -118,7 +142,7 @@ def _blocks(uri: str, manifest: Manifest) -> Any:
     decode = _Decode(manifest.image_size)
     dataset = (
         ray.data.read_parquet(paths, filesystem=filesystem, partitioning=None, include_paths=True)
-        .select_columns(_COLUMNS)
+        .select_columns([*COLUMNS, "path"])
         .map_batches(decode, batch_size=_BLOCK_ROWS, batch_format="pyarrow")
     )
     try:
@@ -134,17 +158,8 @@ def _blocks(uri: str, manifest: Manifest) -> Any:
 def _paths(uri: str, manifest: Manifest) -> tuple[list[str], PyFileSystem]:
     """Return the shards' paths and the file system they are on, with the endpoint and credentials that fsspec found."""
     filesystem, folder = storage.filesystem(uri)
+    check_shards(uri, manifest)
     paths = [storage.join(folder, shard.name) for shard in manifest.shards]
-    sizes = storage.sizes(uri)
-    for shard in manifest.shards:
-        if shard.name not in sizes:
-            raise DataError("a shard of the manifest is missing", where=storage.join(uri, shard.name))
-        if sizes[shard.name] != shard.bytes:
-            raise DataError(
-                "this shard is not as long as the manifest says",
-                where=storage.join(uri, shard.name),
-                remedy="check the set: `fasray data verify`",
-            )
     return paths, PyFileSystem(FSSpecHandler(filesystem))
 
 
@@ -154,7 +169,7 @@ def _last_line(error: BaseException) -> str:
 
 
 class _Decode:
-    """Decode a batch of records into uint8 arrays; a bad image becomes zeros and a reason.
+    """Decodes a batch of records, and keeps the names of their shards.
 
     Args:
         size: side of the stored crops, pixels.
@@ -164,34 +179,8 @@ class _Decode:
         self._size = size
 
     def __call__(self, batch: pa.Table) -> dict[str, NDArray[Any]]:
-        cv2.setNumThreads(1)
-        images = np.zeros((len(batch), self._size, self._size, 3), np.uint8)
-        state = np.zeros(len(batch), np.uint8)
-        encoded = zip(batch["image"].to_pylist(), batch["sha256"].to_pylist(), strict=True)
-        for row, (data, digest) in enumerate(encoded):
-            image = jpeg.decode(data)
-            if image is None:
-                state[row] = _NOT_AN_IMAGE
-            elif hashlib.sha256(data).hexdigest() != digest:
-                state[row] = _OTHER_BYTES
-            elif image.shape != images.shape[1:]:
-                state[row] = _OTHER_SIZE
-            else:
-                images[row] = image
-        return {
-            "image": images,
-            "depth": _stacked(batch["depth"], DEPTH_SIZE),
-            "parsing": _stacked(batch["parsing"], PARSING_SIZE),
-            "video": np.array(batch["video"].to_pylist()),
-            "frame": np.array(batch["frame"].to_pylist(), dtype=np.int32),
-            "shard": np.array([path.rsplit("/", 1)[-1] for path in batch["path"].to_pylist()]),
-            "state": state,
-        }
-
-
-def _stacked(column: pa.ChunkedArray, size: int) -> NDArray[np.uint8]:
-    """Turn a column of fixed-length bytes into [n, size, size] uint8."""
-    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(len(column), size, size)
+        shards = np.array([path.rsplit("/", 1)[-1] for path in batch["path"].to_pylist()])
+        return {**decode(batch, self._size), "shard": shards}
 
 
 class _Cache:
@@ -205,8 +194,7 @@ class _Cache:
     def __init__(self, manifest: Manifest, index: FaceIndex) -> None:
         self._manifest, self._index = manifest, index
         self._folder = pool_folder(pool_key(manifest.hash, manifest.image_size))
-        self._writer: PoolWriter | None = None
-        self._rows: dict[tuple[str, int], int] = {}
+        self._filling: Filling | None = None
 
     def begin(self) -> bool:
         """Return whether the node has the pool already; if not, start it."""
@@ -217,39 +205,20 @@ class _Cache:
                 bank = None
             if bank is not None and len(bank) == len(self._index):
                 return True
-        size, rows = self._manifest.image_size, len(self._index)
-        self._writer = PoolWriter.create(self._folder, rows, size, self._index, self._manifest.hash)
-        keys = zip(self._index.video.tolist(), self._index.frame.tolist(), strict=True)
-        self._rows = {key: row for row, key in enumerate(keys)}
+        self._filling = Filling(self._manifest, self._index)
         return False
 
     def write(self, block: Any) -> int:
         """Copy a decoded block into the pool and return its number of rows."""
-        assert self._writer is not None  # noqa: S101 - begin() said that the pool is wanted
-        batch = BlockAccessor.for_block(block).to_numpy()
-        keys = zip(batch["video"].tolist(), batch["frame"].tolist(), strict=True)
-        rows = np.array([self._rows.get(key, -1) for key in keys], dtype=np.int64)
-        if (rows < 0).any():
-            unknown = int(np.flatnonzero(rows < 0)[0])
-            raise DataError(
-                f"frame {batch['frame'][unknown]} of video {batch['video'][unknown]} is not in the index",
-                where=str(batch["shard"][unknown]),
-                remedy="the shards were changed while they were read: start again",
-            )
-        good = batch["state"] == _GOOD
-        self._writer.write(rows[good], *(np.ascontiguousarray(batch[name][good]) for name in _PIXELS))
-        for bad in np.flatnonzero(~good):
-            self._writer.exclude(int(rows[bad]), _REASONS[int(batch["state"][bad])], shard=str(batch["shard"][bad]))
-        return len(rows)
+        assert self._filling is not None  # noqa: S101 - begin() said that the pool is wanted
+        batch: Any = BlockAccessor.for_block(block).to_numpy()
+        return self._filling.store(batch, batch["shard"])
 
     def finish(self) -> PoolFacts:
         """Make the pool final and say what it holds."""
-        decoded = self._writer.decoded if self._writer else 0
-        bank = self._writer.finish() if self._writer else FaceBank.open(self._folder)
-        return PoolFacts(ray.get_runtime_context().get_node_id(), len(bank), decoded, tuple(bank.excluded))
-
-
-_PIXELS = ("image", "depth", "parsing")
+        if self._filling:
+            return _facts(self._filling.finish(), self._filling.decoded)
+        return _facts(FaceBank.open(self._folder), 0)
 
 
 def _start_cache(node: str, manifest: Manifest, index: FaceIndex) -> Any:

@@ -16,6 +16,7 @@ from fasray.faces.manifest import read_manifest
 from fasray.faces.shards import read_index
 from fasray.faces.verify import verify
 from fasray.ingest.fill import PoolFacts, fill_pools
+from fasray.ingest.own import own_pool
 from fasray.sweep.session import ray_session
 
 pytestmark = pytest.mark.timeout(600)
@@ -63,6 +64,18 @@ def test_pixels_are_those_of_the_shards(filled: Any, small_faces: Path) -> None:
     images = pq.read_table(small_faces / shard.name, columns=["image"])["image"].to_pylist()
     for row in (0, 17, 255, 256, 479):
         assert (bank.images[row] == jpeg.decode(images[row])).all()
+
+
+def test_what_a_node_fills_by_itself_is_what_the_pass_over_the_cluster_gives(
+    filled: Any, small_faces: Path, tmp_path: Path
+) -> None:
+    _, bank, _ = filled
+    with environment({"FASRAY_POOL_DIR": str(tmp_path)}):
+        own = own_pool(bank.key, str(small_faces))
+    assert own.folder.parent == tmp_path
+    for name in ("images", "depth", "parsing", "valid"):
+        assert (getattr(own, name) == getattr(bank, name)).all(), name
+    assert own.excluded == bank.excluded
 
 
 def test_a_second_pass_over_the_same_data_decodes_nothing(filled: Any, small_faces: Path) -> None:

@@ -1,0 +1,114 @@
+"""A node that came late, or in place of a lost one, fills its own pool: in the process that first needs it.
+
+The process reads the shards by itself, without Ray: while trials hold every CPU, nobody else could. Others of the node
+that come meanwhile wait for it, so each image is decoded once on each node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from fasray import storage
+from fasray.errors import DataError
+from fasray.faces.bank import FaceBank, pool_folder, pool_key
+from fasray.faces.manifest import Manifest, read_manifest
+from fasray.faces.shards import read_index
+from fasray.ingest.decode import COLUMNS, Filling, check_shards, decode
+
+_BATCH_ROWS = 64
+_MOST_THREADS = 16
+"""More hold more decoded faces in memory at once than they gain."""
+_Decoded = tuple[str, dict[str, NDArray[Any]]]
+
+
+def own_pool(key: str, uri: str, filled: Callable[[FaceBank], None] = lambda bank: None) -> FaceBank:
+    """Open this node's pool; if it has none, or a damaged one, fill it from the shards.
+
+    Args:
+        key: of the pool, see :func:`fasray.faces.bank.pool_key`.
+        uri: folder of the shards; empty: a pool that is not there is an error.
+        filled: called with the pool if it was filled here.
+
+    Raises:
+        DataError: a shard is missing, damaged or of another set than the pool's key says, or the disk has no room.
+        StorageError: the store does not answer.
+    """
+    folder = pool_folder(key)
+    if not uri:
+        return FaceBank.open(folder)
+    with contextlib.suppress(DataError):
+        return FaceBank.open(folder)
+    with _one_at_a_time(folder):
+        with contextlib.suppress(DataError):  # another process was first
+            return FaceBank.open(folder)
+        bank = _fill(key, uri)
+    filled(bank)
+    return bank
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold the pool's lock, which the kernel takes from a process that dies."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(key: str, uri: str) -> FaceBank:
+    manifest = read_manifest(uri)
+    found = pool_key(manifest.hash, manifest.image_size)
+    if found != key:
+        raise DataError(
+            f"the face set has changed since the run began: its pool would be {found}, not {key}",
+            where=uri,
+            remedy="restore the set, or start a new run",
+        )
+    check_shards(uri, manifest)
+    filling = Filling(manifest, read_index(uri))
+    try:
+        for shard, batch in _decoded(uri, manifest):
+            filling.store(batch, np.full(len(batch["state"]), shard))
+        return filling.finish()
+    except BaseException:
+        filling.abandon()
+        raise
+
+
+def _decoded(uri: str, manifest: Manifest) -> Iterator[_Decoded]:
+    """Yield the shards' names and decoded batches in order; threads decode ahead, a few batches and no more."""
+    threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    waiting: deque[tuple[str, Future[dict[str, NDArray[Any]]]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for shard, batch in _batches(uri, manifest):
+            waiting.append((shard, pool.submit(decode, batch, manifest.image_size)))
+            if len(waiting) > threads:
+                first, decoding = waiting.popleft()
+                yield first, decoding.result()
+        for first, decoding in waiting:
+            yield first, decoding.result()
+
+
+def _batches(uri: str, manifest: Manifest) -> Iterator[tuple[str, pa.RecordBatch]]:
+    for shard in manifest.shards:
+        where = storage.join(uri, shard.name)
+        try:
+            with storage.open_read(where) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                for batch in parquet.iter_batches(_BATCH_ROWS, columns=list(COLUMNS)):
+                    yield shard.name, batch
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"the shard cannot be read: {error}", where=where, remedy="check it: `fasray data verify`"
+            ) from error
