@@ -13,7 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fasray.errors import DataError
-from fasray.sweep.events import ENDED, Ended, Event, Reported, Retried, Stage, Suggested, TrialRecord, Won, fold
+from fasray.sweep.events import (
+    ENDED,
+    Ended,
+    Event,
+    Reported,
+    Retried,
+    Stage,
+    Suggested,
+    TrialRecord,
+    Won,
+    collecting_later,
+    fold,
+)
 from fasray.sweep.plan import Cell, Plan
 from fasray.sweep.schedule import CellScheduler, Decision
 from fasray.sweep.search import Tried
@@ -82,18 +94,22 @@ class Coordinator:
         Raises:
             DataError: the log does not fit the plan, or a decision in it is not the one that its results give.
         """
-        for event in events:
-            if (
-                isinstance(event, Reported)
-                and self._scheduler(event.trial).report(event.trial, event.step, event.source_dev_auc) != event.decision
-            ):
-                raise DataError(
-                    f"the log says {event.decision!r} for step {event.step} of trial {event.trial}, "
-                    "but its results give another decision",
-                    remedy="the log was changed by hand, or the scheduler's code has changed: start a new run",
-                )
-            self._apply(event)
+        with collecting_later():
+            for event in events:
+                self._replay(event)
         self._left_over.extend(trial for trial, record in self.records.items() if record.status == "running")
+
+    def _replay(self, event: Event) -> None:
+        if (
+            isinstance(event, Reported)
+            and self._scheduler(event.trial).report(event.trial, event.step, event.source_dev_auc) != event.decision
+        ):
+            raise DataError(
+                f"the log says {event.decision!r} for step {event.step} of trial {event.trial}, "
+                "but its results give another decision",
+                remedy="the log was changed by hand, or the scheduler's code has changed: start a new run",
+            )
+        self._apply(event)
 
     def retry_failed(self) -> None:
         """Take up failed trials again where that can still change something."""

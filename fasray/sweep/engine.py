@@ -26,7 +26,7 @@ from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.interrupt import interruptible
 from fasray.sweep.ledger import DataFacts, Ledger
 from fasray.sweep.plan import Plan, make_plan
-from fasray.sweep.progress import Progress, snapshot
+from fasray.sweep.progress import Progress, Teller
 from fasray.sweep.session import ray_session
 from fasray.sweep.spec import SweepSpec
 
@@ -149,8 +149,10 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             "reported_step": assignment.reported_step,
         }
 
+    teller = Teller(coordinator, slots, listener.progress)
+
     def show(*_: object) -> None:
-        listener.progress(snapshot(coordinator, max(slots(), 1)))
+        teller.changed()
 
     with tempfile.TemporaryDirectory(prefix="fasray-ray-") as scratch:
         if coordinator.plan.spec.resources.in_trainer:
@@ -159,6 +161,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             train_in_workers(coordinator, payload, demand, slots, scratch, show)
         else:
             _tune(coordinator, payload, demand, slots(), scratch, show)
+    teller.settle()
 
 
 def _tune(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from fasray import storage
 from fasray.errors import DataError, StorageError
-from fasray.sweep.events import EVENTS, Event, Opened
+from fasray.sweep.events import EVENTS, Event, Opened, collecting_later
 from fasray.sweep.lease import Lease
 from fasray.sweep.lock import Lock
 
@@ -69,14 +69,19 @@ def read_events(run: str) -> list[Event]:
         return []
     lines = storage.read_bytes(uri).split(b"\n")
     lines.pop()
-    return [_parsed(line, f"{uri}, line {number}") for number, line in enumerate(lines, 1)]
+    return _parsed(lines, lambda number: f"{uri}, line {number + 1}")
 
 
-def _parsed(line: bytes, where: str) -> Event:
+def _parsed(lines: Sequence[bytes], where: Callable[[int], str]) -> list[Event]:
+    """Return the event of each line; ``where`` names a line by its number, from 0."""
+    events: list[Event] = []
     try:
-        return EVENTS.validate_json(line)
+        with collecting_later():
+            for line in lines:
+                events.append(EVENTS.validate_json(line))  # noqa: PERF401 - how far it came names the damaged line
     except ValidationError as error:
-        raise DataError("this line of the event log is damaged", where=where, remedy=_RESTORE) from error
+        raise DataError("this line of the event log is damaged", where=where(len(events)), remedy=_RESTORE) from error
+    return events
 
 
 class _AppendedLog:
@@ -150,7 +155,7 @@ def _numbered(run: str) -> list[tuple[int, Event]]:
     lines = [(line, uri) for uri, data in zip(uris, storage.read_many(uris), strict=True) for line in _lines(data, uri)]
     if len(lines) != end + len(kept):
         raise DataError(f"{len(lines)} events instead of {end + len(kept)}", where=storage.join(run, FOLDER))
-    return [(number, _parsed(line, uri)) for number, (line, uri) in enumerate(lines)]
+    return list(enumerate(_parsed([line for line, _ in lines], lambda number: lines[number][1])))
 
 
 def _lines(data: bytes, uri: str) -> Iterable[bytes]:

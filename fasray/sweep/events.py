@@ -6,8 +6,10 @@ gives back every trial, rung and decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+import gc
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -137,6 +139,9 @@ class TrialRecord:
         return min(self.readings, key=lambda r: (-r.source_dev_auc, r.source_dev_loss, r.step), default=None)
 
 
+_STATUS_AFTER: Mapping[Decision, Status] = {"continue": "running", "stop": "stopped", "done": "done"}
+
+
 def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None:
     """Return the trial's record after ``event``, or None if the event is about no trial."""
     match event:
@@ -146,20 +151,42 @@ def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None
         case Reported():
             record = records[event.trial]
             reading = Reading(event.step, event.source_dev_auc, event.source_dev_loss, event.seconds)
-            status: Mapping[Decision, Status] = {"continue": "running", "stop": "stopped", "done": "done"}
-            return replace(record, readings=(*record.readings, reading), status=status[event.decision])
+            return _changed(record, _STATUS_AFTER[event.decision], record.reason, (*record.readings, reading))
         case Ended():
-            return replace(records[event.trial], status=event.status, reason=event.reason)
+            record = records[event.trial]
+            return _changed(record, event.status, event.reason, record.readings)
         case Retried():
-            return replace(records[event.trial], status="running", reason="")
+            record = records[event.trial]
+            return _changed(record, "running", "", record.readings)
     return None
+
+
+def _changed(record: TrialRecord, status: Status, reason: str, readings: tuple[Reading, ...]) -> TrialRecord:
+    """Do what ``dataclasses.replace`` does, six times as fast: long logs have hundreds of thousands of results."""
+    return TrialRecord(
+        record.id, record.method, record.protocol, record.stage, record.seed, record.config, record.searched,
+        record.total_steps, status, reason, readings, record.variant,
+    )  # fmt: skip
 
 
 def trials_of(events: Iterable[Event]) -> dict[str, TrialRecord]:
     """Return every trial of a log by id, in the order in which they were suggested."""
     records: dict[str, TrialRecord] = {}
-    for event in events:
-        record = fold(records, event)
-        if record is not None:
-            records[record.id] = record
+    with collecting_later():
+        for event in events:
+            record = fold(records, event)
+            if record is not None:
+                records[record.id] = record
     return records
+
+
+@contextmanager
+def collecting_later() -> Iterator[None]:
+    """Put off garbage collection: a long log becomes a million objects that are no garbage, walked again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

@@ -22,7 +22,8 @@ import platform
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ class RunRecord:
     data: DataFacts
     events: tuple[Event, ...]
 
-    @property
+    @cached_property
     def trials(self) -> list[TrialRecord]:
         """Every trial, in the order in which they were suggested."""
         return list(trials_of(self.events).values())
@@ -103,6 +104,12 @@ def read_run(run: str) -> RunRecord:
     Raises:
         DataError: this is no run directory, or a file of it is damaged.
     """
+    head = _read_head(run)
+    return replace(head, events=tuple(read_events(run)))
+
+
+def _read_head(run: str) -> RunRecord:
+    """Read all of a run but its events."""
     storage.reach(run)
     if not storage.exists(storage.join(run, SPEC_FILE)):
         raise DataError("this is not a run directory", where=run, remedy="name the folder that `fasray sweep` wrote")
@@ -111,8 +118,7 @@ def read_run(run: str) -> RunRecord:
         spec, spec_hash, name = dict(stored["sweep"]), str(stored["hash"]), str(stored["sweep"]["name"])
     with _damage_named(storage.join(run, DATA_FILE)):
         data = DataFacts(**json.loads(storage.read_bytes(storage.join(run, DATA_FILE))))
-    events = tuple(read_events(run))
-    return RunRecord(uri=run, name=name, spec=spec, spec_hash=spec_hash, data=data, events=events)
+    return RunRecord(uri=run, name=name, spec=spec, spec_hash=spec_hash, data=data, events=())
 
 
 @contextmanager
@@ -195,7 +201,7 @@ class Ledger:
     def _check_or_write(self, spec: SweepSpec, data: DataFacts) -> None:
         run, identity = self.run, spec.identity()
         if storage.exists(storage.join(run, SPEC_FILE)):
-            record = read_run(run)
+            record = _read_head(run)
             if record.spec_hash != spec.hash():
                 changes = difference(record.spec, identity)
                 raise SpecError(

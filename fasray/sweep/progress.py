@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.events import TrialRecord
+
+_LEAST_PAUSE_S = 0.1
+_MOST_SHARE = 0.02
+"""Of the driver's time."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,37 @@ class Progress:
     best_source_dev_auc: float | None
     seconds_left: float | None
     """None as long as no trial has been timed."""
+
+
+class Teller:
+    """Tells how far a sweep is whenever it has changed, but so seldom that counting takes a small share of the time.
+
+    Args:
+        coordinator: of the running sweep.
+        slots: returns how many trials run at once; it may ask the cluster.
+        tell: hears of it.
+    """
+
+    def __init__(self, coordinator: Coordinator, slots: Callable[[], int], tell: Callable[[Progress], None]) -> None:
+        self._coordinator, self._slots, self._tell = coordinator, slots, tell
+        self._due = 0.0
+        self._untold = False
+
+    def changed(self) -> None:
+        """Note that something has changed; it is told now or at a later call."""
+        self._untold = True
+        if time.monotonic() >= self._due:
+            self.settle()
+
+    def settle(self) -> None:
+        """Tell what has not been told yet."""
+        if not self._untold:
+            return
+        began = time.monotonic()
+        self._tell(snapshot(self._coordinator, max(self._slots(), 1)))
+        ended = time.monotonic()
+        self._due = ended + max(_LEAST_PAUSE_S, (ended - began) / _MOST_SHARE)
+        self._untold = False
 
 
 def snapshot(coordinator: Coordinator, slots: int) -> Progress:
@@ -61,23 +97,23 @@ def snapshot(coordinator: Coordinator, slots: int) -> Progress:
     )
 
 
-def _seconds_left(coordinator: Coordinator, records: Iterable[TrialRecord], slots: int) -> float | None:
-    records = list(records)
+def _seconds_left(coordinator: Coordinator, records: Sequence[TrialRecord], slots: int) -> float | None:
     pace = _seconds_per_step(records)
     if not pace:
         return None
     usual = sum(pace.values()) / len(pace)
+    lengths = _usual_lengths(records)
+    of_cells: defaultdict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
+    for record in records:
+        of_cells[record.method, record.protocol].append(record)
     seconds = 0.0
     for cell in coordinator.plan.cells:
-        of_cell = [
-            record for record in records if (record.method, record.protocol) == (cell.method, cell.protocol.name)
-        ]
-        searched = [record for record in of_cell if record.stage == "search"]
-        planned = cell.searches
+        of_cell = of_cells[cell.method, cell.protocol.name]
+        searched = sum(record.stage == "search" for record in of_cell)
         total = cell.training.steps
         outstanding: float = sum(total - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
-        outstanding += (planned - len(searched)) * _usual_length(records, cell.method, total)
-        outstanding += (coordinator.confirms(cell) - (len(of_cell) - len(searched))) * total
+        outstanding += (cell.searches - searched) * lengths.get(cell.method, total)
+        outstanding += (coordinator.confirms(cell) - (len(of_cell) - searched)) * total
         seconds += outstanding * pace.get(cell.method, usual)
     return seconds / max(slots, 1)
 
@@ -94,11 +130,10 @@ def _seconds_per_step(records: Iterable[TrialRecord]) -> dict[str, float]:
     return {method: seconds[method] / steps[method] for method in steps if steps[method]}
 
 
-def _usual_length(records: Iterable[TrialRecord], method: str, total: int) -> float:
-    """Return the mean steps that ended search trials of a method took; the full budget if none has ended."""
-    ended = [
-        record.steps[-1]
-        for record in records
-        if record.method == method and record.stage == "search" and record.status in ("stopped", "done")
-    ]
-    return sum(ended) / len(ended) if ended else total
+def _usual_lengths(records: Iterable[TrialRecord]) -> dict[str, float]:
+    """Return the mean steps that ended search trials took, by method; without those of which none has ended."""
+    ended: defaultdict[str, list[int]] = defaultdict(list)
+    for record in records:
+        if record.stage == "search" and record.status in ("stopped", "done"):
+            ended[record.method].append(record.steps[-1])
+    return {method: sum(steps) / len(steps) for method, steps in ended.items()}

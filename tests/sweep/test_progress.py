@@ -1,0 +1,34 @@
+"""Telling how far a sweep is costs a sweep of any length little, and leaves out nothing that matters."""
+
+from fasray.sweep.coordinator import Coordinator
+from fasray.sweep.plan import Plan
+from fasray.sweep.progress import Progress, Teller, snapshot
+
+
+def test_many_changes_are_told_seldom_and_the_last_one_is_told_at_the_end(plan: Plan) -> None:
+    coordinator = Coordinator(plan, lambda event: None)
+    coordinator.settle()
+    told: list[Progress] = []
+    asked: list[int] = []
+
+    def slots() -> int:
+        asked.append(1)
+        return 4
+
+    teller = Teller(coordinator, slots, told.append)
+    changes = 0
+    while (assignment := coordinator.next_assignment()) is not None:
+        for step in assignment.trial.training.evaluation_steps():
+            decision = coordinator.report(assignment.trial.id, step, 0.5 + changes / 1000, 0.5, 1.0)
+            teller.changed()
+            changes += 1
+            if decision != "continue":
+                break
+    assert changes > 60
+    assert 1 <= len(told) == len(asked) < changes / 4
+    teller.settle()
+    assert told[-1] == snapshot(coordinator, 4)
+    assert told[-1].cells_done == len(plan.cells)
+    before = len(told)
+    teller.settle()
+    assert len(told) == before
