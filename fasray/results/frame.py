@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import pandas as pd
 
@@ -96,6 +97,18 @@ class CellFigures:
     videos: int
     frames: int
     subjects: int
+    intervals: tuple[float, float, float, float] = (math.nan,) * 4
+    """95 % intervals of HTER and AUC: lower, upper, lower, upper."""
+
+
+class Kept(Protocol):
+    """Rows of an earlier table that still hold, rule by rule."""
+
+    def rows(self, key: Key, rule: str, trials: Sequence[Trial]) -> Sequence[CellFigures] | None:
+        """Return the rows that a rule gave for a cell of these trials, ``None`` if they have to be computed."""
+
+    def keep(self, key: Key, rule: str, trials: Sequence[Trial], rows: Sequence[CellFigures]) -> None:
+        """Take the rows that have just been computed."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +122,24 @@ class RunResults:
     """By (trial id, selection), for the rules that judge each confirmed trial."""
 
 
-def results_frame(run: RunView, selections: Sequence[str] = tuple(SELECTIONS)) -> pd.DataFrame:
+def results_frame(
+    run: RunView, selections: Sequence[str] = tuple(SELECTIONS), kept: Kept | None = None
+) -> pd.DataFrame:
     """Return the result frame of a run; see ``COLUMNS``.
 
     Cells whose confirming runs all diverged or failed are rows of NaN; cells without any ended one are left out.
+
+    Args:
+        run: the run.
+        selections: names of rules.
+        kept: rows that need not be computed again; left out: none.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
         SpecError: there is no such selection.
     """
-    return compute_results(run, selections).frame
+    judged = _Judged(run, _rules(selections), ScoreReader(), Judge(Resamples()))
+    return _to_frame(_all_rows(judged, kept), selections)
 
 
 def compute_results(
@@ -137,11 +158,30 @@ def compute_results(
         reader: reads the score files; left out: a fresh one.
         resamples: of the target's subjects, for the confidence intervals; 0: no intervals.
     """
-    wanted = [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
-    judged = _Judged(run, wanted, reader or ScoreReader(), Judge(Resamples(resamples)))
-    rows = [row for key, trials in _cells(run.trials).items() for row in judged.rows(key, trials)]
-    rows += _aggregates(rows)
-    return RunResults(_to_frame(rows, selections), judged.digests, judged.choices)
+    judged = _Judged(run, _rules(selections), reader or ScoreReader(), Judge(Resamples(resamples)))
+    return RunResults(_to_frame(_all_rows(judged), selections), judged.digests, judged.choices)
+
+
+def _all_rows(judged: _Judged, kept: Kept | None = None) -> list[CellFigures]:
+    """Return the rows of every cell, rule by rule, then those of averages over protocol runs."""
+    rows: list[CellFigures] = []
+    for key, trials in _cells(judged.run.trials).items():
+        known = {rule.name: kept.rows(key, rule.name, trials) if kept else None for rule in judged.rules}
+        missing = [rule for rule in judged.rules if known[rule.name] is None]
+        made = replace(judged, rules=missing).rows(key, trials) if missing else []
+        for rule in judged.rules:
+            found = known[rule.name]
+            if found is None:
+                found = [row for row in made if row.selection == rule.name]
+                if kept:
+                    kept.keep(key, rule.name, trials, found)
+            rows += found
+    return [*rows, *_aggregates(rows)]
+
+
+def _rules(selections: Sequence[str]) -> list[Selection]:
+    """Return the rules by name, and the oracle, which gaps are told from."""
+    return [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
 
 
 def _cells(trials: Iterable[Trial]) -> dict[Key, list[Trial]]:
@@ -244,7 +284,17 @@ class _Candidate:
 def _cell(key: Key, rule: str, level: Level, failed: int, runs: Sequence[TrialFigures]) -> CellFigures:
     mean, std = mean_and_std([run.values for run in runs])
     counts = (runs[0].videos, runs[0].frames, runs[0].subjects) if runs else (0, 0, 0)
-    return CellFigures(key, rule, level, 1, failed, mean, std, tuple(runs), *counts)
+    ends: list[float] = []
+    for place, name in enumerate(("hter", "auc")):
+        replicates = [None if run.replicates is None else run.replicates[place] for run in runs]
+        ends += interval(mean[FIGURES.index(name)], replicates, _independent(runs))
+    return CellFigures(
+        key, rule, level, 1, failed, mean, std, tuple(runs), *counts, (ends[0], ends[1], ends[2], ends[3])
+    )
+
+
+def _independent(runs: Sequence[TrialFigures]) -> int:
+    return min((run.independent for run in runs), default=0)
 
 
 def _aggregates(rows: Sequence[CellFigures]) -> list[CellFigures]:
@@ -282,12 +332,7 @@ def _record(row: CellFigures, oracle: tuple[float, ...]) -> dict[str, object]:
     method, variant, protocol = row.key
     mean = dict(zip(FIGURES, row.mean, strict=True))
     std = {f"{name}_std": value for name, value in zip(FIGURES, row.std, strict=True)}
-    independent = min((run.independent for run in row.runs), default=0)
-    intervals: dict[str, float] = {}
-    for place, name in enumerate(("hter", "auc")):
-        replicates = [None if run.replicates is None or row.n_runs > 1 else run.replicates[place] for run in row.runs]
-        ends = interval(mean[name], replicates, independent)
-        intervals |= dict(zip((f"{name}_lower", f"{name}_upper"), ends, strict=True))
+    intervals = dict(zip(("hter_lower", "hter_upper", "auc_lower", "auc_upper"), row.intervals, strict=True))
     best = dict(zip(FIGURES, oracle, strict=True))
     judged = [(run, pick) for run in row.runs for pick in run.choice.picks]
     return {
@@ -310,7 +355,7 @@ def _record(row: CellFigures, oracle: tuple[float, ...]) -> dict[str, object]:
         "videos": row.videos,
         "frames": row.frames,
         "subjects": row.subjects,
-        "few_subjects": bool(row.runs) and are_few(independent),
+        "few_subjects": bool(row.runs) and are_few(_independent(row.runs)),
         "trials": [run.choice.trial for run, _ in judged],
         "seeds": [run.seed for run, _ in judged],
         "steps": [pick.step for _, pick in judged],

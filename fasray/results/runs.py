@@ -11,6 +11,7 @@ from fasray.results.ablations import ablation_frame
 from fasray.results.evaluations import RunView
 from fasray.results.exports import write_parquet
 from fasray.results.frame import compute_results, results_frame
+from fasray.results.index import LEAST_SCORE_FILES, RowIndex
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
 from fasray.results.select import SELECTIONS
 from fasray.storage import exists, join, write_bytes
@@ -41,13 +42,20 @@ def view(run: str) -> RunView:
 def load_results(run: str, selections: Sequence[str] = tuple(SELECTIONS)) -> pd.DataFrame:
     """Return the result frame of a run directory: one row per method, protocol, selection and level.
 
-    Figures are fractions; every row names the trials and steps that it comes from.
+    Figures are fractions; every row names the trials and steps that it comes from. Of a long run the rows are kept in
+    its ``index.json`` (``fasray.results.index``).
 
     Raises:
         DataError: this is no run directory, or a file of it is missing or damaged.
         SpecError: there is no such selection.
     """
-    return results_frame(view(run), selections)
+    seen = view(run)
+    if sum(len(trial.steps) for trial in seen.trials) < LEAST_SCORE_FILES:
+        return results_frame(seen, selections)
+    index = RowIndex(run)
+    frame = results_frame(seen, selections, index)
+    index.save()
+    return frame
 
 
 def load_trials(run: str) -> pd.DataFrame:

@@ -21,9 +21,10 @@ from fasray.storage.files import (
 from fasray.storage.local import sync_folder
 from fasray.storage.paths import absolute, is_remote, is_s3, join
 from fasray.storage.reach import keeps_conditions, reach, seconds_since_written
+from fasray.storage.stamps import Stamp, stamps
 
 __all__ = [
-    "absolute", "at_once", "exists", "filesystem", "is_remote", "is_s3", "join", "keeps_conditions", "listing",
+    "Stamp", "absolute", "at_once", "exists", "filesystem", "is_remote", "is_s3", "join", "keeps_conditions", "listing",
     "open_read", "reach", "read_bytes", "read_many", "remove", "remove_folder", "seconds_since_written", "sizes",
-    "sync_folder", "write_bytes", "write_once",
+    "stamps", "sync_folder", "write_bytes", "write_once",
 ]  # fmt: skip

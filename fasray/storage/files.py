@@ -78,7 +78,12 @@ def listing(uri: str) -> list[str]:
 
 def sizes(uri: str) -> dict[str, int]:
     """Return the bytes of the files directly under ``uri``, by base name; empty if there is no such folder."""
-    return {_base(entry["name"]): int(entry["size"]) for entry in _entries(uri) if entry["type"] != "directory"}
+    return {name: int(entry["size"]) for name, entry in listed(uri).items()}
+
+
+def listed(uri: str) -> dict[str, dict[str, Any]]:
+    """Return what the store tells of the files directly under ``uri``, by base name; empty if there is no folder."""
+    return {_base(entry["name"]): entry for entry in _entries(uri) if entry["type"] != "directory"}
 
 
 def _entries(uri: str) -> list[dict[str, Any]]:
