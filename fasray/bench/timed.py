@@ -46,7 +46,7 @@ class TimedTrial(WarmTrial):
 
     def step(self) -> dict[str, Any]:
         """Train up to the next evaluation; see ``WarmTrial``."""
-        return {**super().step(), "first_step_at": self._context.first_step_at, "pid": os.getpid()}
+        return {**super().step(), "first_step_at": self.first_step_at, "pid": os.getpid()}
 
 
 def starts_in_tune(coordinator: Coordinator, payload: Payload, scratch: Path, *, reuse_actors: bool) -> list[Start]:

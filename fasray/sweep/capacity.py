@@ -1,8 +1,7 @@
 """How many trials a cluster holds at once, counted node by node: a worker cannot be split over two.
 
-What the cluster has now counts, and what its autoscaler says that it can add, if it says so. Nothing is reserved here;
-the engine simply never starts more trials than fit, because two trials that each hold half of what they need would wait
-for each other for ever.
+Nothing is reserved here, and nothing asked of Ray; which nodes there are, and may be, is what ``fasray.sweep.reach``
+finds out.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from dataclasses import dataclass, replace
 from fasray.errors import SpecError
 
 _ROUNDING = 1e-9
-_MOST_NODES = 1000
-"""Of a group without a limit."""
 
 
 @dataclass(frozen=True)
@@ -75,35 +72,6 @@ def refuse_what_never_fits(nodes: Iterable[Mapping[str, float]], demand: Demand)
 def refuse_what_this_machine_never_fits(demand: Demand) -> None:
     """Refuse what a private Ray could not place, before it starts; whether there are GPUs is left to Ray to find."""
     refuse_what_never_fits([{"CPU": float(os.cpu_count() or 1)}], replace(demand, gpus=0.0))
-
-
-def reachable() -> list[dict[str, float]]:
-    """Return the resources of every living node, and of those that the autoscaler may still add.
-
-    An autoscaler that does not publish its limits counts with the nodes that are there now.
-    """
-    import ray
-
-    alive = [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
-    limits = _published_limits()
-    return limits if _total(limits) > _total(alive) else alive
-
-
-def _published_limits() -> list[dict[str, float]]:
-    from ray._private.state import state
-
-    config = state.get_cluster_config()
-    if config is None:
-        return []
-    return [
-        dict(group.resources)
-        for group in config.node_group_configs
-        for _ in range(_MOST_NODES if group.max_count < 0 else group.max_count)
-    ]
-
-
-def _total(nodes: Iterable[Mapping[str, float]]) -> float:
-    return sum(node.get("CPU", 0) for node in nodes)
 
 
 def _workers_on_one(node: Mapping[str, float], demand: Demand) -> int:

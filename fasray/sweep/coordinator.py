@@ -195,6 +195,12 @@ class Coordinator:
         self._record(Ended.model_validate({"trial": trial, "status": status, "reason": reason}))
         self._close_trial(trial)
 
+    def again(self, trial: str) -> None:
+        """Take back a running trial whose process was lost; it is handed out again, before any new one."""
+        if self.records[trial].status not in ENDED:
+            self._running.discard(trial)
+            self._left_over.append(trial)
+
     def failures(self) -> list[TrialRecord]:
         """Return the trials that failed or diverged."""
         return [record for record in self.records.values() if record.status in ("failed", "diverged")]

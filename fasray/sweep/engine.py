@@ -14,19 +14,14 @@ from typing import Any
 from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.faces.bank import pool_key
-from fasray.sweep.capacity import (
-    Demand,
-    reachable,
-    refuse_what_never_fits,
-    refuse_what_this_machine_never_fits,
-    trials_at_once,
-)
+from fasray.sweep.capacity import Demand, refuse_what_this_machine_never_fits, workers_on
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.interrupt import interruptible
 from fasray.sweep.ledger import DataFacts, Ledger
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import Progress, Teller
+from fasray.sweep.reach import Slots, look_patiently
 from fasray.sweep.session import ray_session
 from fasray.sweep.spec import SweepSpec
 
@@ -116,11 +111,17 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
     with ray_session(verbose):
         from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
 
-        refuse_what_never_fits(reachable(), demand)
-
+        reach = look_patiently(demand)
+        reach.refuse(demand)
+        if workers_on(reach.alive, demand) < demand.workers:
+            listener.starting("waiting for nodes that the autoscaler brings")
         listener.starting("filling the pool of decoded faces")
         pools = fill_pools(
-            dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.filling(rows, len(dataset.index))
+            dataset.uri,
+            dataset.manifest,
+            dataset.index,
+            lambda rows: listener.filling(rows, len(dataset.index)),
+            demand.of_worker,
         )
         excluded = pools[0].excluded
         if excluded:
@@ -134,10 +135,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
     demand = _demand(coordinator.plan.spec)
     limit = coordinator.plan.spec.resources.max_concurrent
 
-    def slots() -> int:
-        fit = trials_at_once(reachable(), demand)
-        return fit if limit == "auto" else min(fit, limit)
-
+    slots = Slots(demand, None if limit == "auto" else limit)
     pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
 
     def payload(assignment: Assignment) -> dict[str, Any]:
@@ -145,6 +143,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             "trial": assignment.trial.model_dump(mode="json"),
             "run": storage.absolute(ledger.run),  # an actor has a working directory of its own
             "pool": pool,
+            "data": storage.absolute(dataset.uri),  # a node without the pool fills it from there
             "target_split": coordinator.plan.spec.target_split,
             "reported_step": assignment.reported_step,
         }
@@ -160,7 +159,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
 
             train_in_workers(coordinator, payload, demand, slots, scratch, show)
         else:
-            _tune(coordinator, payload, demand, slots(), scratch, show)
+            _tune(coordinator, payload, demand, slots, scratch, show)
     teller.settle()
 
 
@@ -168,7 +167,7 @@ def _tune(
     coordinator: Coordinator,
     payload: Callable[[Assignment], dict[str, Any]],
     demand: Demand,
-    slots: int,
+    slots: Callable[[], int],
     scratch: str,
     show: Callable[..., None],
 ) -> None:
@@ -178,20 +177,19 @@ def _tune(
     from fasray.sweep.tuning import Decide, HandOut
     from fasray.sweep.warm import WarmTrial
 
+    hand_out = HandOut(coordinator, payload, show, slots)
     tune.Tuner(
         tune.with_resources(WarmTrial, demand.of_worker),
         tune_config=tune.TuneConfig(
-            search_alg=HandOut(coordinator, payload, show),
-            scheduler=Decide(coordinator, show),
+            search_alg=hand_out,
+            scheduler=Decide(coordinator, show, hand_out.lost),
             num_samples=-1,
             reuse_actors=True,
-            max_concurrent_trials=slots,
         ),
         run_config=tune.RunConfig(
             name="trials",
             storage_path=scratch,
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     ).fit()

@@ -6,10 +6,12 @@ Neither decides anything, and neither holds state worth saving: Tune's own exper
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -17,15 +19,24 @@ from ray.tune.search import Searcher
 from fasray.sweep.coordinator import Assignment, Coordinator
 
 _NO_METRIC = {"metric": None, "mode": None}
+_TRIES = 2
+"""Of a trial that raises an error."""
+_LIVES = 4
+"""Of a trial whose process or node is lost."""
 
 
 class HandOut(Searcher):
-    """Gives Tune the coordinator's next trial.
+    """Gives Tune the coordinator's next trial, as long as there is room for it.
+
+    Tune cannot change how many trials it runs at once, and a cluster grows and shrinks: so Tune may run as many as it
+    is given, and it is given none that has no room. Nor does Tune take trials up again: it does so only for those that
+    had started, and a node may be lost while a trial starts.
 
     Args:
         coordinator: the mind of the sweep; None in the copy that Tune pickles and never uses.
         payload: from an assignment to the config of its actor.
         changed: called after every change, with what a user may want to see.
+        slots: how many trials may be handed out now; asked again and again.
     """
 
     def __init__(
@@ -33,10 +44,14 @@ class HandOut(Searcher):
         coordinator: Coordinator | None = None,
         payload: Callable[[Assignment], dict[str, Any]] = lambda assignment: {},
         changed: Callable[[], None] = lambda: None,
+        slots: Callable[[], int] = lambda: 1,
     ) -> None:
         super().__init__(**_NO_METRIC)
-        self._coordinator, self._payload, self._changed = coordinator, payload, changed
+        self._coordinator, self._payload, self._changed, self._slots = coordinator, payload, changed, slots
         self._trial_of: dict[str, str] = {}
+        self._lost: set[str] = set()
+        self._errors: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
 
     def __reduce__(self) -> tuple[object, ...]:
         return HandOut, ()
@@ -44,6 +59,8 @@ class HandOut(Searcher):
     def suggest(self, trial_id: str) -> Any:
         """Return the config of the next trial, None to wait, or FINISHED."""
         assert self._coordinator is not None  # noqa: S101 - only the pickled copy has none
+        if len(self._trial_of) >= self._slots():
+            return None
         assignment = self._coordinator.next_assignment()
         if assignment is None:
             return Searcher.FINISHED if self._coordinator.finished else None
@@ -52,12 +69,25 @@ class HandOut(Searcher):
         return self._payload(assignment)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Note a trial that ended by an error of its process; every other end the coordinator has decided itself."""
+        """Take a trial up again that ended by an error, or give it up; every other end the coordinator has decided."""
         assert self._coordinator is not None  # noqa: S101
         trial = self._trial_of.pop(trial_id, None)
-        if trial is not None and error:
-            self._coordinator.end(trial, "failed", "its process ended with an error; see the log of the run")
-            self._changed()
+        if trial is None or not error:
+            return
+        lost = trial_id in self._lost
+        self._lost.discard(trial_id)
+        count, most = (self._losses, _LIVES) if lost else (self._errors, _TRIES)
+        count[trial] += 1
+        if count[trial] < most:
+            self._coordinator.again(trial)
+        else:
+            what = "was lost, again and again" if lost else "ended with an error"
+            self._coordinator.end(trial, "failed", f"its process {what}; see the log of the run")
+        self._changed()
+
+    def lost(self, trial_id: str) -> None:
+        """Note that the error which a trial is about to end with is the loss of its process or node."""
+        self._lost.add(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Satisfy Tune, which wants a file here; the event log is what is resumed from."""
@@ -73,6 +103,7 @@ class Decide(FIFOScheduler):
     Args:
         coordinator: the mind of the sweep; None in the copy that Tune pickles and never uses.
         changed: called after every result with the trial's id and the result.
+        lost: called, before Tune ends it, with Tune's id of a trial whose process or node was lost.
     """
 
     supports_buffered_results = False
@@ -81,12 +112,18 @@ class Decide(FIFOScheduler):
         self,
         coordinator: Coordinator | None = None,
         changed: Callable[[str, Mapping[str, Any]], None] = lambda trial, result: None,
+        lost: Callable[[str], None] = lambda trial_id: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._coordinator, self._changed = coordinator, changed
+        self._coordinator, self._changed, self._lost = coordinator, changed, lost
 
     def __reduce__(self) -> tuple[object, ...]:
         return Decide, ()
+
+    def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
+        """Tell the loss of a process from an error that was raised in it."""
+        if isinstance(trial.get_pickled_error(), RayActorError):
+            self._lost(trial.trial_id)
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: Mapping[str, Any]) -> str:
         """Return what the coordinator decides."""

@@ -13,7 +13,8 @@ from typing import Any
 from ray import tune
 
 from fasray.errors import DivergedError, FasrayError
-from fasray.faces.bank import FaceBank, pool_folder
+from fasray.faces.bank import FaceBank
+from fasray.ingest.own import own_pool
 from fasray.protocols import Roles, TargetSplit, parse
 from fasray.sweep.ledger import trial_folder
 from fasray.training.context import Context
@@ -26,6 +27,8 @@ class WarmTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first trial."""
+        self._context: Context | None
+        self._evaluations: Generator[Evaluation, None, None]
         self._banks: dict[str, FaceBank] = {}
         self._roles: dict[tuple[str, str], Roles] = {}
         self._begin(config)
@@ -60,33 +63,40 @@ class WarmTrial(tune.Trainable):
             "start_seconds": self._start_seconds(),
         }
 
+    @property
+    def first_step_at(self) -> float | None:
+        """When the trial's first optimizer step here began, seconds since the epoch; None if there was none yet."""
+        return self._context.first_step_at if self._context else None
+
     def cleanup(self) -> None:
         """Let go of the trial."""
         self._evaluations.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._started = time.time()
+        self._started, self._context = time.time(), None
+        self._evaluations = self._evaluate(config)
+
+    def _evaluate(self, config: dict[str, Any]) -> Generator[Evaluation, None, None]:
+        """Train the trial of ``config``; what is wrong with the data of this node comes out here, in a ``step``."""
         trial = Trial.model_validate(config["trial"])
-        bank = self._bank(config["pool"])
+        bank = self._bank(config["pool"], config.get("data", ""))
         roles = self._role(bank, trial.protocol, config["target_split"])
-        self._context = Context(
+        context = self._context = Context(
             trial_folder(config["run"], trial.id),
             seed=trial.seed,
             total_steps=trial.training.steps,
             device=_device(),
         )
-        self._evaluations: Generator[Evaluation, None, None] = evaluations(
-            trial, bank, roles, self._context, reported_step=config["reported_step"]
-        )
+        yield from evaluations(trial, bank, roles, context, reported_step=config["reported_step"])
 
     def _start_seconds(self) -> float:
         """Return the time from taking the trial to its first optimizer step; 0 if there was none here."""
-        first = self._context.first_step_at
+        first = self.first_step_at
         return first - self._started if first is not None else 0.0
 
-    def _bank(self, key: str) -> FaceBank:
+    def _bank(self, key: str, uri: str) -> FaceBank:
         if key not in self._banks:
-            self._banks = {key: FaceBank.open(pool_folder(key))}
+            self._banks = {key: own_pool(key, uri)}
             self._roles = {}
         return self._banks[key]
 

@@ -15,7 +15,7 @@ import ray.train
 import ray.train.torch
 
 from fasray.errors import DivergedError, FasrayError
-from fasray.faces.bank import FaceBank, pool_folder
+from fasray.ingest.own import own_pool
 from fasray.protocols import parse
 from fasray.sweep.ledger import trial_folder
 from fasray.training.context import DistributedContext
@@ -86,7 +86,7 @@ def train_share(config: dict[str, Any]) -> None:
         return
     context = WorkerContext(config["desk"], trial, trial_folder(config["run"], trial.id))
     try:
-        bank = FaceBank.open(pool_folder(config["pool"]))
+        bank = own_pool(config["pool"], config.get("data", ""))
         roles = parse(trial.protocol, config["target_split"]).assign(bank.index)
         train(trial, bank, roles, context, reported_step=config["reported_step"])
     except DivergedError as error:  # every worker sees the same sums
