@@ -1,6 +1,7 @@
-"""What the README shows exists: its sweep file is accepted, its commands and settings are known."""
+"""What the README shows exists: its sweep file is accepted, its commands, options and settings are known."""
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -12,8 +13,12 @@ from fasray.sweep.profiles import PROFILES
 from fasray.sweep.spec import parse_sweep
 from fasray.training.trial import TrainingSpec
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"^(?:make bench +# or: )?fasray ([a-z]+(?: [a-z]+)?)", README, re.MULTILINE)))
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+_IN_BLOCKS = re.findall(r"^(?:\$ |\S*/)?(fasray .+)", README, re.MULTILINE)
+_IN_TEXT = re.findall(r"`(fasray [^`\[]+)`", README)
+_IN_REMARKS = [part for remark in re.findall(r"# or: (.+?)(?:;|$)", README, re.MULTILINE) for part in remark.split(", ")]
+COMMANDS = sorted({*_IN_BLOCKS, *_IN_TEXT, *_IN_REMARKS})
 
 
 def test_its_sweep_file_is_accepted() -> None:
@@ -24,12 +29,29 @@ def test_its_sweep_file_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_its_commands_exist(line: str) -> None:
+def test_its_commands_and_options_exist(line: str) -> None:
+    words = shlex.split(line, comments=True)[1:]
     command: click.Command | None = cli
-    for word in line.split():
-        if isinstance(command, click.Group):
-            command = command.get_command(click.Context(command), word)
-            assert command is not None, line
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        command = command.get_command(click.Context(command), words.pop(0))
+    assert command is not None, line
+    if line in _IN_TEXT and not words:
+        return  # named, not called
+    try:
+        command.make_context(line, words)
+    except click.exceptions.Exit as left:
+        assert left.exit_code == 0, line
+
+
+def test_its_sweep_files_exist() -> None:
+    named = set(re.findall(r"sweeps/[\w/<>-]+\.yaml", README))
+    (listed,) = re.findall(r"Sweep files that come with fasray: (.+?)\n\n", README, re.DOTALL)
+    named |= {f"sweeps/{name}" for name in re.findall(r"`(?!sweeps/)([\w/<>-]+\.yaml)`", listed)}
+    assert "sweeps/loss_weights/<method>.yaml" in named
+    for name in named:
+        assert list(ROOT.glob(name.replace("<method>", "*"))), name
+    there = {file.relative_to(ROOT).as_posix() for file in (ROOT / "sweeps").glob("*.yaml")}
+    assert there <= named
 
 
 def test_its_lists_are_whole() -> None:
