@@ -58,6 +58,11 @@ class Faces:
     parsing: Pixels | None = None
     """[B, 64, 64] class ids, zeros for spoof; if asked for."""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that were copied."""
+        return sum(part.nbytes for part in (self.images, self.depth, self.parsing) if part is not None)
+
 
 @dataclass(frozen=True, eq=False)
 class FaceBank:

@@ -22,9 +22,11 @@ from fasray.storage.local import sync_folder
 from fasray.storage.paths import absolute, is_remote, is_s3, join
 from fasray.storage.reach import keeps_conditions, reach, seconds_since_written
 from fasray.storage.stamps import Stamp, stamps
+from fasray.storage.traffic import bytes_written
 
 __all__ = [
-    "Stamp", "absolute", "at_once", "exists", "filesystem", "is_remote", "is_s3", "join", "keeps_conditions", "listing",
-    "open_read", "reach", "read_bytes", "read_many", "remove", "remove_folder", "seconds_since_written", "sizes",
+    "Stamp", "absolute", "at_once", "bytes_written", "exists", "filesystem", "is_remote", "is_s3", "join",
+    "keeps_conditions", "listing", "open_read", "reach", "read_bytes", "read_many", "remove", "remove_folder",
+    "seconds_since_written", "sizes",
     "stamps", "sync_folder", "write_bytes", "write_once",
 ]  # fmt: skip

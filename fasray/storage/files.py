@@ -13,6 +13,7 @@ from fsspec.core import url_to_fs
 from fasray.errors import DataError, SpecError
 from fasray.storage import faults, local
 from fasray.storage.paths import bucket_of, is_remote, is_s3
+from fasray.storage.traffic import count_written
 
 _AT_ONCE = 16
 _BLOCK_BYTES = 256 * 1024
@@ -150,6 +151,7 @@ def write_bytes(uri: str, data: bytes) -> None:
             fs.pipe_file(path, data)
         else:
             local.replace_whole(Path(path), data)
+    count_written(data)
 
 
 def write_once(uri: str, data: bytes) -> bool:
@@ -168,9 +170,13 @@ def write_once(uri: str, data: bytes) -> bool:
     with _explaining(uri), _writing(uri):
         fs, path = filesystem(uri)
         if not is_remote(uri):
-            return local.create_whole(Path(path), data) or Path(path).read_bytes() == data
+            if not local.create_whole(Path(path), data):
+                return Path(path).read_bytes() == data
+            count_written(data)
+            return True
         try:
             fs.pipe_file(path, data, mode="create")
+            count_written(data)
         except Exception as error:
             if not faults.is_condition(error):
                 raise

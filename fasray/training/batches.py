@@ -45,6 +45,7 @@ class Batches:
             trial.training.sampling_of(method),
             trial.seed,
         )
+        self._context = context
         self._positions = self.sampler.positions(context.rank, context.world_size)
         self._label: NDArray[np.int64] = bank.index.label.astype(np.int64)
         self._domain = roles.domain_id
@@ -61,6 +62,7 @@ class Batches:
     def _draw(self, step: int, draw: int) -> Draw:
         rows = self.sampler.rows(step, draw)[self._positions]
         faces = self._bank.pick(rows, depth=self._needs.depth, parsing=self._needs.parsing)
+        self._context.bytes_read += faces.nbytes
         maps = [
             augment.sample_parameters(
                 stream(self._seed, "augment", step, draw, view),

@@ -40,6 +40,8 @@ class Context:
         self.step = 0
         self.first_step_at: float | None = None
         """``time.time()`` at the first optimizer step that this process took for the trial."""
+        self.bytes_read = 0
+        """Bytes of faces that this worker has taken from its pool."""
         self._total_steps = total_steps
 
     @property

@@ -23,6 +23,7 @@ from fasray.methods.base import Method
 from fasray.metrics.summary import SOURCE_DEV, TARGET, SourceDev, source_dev_summary
 from fasray.protocols.roles import Roles
 from fasray.training.context import Context
+from fasray.training.spent import Spent
 from fasray.training.trial import TrainingSpec, Trial
 
 
@@ -47,6 +48,8 @@ class Evaluation:
     """Wall seconds since the last evaluation, evaluating included; 0 if read back after a resume."""
     images_per_second: float = 0.0
     """Training images of all workers per second of training; 0 if read back after a resume."""
+    spent: Spent | None = None
+    """What was taken since the last evaluation, evaluating and writing included; None if read back after a resume."""
 
 
 def score_uri(trial_dir: str, step: int) -> str:
@@ -74,6 +77,7 @@ def score_rows(method: Method, trial: Trial, bank: FaceBank, rows: Rows, context
                 if number % context.world_size != context.rank:
                     continue
                 faces = bank.pick(rows[start : start + size])
+                context.bytes_read += faces.nbytes
                 scores[start : start + size] = score_batch(method, training, faces.images, context.device)
     finally:
         method.networks.train()

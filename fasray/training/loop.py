@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -42,6 +43,7 @@ from fasray.training.evaluate import (
     write_scores,
 )
 from fasray.training.files import record_files
+from fasray.training.spent import Meter
 from fasray.training.tensorboard import Curves, curve_points
 from fasray.training.trial import TrainingSpec, Trial
 
@@ -143,6 +145,7 @@ class _Run:
         self, trial: Trial, bank: FaceBank, roles: Roles, context: Context, held: list[weakref.ref[object]]
     ) -> None:
         self.trial, self.bank, self.roles, self.context = trial, bank, roles, context
+        self.meter = Meter(context)
         training = trial.training
         context.step = 0
         if context.rank == 0:
@@ -204,7 +207,7 @@ class _Run:
             for step in remaining:
                 evaluation = self._advance(step, curves)
                 if step > reported_step:
-                    yield evaluation
+                    yield replace(evaluation, spent=self.meter.lap())
         finally:
             if curves is not None:
                 curves.close()

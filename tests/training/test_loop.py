@@ -90,7 +90,7 @@ def test_unreported_evaluations_come_again_from_their_files(bank: FaceBank, tmp_
     context = context_of(trial, tmp_path)
     again = list(evaluations(trial, bank, made_roles(bank.index), context, reported_step=2))
     assert [evaluation.step for evaluation in again] == [4, 6]
-    timeless = {"seconds": 0.0, "images_per_second": 0.0}
+    timeless = {"seconds": 0.0, "images_per_second": 0.0, "spent": None}
     assert {**asdict(again[0]), **timeless} == {**asdict(first[1]), **timeless}
     assert again[0].seconds == 0
     assert before.items() - digests(tmp_path).items() == {next(item for item in before.items() if "safe" in item[0])}
@@ -152,7 +152,7 @@ def test_what_is_told_does_not_depend_on_target_labels(bank: FaceBank, tmp_path:
     lying[target] = 1 - lying[target]
     index = FaceIndex.of({**bank.index.columns(), "label": lying})
     told = run(made_trial(), replace(bank, index=index), tmp_path / "lying")
-    varying = {"seconds": 0.0, "images_per_second": 0.0, "score_uri": ""}
+    varying = {"seconds": 0.0, "images_per_second": 0.0, "score_uri": "", "spent": None}
     assert [{**asdict(one), **varying} for one in told] == [{**asdict(one), **varying} for one in honest]
     weights = "step-00000006.safetensors"
     assert digests(tmp_path / "honest")[weights] == digests(tmp_path / "lying")[weights]
