@@ -94,7 +94,7 @@ def finish_set(
     image_size: int,
     documents: Mapping[str, bytes] | None = None,
 ) -> Manifest:
-    """Make a face set of shards that are written: remove other shards, write documents, then the manifest.
+    """Make a face set of shards that are written: remove what else was begun, write documents, then the manifest.
 
     Raises:
         DataError: there are no shards.
@@ -106,6 +106,7 @@ def finish_set(
     for name in storage.listing(uri):
         if is_shard_name(name) and name not in named:
             storage.remove(storage.join(uri, name))
+    storage.remove_leftovers(uri)
     papers = []
     for name, data in sorted((documents or {}).items()):
         storage.write_bytes(storage.join(uri, name), data)

@@ -14,6 +14,7 @@ from fasray.storage.files import (
     read_many,
     remove,
     remove_folder,
+    remove_leftovers,
     sizes,
     write_bytes,
     write_once,
@@ -27,6 +28,5 @@ from fasray.storage.traffic import bytes_written
 __all__ = [
     "Stamp", "absolute", "at_once", "bytes_written", "exists", "filesystem", "is_remote", "is_s3", "join",
     "keeps_conditions", "listing", "open_read", "reach", "read_bytes", "read_many", "remove", "remove_folder",
-    "seconds_since_written", "sizes",
-    "stamps", "sync_folder", "write_bytes", "write_once",
+    "remove_leftovers", "seconds_since_written", "sizes", "stamps", "sync_folder", "write_bytes", "write_once",
 ]  # fmt: skip

@@ -215,6 +215,15 @@ def remove_folder(uri: str) -> None:
             local.remove_tree(Path(path))
 
 
+def remove_leftovers(uri: str) -> None:
+    """Delete the half-written files directly under ``uri`` of writers who were killed; nobody may be writing there.
+
+    An object store has none.
+    """
+    if not is_remote(uri):
+        local.remove_leftovers(Path(filesystem(uri)[1]))
+
+
 def open_read(uri: str) -> IO[bytes]:
     """Open ``uri`` for random-access reading.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_LEFTOVER = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -55,6 +57,13 @@ def remove_tree(folder: Path) -> None:
     """Delete a folder and all in it; one that is not there is no error."""
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files directly in a folder that killed writers left; nobody may be writing there."""
+    for path in folder.iterdir():
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -66,14 +66,17 @@ def coverage(world: World, subjects: int, worlds: int, resamples: int = 500) -> 
 @pytest.mark.parametrize("separation", [1.2, 2.2, 3.2])
 def test_nominal_95_percent_cover_93_to_97_percent_of_1000_worlds(subjects: int, separation: float) -> None:
     found = coverage(World(separation), subjects, 1000)
+    print(separation, subjects, found)
     assert all(0.93 <= share <= 0.97 for share in found.values()), found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("subjects", "least"), [(10, 0.89), (20, 0.91)])
-def test_few_subjects_cover_a_little_less(subjects: int, least: float) -> None:
+def test_few_subjects_cover_a_little_less_or_for_rare_errors_more(subjects: int, least: float) -> None:
     found = coverage(World(2.2), subjects, 1000)
-    assert all(least <= share <= 0.98 for share in found.values()), found
+    print(subjects, found)
+    assert all(least <= found[name] <= 0.97 for name in ("auc", "eer", "hter")), found
+    assert all(least <= found[name] <= 0.99 for name in ("far", "frr")), found
 
 
 def test_nominal_95_percent_cover_about_95_percent_of_200_worlds() -> None:

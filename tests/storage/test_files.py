@@ -1,6 +1,9 @@
 """Files that are whole or not there, with the same calls on a local disk and on a real object store."""
 
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -69,6 +72,25 @@ def test_a_folder_is_removed_with_all_that_is_in_it_and_nothing_else(place: str)
         assert not storage.exists(storage.join(place, name))
     for name in ("gone-not", "stays/a"):
         assert storage.read_bytes(storage.join(place, name)) == b"x"
+
+
+def test_what_a_killed_writer_left_can_be_removed(tmp_path: Path) -> None:
+    writing = (
+        "import sys; from fasray.storage import write_bytes\n"
+        "while True: write_bytes(sys.argv[1] + '/whole', b'x' * 2**22)"
+    )
+    deadline = time.monotonic() + 60
+    while not (left := sorted(tmp_path.glob(".whole.*.tmp"))):
+        assert time.monotonic() < deadline
+        with subprocess.Popen([sys.executable, "-c", writing, str(tmp_path)]) as writer:
+            while not list(tmp_path.glob(".whole.*.tmp")) and writer.poll() is None:
+                pass
+            writer.kill()
+    (tmp_path / ".mine.tmp").write_bytes(b"somebody else's")
+    storage.remove_leftovers(str(tmp_path))
+    assert left
+    assert {path.name for path in tmp_path.iterdir()} <= {"whole", ".mine.tmp"}
+    assert (tmp_path / ".mine.tmp").exists()
 
 
 def test_written_once_means_the_first_stays(place: str) -> None:
