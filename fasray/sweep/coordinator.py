@@ -29,6 +29,7 @@ from fasray.sweep.events import (
 from fasray.sweep.plan import Cell, Plan
 from fasray.sweep.schedule import CellScheduler, Decision
 from fasray.sweep.search import Tried
+from fasray.training.spent import Spent
 from fasray.training.trial import Trial
 
 
@@ -171,7 +172,9 @@ class Coordinator:
         )  # fmt: skip
         return self._hand_out(trial.id)
 
-    def report(self, trial: str, step: int, auc: float, loss: float, seconds: float) -> Decision:
+    def report(
+        self, trial: str, step: int, auc: float, loss: float, seconds: float, spent: Spent | None = None
+    ) -> Decision:
         """Take a result of a running trial and decide; a step that is on record already changes nothing."""
         record = self.records[trial]
         if record.status in ENDED:
@@ -181,9 +184,10 @@ class Coordinator:
         decision = self._scheduler(trial).report(trial, step, auc)
         self._record(
             Reported(
-                trial=trial, step=step, source_dev_auc=auc, source_dev_loss=loss, seconds=seconds, decision=decision
+                trial=trial, step=step, source_dev_auc=auc, source_dev_loss=loss, seconds=seconds, decision=decision,
+                **self._cost(spent),
             )
-        )
+        )  # fmt: skip
         if decision != "continue":
             self._close_trial(trial)
         return decision
@@ -208,6 +212,18 @@ class Coordinator:
     def cells_without_winner(self) -> list[Cell]:
         """Return the cells whose search ended without one finished trial."""
         return [state.cell for state in self._cells.values() if state.won and not self._confirmable(state)]
+
+    def _cost(self, spent: Spent | None) -> dict[str, Any]:
+        """Return what a result says of its cost; nothing if the trial does not know."""
+        if spent is None:
+            return {}
+        resources = self.plan.spec.resources
+        return {
+            "cpu_seconds": spent.cpu_seconds,
+            "gpu_seconds": spent.wall_seconds * resources.gpus_per_worker * resources.workers,
+            "bytes_read": spent.bytes_read,
+            "bytes_written": spent.bytes_written,
+        }
 
     def _confirmable(self, state: _CellState) -> bool:
         return bool(state.waiting or state.suggested["confirm"])

@@ -60,6 +60,10 @@ class Reported(_Event):
     source_dev_auc: float
     source_dev_loss: float
     seconds: float = 0.0
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
     decision: Decision
 
 
@@ -103,12 +107,17 @@ EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
 
 @dataclass(frozen=True)
 class Reading:
-    """What one evaluation told the scheduler."""
+    """What one evaluation told the scheduler, and what it took since the one before; None where nobody knows."""
 
     step: int
     source_dev_auc: float
     source_dev_loss: float
     seconds: float
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+    """GPUs that the trial held, times seconds."""
+    bytes_read: int | None = None
+    bytes_written: int | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,10 @@ def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None
             return TrialRecord(id=event.trial, **facts)
         case Reported():
             record = records[event.trial]
-            reading = Reading(event.step, event.source_dev_auc, event.source_dev_loss, event.seconds)
+            reading = Reading(
+                event.step, event.source_dev_auc, event.source_dev_loss, event.seconds,
+                event.cpu_seconds, event.gpu_seconds, event.bytes_read, event.bytes_written,
+            )  # fmt: skip
             return _changed(record, _STATUS_AFTER[event.decision], record.reason, (*record.readings, reading))
         case Ended():
             record = records[event.trial]

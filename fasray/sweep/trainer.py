@@ -192,7 +192,9 @@ def _open_desk(demand: Demand, scratch: str) -> Any:
 
 def _decide(coordinator: Coordinator, told: Told) -> str:
     if told.status == "evaluated":
-        return coordinator.report(told.trial, told.step, told.source_dev_auc, told.source_dev_loss, told.seconds)
+        return coordinator.report(
+            told.trial, told.step, told.source_dev_auc, told.source_dev_loss, told.seconds, told.spent
+        )
     coordinator.end(told.trial, told.status, told.reason)
     return "stop"
 

@@ -136,6 +136,7 @@ class Decide(FIFOScheduler):
                 float(result["source_dev_auc"]),
                 float(result["source_dev_loss"]),
                 float(result["seconds"]),
+                result["spent"],
             )
         else:
             self._coordinator.end(identity, result["status"], result["reason"])

@@ -60,6 +60,7 @@ class WarmTrial(tune.Trainable):
             "source_dev_auc": evaluation.source_dev_auc,
             "source_dev_loss": evaluation.source_dev_loss,
             "seconds": evaluation.seconds,
+            "spent": evaluation.spent,
             "start_seconds": self._start_seconds(),
         }
 

@@ -20,6 +20,7 @@ from fasray.protocols import parse
 from fasray.sweep.ledger import trial_folder
 from fasray.training.context import DistributedContext
 from fasray.training.loop import train
+from fasray.training.spent import Spent
 from fasray.training.trial import Trial
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Told:
     source_dev_auc: float = 0.0
     source_dev_loss: float = 0.0
     seconds: float = 0.0
+    spent: Spent | None = None
     reason: str = ""
 
 
@@ -61,6 +63,7 @@ class WorkerContext(DistributedContext):
                 source_dev_auc=evaluation.source_dev_auc,
                 source_dev_loss=evaluation.source_dev_loss,
                 seconds=evaluation.seconds,
+                spent=evaluation.spent,
             )
 
     def tell(self, status: str, **figures: Any) -> None:

@@ -15,6 +15,8 @@ from fasray.training.context import Context
 class Spent:
     """What a part of a trial took, all workers together."""
 
+    wall_seconds: float
+    """Of one worker: they go in step."""
     cpu_seconds: float
     """User and system time of the processes that trained, all threads."""
     bytes_read: int
@@ -32,17 +34,17 @@ class Meter:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._last = self._now()
+        self._began, self._last = time.perf_counter(), self._now()
 
     def lap(self) -> Spent:
         """Return what all workers have spent since the last lap, or since this was made."""
-        now = self._now()
+        began, self._began, now = self._began, time.perf_counter(), self._now()
         own = [later - earlier for later, earlier in zip(now, self._last, strict=True)]
         self._last = now
         cpu, read, written = self._context.total(
             torch.tensor(own, dtype=torch.float64, device=self._context.device)
         ).tolist()
-        return Spent(cpu, round(read), round(written))
+        return Spent(self._began - began, cpu, round(read), round(written))
 
     def _now(self) -> tuple[float, int, int]:
         return time.process_time(), self._context.bytes_read, storage.bytes_written()

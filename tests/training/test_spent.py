@@ -50,6 +50,7 @@ def test_processor_time_is_that_of_the_process_and_none_is_lost_between_evaluati
     taken = time.process_time() - before
     spent = sum(evaluation.spent.cpu_seconds for evaluation in told if evaluation.spent)
     assert 0.5 * taken < spent <= taken
+    assert all(evaluation.spent.wall_seconds >= evaluation.seconds > 0 for evaluation in told if evaluation.spent)
 
 
 def test_an_evaluation_that_is_read_back_took_nobody_knows_what(bank: FaceBank, tmp_path: Path) -> None:
