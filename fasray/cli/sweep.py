@@ -87,16 +87,18 @@ def sweep(sweep_file: str, out: str | None, overrides: tuple[str, ...], verbose:
     The same command resumes a run that was stopped or killed at any moment.
     """
     from fasray.cli.terminal import showing
-    from fasray.sweep.engine import run_sweep
+    from fasray.sweep.engine import SAVED, run_sweep
+    from fasray.sweep.interrupt import interruptible
     from fasray.sweep.spec import load_sweep
 
     spec = load_sweep(sweep_file, overrides)
     run = out or default_run(spec)
-    with showing() as terminal:
-        outcome = run_sweep(spec, run, terminal, verbose)
-    if not outcome.trained_now:
-        click.echo(f"all {outcome.trials} trials of this run are done already", err=True)
-    _present(run, outcome.trained_now > 0)
+    with interruptible(run, SAVED):  # the table and report too
+        with showing() as terminal:
+            outcome = run_sweep(spec, run, terminal, verbose)
+        if not outcome.trained_now:
+            click.echo(f"all {outcome.trials} trials of this run are done already", err=True)
+        _present(run, outcome.trained_now > 0)
     if outcome.failures:
         raise RunFailedError(
             f"{len(outcome.failures)} parts of the sweep failed:\n    " + "\n    ".join(outcome.failures),

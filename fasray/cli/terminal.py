@@ -83,10 +83,10 @@ class Terminal(Listener):
 @contextmanager
 def showing() -> Iterator[Terminal]:
     """Give a display for the length of a sweep: live if standard error is a terminal, else plain lines."""
-    console = Console(stderr=True, soft_wrap=True)
-    if not sys.stderr.isatty():
-        yield Terminal(console, None)
+    if not sys.stderr.isatty():  # a file or a job's log, whatever FORCE_COLOR and the like say
+        yield Terminal(Console(stderr=True, soft_wrap=True, force_terminal=False), None)
         return
+    console = Console(stderr=True, soft_wrap=True)
     with Live(console=console, refresh_per_second=4, transient=True, redirect_stdout=False) as live:
         yield Terminal(console, live)
 

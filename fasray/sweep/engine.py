@@ -18,6 +18,7 @@ from fasray.sweep.capacity import Demand, refuse_what_this_machine_never_fits, w
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.interrupt import interruptible
+from fasray.sweep.job import refuse_what_ray_deletes
 from fasray.sweep.ledger import DataFacts, Ledger
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import Progress, Teller
@@ -77,6 +78,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
         InterruptedRunError: SIGINT or SIGTERM came; the same command goes on.
     """
     listener = listener or Listener()
+    refuse_what_ray_deletes(out)
     with interruptible(out, SAVED):
         dataset = resolve_dataset(spec, listener.generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)

@@ -1,0 +1,113 @@
+"""A real Ray head for tests, as ``ray start --head`` makes it: on loopback, with jobs, a token and its own ports."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from object_store import free_ports
+
+RAY = Path(sys.executable).parent / "ray"
+_MARK = "FASRAY_TEST_HEAD"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a ``ray`` command said."""
+
+    code: int
+    text: str
+
+
+class RayHead:
+    """A head node of two CPUs; as a context it is stopped at the end, process by process.
+
+    Args:
+        folder: what it is known by, and where ``ray start`` is called: jobs without a working directory run there.
+        env: environment of all its processes, and so of its jobs.
+    """
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.token = folder, secrets.token_hex(32)
+        self._short = tempfile.TemporaryDirectory(prefix="fr")  # sockets need short paths
+        self.logs = Path(self._short.name)
+        self._ports = free_ports(7)
+        self.gcs = f"127.0.0.1:{self._ports[0]}"
+        self.dashboard = f"http://127.0.0.1:{self._ports[1]}"
+        kept = {name: value for name, value in env.items() if not name.startswith("RAY_")}
+        own = {_MARK: str(folder), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+        self._env = {**kept, **own, "PATH": f"{RAY.parent}:{env['PATH']}"}  # where jobs find `fasray`
+
+    @property
+    def client(self) -> dict[str, str]:
+        """Environment of a driver or a ``ray`` command that speaks to this head."""
+        return {**self._env, "RAY_ADDRESS": self.gcs, "RAY_API_SERVER_ADDRESS": self.dashboard}
+
+    def start(self) -> None:
+        """Start it and wait until it takes jobs."""
+        names = ("port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port",
+                 "runtime-env-agent-port", "metrics-export-port", "ray-client-server-port")  # fmt: skip
+        ports = [f"--{name}={port}" for name, port in zip(names, self._ports, strict=True)]
+        started = subprocess.run(
+            [RAY, "start", "--head", "--num-cpus=2", "--node-ip-address=127.0.0.1", f"--temp-dir={self.logs}",
+             "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=200000000",
+             "--disable-usage-stats", *ports],
+            cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert started.returncode == 0, started.stdout + started.stderr
+        last = time.monotonic() + 120
+        while self.job("list").code:
+            assert time.monotonic() < last, "the head takes no jobs"
+
+    def job(self, *arguments: str | Path, timeout: float = 120, cwd: Path | None = None) -> Said:
+        """Call ``ray job`` with these arguments, to its end."""
+        ended = subprocess.run(
+            [RAY, "job", *arguments], cwd=cwd or self.folder, env=self.client, timeout=timeout, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return Said(ended.returncode, ended.stdout)
+
+    def processes(self, word: str = "") -> dict[int, str]:
+        """Living processes of this head and of its jobs that have ``word`` in their command."""
+        mark, found = f"{_MARK}={self.folder}".encode(), {}
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    if word in command:
+                        found[int(entry.name)] = command
+            except OSError:
+                continue
+        return found
+
+    def stop(self) -> None:
+        """End every process of it."""
+        last = time.monotonic() + 30
+        while living := self.processes():
+            assert time.monotonic() < last, living
+            for process in living:
+                try:
+                    os.kill(process, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.05)
+        self._short.cleanup()
+
+    def __enter__(self) -> RayHead:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()

@@ -1,0 +1,82 @@
+"""A signal ends a process soon, whatever it is doing, and it says how to go on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_sweeps import Ran
+
+from fasray.errors import SpecError
+from fasray.sweep.job import refuse_what_ray_deletes, seconds_to_leave
+
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+WAITING = "import signal; print('ready', flush=True); signal.pause()"
+DEAF = "import hashlib; print('ready', flush=True); hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)"
+"""Compiled code that never lets Python's signal handlers run."""
+AROUND = """
+import sys
+from fasray.errors import InterruptedRunError
+from fasray.sweep.interrupt import interruptible
+try:
+    with interruptible("outside", "all is saved"), interruptible("runs/x", "all is saved"):
+        {body}
+except InterruptedRunError as error:
+    sys.stderr.write(str(error))
+    sys.exit(error.exit_code)
+"""
+
+
+def signalled(body: str, number: signal.Signals, **environment: str) -> Ran:
+    with subprocess.Popen(
+        [sys.executable, "-c", AROUND.format(body=body)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        return Ran(process.returncode, out, err, time.monotonic() - began)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_leaves_at_once_with_code_6_and_says_how_to_go_on(number: signal.Signals) -> None:
+    ended = signalled(WAITING, number)
+    assert ended.code == 6
+    assert ended.err == "runs/x: all is saved\n  -> run the same command again to go on"
+
+
+def test_in_a_job_even_one_deaf_to_signals_leaves_before_ray_kills_it_and_says_so() -> None:
+    ended = signalled(DEAF, signal.SIGTERM, **{JOB: "{}"})
+    assert ended.code == 6
+    assert ended.err == "runs/x: all is saved\n  -> submit the same job again to go on\n"
+    assert ended.seconds < 3, "SIGKILL would have come"
+
+
+@pytest.mark.parametrize(("wait", "seconds"), [(None, 2.2), ("60", 6.0), ("2", 1.2), ("0", 0.0), ("soon", 2.2)])
+def test_time_to_leave_in_a_job_follows_rays_setting(
+    wait: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(JOB, "{}")
+    if wait is not None:
+        monkeypatch.setenv("RAY_JOB_STOP_WAIT_TIME_S", wait)
+    assert seconds_to_leave(6.0) == pytest.approx(seconds)
+
+
+def test_outside_a_job_there_is_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "3")
+    assert seconds_to_leave(6.0) == 6.0
+
+
+def test_a_run_in_a_jobs_copy_of_its_working_directory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    copy = tmp_path / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(SpecError, match="which Ray deletes") as error:
+        refuse_what_ray_deletes("runs/tiny")
+    assert error.value.where == "--out runs/tiny"
+    refuse_what_ray_deletes(str(tmp_path / "runs" / "tiny"))
+    refuse_what_ray_deletes("s3://bucket/working_dir_files/tiny")
