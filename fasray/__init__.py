@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fasray.results.runs import load_evaluations, load_results, load_scores, load_trials
+    from fasray.results.runs import load_costs, load_evaluations, load_results, load_scores, load_trials
     from fasray.sweep.engine import run_sweep
     from fasray.sweep.spec import load_sweep
 
 __all__ = [
     "__version__",
+    "load_costs",
     "load_evaluations",
     "load_results",
     "load_scores",
@@ -32,7 +33,9 @@ __all__ = [
 _HOME = {
     "load_sweep": "fasray.sweep.spec",
     "run_sweep": "fasray.sweep.engine",
-    **dict.fromkeys(("load_results", "load_trials", "load_evaluations", "load_scores"), "fasray.results.runs"),
+    **dict.fromkeys(
+        ("load_results", "load_trials", "load_costs", "load_evaluations", "load_scores"), "fasray.results.runs"
+    ),
 }
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fasray.results.evaluations import Level
 
 _FORMATS = ("table", "json", "csv", "parquet", "md", "latex")
-_FRAMES = ("results", "trials", "evaluations", "scores", "ablations")
+_FRAMES = ("results", "trials", "evaluations", "scores", "ablations", "cost")
 _FOR_PEOPLE = ("table", "md", "latex")
 
 
@@ -78,7 +78,7 @@ def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, pub
 
 def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool) -> bytes:
     from fasray.results import tables
-    from fasray.results.runs import load_ablations, load_evaluations, load_scores, load_trials
+    from fasray.results.runs import load_ablations, load_costs, load_evaluations, load_scores, load_trials
 
     if published or kind == "latex":
         raise click.UsageError(f"--what {what} has no {'published figures' if published else 'LaTeX'}")
@@ -89,7 +89,7 @@ def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level:
     if what == "scores":
         frame = load_scores(run, *selections)
     else:
-        frame = load_trials(run) if what == "trials" else load_evaluations(run)
+        frame = {"trials": load_trials, "cost": load_costs, "evaluations": load_evaluations}[what](run)
     if kind in _FOR_PEOPLE:
         table = tables.listing(frame)
         return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()

@@ -43,6 +43,22 @@ class Reading(Protocol):
     def seconds(self) -> float:
         """Wall seconds since the evaluation before, evaluating included; 0 if it was read back after a resume."""
 
+    @property
+    def cpu_seconds(self) -> float | None:
+        """Processor seconds of all workers; None, as are the next three, if nobody measured them."""
+
+    @property
+    def gpu_seconds(self) -> float | None:
+        """GPUs held, times wall seconds."""
+
+    @property
+    def bytes_read(self) -> int | None:
+        """Bytes of faces taken from the pool."""
+
+    @property
+    def bytes_written(self) -> int | None:
+        """Bytes of files."""
+
 
 class Trial(Protocol):
     """What this package needs to know of a trial."""

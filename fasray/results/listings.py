@@ -9,6 +9,7 @@ import pandas as pd
 
 from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import SOURCE_DEV, TARGET, rates_at
+from fasray.results.costs import cost_of
 from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
 from fasray.results.select import choose, digests_of, selection, source_digest, target_digest
 from fasray.sweep.events import TrialRecord
@@ -30,6 +31,10 @@ TRIAL_COLUMNS: dict[str, str] = {
     "best_step": "step of the best source-dev AUC; missing if there was no evaluation",
     "best_source_dev_auc": "source-dev AUC there, macro average over source domains, video level",
     "seconds": "wall seconds of training and evaluating, as far as they were measured",
+    "cpu_seconds": "processor seconds of all its workers, as far as they were measured; missing if none was",
+    "gpu_seconds": "GPUs that it held, times wall seconds",
+    "bytes_read": "faces taken from the pool, decoded, one byte a channel",
+    "bytes_written": "score files, checkpoints and records",
     "searched": "names of the searched fields",
     "config": "the whole configuration as JSON; each searched field has a column config.<name> besides",
 }
@@ -84,7 +89,7 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
     fields = list(dict.fromkeys(name for trial in trials for name in trial.searched))
     rows = []
     for trial in trials:
-        best = trial.best
+        best, cost = trial.best, cost_of(trial.readings)
         rows.append(
             {
                 "trial": trial.id,
@@ -101,7 +106,11 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
                 "evaluations": len(trial.steps),
                 "best_step": float(best.step) if best else float("nan"),
                 "best_source_dev_auc": best.source_dev_auc if best else float("nan"),
-                "seconds": sum(reading.seconds for reading in trial.readings),
+                "seconds": cost.seconds,
+                "cpu_seconds": cost.cpu_seconds,
+                "gpu_seconds": cost.gpu_seconds,
+                "bytes_read": cost.bytes_read,
+                "bytes_written": cost.bytes_written,
                 "searched": list(trial.searched),
                 "config": json.dumps(dict(trial.config), sort_keys=True),
                 **{f"config.{name}": trial.config.get(name) for name in fields},

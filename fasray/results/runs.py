@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from fasray.results.ablations import ablation_frame
+from fasray.results.costs import cost_frame
 from fasray.results.evaluations import RunView
 from fasray.results.exports import write_parquet
 from fasray.results.frame import compute_results, results_frame
@@ -65,6 +66,15 @@ def load_trials(run: str) -> pd.DataFrame:
         DataError: this is no run directory, or a file of it is damaged.
     """
     return trials_frame(read_run(run))
+
+
+def load_costs(run: str) -> pd.DataFrame:
+    """Return what a run has taken, one row a cell and one for the whole; columns in ``costs.COST_COLUMNS``.
+
+    Raises:
+        DataError: this is no run directory, or a file of it is damaged.
+    """
+    return cost_frame(read_run(run).trials)
 
 
 def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:

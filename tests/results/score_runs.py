@@ -21,6 +21,10 @@ class MadeReading:
     source_dev_auc: float
     source_dev_loss: float = 0.5
     seconds: float = 1.5
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
 
 
 @dataclass(frozen=True)

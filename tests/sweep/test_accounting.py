@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sweep_fixtures import SWEEP, plan_of
 
+import fasray
 from fasray.faces.index import FaceIndex
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.eventlog import read_events
@@ -44,3 +45,18 @@ def test_what_a_trial_does_not_know_is_left_open(table: FaceIndex) -> None:
 def test_runs_from_before_there_was_accounting_are_read(table: FaceIndex) -> None:
     records = trials_of(read_events(str(FROZEN))).values()
     assert {reading.cpu_seconds for record in records for reading in record.readings} == {None}
+
+
+def test_a_sweep_tells_what_each_trial_each_cell_and_all_of_it_took(finished) -> None:
+    run = finished.place.out
+    trials, costs = fasray.load_trials(run), fasray.load_costs(run)
+    sweep = costs[costs["scope"] == "sweep"].iloc[0]
+    assert sweep["n_unmeasured"] == 0
+    for name in ("cpu_seconds", "gpu_seconds", "bytes_read", "bytes_written"):
+        assert sweep[name] == pytest.approx(trials[name].sum())
+    assert 0 < sweep["cpu_seconds"] < 2 * finished.ran.seconds
+    assert (trials["cpu_seconds"] > 0).all()
+    assert (trials["gpu_seconds"] == 0).all()
+    assert (trials["bytes_read"] > 0).all()
+    kept = sum(path.stat().st_size for path in Path(run).rglob("eval-*.parquet"))
+    assert kept < sweep["bytes_written"]

@@ -1,0 +1,87 @@
+"""What a run has taken of its machines, as its log has it: by trial, by cell, and all in all.
+
+An attempt that was killed counts up to its last evaluation on record. What nobody measured is left out of the sums and
+counted: evaluations that were read back after a kill, and those of runs from before there was accounting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import pandas as pd
+
+from fasray.results.evaluations import Reading, Trial
+
+COST_COLUMNS: dict[str, str] = {
+    "scope": "cell, or sweep for the sum over all cells",
+    "method": "name of the method; empty for the sweep",
+    "protocol": "name of the protocol; empty for the sweep",
+    "n_trials": "trials, searching, confirming and of ablations",
+    "n_evaluations": "their evaluations",
+    "optimizer_steps": "steps that they have done",
+    "seconds": "wall seconds of training and evaluating, added up, whether trials ran at once or not",
+    "cpu_seconds": "processor seconds of all workers of the trials; missing if none was measured",
+    "gpu_seconds": "GPUs that the trials held, times wall seconds",
+    "bytes_read": "faces taken from the pool, decoded, one byte a channel",
+    "bytes_written": "score files, checkpoints and records",
+    "n_unmeasured": "evaluations whose cost nobody knows; they are in no sum but that of seconds, as far as known",
+}
+"""Columns of the cost frame."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Sums over evaluations; NaN where none was measured."""
+
+    seconds: float
+    cpu_seconds: float
+    gpu_seconds: float
+    bytes_read: float
+    bytes_written: float
+    unmeasured: int
+    """Evaluations that are not in the sums."""
+
+
+def cost_of(readings: Iterable[Reading]) -> Cost:
+    """Add up what evaluations took."""
+    readings = list(readings)
+    known = [reading for reading in readings if reading.cpu_seconds is not None]
+    return Cost(
+        seconds=math.fsum(reading.seconds for reading in readings),
+        cpu_seconds=_sum(reading.cpu_seconds for reading in known),
+        gpu_seconds=_sum(reading.gpu_seconds for reading in known),
+        bytes_read=_sum(reading.bytes_read for reading in known),
+        bytes_written=_sum(reading.bytes_written for reading in known),
+        unmeasured=len(readings) - len(known),
+    )
+
+
+def cost_frame(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Return one row a cell, in the order of their first trials, and a last one for the sweep; see ``COST_COLUMNS``."""
+    cells: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        cells.setdefault((trial.method, trial.protocol), []).append(trial)
+    rows = [_row("cell", *key, members) for key, members in cells.items()]
+    rows.append(_row("sweep", "", "", trials))
+    return pd.DataFrame(rows, columns=list(COST_COLUMNS))
+
+
+def _row(scope: str, method: str, protocol: str, trials: Sequence[Trial]) -> dict[str, object]:
+    cost = cost_of(reading for trial in trials for reading in trial.readings)
+    return {
+        "scope": scope,
+        "method": method,
+        "protocol": protocol,
+        "n_trials": len(trials),
+        "n_evaluations": sum(len(trial.steps) for trial in trials),
+        "optimizer_steps": sum(max(trial.steps, default=0) for trial in trials),
+        **{field.name: getattr(cost, field.name) for field in fields(Cost) if field.name != "unmeasured"},
+        "n_unmeasured": cost.unmeasured,
+    }
+
+
+def _sum(values: Iterable[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) if known else math.nan

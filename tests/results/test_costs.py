@@ -1,0 +1,81 @@
+"""What a run took adds up from evaluations to trials, cells and the sweep, and what nobody measured is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from click.testing import CliRunner
+from score_runs import MadeReading, MadeTrial
+
+import fasray
+from fasray.cli import cli
+from fasray.results.costs import COST_COLUMNS, cost_frame
+
+RUN = str(Path(__file__).parents[1] / "golden" / "frozen_sweep" / "run")
+
+
+def reading(step: int, cpu: float | None = 2.0) -> MadeReading:
+    if cpu is None:
+        return MadeReading(step, 0.5, seconds=0.0)
+    return MadeReading(step, 0.5, cpu_seconds=cpu, gpu_seconds=0.5, bytes_read=100, bytes_written=7)
+
+
+def command(*arguments: str) -> str:
+    ran = CliRunner().invoke(cli, ["results", RUN, "--what", "cost", *arguments], catch_exceptions=False)
+    assert ran.exit_code == 0
+    return ran.output
+
+
+def test_evaluations_add_up_to_cells_and_cells_to_the_sweep() -> None:
+    trials = [
+        MadeTrial("a", protocol="C&M->I", stage="search", steps=(10,), readings=(reading(10),)),
+        MadeTrial("b", protocol="C&I->M", steps=(10, 20), readings=(reading(10, 1.0), reading(20, 4.0))),
+        MadeTrial("c", protocol="C&M->I", variant="no x", steps=(10,), readings=(reading(10, 8.0),)),
+        MadeTrial("d", protocol="C&M->I", status="failed", steps=()),
+    ]
+    frame = cost_frame(trials)
+    assert list(frame.columns) == list(COST_COLUMNS)
+    assert frame[["scope", "protocol", "n_trials", "optimizer_steps"]].to_numpy().tolist() == [
+        ["cell", "C&M->I", 3, 20], ["cell", "C&I->M", 1, 20], ["sweep", "", 4, 40],
+    ]  # fmt: skip
+    assert frame["cpu_seconds"].tolist() == [10, 5, 15]
+    assert frame["gpu_seconds"].tolist() == [1, 1, 2]
+    assert frame["bytes_read"].tolist() == [200, 200, 400]
+    assert frame["seconds"].tolist() == [3, 3, 6]
+    assert frame["n_unmeasured"].tolist() == [0, 0, 0]
+
+
+def test_what_was_not_measured_is_left_out_and_counted() -> None:
+    trials = [
+        MadeTrial("a", protocol="C&M->I", steps=(10, 20), readings=(reading(10, None), reading(20, 3.0))),
+        MadeTrial("b", protocol="C&I->M", steps=(10,), readings=(reading(10, None),)),
+    ]
+    frame = cost_frame(trials)
+    assert frame["n_unmeasured"].tolist() == [1, 1, 2]
+    assert frame["cpu_seconds"].tolist()[0] == 3
+    assert math.isnan(frame["cpu_seconds"].tolist()[1])
+    assert frame["bytes_written"].tolist()[2] == 7
+
+
+def test_a_run_without_accounting_has_seconds_and_empty_figures_in_every_format(tmp_path: Path) -> None:
+    trials, costs = fasray.load_trials(RUN), fasray.load_costs(RUN)
+    for row in costs.to_dict("records"):
+        cell = trials if row["scope"] == "sweep" else trials[trials["method"] == row["method"]]
+        cell = cell if row["scope"] == "sweep" else cell[cell["protocol"] == row["protocol"]]
+        assert row["seconds"] == cell["seconds"].sum() > 0
+        assert row["n_unmeasured"] == row["n_evaluations"] == cell["evaluations"].sum()
+    assert costs["cpu_seconds"].isna().all()
+    assert trials["bytes_read"].isna().all()
+    rows = json.loads(command("--format", "json"))
+    assert [row["scope"] for row in rows] == ["cell"] * 4 + ["sweep"]
+    assert {row["gpu_seconds"] for row in rows} == {None}
+    assert {line["gpu_seconds"] for line in csv.DictReader(io.StringIO(command("--format", "csv")))} == {""}
+    command("--format", "parquet", "-o", str(tmp_path / "cost.parquet"))
+    assert pq.read_table(tmp_path / "cost.parquet")["n_trials"].to_pylist() == costs["n_trials"].tolist()
+    assert "5 rows" in command()
+    assert command("--format", "md").count("\n|") == 6
