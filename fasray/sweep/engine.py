@@ -20,6 +20,7 @@ from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.interrupt import interruptible
 from fasray.sweep.job import refuse_what_ray_deletes
 from fasray.sweep.ledger import DataFacts, Ledger
+from fasray.sweep.others import in_the_way
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import Progress, Teller
 from fasray.sweep.reach import Slots, look_patiently
@@ -107,7 +108,8 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
 
 def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
     demand = _demand(coordinator.plan.spec)
-    if not os.environ.get("RAY_ADDRESS"):
+    private = not os.environ.get("RAY_ADDRESS")
+    if private:
         refuse_what_this_machine_never_fits(demand)
     listener.starting("starting Ray")
     with ray_session(verbose):
@@ -117,17 +119,10 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
         reach.refuse(demand)
         if workers_on(reach.alive, demand) < demand.workers:
             listener.starting("waiting for nodes that the autoscaler brings")
-        listener.starting("filling the pool of decoded faces")
-        pools = fill_pools(
-            dataset.uri,
-            dataset.manifest,
-            dataset.index,
-            lambda rows: listener.filling(rows, len(dataset.index)),
-            demand.of_worker,
-        )
-        excluded = pools[0].excluded
-        if excluded:
-            listener.excluded(len(excluded), f"{excluded[0].shard}: {excluded[0].video}: {excluded[0].reason}")
+        elif not private and (held := in_the_way(reach.alive, demand)):
+            listener.starting(held)
+        if coordinator.plan.spec.ingest == "pool":
+            _fill(dataset, demand, listener)
         listener.starting("training")
         _train(coordinator, dataset, ledger, listener)
 
