@@ -121,8 +121,17 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
             listener.starting("waiting for nodes that the autoscaler brings")
         elif not private and (held := in_the_way(reach.alive, demand)):
             listener.starting(held)
-        if coordinator.plan.spec.ingest == "pool":
-            _fill(dataset, demand, listener)
+        listener.starting("filling the pool of decoded faces")
+        pools = fill_pools(
+            dataset.uri,
+            dataset.manifest,
+            dataset.index,
+            lambda rows: listener.filling(rows, len(dataset.index)),
+            demand.of_worker,
+        )
+        excluded = pools[0].excluded
+        if excluded:
+            listener.excluded(len(excluded), f"{excluded[0].shard}: {excluded[0].video}: {excluded[0].reason}")
         listener.starting("training")
         _train(coordinator, dataset, ledger, listener)
 
