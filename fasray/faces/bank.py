@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError
+from fasray.faces.course import Visit
 from fasray.faces.index import FaceIndex
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 
@@ -82,6 +83,8 @@ class FaceBank:
     """Rows that were decoded while the pool was filled: N minus the excluded ones."""
     seconds: float
     """Wall seconds that filling took."""
+    row_group: NDArray[np.int64] | None = None
+    """[N] row group of every row, if the order of a stream is wanted: same numbers, other pixels' place."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -134,6 +137,9 @@ class FaceBank:
             )
         except (KeyError, TypeError, ValueError, IndexError, EOFError, OSError, BadZipFile) as error:
             raise DataError(f"this pool is damaged: {error}", where=str(root), remedy=remedy) from error
+
+    def follow(self, visits: Iterator[Visit], *, depth: bool, parsing: bool) -> None:
+        """Hear which rows will be picked; a pool has them all."""
 
     def pick(self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False) -> Faces:
         """Copy out the pixels of ``rows``, in their order; only what is asked for is read."""

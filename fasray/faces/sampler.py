@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fasray.errors import DataError, SpecError
 from fasray.faces.index import FaceIndex
 from fasray.faces.record import LIVE, SPOOF
+from fasray.faces.rowgroups import Rows, side_by_side
 from fasray.seeds import stream
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,8 @@ class Sampler:
         domains: names of the training domains.
         sampling: how to pick.
         seed: of the run.
+        row_group: [len(index)] row group of every row, for a reader that reads row group by row group: then a pass
+            has the order of :func:`fasray.faces.rowgroups.side_by_side`, not that of a plain permutation.
 
     Raises:
         DataError: a domain has no row of one of the two classes.
@@ -72,8 +72,10 @@ class Sampler:
         domains: Sequence[str],
         sampling: Sampling,
         seed: int,
+        row_group: Rows | None = None,
     ) -> None:
         self.sampling = sampling
+        self._row_group = row_group
         self.num_groups = 2 * len(domains) if sampling.kind == "balanced" else 1
         rows = np.sort(np.asarray(rows, dtype=np.int64))
         pairs = {
@@ -91,13 +93,14 @@ class Sampler:
                 )
         if not pairs:
             raise DataError("the protocol has no training domain", remedy="name at least one source domain")
+        layout = None if row_group is None else (row_group, 2 * domain_id + index.label)
         if sampling.kind == "balanced":
             self._groups = [
-                _Group(members, index, sampling.unit, seed, f"{number}/{label}")
+                _Group(members, index, sampling.unit, seed, f"{number}/{label}", layout)
                 for (number, label), members in pairs.items()
             ]
         else:
-            self._groups = [_Group(rows, index, sampling.unit, seed, "all")]
+            self._groups = [_Group(rows, index, sampling.unit, seed, "all", layout)]
 
     @property
     def batch(self) -> int:
@@ -118,6 +121,26 @@ class Sampler:
             raise ValueError(f"no draw {draw} in step {step}")
         start = (step * self.sampling.draws + draw) * self.sampling.images
         return np.concatenate([group.window(start, self.sampling.images) for group in self._groups])
+
+    def length(self, group: int) -> int:
+        """Return the rows that one pass over a group of the batches shows."""
+        return self._groups[group].length
+
+    def line(self, group: int, number: int) -> tuple[Rows, Rows]:
+        """Return the rows of a pass over a group in their order, and the visit to a row group that each belongs to.
+
+        Raises:
+            ValueError: the sampler is none for a reader of row groups.
+        """
+        if self._row_group is None:
+            raise ValueError("this sampler knows no row groups")
+        return self._groups[group].line(number)
+
+    def row_group(self, row: int) -> int:
+        """Return the row group of a row; ValueError as :meth:`line`."""
+        if self._row_group is None:
+            raise ValueError("this sampler knows no row groups")
+        return int(self._row_group[row])
 
     def positions(self, rank: int, world_size: int) -> Rows:
         """Return where in a batch the share of worker ``rank`` stands.
@@ -148,32 +171,49 @@ class Sampler:
 class _Group:
     """The endless sequence of one group: pass after pass over its rows or videos."""
 
-    def __init__(self, rows: Rows, index: FaceIndex, unit: Literal["frame", "video"], seed: int, name: str) -> None:
-        self._seed, self._name = seed, name
+    def __init__(
+        self,
+        rows: Rows,
+        index: FaceIndex,
+        unit: Literal["frame", "video"],
+        seed: int,
+        name: str,
+        layout: tuple[Rows, Rows] | None,
+    ) -> None:
+        self._seed, self._name, self._layout = seed, name, layout
         self._passes: dict[int, Rows] = {}
         if unit == "frame":
             self._rows, self._starts, self._counts = rows, None, None
-            self._length = len(rows)
+            self.length = len(rows)
         else:
             _, inverse, counts = np.unique(index.video[rows], return_inverse=True, return_counts=True)
             self._rows = rows[np.argsort(inverse, kind="stable")]
             self._starts, self._counts = np.cumsum(counts) - counts, counts
-            self._length = len(counts)
+            self.length = len(counts)
 
     def window(self, start: int, length: int) -> Rows:
         """Return ``length`` rows of the sequence from position ``start`` on."""
-        first, last = start // self._length, (start + length - 1) // self._length
+        first, last = start // self.length, (start + length - 1) // self.length
         line = np.concatenate([self._pass(number) for number in range(first, last + 1)])
-        return line[start - first * self._length :][:length]
+        return line[start - first * self.length :][:length]
+
+    def line(self, number: int) -> tuple[Rows, Rows]:
+        """Return a pass in its order, and the visit to a row group that each row belongs to (all 0: there are none)."""
+        rng = stream(self._seed, "sampler", self._name, number)
+        order = rng.permutation(self.length)
+        if self._starts is not None and self._counts is not None:
+            frame = (rng.random(self.length) * self._counts).astype(np.int64)
+            order = (self._starts + frame)[order]
+        rows = self._rows[order]
+        if self._layout is None:
+            return rows, np.zeros(len(rows), dtype=np.int64)
+        row_group, stratum = self._layout
+        order, visits = side_by_side(row_group[rows], stratum[rows], rng)
+        return rows[order], visits
 
     def _pass(self, number: int) -> Rows:
         if number not in self._passes:
-            rng = stream(self._seed, "sampler", self._name, number)
-            order = rng.permutation(self._length)
-            if self._starts is not None and self._counts is not None:
-                frame = (rng.random(self._length) * self._counts).astype(np.int64)
-                order = (self._starts + frame)[order]
             while len(self._passes) >= 2:  # a window seldom spans more than the current pass and the next
                 self._passes.pop(next(iter(self._passes)))
-            self._passes[number] = self._rows[order]
+            self._passes[number] = self.line(number)[0]
         return self._passes[number]

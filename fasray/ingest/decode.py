@@ -64,6 +64,11 @@ def decode(batch: pa.Table | pa.RecordBatch, size: int) -> dict[str, NDArray[Any
     }
 
 
+def reason(state: int) -> str:
+    """Say in words what :func:`decode` found wrong with an image."""
+    return _REASONS[state]
+
+
 class Filling:
     """A pool of this node that is being filled.
 

@@ -24,6 +24,8 @@ class Demand:
     """Of each worker."""
     gpus: float
     """Of each worker; fractions share one."""
+    data_cpus: int = 0
+    """That read for each worker, on its node or on any other."""
 
     @property
     def of_worker(self) -> dict[str, float]:
@@ -32,17 +34,21 @@ class Demand:
 
     def __str__(self) -> str:
         each = f"{self.cpus} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
+        each += f" and {self.data_cpus} CPUs to read for it" if self.data_cpus else ""
         return f"{self.workers} workers of {each} each" if self.workers > 1 else each
 
 
 def workers_on(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
-    """Return how many workers the nodes hold together.
+    """Return how many workers the nodes hold together, so that the CPUs that read for them are left over.
 
     Args:
         nodes: resources of each node, ``CPU`` and ``GPU`` among them.
         demand: what one trial wants.
     """
-    return sum(_workers_on_one(node, demand) for node in nodes)
+    nodes = list(nodes)
+    placed = sum(_workers_on_one(node, demand) for node in nodes)
+    cores = sum(int(node.get("CPU", 0)) for node in nodes)
+    return min(placed, cores // (demand.cpus + demand.data_cpus)) if demand.data_cpus else placed
 
 
 def trials_at_once(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:

@@ -113,27 +113,30 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
         refuse_what_this_machine_never_fits(demand)
     listener.starting("starting Ray")
     with ray_session(verbose):
-        from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
-
         reach = look_patiently(demand)
         reach.refuse(demand)
         if workers_on(reach.alive, demand) < demand.workers:
             listener.starting("waiting for nodes that the autoscaler brings")
         elif not private and (held := in_the_way(reach.alive, demand)):
             listener.starting(held)
-        listener.starting("filling the pool of decoded faces")
-        pools = fill_pools(
-            dataset.uri,
-            dataset.manifest,
-            dataset.index,
-            lambda rows: listener.filling(rows, len(dataset.index)),
-            demand.of_worker,
-        )
-        excluded = pools[0].excluded
-        if excluded:
-            listener.excluded(len(excluded), f"{excluded[0].shard}: {excluded[0].video}: {excluded[0].reason}")
+        if coordinator.plan.spec.ingest == "pool":
+            _fill(dataset, demand, listener)
         listener.starting("training")
         _train(coordinator, dataset, ledger, listener)
+
+
+def _fill(dataset: Dataset, demand: Demand, listener: Listener) -> None:
+    """Give every node its pool."""
+    from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
+
+    listener.starting("filling the pool of decoded faces")
+    total = len(dataset.index)
+    pools = fill_pools(
+        dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.filling(rows, total), demand.of_worker
+    )
+    excluded = pools[0].excluded
+    if excluded:
+        listener.excluded(len(excluded), f"{excluded[0].shard}: {excluded[0].video}: {excluded[0].reason}")
 
 
 def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
@@ -149,7 +152,8 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             "trial": assignment.trial.model_dump(mode="json"),
             "run": storage.absolute(ledger.run),  # an actor has a working directory of its own
             "pool": pool,
-            "data": storage.absolute(dataset.uri),  # a node without the pool fills it from there
+            "data": storage.absolute(dataset.uri),  # a node without the pool fills it from there; a stream reads it
+            "data_cpus": demand.data_cpus,
             "target_split": coordinator.plan.spec.target_split,
             "reported_step": assignment.reported_step,
         }
@@ -160,7 +164,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
         teller.changed()
 
     with tempfile.TemporaryDirectory(prefix="fasray-ray-") as scratch:
-        if coordinator.plan.spec.resources.in_trainer:
+        if coordinator.plan.spec.in_trainer:
             from fasray.sweep.trainer import train_in_workers
 
             train_in_workers(coordinator, payload, demand, slots, scratch, show)
@@ -207,7 +211,7 @@ def _tune(
 
 def _demand(spec: SweepSpec) -> Demand:
     resources = spec.resources
-    return Demand(resources.workers, resources.cpus_per_worker, resources.gpus_per_worker)
+    return Demand(resources.workers, resources.cpus_per_worker, resources.gpus_per_worker, spec.data_cpus)
 
 
 def _facts(dataset: Dataset) -> DataFacts:

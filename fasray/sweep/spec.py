@@ -111,6 +111,7 @@ class ResourcesSpec(_Section):
     )
     workers: int = Field(1, ge=1, description="processes that share each batch of a trial")
     cpus_per_worker: int = Field(1, ge=1, description="CPU cores, also the threads of a trial")
+    data_cpus: int = Field(1, ge=1, description="with `ingest: stream`: CPU cores more that read for each worker")
     gpus_per_worker: float = Field(0.0, ge=0, description="GPUs; fractions share one")
     max_concurrent: Literal["auto"] | int = Field("auto", description="trials at once; auto: as many as fit")
 
@@ -126,11 +127,6 @@ class ResourcesSpec(_Section):
         if self.backend == "inprocess" and self.workers > 1:
             raise ValueError("backend inprocess has one worker; several need backend: torchtrainer, or auto")
         return self
-
-    @property
-    def in_trainer(self) -> bool:
-        """Whether each trial is a Ray Train ``TorchTrainer`` with workers of its own."""
-        return self.backend == "torchtrainer" or self.workers > 1
 
 
 class SyntheticSpec(_Section):
@@ -153,6 +149,9 @@ class SweepSpec(_Section):
 
     name: str = Field(description="names the run directory")
     data: str | SyntheticChoice = Field(description="path or URI of face shards, or `synthetic`")
+    ingest: Literal["pool", "stream"] = Field(
+        "pool", description="faces decoded once into a pool on each node's disk, or again and again as they are used"
+    )
     protocols: tuple[str, ...] = Field(min_length=1, description="groups or names of protocols")
     target_split: Literal["train+test", "all", "test"] = "train+test"
     methods: dict[str, MethodSpec] = Field(min_length=1)
@@ -187,12 +186,33 @@ class SweepSpec(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_stream_needs_a_trainer(self) -> SweepSpec:
+        if self.ingest == "stream" and self.resources.backend == "inprocess":
+            raise ValueError("backend inprocess trains from pools; ingest stream needs backend: torchtrainer, or auto")
+        return self
+
+    @property
+    def in_trainer(self) -> bool:
+        """Whether each trial is a Ray Train ``TorchTrainer`` with workers of its own."""
+        return self.resources.backend == "torchtrainer" or self.resources.workers > 1 or self.ingest == "stream"
+
+    @property
+    def data_cpus(self) -> int:
+        """CPU cores that read for each worker, beside its own."""
+        return self.resources.data_cpus if self.ingest == "stream" else 0
+
     def canonical(self) -> dict[str, Any]:
         """Return the whole specification with every default written out, as JSON values in a fixed order."""
         written = self.model_dump(mode="json")
+        if self.ingest == "pool":  # as in the files of before there was anything else
+            del written["ingest"], written["resources"]["data_cpus"]
         written["search"]["trials_per_cell"] = self.trials_per_cell
         written["confirm"]["seeds"] = list(self.confirm_seeds)
-        written["training"] = {"profile": self.profile_name, **self._training().model_dump(mode="json")}
+        written["training"] = {
+            "profile": self.profile_name,
+            **self._training().model_dump(mode="json", exclude={"ingest"}),
+        }
         written["methods"] = {
             name: {
                 "space": {key: entry.model_dump(mode="json") for key, entry in self.space(name).items()},
@@ -270,6 +290,8 @@ class SweepSpec(_Section):
 
     def _training(self, method: str = "", overrides: Mapping[str, Any] | None = None) -> TrainingSpec:
         given = {key: value for key, value in self.training.items() if key != "profile"}
+        if "ingest" in given:
+            raise SpecError("this key stands at the top of a sweep file", where="key training.ingest", remedy="move it")
         chosen = profile(self.profile_name)
         merged = {
             "threads": self.resources.cpus_per_worker,
@@ -277,6 +299,7 @@ class SweepSpec(_Section):
             **chosen.budgets.get(method, {}),
             **given,
             **(overrides or {}),
+            "ingest": self.ingest,
         }
         try:
             return TrainingSpec.model_validate(merged)

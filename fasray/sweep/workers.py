@@ -7,6 +7,8 @@ nothing is left behind.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ import ray.train
 import ray.train.torch
 
 from fasray.errors import DivergedError, FasrayError
+from fasray.faces.source import FaceSource
 from fasray.ingest.own import own_pool
 from fasray.protocols import parse
 from fasray.sweep.ledger import trial_folder
@@ -89,12 +92,24 @@ def train_share(config: dict[str, Any]) -> None:
         return
     context = WorkerContext(config["desk"], trial, trial_folder(config["run"], trial.id))
     try:
-        bank = own_pool(config["pool"], config.get("data", ""))
-        roles = parse(trial.protocol, config["target_split"]).assign(bank.index)
-        train(trial, bank, roles, context, reported_step=config["reported_step"])
+        with _faces(trial, config) as bank:
+            roles = parse(trial.protocol, config["target_split"]).assign(bank.index)
+            train(trial, bank, roles, context, reported_step=config["reported_step"])
     except DivergedError as error:  # every worker sees the same sums
         if context.rank == 0:
             context.tell("diverged", reason=error.what)
     except FasrayError as error:
         context.tell("failed", reason=error.what)
         raise
+
+
+@contextmanager
+def _faces(trial: Trial, config: dict[str, Any]) -> Iterator[FaceSource]:
+    """Open the pool of this node, or a stream of this worker, which ends with the trial."""
+    if trial.training.ingest == "pool":
+        yield own_pool(config["pool"], config.get("data", ""))
+        return
+    from fasray.ingest.stream import FaceStream
+
+    with closing(FaceStream.open(config["data"], trial.data, config["data_cpus"])) as stream:
+        yield stream

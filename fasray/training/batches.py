@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fasray.errors import SpecError
 from fasray.faces import augment
-from fasray.faces.bank import FaceBank
 from fasray.faces.sampler import Sampler
+from fasray.faces.source import FaceSource
 from fasray.methods.base import Draw, Method
 from fasray.protocols.roles import Roles
 from fasray.seeds import stream
@@ -29,11 +30,18 @@ class Batches:
 
     Raises:
         DataError: a training domain lacks one of the classes.
-        SpecError: the batch cannot be shared by the workers, or the image size does not fit the stored crops.
+        SpecError: the batch cannot be shared by the workers, the image size does not fit the stored crops, or the
+            trial is to be streamed and the faces are not, or the other way round.
     """
 
-    def __init__(self, trial: Trial, bank: FaceBank, roles: Roles, method: Method, context: Context) -> None:
+    def __init__(self, trial: Trial, bank: FaceSource, roles: Roles, method: Method, context: Context) -> None:
         self._seed, self._bank, self._device = trial.seed, bank, context.device
+        if (trial.training.ingest == "stream") != (bank.row_group is not None):
+            raise SpecError(
+                f"this trial is for `ingest: {trial.training.ingest}`, and its faces come otherwise",
+                where="key ingest",
+                remedy="its batches would come in another order; train it as part of a sweep with that key",
+            )
         self._needs, self._augment = method.needs, trial.training.augment_of(method)
         self._size = trial.training.image_size
         self._layout = torch.channels_last if trial.training.channels_last else torch.contiguous_format
@@ -44,6 +52,7 @@ class Batches:
             roles.domains,
             trial.training.sampling_of(method),
             trial.seed,
+            bank.row_group,
         )
         self._context = context
         self._positions = self.sampler.positions(context.rank, context.world_size)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fasray import storage
 from fasray.errors import DataError, DivergedError
 from fasray.faces import augment
-from fasray.faces.bank import FaceBank
 from fasray.faces.record import SCORE_SCHEMA
-from fasray.faces.sampler import Rows
+from fasray.faces.rowgroups import Rows
+from fasray.faces.source import FaceSource
 from fasray.methods.base import Method
 from fasray.metrics.summary import SOURCE_DEV, TARGET, SourceDev, source_dev_summary
 from fasray.protocols.roles import Roles
@@ -57,7 +57,7 @@ def score_uri(trial_dir: str, step: int) -> str:
     return storage.join(trial_dir, f"eval-{step:08d}.parquet")
 
 
-def score_rows(method: Method, trial: Trial, bank: FaceBank, rows: Rows, context: Context) -> NDArray[np.float64]:
+def score_rows(method: Method, trial: Trial, bank: FaceSource, rows: Rows, context: Context) -> NDArray[np.float64]:
     """Return one live score per row, [len(rows)], in evaluation mode.
 
     The rows are cut into batches of ``eval_batch_size`` in their order, always the same way, and the batches go round
@@ -104,14 +104,14 @@ def score_batch(
 
 
 def score_table(
-    trial: Trial, bank: FaceBank, roles: Roles, method: Method, context: Context, train_logs: Mapping[str, float]
+    trial: Trial, bank: FaceSource, roles: Roles, method: Method, context: Context, train_logs: Mapping[str, float]
 ) -> pa.Table:
     """Score all valid source-dev and target rows and return the table of SCORE_SCHEMA, source-dev rows first.
 
     The domain of source-dev rows is their training domain (``Roles.domain_names``). Rows whose image could not be
     decoded are left out and listed in the metadata.
     """
-    parts = [(SOURCE_DEV, valid_rows(bank, roles.source_dev)), (TARGET, valid_rows(bank, roles.target))]
+    parts = list(zip((SOURCE_DEV, TARGET), scored_rows(bank, roles), strict=True))
     rows = np.concatenate([part for _, part in parts])
     faces = bank.index.take(rows)
     columns = {
@@ -193,6 +193,11 @@ def evaluation_of(
     )
 
 
-def valid_rows(bank: FaceBank, rows: Rows) -> Rows:
+def scored_rows(bank: FaceSource, roles: Roles) -> tuple[Rows, Rows]:
+    """Return the source-dev and the target rows that every evaluation scores, in this order."""
+    return valid_rows(bank, roles.source_dev), valid_rows(bank, roles.target)
+
+
+def valid_rows(bank: FaceSource, rows: Rows) -> Rows:
     """Return the rows whose image could be decoded."""
     return rows[bank.valid[rows]]

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from fasray import storage
 from fasray.errors import DivergedError
-from fasray.faces.bank import FaceBank
+from fasray.faces.course import Scoring, course
+from fasray.faces.source import FaceSource
 from fasray.methods.base import Build, Method
 from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles
@@ -40,6 +41,7 @@ from fasray.training.evaluate import (
     read_scores,
     score_table,
     score_uri,
+    scored_rows,
     write_scores,
 )
 from fasray.training.files import record_files
@@ -52,7 +54,7 @@ CHECK_EVERY = 20
 """Steps between two looks at whether the logs are still finite; each look waits for the device."""
 
 
-def train(trial: Trial, bank: FaceBank, roles: Roles, context: Context, *, reported_step: int = -1) -> None:
+def train(trial: Trial, bank: FaceSource, roles: Roles, context: Context, *, reported_step: int = -1) -> None:
     """Run a trial to its end, or until ``context.should_stop()``; every evaluation goes to ``context.report``.
 
     Raises: as :func:`evaluations`.
@@ -68,7 +70,7 @@ def train(trial: Trial, bank: FaceBank, roles: Roles, context: Context, *, repor
 
 
 def evaluations(
-    trial: Trial, bank: FaceBank, roles: Roles, context: Context, *, reported_step: int = -1
+    trial: Trial, bank: FaceSource, roles: Roles, context: Context, *, reported_step: int = -1
 ) -> Generator[Evaluation, None, None]:
     """Train a trial and yield its evaluations in order.
 
@@ -142,7 +144,7 @@ class _Run:
     """One trial in this process, from building its networks on; ``held`` gets references to what takes memory."""
 
     def __init__(
-        self, trial: Trial, bank: FaceBank, roles: Roles, context: Context, held: list[weakref.ref[object]]
+        self, trial: Trial, bank: FaceSource, roles: Roles, context: Context, held: list[weakref.ref[object]]
     ) -> None:
         self.trial, self.bank, self.roles, self.context = trial, bank, roles, context
         self.meter = Meter(context)
@@ -202,6 +204,7 @@ class _Run:
         remaining = [step for step in self.trial.training.evaluation_steps() if step not in self.stored]
         if not remaining:
             return
+        self._announce(remaining)
         curves = Curves(self.context.trial_dir, after_step=self.context.step) if self.context.rank == 0 else None
         try:
             for step in remaining:
@@ -211,6 +214,16 @@ class _Run:
         finally:
             if curves is not None:
                 curves.close()
+
+    def _announce(self, remaining: list[int]) -> None:
+        """Tell faces that come as a stream which of them this worker will pick, in order."""
+        bank, context, needs = self.bank, self.context, self.method.needs
+        if bank.row_group is None:
+            return
+        scoring = Scoring(scored_rows(bank, self.roles), self.trial.training.eval_batch_size, bank.row_group)
+        sampler, first = self.batches.sampler, context.step
+        visits = course(sampler, scoring, first, remaining, context.rank, context.world_size)
+        bank.follow(visits, depth=needs.depth, parsing=needs.parsing)
 
     def _advance(self, step: int, curves: Curves | None) -> Evaluation:
         """Train to ``step``, evaluate there and write everything down."""

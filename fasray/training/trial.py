@@ -33,6 +33,9 @@ class TrainingSpec(BaseModel):
     )
     threads: int = Field(1, ge=1, description="CPU threads of one worker")
     channels_last: bool = Field(True, description="memory layout of images and convolutions")
+    ingest: Literal["pool", "stream"] = Field(
+        "pool", description="where faces come from; a stream shows them in another order"
+    )
     backbone_weights: str = Field("none", min_length=1, description="none, imagenet, or a path or URI of weights")
 
     @field_validator("augment")
@@ -132,11 +135,17 @@ def trial_id(identity: str) -> str:
 def _identity(
     name: str, config: Mapping[str, Any], fingerprint: str, data: str, seed: int, training: TrainingSpec, method: Method
 ) -> str:
-    """The protocol's name is left out, for its fingerprint says what it is; the global batch is written out."""
+    """The protocol's name is left out, for its fingerprint says what it is; the global batch is written out.
+
+    That faces come from a pool goes without saying, so that trials keep the ids from before there was anything else.
+    """
+    written = training.model_dump(mode="json", exclude={"backbone_weights", "images"})
+    if training.ingest == "pool":
+        del written["ingest"]
     parts = {
         "method": name,
         "config": dict(config),
-        "training": training.model_dump(mode="json", exclude={"backbone_weights", "images"}),
+        "training": written,
         "initial_weights": training.backbone_weights,
         "batch": asdict(training.sampling_of(method)),
         "protocol": fingerprint,

@@ -1,0 +1,282 @@
+"""Faces that pass by: for data beyond a node's disk, read by Ray Data row group by row group, held only until used.
+
+Each worker has one iterator. It follows the worker's course (:mod:`fasray.faces.course`) through the shards: every
+item is a visit to a row group, which one Ray Data task reads with a single ranged request, checks against the
+manifest's checksum, and decodes, no more than the worker takes there. The worker keeps the rows that it does not need
+yet. Whatever the order in which tasks end, the course alone decides which rows make up a batch.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import zlib
+from collections.abc import Generator, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from numpy.typing import NDArray
+from ray.data import DataContext, Dataset, ExecutionResources
+from ray.data.block import BlockAccessor
+
+from fasray import storage
+from fasray.errors import DataError, FasrayError, StorageError
+from fasray.faces.bank import Excluded, Faces, Pixels
+from fasray.faces.course import Visit
+from fasray.faces.index import FaceIndex
+from fasray.faces.manifest import Manifest, read_manifest
+from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
+from fasray.faces.rowgroups import Rows, places, row_group_of
+from fasray.faces.shards import read_index
+from fasray.ingest.decode import COLUMNS, check_shards, decode, reason
+
+_LEG = 1024
+"""Visits of one Ray Data execution; to start the next one takes a moment, to plan very many takes memory."""
+_BLOCKS_AHEAD = 4
+"""Decoded visits that may wait in the object store, for each CPU that decodes."""
+
+
+class FaceStream:
+    """All faces of a set, for a worker that says beforehand which it will pick.
+
+    Args:
+        uri: folder of the shards.
+        manifest: their manifest.
+        index: their index.
+        cpus: Ray Data tasks at once.
+    """
+
+    def __init__(self, uri: str, manifest: Manifest, index: FaceIndex, cpus: int = 1) -> None:
+        self.index, self.image_size = index, manifest.image_size
+        self.excluded: tuple[Excluded, ...] = ()
+        self.valid = np.ones(len(index), dtype=np.bool_)
+        self.row_group: Rows | None = row_group_of(manifest)
+        self._places, self._largest = places(manifest), _most_rows(manifest)
+        self._uri, self._cpus = uri, cpus
+        self._coming: Iterator[Mapping[str, NDArray[Any]]] = iter(())
+        self._held: dict[tuple[int, bool], list[tuple[Pixels, ...]]] = {}
+        """Pixels by row, and whether with maps."""
+        self._maps: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, uri: str, manifest_hash: str, cpus: int = 1) -> FaceStream:
+        """Read the manifest and the index of the set at ``uri``.
+
+        Raises:
+            DataError: a shard is missing or damaged, or the set is not the one of that hash.
+            StorageError: the store does not answer.
+        """
+        manifest = read_manifest(uri)
+        if manifest.hash != manifest_hash:
+            raise DataError(
+                "the face set has changed since the run began",
+                where=uri,
+                remedy="restore the set, or start a new run",
+            )
+        check_shards(uri, manifest)
+        return cls(uri, manifest, read_index(uri), cpus)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are decoded here and not used yet."""
+        return sum(map(len, self._held.values()))
+
+    def follow(self, visits: Iterator[Visit], *, depth: bool, parsing: bool) -> None:
+        """Hear which rows will be picked, in order; what was announced before is forgotten."""
+        self.close()
+        self._maps = tuple(name for name, wanted in (("depth", depth), ("parsing", parsing)) if wanted)
+        self._coming = self._decoded(visits)
+
+    def pick(self, rows: Rows, *, depth: bool = False, parsing: bool = False) -> Faces:
+        """Return the pixels of ``rows``, in their order, and let go of them.
+
+        Raises:
+            DataError: a row group is not what the manifest says, or an image of it cannot be decoded.
+            StorageError: the store does not answer.
+            ValueError: the rows were not announced.
+        """
+        taken = [self._take((row, depth or parsing)) for row in np.asarray(rows).tolist()]
+        maps = [np.stack(column) for column in list(zip(*taken, strict=True))[1:]]
+        found = dict(zip(self._maps, maps, strict=False))
+        return Faces(
+            images=np.stack([row[0] for row in taken]) if taken else np.empty((0, *_shape(self.image_size)), np.uint8),
+            depth=found["depth"] if depth else None,
+            parsing=found["parsing"] if parsing else None,
+        )
+
+    def close(self) -> None:
+        """End what is being read, and drop what is held."""
+        coming, self._coming, self._held = self._coming, iter(()), {}
+        if isinstance(coming, Generator):
+            coming.close()
+
+    def _take(self, wanted: tuple[int, bool]) -> tuple[Pixels, ...]:
+        while wanted not in self._held:
+            arrived = next(self._coming, None)
+            if arrived is None:
+                raise ValueError(f"row {wanted[0]} was not announced")
+            self._hold(arrived)
+        waiting = self._held[wanted]
+        pixels = waiting.pop()
+        if not waiting:
+            del self._held[wanted]
+        return pixels
+
+    def _hold(self, arrived: Mapping[str, NDArray[Any]]) -> None:
+        """Copy each row out of the object store, so that it can be let go of alone."""
+        names = [name for name in ("image", *self._maps) if name in arrived]
+        for place, row in enumerate(arrived["row"].tolist()):
+            pixels = tuple(np.array(arrived[name][place], dtype=np.uint8) for name in names)
+            self._held.setdefault((row, len(pixels) > 1), []).append(pixels)
+
+    def _decoded(self, visits: Iterator[Visit]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Yield the rows of every visit, in the order of the visits."""
+        for leg in iter(lambda: list(itertools.islice(visits, _LEG)), []):
+            for block in _blocks(self._dataset(leg)):
+                if "error" in block:
+                    raise _raised(block)
+                yield block
+
+    def _dataset(self, leg: list[Visit]) -> Dataset:
+        """Return the Ray Data set of some visits, one block each, in order."""
+        context = DataContext.get_current().copy()
+        options = context.execution_options
+        options.preserve_order = True
+        rows = min(max(len(visit.rows) for visit in leg), self._largest)
+        block = rows * (int(np.prod(_shape(self.image_size))) + DEPTH_SIZE**2 + PARSING_SIZE**2)
+        options.resource_limits = ExecutionResources(
+            cpu=self._cpus, object_store_memory=_BLOCKS_AHEAD * (self._cpus + 1) * block
+        )
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        items = [self._item(visit) for visit in leg]
+        with DataContext.current(context):
+            return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+                _Read(self._uri, self.image_size),
+                batch_size=None,
+                batch_format="pyarrow",
+                num_cpus=1,
+                concurrency=self._cpus,
+            )
+
+    def _item(self, visit: Visit) -> dict[str, Any]:
+        place = self._places[visit.row_group]
+        return {
+            "shard": place.shard, "number": place.number, "offset": place.offset, "bytes": place.bytes,
+            "crc32": place.crc32, "first": place.first, "rows": visit.rows.tolist(),
+            "maps": list(self._maps) if visit.to_train else [],
+        }  # fmt: skip
+
+
+class _Read:
+    """Reads and decodes what a visit takes: a function of Ray Data tasks.
+
+    Args:
+        uri: folder of the shards.
+        size: side of the stored crops, pixels.
+    """
+
+    def __init__(self, uri: str, size: int) -> None:
+        self._uri, self._size = uri, size
+
+    def __call__(self, items: pa.Table) -> dict[str, NDArray[Any]]:
+        """Return ``row``, ``image`` and the maps that are wanted; what is wrong with the data goes back as a value."""
+        (item,) = items.to_pylist()
+        try:
+            return self._visited(item)
+        except FasrayError as error:
+            kind = "data" if isinstance(error, DataError) else "storage"
+            told = {"error": error.what, "where": error.where, "remedy": error.remedy, "kind": kind}
+            return {name: np.array([text or ""]) for name, text in told.items()}
+
+    def _visited(self, item: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        where = storage.join(self._uri, item["shard"])
+        rows = np.array(item["rows"], dtype=np.int64)
+        decoded = decode(_row_group(where, item).take(rows - item["first"]), self._size)
+        for place in np.flatnonzero(decoded["state"]):
+            raise DataError(
+                f"frame {decoded['frame'][place]} of video {decoded['video'][place]}: "
+                f"{reason(int(decoded['state'][place]))}",
+                where=where,
+                remedy="a stream cannot leave faces out: prepare the set again, or use `ingest: pool`, which can",
+            )
+        return {"row": rows, **{name: decoded[name] for name in ("image", *item["maps"])}}
+
+
+def _row_group(where: str, item: Mapping[str, Any]) -> pa.Table:
+    """Read the columns of one row group from its bytes, if they are those that the manifest was written for."""
+    remedy = "check it: `fasray data verify`"
+    offset, length = item["offset"], item["bytes"]
+    try:
+        with storage.open_read(where) as file:
+            file.seek(offset)
+            data = file.read(length)
+        if zlib.crc32(data) != item["crc32"]:
+            raise DataError(f"row group {item['number']} is not what the manifest says", where=where, remedy=remedy)
+        with pq.ParquetFile(pa.PythonFile(_Part(data, offset), mode="r"), metadata=_footer(where)) as parquet:
+            return parquet.read_row_group(item["number"], columns=list(COLUMNS), use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"the shard cannot be read: {error}", where=where, remedy=remedy) from error
+
+
+@lru_cache(maxsize=256)
+def _footer(where: str) -> pq.FileMetaData:
+    with storage.open_read(where) as file:
+        return pq.read_metadata(file)
+
+
+class _Part(io.RawIOBase):
+    """A file of which only the bytes from ``offset`` on are there."""
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        super().__init__()
+        self._data, self._offset, self._at = memoryview(data), offset, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._offset + len(self._data)}[whence]
+        self._at = start + place
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, length: int = -1) -> bytes:
+        start = self._at - self._offset
+        if start < 0:
+            raise OSError("these bytes of the file were not read")
+        found = bytes(self._data[start:] if length < 0 else self._data[start : start + length])
+        self._at += len(found)
+        return found
+
+
+def _blocks(dataset: Dataset) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Yield the blocks of a Ray Data set; leaving early ends its tasks."""
+    for bundle in dataset.iter_internal_ref_bundles():
+        for entry in bundle.blocks:
+            block: Any = BlockAccessor.for_block(ray.get(entry.ref)).to_numpy()
+            yield block
+
+
+def _raised(block: Mapping[str, NDArray[Any]]) -> FasrayError:
+    what, where, remedy, kind = (str(block[name][0]) for name in ("error", "where", "remedy", "kind"))
+    return (DataError if kind == "data" else StorageError)(what, where=where, remedy=remedy)
+
+
+def _most_rows(manifest: Manifest) -> int:
+    return max(group.rows for shard in manifest.shards for group in shard.row_groups)
+
+
+def _shape(size: int) -> tuple[int, int, int]:
+    return size, size, 3
