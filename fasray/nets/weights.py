@@ -2,13 +2,19 @@
 
 A sweep says ``backbone_weights: none | imagenet | PATH or URI``; an address may end in ``#sha256=<hex>``, and then the
 file must be that very file. Files are safetensors, or state dicts read without unpickling objects.
+
+Where trials run on many machines, the driver of the sweep reads each once and keeps a copy that all can reach
+(``keeping_copies``); their trials then read that (``from_copies``), and need neither the file nor the internet.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import safetensors.torch
@@ -20,6 +26,44 @@ from fasray.errors import DataError
 
 CLASSIFIER = ("fc.",)
 """Prefix of torchvision's 1000-class layer, which a feature extractor does not have."""
+
+
+@dataclass(frozen=True)
+class _Copies:
+    folder: str
+    keep: bool
+    """Whether to write those that are missing."""
+
+
+_copies: _Copies | None = None
+
+
+@contextlib.contextmanager
+def keeping_copies(folder: str) -> Iterator[None]:
+    """Let ``load_backbone`` leave a copy of all weights that it reads, under ``folder``; those there are read instead.
+
+    Args:
+        folder: path or URI.
+    """
+    with _looking_in(_Copies(folder, keep=True)):
+        yield
+
+
+@contextlib.contextmanager
+def from_copies(folder: str) -> Iterator[None]:
+    """Let ``load_backbone`` read the copies under ``folder``, where there are any; empty: no such folder."""
+    with _looking_in(_Copies(folder, keep=False) if folder else None):
+        yield
+
+
+@contextlib.contextmanager
+def _looking_in(copies: _Copies | None) -> Iterator[None]:
+    global _copies
+    before, _copies = _copies, copies
+    try:
+        yield
+    finally:
+        _copies = before
 
 
 def load_backbone(
@@ -38,10 +82,34 @@ def load_backbone(
     """
     if weights == "none":
         return
-    state = _imagenet(architecture) if weights == "imagenet" else _read(weights)
+    copy = _copy_of(weights, architecture)
+    copied = bool(copy) and storage.exists(copy)
+    state = _read_copy(copy) if copied else _original(weights, architecture)
     kept = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(ignore))}
     _check(backbone.state_dict(), kept, weights, architecture)
+    if _copies is not None and _copies.keep and not copied:
+        apart = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # such files share no memory
+        storage.write_bytes(copy, safetensors.torch.save(apart))
     backbone.load_state_dict(kept, strict=False)
+
+
+def _copy_of(weights: str, architecture: str) -> str:
+    """Return where the copy of these weights is, or would be; empty if none are looked for."""
+    if _copies is None:
+        return ""
+    kind = architecture if weights == "imagenet" else ""
+    name = hashlib.sha256(f"{weights} {kind}".encode()).hexdigest()[:24]
+    return storage.join(_copies.folder, f"{name}.safetensors")
+
+
+@functools.lru_cache(maxsize=2)
+def _read_copy(uri: str) -> Mapping[str, Tensor]:
+    """Read a copy, which never changes; a process that runs one trial after another reads it once."""
+    return _read(uri)
+
+
+def _original(weights: str, architecture: str) -> Mapping[str, Tensor]:
+    return _imagenet(architecture) if weights == "imagenet" else _read(weights)
 
 
 def _imagenet(architecture: str) -> Mapping[str, Tensor]:

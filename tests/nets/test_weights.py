@@ -6,7 +6,7 @@ import torch
 
 from fasray.errors import DataError
 from fasray.nets.resnet import ResNet18
-from fasray.nets.weights import load_backbone
+from fasray.nets.weights import from_copies, keeping_copies, load_backbone
 
 
 @pytest.fixture
@@ -110,3 +110,42 @@ def test_imagenet_weights_come_from_the_cache(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="ImageNet") as caught:
         load_backbone(ResNet18(), "imagenet")
     assert "backbone_weights: none" in caught.value.remedy
+
+
+def test_a_kept_copy_serves_where_the_file_is_not(source, tmp_path):
+    path, folder = tmp_path / "weights.pth", str(tmp_path / "run" / "weights")
+    torch.save(source.state_dict(), path)
+    with keeping_copies(folder):
+        load_backbone(target(), str(path))
+    path.unlink()
+    backbone = target()
+    with from_copies(folder):
+        load_backbone(backbone, str(path))
+        load_backbone(backbone, "none")
+    assert equal(backbone, source)
+    with pytest.raises(DataError), from_copies(str(tmp_path / "elsewhere")):
+        load_backbone(backbone, str(path))
+    with pytest.raises(DataError):
+        load_backbone(backbone, str(path))
+
+
+def test_a_kept_copy_is_not_written_again_even_if_the_file_has_changed_since(source, tmp_path):
+    path, folder = tmp_path / "weights.pth", tmp_path / "weights"
+    torch.save(source.state_dict(), path)
+    with keeping_copies(str(folder)):
+        load_backbone(target(), str(path))
+        (copy,) = folder.iterdir()
+        before = copy.stat().st_mtime_ns
+        torch.save(target().state_dict(), path)
+        backbone = target()
+        load_backbone(backbone, str(path))
+    assert equal(backbone, source), "a run goes on with what it began with"
+    assert copy.stat().st_mtime_ns == before
+
+
+def test_weights_that_do_not_fit_are_not_kept(source, tmp_path):
+    path, folder = tmp_path / "weights.pth", tmp_path / "weights"
+    torch.save(source.state_dict(), path)
+    with pytest.raises(DataError, match="do not fit"), keeping_copies(str(folder)):
+        load_backbone(ResNet18(0.25), str(path))
+    assert not folder.exists()

@@ -1,0 +1,52 @@
+"""Initial weights for every node: the driver reads each once and puts a copy into the run directory.
+
+A wrong address, checksum or shape is thereby refused before any trial starts, and a run that is taken up again goes on
+with the weights that it began with.
+"""
+
+from __future__ import annotations
+
+from fasray import storage
+from fasray.nets.weights import keeping_copies
+from fasray.sweep.plan import Cell, Plan
+
+WEIGHTS = "weights"
+
+
+def weights_folder(run: str) -> str:
+    """Return where a run keeps the copies; there is nothing there if no trial starts from weights."""
+    return storage.join(run, WEIGHTS)
+
+
+def share_weights(plan: Plan, run: str) -> None:
+    """Build the networks of each cell once, as its trials will, and keep a copy of the weights that they start from.
+
+    Those already kept are not read again. A sweep without initial weights builds nothing.
+
+    Raises:
+        DataError: weights cannot be read, or do not fit.
+        StorageError: the store does not answer.
+    """
+    seen = set()
+    with keeping_copies(weights_folder(run)):
+        for cell in plan.cells:
+            what = (cell.method, len(cell.protocol.domains), cell.training.backbone_weights)
+            if cell.training.backbone_weights != "none" and what not in seen:
+                seen.add(what)
+                _build(plan, cell)
+
+
+def _build(plan: Plan, cell: Cell) -> None:
+    from fasray.methods.base import Build
+
+    for point in cell.points[:1] or ({},):
+        trial = plan.trial(cell, cell.configuration(point), plan.spec.search.seed)
+        trial.build_method().build(
+            Build(
+                num_domains=len(cell.protocol.domains),
+                image_size=trial.training.image_size,
+                total_steps=trial.training.steps,
+                width=trial.training.width,
+                backbone_weights=trial.training.backbone_weights,
+            )
+        )
