@@ -49,11 +49,11 @@ def cost_of(readings: Iterable[Reading]) -> Cost:
     readings = list(readings)
     known = [reading for reading in readings if reading.cpu_seconds is not None]
     return Cost(
-        seconds=math.fsum(reading.seconds for reading in readings),
-        cpu_seconds=_sum(reading.cpu_seconds for reading in known),
-        gpu_seconds=_sum(reading.gpu_seconds for reading in known),
-        bytes_read=_sum(reading.bytes_read for reading in known),
-        bytes_written=_sum(reading.bytes_written for reading in known),
+        seconds=math.fsum([reading.seconds for reading in readings]),
+        cpu_seconds=_sum([reading.cpu_seconds for reading in known]),
+        gpu_seconds=_sum([reading.gpu_seconds for reading in known]),
+        bytes_read=_sum([reading.bytes_read for reading in known]),
+        bytes_written=_sum([reading.bytes_written for reading in known]),
         unmeasured=len(readings) - len(known),
     )
 
@@ -82,6 +82,5 @@ def _row(scope: str, method: str, protocol: str, trials: Sequence[Trial]) -> dic
     }
 
 
-def _sum(values: Iterable[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) if known else math.nan
+def _sum(values: Sequence[float | None]) -> float:
+    return math.fsum(filter(None, values)) if values else math.nan

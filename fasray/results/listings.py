@@ -89,7 +89,7 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
     fields = list(dict.fromkeys(name for trial in trials for name in trial.searched))
     rows = []
     for trial in trials:
-        best, cost = trial.best, cost_of(trial.readings)
+        best, cost, steps = trial.best, cost_of(trial.readings), trial.steps
         rows.append(
             {
                 "trial": trial.id,
@@ -102,8 +102,8 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
                 "reason": trial.reason,
                 "winner": won.get((trial.method, trial.protocol)) == trial.id,
                 "total_steps": trial.total_steps,
-                "steps_done": trial.steps[-1] if trial.steps else 0,
-                "evaluations": len(trial.steps),
+                "steps_done": steps[-1] if steps else 0,
+                "evaluations": len(steps),
                 "best_step": float(best.step) if best else float("nan"),
                 "best_source_dev_auc": best.source_dev_auc if best else float("nan"),
                 "seconds": cost.seconds,
