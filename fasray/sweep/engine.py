@@ -26,6 +26,7 @@ from fasray.sweep.progress import Progress, Teller
 from fasray.sweep.reach import Slots, look_patiently
 from fasray.sweep.session import ray_session
 from fasray.sweep.spec import SweepSpec
+from fasray.sweep.weights import share_weights, starts_from_weights, weights_folder
 
 SAVED = "stopped on request; everything up to each trial's last evaluation is saved"
 
@@ -111,6 +112,7 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
     private = not os.environ.get("RAY_ADDRESS")
     if private:
         refuse_what_this_machine_never_fits(demand)
+    share_weights(coordinator.plan, ledger.run)
     listener.starting("starting Ray")
     with ray_session(verbose):
         reach = look_patiently(demand)
@@ -145,6 +147,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
     limit = coordinator.plan.spec.resources.max_concurrent
 
     slots = Slots(demand, None if limit == "auto" else limit)
+    weights = weights_folder(storage.absolute(ledger.run)) if starts_from_weights(coordinator.plan) else ""
     pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
 
     def payload(assignment: Assignment) -> dict[str, Any]:
@@ -154,6 +157,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             "pool": pool,
             "data": storage.absolute(dataset.uri),  # a node without the pool fills it from there; a stream reads it
             "data_cpus": demand.data_cpus,
+            "weights": weights,
             "target_split": coordinator.plan.spec.target_split,
             "reported_step": assignment.reported_step,
         }

@@ -15,6 +15,7 @@ from ray import tune
 from fasray.errors import DivergedError, FasrayError
 from fasray.faces.bank import FaceBank
 from fasray.ingest.own import own_pool
+from fasray.nets.weights import from_copies
 from fasray.protocols import Roles, TargetSplit, parse
 from fasray.sweep.ledger import trial_folder
 from fasray.training.context import Context
@@ -88,7 +89,8 @@ class WarmTrial(tune.Trainable):
             total_steps=trial.training.steps,
             device=_device(),
         )
-        yield from evaluations(trial, bank, roles, context, reported_step=config["reported_step"])
+        with from_copies(config.get("weights", "")):
+            yield from evaluations(trial, bank, roles, context, reported_step=config["reported_step"])
 
     def _start_seconds(self) -> float:
         """Return the time from taking the trial to its first optimizer step; 0 if there was none here."""

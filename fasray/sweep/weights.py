@@ -6,9 +6,12 @@ with the weights that it began with.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fasray import storage
-from fasray.nets.weights import keeping_copies
-from fasray.sweep.plan import Cell, Plan
+
+if TYPE_CHECKING:
+    from fasray.sweep.plan import Cell, Plan
 
 WEIGHTS = "weights"
 
@@ -16,6 +19,11 @@ WEIGHTS = "weights"
 def weights_folder(run: str) -> str:
     """Return where a run keeps the copies; there is nothing there if no trial starts from weights."""
     return storage.join(run, WEIGHTS)
+
+
+def starts_from_weights(plan: Plan) -> bool:
+    """Tell whether trials of the plan start from weights."""
+    return any(cell.training.backbone_weights != "none" for cell in plan.cells)
 
 
 def share_weights(plan: Plan, run: str) -> None:
@@ -27,6 +35,10 @@ def share_weights(plan: Plan, run: str) -> None:
         DataError: weights cannot be read, or do not fit.
         StorageError: the store does not answer.
     """
+    if not starts_from_weights(plan):
+        return
+    from fasray.nets.weights import keeping_copies  # imports torch
+
     seen = set()
     with keeping_copies(weights_folder(run)):
         for cell in plan.cells:

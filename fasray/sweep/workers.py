@@ -19,6 +19,7 @@ import ray.train.torch
 from fasray.errors import DivergedError, FasrayError
 from fasray.faces.source import FaceSource
 from fasray.ingest.own import own_pool
+from fasray.nets.weights import from_copies
 from fasray.protocols import parse
 from fasray.sweep.ledger import trial_folder
 from fasray.training.context import DistributedContext
@@ -94,6 +95,7 @@ def train_share(config: dict[str, Any]) -> None:
     try:
         with _faces(trial, config) as bank:
             roles = parse(trial.protocol, config["target_split"]).assign(bank.index)
+            with from_copies(config.get("weights", "")):
             train(trial, bank, roles, context, reported_step=config["reported_step"])
     except DivergedError as error:  # every worker sees the same sums
         if context.rank == 0:
