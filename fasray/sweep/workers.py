@@ -93,9 +93,8 @@ def train_share(config: dict[str, Any]) -> None:
         return
     context = WorkerContext(config["desk"], trial, trial_folder(config["run"], trial.id))
     try:
-        with _faces(trial, config) as bank:
+        with from_copies(config.get("weights", "")), _faces(trial, config) as bank:
             roles = parse(trial.protocol, config["target_split"]).assign(bank.index)
-            with from_copies(config.get("weights", "")):
             train(trial, bank, roles, context, reported_step=config["reported_step"])
     except DivergedError as error:  # every worker sees the same sums
         if context.rank == 0:
