@@ -38,6 +38,8 @@ bench: $(STAMP) ## measured ratios against named baselines
 	$(BIN)/fasray bench data
 	$(BIN)/fasray bench sweep
 	$(BIN)/fasray bench train
+	$(BIN)/fasray bench engine
+	$(BIN)/fasray bench ledger
 
 clean: ## remove environment, runs and caches
 	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

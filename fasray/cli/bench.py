@@ -79,6 +79,37 @@ def sweep(warm: int, fresh: int, trainers: int, profile: str, as_json: bool, ver
 
 
 @bench.command()
+@click.option("--trials", type=click.IntRange(24), default=300, show_default=True, help="Of all cells together.")
+@click.option("--cells", type=click.IntRange(1, 12), default=12, show_default=True)
+@_JSON
+@_VERBOSE
+def engine(trials: int, cells: int, as_json: bool, verbose: bool) -> None:
+    """Seconds that the engine takes for a trial: a sweep of a method that does nothing, once it is warm.
+
+    All trials that run at once share these seconds. Also says how much the driver's memory grows.
+    """
+    from fasray.bench.engine import measure_engine
+
+    _print(measure_engine(trials, cells, _say, verbose), as_json)
+
+
+@bench.command()
+@click.option("--trials", type=click.IntRange(12), default=10_000, show_default=True, help="Of all cells together.")
+@click.option("--evaluations", type=click.IntRange(1, 1000), default=20, show_default=True, help="Of each trial.")
+@click.option("--cells", type=click.IntRange(1, 12), default=12, show_default=True)
+@click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
+@_JSON
+def ledger(trials: int, evaluations: int, cells: int, repetitions: int, as_json: bool) -> None:
+    """Seconds to list, to resume and to tabulate a long finished run; its scores are made up.
+
+    The run takes 4 KiB of the temporary folder for each evaluation.
+    """
+    from fasray.bench.ledger import measure_ledger
+
+    _print(measure_ledger(trials, evaluations, cells, repetitions, _say), as_json)
+
+
+@bench.command()
 @click.option("--methods", multiple=True, help="Names, with commas or repeated; all if left out.")
 @click.option("--profile", default="small", show_default=True, help="Size of networks and batches.")
 @click.option("--image-size", type=int, help="Pixels, in place of the profile's.")
@@ -158,7 +189,8 @@ def _print(found: Benchmark, as_json: bool) -> None:
         numbers = "  ".join(f"{_number(value):>9}" for value in (row.median, min(row.values), max(row.values)))
         against = f"   x {found.advantage(row):.1f}" if row.baseline else ""
         click.echo(f"{row.title:<{width}}  {numbers}  {len(row.values):>3}{against}")
-    click.echo("x n: the first line is n times faster than this one")
+    if any(row.baseline for row in found.rows):
+        click.echo("x n: the first line is n times faster than this one")
     click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in found.facts.items()))
 
 

@@ -1,0 +1,127 @@
+"""What the engine itself takes for a trial: a sweep of a method that does nothing, in warm processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fasray.bench.ledgers import spec_of
+from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.errors import RunFailedError
+from fasray.methods.registry import GROUP, registered
+from fasray.sweep.engine import Listener, run_sweep
+from fasray.sweep.progress import Progress
+
+_WARM_AFTER = 0.1
+"""Share of the trials after which everything is warm."""
+_PARTS = 5
+_PYTHONPATH = "PYTHONPATH"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """How far the sweep was at a moment, and what the driver held then."""
+
+    at: float
+    done: int
+    resident_bytes: int
+
+
+class _Watch(Listener):
+    """Notes progress and memory whenever the engine tells."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.seen: list[_Seen] = []
+        self._say = say
+
+    def starting(self, what: str) -> None:
+        self._say(what)
+
+    def progress(self, progress: Progress) -> None:
+        self.seen.append(_Seen(time.perf_counter(), progress.done + progress.stopped, _resident_bytes()))
+
+
+def measure_engine(
+    trials: int = 300,
+    cells: int = 12,
+    say: Callable[[str], None] = lambda text: None,
+    verbose: bool = False,
+) -> Benchmark:
+    """Run a sweep of a method that does nothing, in a private Ray on generated faces, as ``fasray sweep`` runs it.
+
+    Args:
+        trials: of all cells together, of one step and one evaluation each.
+        cells: one to twelve.
+        say: told what begins.
+        verbose: let Ray's own messages through.
+
+    Raises:
+        RunFailedError: a trial failed.
+    """
+    from fasray.bench.nothing import Nothing
+    from fasray.faces.synthetic import generate
+
+    watch = _Watch(say)
+    with scratch() as folder, registered(Nothing), _installed_for_ray(folder / "site", Nothing):
+        say("generating a few faces")
+        data = str(folder / "faces")
+        generate(data, subjects=4, domains="OCIM", image_size=32, processes=1)
+        outcome = run_sweep(spec_of(data, Nothing.name, trials, cells, 1), str(folder / "run"), watch, verbose)
+    if outcome.failures:
+        raise RunFailedError(
+            f"a trial of the benchmark failed: {outcome.failures[0]}", remedy="-v shows Ray's messages"
+        )
+    warm = [seen for seen in watch.seen if seen.done >= _WARM_AFTER * outcome.trials]
+    begin, most = warm[0].resident_bytes, max(seen.resident_bytes for seen in warm)
+    return Benchmark(
+        "engine",
+        "s",
+        (Measured("trial", "a trial that does nothing, in a warm process", _paces(warm), baseline=False),),
+        lower_is_better=True,
+        facts={
+            "trials": outcome.trials,
+            "cells": cells,
+            "driver_MiB_once_warm": begin / 2**20,
+            "driver_MiB_at_most": most / 2**20,
+            "driver_growth_percent": 100 * (most / begin - 1),
+            "cpus": os.cpu_count() or 0,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _paces(seen: list[_Seen]) -> tuple[float, ...]:
+    """Return wall seconds a trial, all that run at once together, in parts of the sweep that are about equal."""
+    marks = [seen[round(part * (len(seen) - 1) / _PARTS)] for part in range(_PARTS + 1)]
+    pairs = [(one, two) for one, two in zip(marks, marks[1:], strict=False) if two.done > one.done]
+    return tuple((two.at - one.at) / (two.done - one.done) for one, two in pairs)
+
+
+@contextlib.contextmanager
+def _installed_for_ray(site: Path, method: type) -> Iterator[None]:
+    """Let Ray's processes find a method as they find those of other packages: by an entry point of a package."""
+    info = site / "fasray_bench_method-0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fasray-bench-method\nVersion: 0\n")
+    (info / "entry_points.txt").write_text(
+        f"[{GROUP}]\n{method.__name__.lower()} = {method.__module__}:{method.__qualname__}\n"
+    )
+    before = os.environ.get(_PYTHONPATH)
+    os.environ[_PYTHONPATH] = os.pathsep.join([str(site), *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PYTHONPATH]
+        else:
+            os.environ[_PYTHONPATH] = before
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

@@ -1,0 +1,90 @@
+"""How long it takes to list, to resume and to tabulate a long run in which nothing is left to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+
+from fasray.bench.ledgers import spec_of, write_run
+from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.errors import RunFailedError
+from fasray.results.index import INDEX_FILE
+from fasray.results.runs import load_results, load_trials
+from fasray.results.tables import TABLE_SELECTIONS
+from fasray.sweep.dataset import resolve_dataset
+from fasray.sweep.engine import run_sweep
+
+
+def measure_ledger(
+    trials: int = 10_000,
+    evaluations: int = 20,
+    cells: int = 12,
+    repetitions: int = 3,
+    say: Callable[[str], None] = lambda text: None,
+) -> Benchmark:
+    """Make a finished run of so many trials and time what a user asks of it, importing Python modules not counted.
+
+    Args:
+        trials: of all cells together, five of each cell confirming.
+        evaluations: of each trial.
+        cells: one to twelve.
+        repetitions: of each reading; of the table without an index there is one.
+        say: told what begins.
+
+    Raises:
+        RunFailedError: resuming the finished run trained something.
+    """
+    from fasray.faces.synthetic import generate
+
+    with scratch() as folder:
+        data, run = str(folder / "faces"), folder / "run"
+        generate(data, subjects=4, domains="OCIM", image_size=32, processes=1)
+        spec = spec_of(data, "erm", trials, cells, evaluations)
+        say(f"writing a run of {trials} trials with {evaluations} evaluations each")
+        written = write_run(run, spec, resolve_dataset(spec))
+
+        def resume() -> None:
+            if run_sweep(spec, str(run)).trained_now:
+                raise RunFailedError("resuming a finished run trained something")
+
+        def tabulate() -> None:
+            load_results(str(run), TABLE_SELECTIONS)
+
+        say("listing, resuming, tabulating")
+        listed = _repeated(lambda: load_trials(str(run)), repetitions)
+        resumed = _repeated(resume, repetitions)
+        first, again = _repeated(tabulate, 1), _repeated(tabulate, repetitions)
+        rows = (
+            Measured("table", "tabulated", again, baseline=False),
+            Measured("first_table", "tabulated for the first time, without an index", first),
+            Measured("list", "listed", listed, baseline=False),
+            Measured("resume", "resumed, with nothing to do", resumed, baseline=False),
+        )
+        index = (run / INDEX_FILE).stat().st_size if (run / INDEX_FILE).exists() else 0
+    return Benchmark(
+        "ledger",
+        "s",
+        rows,
+        lower_is_better=True,
+        facts={
+            "trials": written,
+            "evaluations_each": evaluations,
+            "cells": cells,
+            "all_three_together_s": sum(min(row.values) for row in rows if not row.baseline),
+            "index_bytes": index,
+            "cpus": os.cpu_count() or 0,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _repeated(work: Callable[[], object], repetitions: int) -> tuple[float, ...]:
+    return tuple(_seconds(work) for _ in range(repetitions))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
