@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -9,13 +10,29 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from object_store import free_ports
 
 RAY = Path(sys.executable).parent / "ray"
 _MARK = "FASRAY_TEST_HEAD"
+_COORDINATOR = "_AutoscalingCoordinatorActor"
+"""One for a whole cluster, made by Ray Train or Ray Data at their first use; holds nothing."""
+_KEPT = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent", f"ray::{_COORDINATOR}")
+_LOOK = f"""
+import json, ray
+from ray._private.state import actors
+ray.init(logging_level="ERROR", log_to_driver=False)
+print(json.dumps({{
+    "groups": sum(group["state"] != "REMOVED" for group in ray.util.placement_group_table().values()),
+    "actors": [actor["ActorClassName"] for actor in actors().values()
+               if actor["State"] != "DEAD" and actor["ActorClassName"] != {_COORDINATOR!r}],
+    "cpus_free": ray.available_resources().get("CPU", 0.0),
+}}))
+"""
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,17 @@ class Said:
 
     code: int
     text: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """What jobs hold of a cluster."""
+
+    groups: int
+    """Placement groups."""
+    actors: list[str]
+    """Classes of living actors that a cluster does not keep anyway."""
+    cpus_free: float
 
 
 class RayHead:
@@ -75,6 +103,27 @@ class RayHead:
         )  # fmt: skip
         return Said(ended.returncode, ended.stdout)
 
+    def info(self, job: str) -> dict[str, Any]:
+        """What the head says of a job: ``status``, ``message``, ``driver_exit_code``."""
+        asked = urllib.request.Request(  # noqa: S310 - our own head on loopback
+            f"{self.dashboard}/api/jobs/{job}", headers={"Authorization": f"Bearer {self.token}"}
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+            described: dict[str, Any] = json.load(answer)
+        return described
+
+    def log(self, job: str) -> str:
+        """A job's log, as it lies on the head's disk."""
+        return self._read(f"job-driver-{job}.log")
+
+    def supervisors_log(self, job: str) -> str:
+        """What Ray's supervisor of a job says of its end."""
+        return self._read(f"supervisor-{job}.log")
+
+    def _read(self, name: str) -> str:
+        session = self.logs / "session_latest"
+        return "".join(path.read_bytes().decode() for path in sorted(session.resolve().rglob(name)))
+
     def processes(self, word: str = "") -> dict[int, str]:
         """Living processes of this head and of its jobs that have ``word`` in their command."""
         mark, found = f"{_MARK}={self.folder}".encode(), {}
@@ -87,6 +136,28 @@ class RayHead:
             except OSError:
                 continue
         return found
+
+    def at_work(self, wait: float = 0) -> dict[int, str]:
+        """Processes that do something for a job, beyond what every cluster keeps.
+
+        Args:
+            wait: seconds that they may take to end.
+        """
+        last = time.monotonic() + wait
+        while (found := self._at_work()) and time.monotonic() < last:
+            time.sleep(0.05)
+        return found
+
+    def _at_work(self) -> dict[int, str]:
+        return {process: name for process, name in self.processes("ray::").items() if not name.startswith(_KEPT)}
+
+    def held(self) -> Held:
+        """What is held, as a driver of its own finds it."""
+        asked = subprocess.run(
+            [sys.executable, "-c", _LOOK], env=self.client, capture_output=True, text=True, timeout=120
+        )
+        assert asked.returncode == 0, asked.stderr
+        return Held(**json.loads(asked.stdout.splitlines()[-1]))
 
     def stop(self) -> None:
         """End every process of it."""

@@ -156,9 +156,9 @@ class Driver:
         """What it has written to its error stream so far."""
         return self._err.read_text()
 
-    def until_new_events(self, count: int) -> None:
+    def until_new_events(self, count: int, seconds: float = 120) -> None:
         """Wait until this driver has logged so many suggestions and results."""
-        self.until(lambda: self._logged() >= count)
+        self.until(lambda: self._logged() >= count, seconds)
 
     def _logged(self) -> int:
         events = self.place.events()
