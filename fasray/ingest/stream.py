@@ -35,7 +35,7 @@ from fasray.faces.rowgroups import Rows, places, row_group_of
 from fasray.faces.shards import read_index
 from fasray.ingest.decode import COLUMNS, check_shards, decode, reason
 
-_LEG = 1024
+_LEG = 256
 """Visits of one Ray Data execution; to start the next one takes a moment, to plan very many takes memory."""
 _BLOCKS_AHEAD = 4
 """Decoded visits that may wait in the object store, for each CPU that decodes."""
