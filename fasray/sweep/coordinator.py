@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fasray.errors import DataError
+from fasray.sweep.plan import Cell, Plan
+from fasray.sweep.schedule import CellScheduler, Decision
+from fasray.sweep.search import Tried
+from fasray.training.spent import Spent
+from fasray.training.trial import Trial
+
 from fasray.sweep.events import (
     ENDED,
     Ended,
@@ -23,14 +29,11 @@ from fasray.sweep.events import (
     Suggested,
     TrialRecord,
     Won,
+    after_reports,
+    batches_of,
     collecting_later,
     fold,
 )
-from fasray.sweep.plan import Cell, Plan
-from fasray.sweep.schedule import CellScheduler, Decision
-from fasray.sweep.search import Tried
-from fasray.training.spent import Spent
-from fasray.training.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -96,21 +99,26 @@ class Coordinator:
             DataError: the log does not fit the plan, or a decision in it is not the one that its results give.
         """
         with collecting_later():
-            for event in events:
-                self._replay(event)
+            for batch in batches_of(self._checked(events)):
+                if isinstance(batch, dict):
+                    self.records.update({t: after_reports(self.records[t], reports) for t, reports in batch.items()})
+                else:
+                    self._apply(batch)
         self._left_over.extend(trial for trial, record in self.records.items() if record.status == "running")
 
-    def _replay(self, event: Event) -> None:
-        if (
-            isinstance(event, Reported)
-            and self._scheduler(event.trial).report(event.trial, event.step, event.source_dev_auc) != event.decision
-        ):
-            raise DataError(
-                f"the log says {event.decision!r} for step {event.step} of trial {event.trial}, "
-                "but its results give another decision",
-                remedy="the log was changed by hand, or the scheduler's code has changed: start a new run",
-            )
-        self._apply(event)
+    def _checked(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Return the events one by one, once the schedulers have come to the same decisions."""
+        for event in events:
+            if (
+                isinstance(event, Reported)
+                and self._scheduler(event.trial).report(event.trial, event.step, event.source_dev_auc) != event.decision
+            ):
+                raise DataError(
+                    f"the log says {event.decision!r} for step {event.step} of trial {event.trial}, "
+                    "but its results give another decision",
+                    remedy="the log was changed by hand, or the scheduler's code has changed: start a new run",
+                )
+            yield event
 
     def retry_failed(self) -> None:
         """Take up failed trials again where that can still change something."""

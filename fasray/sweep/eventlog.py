@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from fasray.errors import DataError, StorageError
+from fasray.sweep.lease import Lease
+from fasray.sweep.lock import Lock
 from pydantic import ValidationError
 
 from fasray import storage
-from fasray.errors import DataError, StorageError
 from fasray.sweep.events import EVENTS, Event, Opened, collecting_later
-from fasray.sweep.lease import Lease
-from fasray.sweep.lock import Lock
 
 FILE, FOLDER = "events.jsonl", "events"
 PACK_FROM = 256
@@ -75,10 +75,11 @@ def read_events(run: str) -> list[Event]:
 def _parsed(lines: Sequence[bytes], where: Callable[[int], str]) -> list[Event]:
     """Return the event of each line; ``where`` names a line by its number, from 0."""
     events: list[Event] = []
+    parse = EVENTS.validator.validate_json
     try:
         with collecting_later():
             for line in lines:
-                events.append(EVENTS.validate_json(line))  # noqa: PERF401 - how far it came names the damaged line
+                events.append(parse(line))  # noqa: PERF401 - how far it came names the damaged line
     except ValidationError as error:
         raise DataError("this line of the event log is damaged", where=where(len(events)), remedy=_RESTORE) from error
     return events

@@ -7,14 +7,13 @@ gives back every trial, rung and decision.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-
 from fasray.sweep.schedule import Decision
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 Stage = Literal["search", "confirm"]
 Status = Literal["running", "stopped", "done", "diverged", "failed"]
@@ -157,9 +156,7 @@ def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None
             facts = event.model_dump(exclude={"event", "trial"})
             return TrialRecord(id=event.trial, **facts)
         case Reported():
-            record = records[event.trial]
-            readings = (*record.readings, _reading(event))
-            return _changed(record, _STATUS_AFTER[event.decision], record.reason, readings)
+            return after_reports(records[event.trial], [event])
         case Ended():
             record = records[event.trial]
             return _changed(record, event.status, event.reason, record.readings)
@@ -167,6 +164,12 @@ def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None
             record = records[event.trial]
             return _changed(record, "running", "", record.readings)
     return None
+
+
+def after_reports(record: TrialRecord, reports: Sequence[Reported]) -> TrialRecord:
+    """Return a trial's record after results that came one after the other, at least one."""
+    readings = (*record.readings, *map(_reading, reports))
+    return _changed(record, _STATUS_AFTER[reports[-1].decision], record.reason, readings)
 
 
 def _reading(event: Reported) -> Reading:
@@ -187,21 +190,32 @@ def _changed(record: TrialRecord, status: Status, reason: str, readings: tuple[R
 def trials_of(events: Iterable[Event]) -> dict[str, TrialRecord]:
     """Return every trial of a log by id, in the order in which they were suggested."""
     records: dict[str, TrialRecord] = {}
-    readings: dict[str, list[Reading]] = {}
-    decided: dict[str, Decision] = {}
     with collecting_later():
-        for event in events:
-            if isinstance(event, Reported):  # folded trial by trial below: long logs have hundreds of thousands
-                readings[event.trial].append(_reading(event))
-                decided[event.trial] = event.decision
-            elif (record := fold(records, event)) is not None:
+        for batch in batches_of(events):
+            if isinstance(batch, dict):
+                for trial, reports in batch.items():
+                    records[trial] = after_reports(records[trial], reports)
+            elif (record := fold(records, batch)) is not None:
                 records[record.id] = record
-                readings.setdefault(record.id, [])
-                decided.pop(record.id, None)
-        for trial, record in records.items():
-            status = _STATUS_AFTER[decided[trial]] if trial in decided else record.status
-            records[trial] = _changed(record, status, record.reason, tuple(readings[trial]))
     return records
+
+
+def batches_of(events: Iterable[Event]) -> Iterator[Event | dict[str, list[Reported]]]:
+    """Return the events in order, but results that follow each other at once, by trial.
+
+    Long logs have hundreds of thousands of results, and a record is made anew for each batch of them.
+    """
+    reports: dict[str, list[Reported]] = {}
+    for event in events:
+        if isinstance(event, Reported):
+            reports.setdefault(event.trial, []).append(event)
+            continue
+        if reports:
+            yield reports
+            reports = {}
+        yield event
+    if reports:
+        yield reports
 
 
 @contextmanager
