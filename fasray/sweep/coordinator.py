@@ -13,12 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fasray.errors import DataError
-from fasray.sweep.plan import Cell, Plan
-from fasray.sweep.schedule import CellScheduler, Decision
-from fasray.sweep.search import Tried
-from fasray.training.spent import Spent
-from fasray.training.trial import Trial
-
 from fasray.sweep.events import (
     ENDED,
     Ended,
@@ -34,6 +28,11 @@ from fasray.sweep.events import (
     collecting_later,
     fold,
 )
+from fasray.sweep.plan import Cell, Plan
+from fasray.sweep.schedule import CellScheduler, Decision
+from fasray.sweep.search import Tried
+from fasray.training.spent import Spent
+from fasray.training.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fasray.errors import DataError, StorageError
-from fasray.sweep.lease import Lease
-from fasray.sweep.lock import Lock
 from pydantic import ValidationError
 
 from fasray import storage
+from fasray.errors import DataError, StorageError
 from fasray.sweep.events import EVENTS, Event, Opened, collecting_later
+from fasray.sweep.lease import Lease
+from fasray.sweep.lock import Lock
 
 FILE, FOLDER = "events.jsonl", "events"
 PACK_FROM = 256

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
-from fasray.sweep.schedule import Decision
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from fasray.sweep.schedule import Decision
 
 Stage = Literal["search", "confirm"]
 Status = Literal["running", "stopped", "done", "diverged", "failed"]
