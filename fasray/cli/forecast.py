@@ -51,6 +51,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"{plan.search_trials} search trials (seed {spec.search.seed}, {spec.search.algorithm})"
     seeds = ", ".join(map(str, spec.confirm_seeds))
     yield f"{plan.confirm_trials} confirming runs (seeds {seeds})"
+    if plan.inner_trials:
+        yield f"{plan.inner_trials} inner trials (leave-one-source-out): each confirming run without each source"
     yield f"at most {plan.most_steps} optimizer steps, if no trial is stopped early"
     yield from _profile_lines(plan)
     for method in spec.methods:

@@ -26,7 +26,8 @@ _FOR_PEOPLE = ("table", "md", "latex")
     "selections",
     multiple=True,
     metavar="RULE",
-    help="source-dev, worst-source, last, mean-of-last-k, oracle, oracle-search or oracle-min-hter; may be repeated.",
+    help="source-dev, worst-source, last, mean-of-last-k, oracle, oracle-search or oracle-min-hter; "
+    "leave-one-source-out, if planned; may be repeated.",
 )
 @click.option("--level", type=click.Choice(("video", "frame")), default="video", show_default=True)
 @click.option("--published", is_flag=True, help="Set published figures beside ours, with how far they are verified.")
@@ -63,9 +64,8 @@ def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, pub
     from fasray.results.latex import to_latex
     from fasray.results.published import PUBLISHED, with_published
     from fasray.results.runs import load_results
-    from fasray.results.select import SELECTIONS
 
-    everything = tables.TABLE_SELECTIONS if kind in _FOR_PEOPLE else tuple(SELECTIONS)
+    everything = tables.TABLE_SELECTIONS if kind in _FOR_PEOPLE else ()
     frame = load_results(run, selections or everything)
     figures = PUBLISHED if published else ()
     if kind == "latex":

@@ -37,9 +37,10 @@ class Terminal(Listener):
     def planned(self, plan: Plan, ended: int) -> None:
         """Say what the sweep consists of."""
         spec = plan.spec
+        inner = f", {plan.inner_trials} inner trials" if plan.inner_trials else ""
         text = (
             f"{spec.name}: {len(spec.methods)} methods x {len(plan.cells) // len(spec.methods)} protocols, "
-            f"{plan.search_trials} search trials and {plan.confirm_trials} confirming runs"
+            f"{plan.search_trials} search trials and {plan.confirm_trials} confirming runs{inner}"
         )
         self._say(text + (f"; {ended} have ended already" if ended else ""))
 

@@ -1,7 +1,7 @@
 """Who is source and who is target: named protocols, and the role that each row of the data has in them."""
 
 from fasray.protocols.protocol import Protocol, TargetSplit
-from fasray.protocols.registry import DOMAIN_TITLES, GROUPS, Listing, describe, names, parse, resolve
+from fasray.protocols.registry import DOMAIN_TITLES, GROUPS, Listing, describe, names, outer_name, parse, resolve
 from fasray.protocols.roles import Roles, RowTable
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "TargetSplit",
     "describe",
     "names",
+    "outer_name",
     "parse",
     "resolve",
 ]

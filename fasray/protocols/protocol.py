@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.errors import DataError, SpecError, did_you_mean
+from fasray.errors import DataError, ProtocolError, SpecError, did_you_mean
 from fasray.protocols.checks import check_columns, check_roles
 from fasray.protocols.oulu import OuluRun, oulu_roles
 from fasray.protocols.roles import Roles, RowTable
@@ -20,6 +20,9 @@ RULE_VERSION = 1
 
 DEV_FRACTION = 0.2
 """Share of a source domain's subjects that become source-dev where the dataset has no official dev split."""
+
+INNER = "/"
+"""Stands between the name of a protocol and the source domain that its inner protocol leaves out."""
 
 TargetSplit = Literal["train+test", "all", "test"]
 _TARGET_SPLITS: dict[str, tuple[str, ...]] = {
@@ -53,6 +56,8 @@ class Protocol:
     """Name under which the metrics of this run and its siblings are averaged (``oulu-npu-3``); empty: alone."""
     headline: Literal["hter", "acer"] = "hter"
     """The figure that the protocol's literature reports."""
+    inner_of: str = ""
+    """Fingerprint of the protocol that this one is an inner one of (``without``); empty for any other."""
 
     def __post_init__(self) -> None:
         if self.target_split not in get_args(TargetSplit):
@@ -72,6 +77,29 @@ class Protocol:
         """Every dataset that must be in the data, sources first."""
         return tuple(dict.fromkeys((*self.sources, self.target)))
 
+    def without(self, domain: str) -> Protocol:
+        """Return the inner protocol ``A&B&C->T/A``: B and C train, A judges, and T takes no part in it.
+
+        It is not ``B&C->A``: its fingerprint says whose inner protocol it is, so that its trials are its own.
+
+        Raises:
+            ProtocolError: there is no such source domain, none would be left, or the protocol has no inner ones.
+        """
+        if self.oulu is not None or self.inner_of:
+            kind = "its domains are the phones of one dataset" if self.oulu else "it is an inner protocol already"
+            raise ProtocolError(f"no source domain of {self.name} can be left out: {kind}", where="protocols")
+        if domain not in self.sources:
+            raise ProtocolError(
+                f"{domain!r} is not among the sources of {self.name}",
+                where="protocols",
+                remedy=did_you_mean(domain, self.sources),
+            )
+        if len(self.sources) < 2:
+            raise ProtocolError(f"{domain} cannot be left out of {self.name}: it is the only source", where="protocols")
+        sources = tuple(source for source in self.sources if source != domain)
+        name = f"{self.name}{INNER}{domain}"
+        return Protocol(name, "inner", sources, domain, self.target_split, inner_of=self.fingerprint())
+
     def fingerprint(self) -> str:
         """Return 16 hex digits that change whenever any rule changes who gets which role."""
         rules = {
@@ -81,6 +109,7 @@ class Protocol:
             "target_split": "test" if self.oulu else self.target_split,
             "dev": "official" if self.oulu else f"official dev split, else {DEV_FRACTION} of subjects by sha256 rank",
             "oulu": asdict(self.oulu) if self.oulu else None,
+            **({"inner_of": self.inner_of} if self.inner_of else {}),
         }
         canonical = json.dumps(rules, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]

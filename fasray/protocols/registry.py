@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fasray.errors import ProtocolError, SpecError, did_you_mean
 from fasray.protocols.oulu import OULU_DOMAIN, official_runs
-from fasray.protocols.protocol import Protocol, TargetSplit
+from fasray.protocols.protocol import INNER, Protocol, TargetSplit
 
 DOMAIN_TITLES = {
     "O": "OULU-NPU",
@@ -63,13 +63,17 @@ def names() -> list[str]:
 def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
     """Return the protocol of one name: a registered one or any ``A&B->C``; spaces do not count.
 
-    ``target_split`` is ignored by OULU-NPU's own protocols, whose target is the official test split.
+    ``A&B&C->T/A`` is the inner protocol of ``A&B&C->T`` that leaves A out (``Protocol.without``). ``target_split`` is
+    ignored by OULU-NPU's own protocols, whose target is the official test split.
 
     Raises:
         SpecError: the name is malformed.
         ProtocolError: no such protocol, a source is named twice, or the target is among the sources.
     """
     plain = "".join(name.split())
+    outer, inner, left_out = plain.rpartition(INNER)
+    if inner:
+        return parse(outer, target_split).without(left_out)
     if plain in _OULU_RUNS:
         stem, _, run = plain.partition(".")
         return Protocol(
@@ -107,6 +111,11 @@ def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
         )
     canonical = f"{'&'.join(sources)}->{target}"
     return Protocol(canonical, _GROUP_OF.get(canonical, "custom"), sources, target, target_split)
+
+
+def outer_name(name: str) -> str:
+    """Return the name of the protocol that an inner one belongs to; of any other its own."""
+    return name.partition(INNER)[0]
 
 
 def resolve(

@@ -12,9 +12,10 @@ import pandas as pd
 
 from fasray.metrics.compare import PairedDifference, paired_difference
 from fasray.results.evaluations import LEVELS, Level, RunView, ScoreReader, Trial
+from fasray.results.inner import digests_for
 from fasray.results.judging import FIGURES, Judge
 from fasray.results.resamples import Resamples
-from fasray.results.select import choose, digests_of
+from fasray.results.select import choose
 from fasray.results.tables import NOTHING, Grid, percent
 
 MEAN_OF_PROTOCOLS = "mean"
@@ -130,10 +131,10 @@ def _judge(run: RunView, selection: str) -> dict[tuple[str, str, Level], _Runs]:
     return judged
 
 
-def _judge_one(run: RunView, trial: Trial, selection: str, reader: ScoreReader) -> dict[Level, _Pair]:
+def _judge_one(run: RunView, trial: Trial, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
     read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
     evaluations = dict(zip(trial.steps, read, strict=True))
-    choice = choose(selection, digests_of(trial.id, evaluations.values()))
+    choice = choose(rule, digests_for(rule, run, trial, evaluations.values(), reader))
     judged = Judge(Resamples(0)).all(evaluations, choice, trial.seed)
     named = {level: dict(zip(FIGURES, judged[level].values, strict=True)) for level in LEVELS}
     return {level: {"hter": values["hter"], "auc": values["auc"]} for level, values in named.items()}

@@ -10,11 +10,14 @@ from typing import Protocol
 import pandas as pd
 
 from fasray import protocols
+from fasray.errors import SpecError
 from fasray.metrics.intervals import RESAMPLES
 from fasray.results.evaluations import ENDED, LEVELS, Evaluation, Level, RunView, ScoreReader, Trial
+from fasray.results.inner import has_inner_trials, inner_trials, with_inner_trials
 from fasray.results.judging import FIGURES, Judge, TrialFigures, mean_and_std
 from fasray.results.resamples import Resamples, are_few, interval
 from fasray.results.select import (
+    PLANNED_SELECTIONS,
     SELECTIONS,
     Choice,
     Selection,
@@ -32,12 +35,12 @@ COLUMNS: dict[str, str] = {
     "variant": "name of the ablation; empty for the method itself",
     "protocol": "name of the protocol, or of the OULU-NPU protocol whose six runs are averaged",
     "selection": "rule that picked step and threshold",
-    "threshold_rule": "source-dev-eer, target-eer or target-min-hter",
+    "threshold_rule": "source-dev-eer, left-out-eer, target-eer or target-min-hter",
     "oracle": "whether the rule looked at target labels",
     "level": "video (mean of its frames) or frame",
     "n_seeds": "confirming runs that reached their full budget; 1 for oracle-search, which takes one trial",
     "n_runs": "protocol runs that were averaged: 1, or 6 for OULU-NPU protocols 3 and 4",
-    "n_failed": "confirming runs that diverged or failed and are not in the figures",
+    "n_failed": "confirming runs that diverged or failed (or inner trials of theirs) and are not in the figures",
     "n_evaluations": "evaluations averaged in each run: 1, or the k of mean-of-last-k",
     "hter": "(FAR + FRR) / 2 on the target at the threshold, mean over seeds, fraction",
     "hter_std": "standard deviation over seeds (ddof 1; over runs where n_runs > 1); NaN for one",
@@ -122,6 +125,11 @@ class RunResults:
     """By (trial id, selection), for the rules that judge each confirmed trial."""
 
 
+def offered(run: RunView) -> tuple[str, ...]:
+    """Return the names of all rules that can be applied to a run."""
+    return (*SELECTIONS, *(PLANNED_SELECTIONS if has_inner_trials(run.trials) else ()))
+
+
 def results_frame(
     run: RunView, selections: Sequence[str] = tuple(SELECTIONS), kept: Kept | None = None
 ) -> pd.DataFrame:
@@ -136,9 +144,9 @@ def results_frame(
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
-        SpecError: there is no such selection.
+        SpecError: there is no such selection, or it needs inner trials and the sweep planned none.
     """
-    judged = _Judged(run, _rules(selections), ScoreReader(), Judge(Resamples()))
+    judged = _Judged(run, _rules(run, selections), ScoreReader(), Judge(Resamples()))
     return _to_frame(_all_rows(judged, kept), selections)
 
 
@@ -158,7 +166,7 @@ def compute_results(
         reader: reads the score files; left out: a fresh one.
         resamples: of the target's subjects, for the confidence intervals; 0: no intervals.
     """
-    judged = _Judged(run, _rules(selections), reader or ScoreReader(), Judge(Resamples(resamples)))
+    judged = _Judged(run, _rules(run, selections), reader or ScoreReader(), Judge(Resamples(resamples)))
     return RunResults(_to_frame(_all_rows(judged), selections), judged.digests, judged.choices)
 
 
@@ -166,22 +174,33 @@ def _all_rows(judged: _Judged, kept: Kept | None = None) -> list[CellFigures]:
     """Return the rows of every cell, rule by rule, then those of averages over protocol runs."""
     rows: list[CellFigures] = []
     for key, trials in _cells(judged.run.trials).items():
-        known = {rule.name: kept.rows(key, rule.name, trials) if kept else None for rule in judged.rules}
+        # What a rule makes of inner trials is not kept: an index knows the trials of the cell itself.
+        known = {
+            rule.name: kept.rows(key, rule.name, trials) if kept and not rule.inner else None for rule in judged.rules
+        }
         missing = [rule for rule in judged.rules if known[rule.name] is None]
         made = replace(judged, rules=missing).rows(key, trials) if missing else []
         for rule in judged.rules:
             found = known[rule.name]
             if found is None:
                 found = [row for row in made if row.selection == rule.name]
-                if kept:
+                if kept and not rule.inner:
                     kept.keep(key, rule.name, trials, found)
             rows += found
     return [*rows, *_aggregates(rows)]
 
 
-def _rules(selections: Sequence[str]) -> list[Selection]:
+def _rules(run: RunView, selections: Sequence[str]) -> list[Selection]:
     """Return the rules by name, and the oracle, which gaps are told from."""
-    return [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
+    rules = [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
+    for rule in rules:
+        if rule.inner and not has_inner_trials(run.trials):
+            raise SpecError(
+                f"{rule.name} needs inner trials, and this run has none",
+                where="--select",
+                remedy="a sweep plans them with `confirm: {leave_one_source_out: true}`",
+            )
+    return rules
 
 
 def _cells(trials: Iterable[Trial]) -> dict[Key, list[Trial]]:
@@ -233,12 +252,17 @@ class _Judged:
                 for level, judged in best.judged(rule, self.judge).items():
                     figures[rule.name, level] = [judged]
         self.judge.forget()
-        failed = len(ended) - len(confirmed)
+        failed = {rule.name: len(ended) - len(confirmed) + self._lost(rule, confirmed, ended) for rule in self.rules}
         return [
-            _cell(key, rule.name, level, failed, figures.get((rule.name, level), []))
+            _cell(key, rule.name, level, failed[rule.name], figures.get((rule.name, level), []))
             for rule in self.rules
             for level in LEVELS
         ]
+
+    def _lost(self, rule: Selection, confirmed: set[str], ended: Sequence[Trial]) -> int:
+        """Return how many confirming runs a rule cannot judge, for an inner trial of theirs diverged or failed."""
+        runs = [trial for trial in ended if rule.inner and trial.id in confirmed]
+        return sum(inner_trials(self.run.trials, trial).lost for trial in runs)
 
     def _read(self, trial: Trial) -> dict[int, Evaluation]:
         read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
@@ -251,9 +275,11 @@ class _Judged:
         figures: dict[tuple[str, Level], list[TrialFigures]],
     ) -> None:
         digests = digests_of(trial.id, evaluations.values())
+        if any(rule.inner for rule in self.rules):
+            digests = with_inner_trials(digests, self.run, trial, self.reader)
         self.digests[trial.id] = digests
         for rule in self.rules:
-            if not rule.any_trial:
+            if not rule.any_trial and not (rule.inner and not digests.left_out):
                 choice = choose(rule.name, digests)
                 self.choices[trial.id, rule.name] = choice
                 for level, judged in self.judge.all(evaluations, choice, trial.seed).items():

@@ -11,7 +11,8 @@ from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import SOURCE_DEV, TARGET, rates_at
 from fasray.results.costs import cost_of
 from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
-from fasray.results.select import choose, digests_of, selection, source_digest, target_digest
+from fasray.results.inner import digests_for
+from fasray.results.select import choose, selection, source_digest, target_digest
 from fasray.sweep.events import TrialRecord
 from fasray.sweep.ledger import RunRecord
 
@@ -52,7 +53,8 @@ EVALUATION_COLUMNS: dict[str, str] = {
     "source_dev_loss": "macro average of the binary cross-entropy, nats",
     "worst_source_auc": "AUC of the worst source domain",
     "threshold": "EER threshold of the pooled source-dev videos",
-    "target_hter": "HTER of the target's videos at that threshold, fraction; seen by no honest rule",
+    "target_hter": "HTER of the target's videos (of inner trials: of the domain left out) at that threshold, fraction; "
+    "seen by no honest rule",
     "target_auc": "AUC of the target's videos; seen by no honest rule",
     "target_eer": "EER of the target's videos; an oracle's figure",
     "target_threshold": "its threshold; an oracle's",
@@ -174,7 +176,7 @@ def scores_frame(run: RunView, rule: str = "source-dev", trials: Sequence[str] =
     parts = [pd.DataFrame(columns=list(SCORE_COLUMNS))]
     for trial in (known[name] for name in trials or known):
         read = {found.step: found for found in reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])}
-        choice = choose(rule, digests_of(trial.id, read.values()))
+        choice = choose(rule, digests_for(rule, run, trial, read.values(), reader))
         head = {**_who(trial), "selection": rule, "step": choice.step, "threshold": choice.video_threshold}
         parts += [_scores(read[choice.step], role, head) for role in (SOURCE_DEV, TARGET)]
     return pd.concat(parts[1:] or parts, ignore_index=True)

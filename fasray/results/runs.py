@@ -11,10 +11,9 @@ from fasray.results.ablations import ablation_frame
 from fasray.results.costs import cost_frame
 from fasray.results.evaluations import RunView
 from fasray.results.exports import write_parquet
-from fasray.results.frame import compute_results, results_frame
+from fasray.results.frame import compute_results, offered, results_frame
 from fasray.results.index import LEAST_SCORE_FILES, RowIndex
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
-from fasray.results.select import SELECTIONS
 from fasray.storage import exists, join, write_bytes
 from fasray.sweep.ledger import read_run
 
@@ -40,17 +39,22 @@ def view(run: str) -> RunView:
     )
 
 
-def load_results(run: str, selections: Sequence[str] = tuple(SELECTIONS)) -> pd.DataFrame:
+def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
     """Return the result frame of a run directory: one row per method, protocol, selection and level.
 
     Figures are fractions; every row names the trials and steps that it comes from. Of a long run the rows are kept in
     its ``index.json`` (``fasray.results.index``).
+
+    Args:
+        run: the run directory.
+        selections: names of rules; none: all that the run offers.
 
     Raises:
         DataError: this is no run directory, or a file of it is missing or damaged.
         SpecError: there is no such selection.
     """
     seen = view(run)
+    selections = selections or offered(seen)
     if sum(len(trial.steps) for trial in seen.trials) < LEAST_SCORE_FILES:
         return results_frame(seen, selections)
     index = RowIndex(run)
@@ -123,7 +127,7 @@ def write_derived(run: str, renew: bool) -> list[str]:
     from fasray.results.report import render_report  # pictures take a second to import, and tables need none
 
     seen = view(run)
-    results = compute_results(seen)
+    results = compute_results(seen, offered(seen))
     write_parquet(results.frame, paths[0])
     write_bytes(paths[1], render_report(seen, results).encode())
     return paths

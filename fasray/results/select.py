@@ -11,6 +11,13 @@ Honest rules read source-dev scores only:
                       threshold as above. k is 5, or all evaluations where there are fewer; ``mean-of-last-3`` and
                       the like name another k.
 
+``leave-one-source-out``  (only where the sweep planned its inner trials, ``confirm: {leave_one_source_out: true}``)
+                      Each confirming run is trained again without each of its source domains, with the same
+                      configuration, seed and budget. The step of the highest mean, over these inner trials, of the
+                      video-level AUC on the domain that was left out; ties by the earlier step. Threshold: EER of the
+                      left-out scores of all inner trials at that step, pooled. Both are applied to the confirming run,
+                      which has seen all sources.
+
 The oracles read the answers, are not attainable in use, and are always marked:
 
 ``oracle``            the step of the least target HTER at the target's own EER threshold; ties by the higher target
@@ -18,7 +25,7 @@ The oracles read the answers, are not attainable in use, and are always marked:
 ``oracle-search``     as ``oracle``, but over all trials of the cell, those of the search included: one trial, one step.
 ``oracle-min-hter``   the step of the least target HTER over all thresholds, at the threshold that gives it.
 
-A further rule is one more entry of ``SELECTIONS``.
+A further rule is one more entry of ``SELECTIONS``; those of ``PLANNED_SELECTIONS`` need what only some sweeps plan.
 """
 
 from __future__ import annotations
@@ -28,13 +35,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fasray.errors import SpecError, did_you_mean
+from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import eer, rates_at
 from fasray.metrics.tally import tally
 from fasray.metrics.thresholds import min_hter_threshold
 from fasray.results.evaluations import Evaluation, Level, Scores, Trial
 
-ThresholdRule = Literal["source-dev-eer", "target-eer", "target-min-hter"]
+ThresholdRule = Literal["source-dev-eer", "left-out-eer", "target-eer", "target-min-hter"]
 
 LAST_K = 5
 """How many evaluations ``mean-of-last-k`` averages, where there are so many."""
@@ -70,12 +77,26 @@ class TargetDigest:
 
 
 @dataclass(frozen=True)
+class LeftOutDigest:
+    """What the inner trials of a confirming run tell of one step; each is judged on the source domain it left out."""
+
+    step: int
+    auc: float
+    """Mean over the inner trials, video level."""
+    video_threshold: float
+    """EER of the left-out videos of all inner trials, pooled."""
+    frame_threshold: float
+
+
+@dataclass(frozen=True)
 class TrialDigests:
     """All evaluations of one trial in brief, by step."""
 
     trial: str
     source: tuple[SourceDigest, ...]
     target: tuple[TargetDigest, ...]
+    left_out: tuple[LeftOutDigest, ...] = ()
+    """Empty without inner trials, and as long as they have not all reached their full budget."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +126,8 @@ class Selection:
     """The evaluations that are judged; their figures are averaged."""
     any_trial: bool = False
     """Takes the best of all trials of a cell instead of judging each confirming run."""
+    inner: bool = False
+    """Needs the inner trials of each confirming run, which only some sweeps plan."""
 
 
 @dataclass(frozen=True)
@@ -200,12 +223,13 @@ def selection(name: str) -> Selection:
     Raises:
         SpecError: there is no such rule.
     """
-    if name in SELECTIONS:
-        return SELECTIONS[name]
+    known = {**SELECTIONS, **PLANNED_SELECTIONS}
+    if name in known:
+        return known[name]
     asked = re.fullmatch(r"mean-of-last-([1-9]\d{0,3})", name)
     if asked:
         return _mean_of_last(name, int(asked[1]))
-    raise SpecError(f"there is no selection {name!r}", where="--select", remedy=did_you_mean(name, SELECTIONS))
+    raise SpecError(f"there is no selection {name!r}", where="--select", remedy=did_you_mean(name, known))
 
 
 def choose(name: str, digests: TrialDigests) -> Choice:
@@ -213,6 +237,7 @@ def choose(name: str, digests: TrialDigests) -> Choice:
 
     Raises:
         SpecError: there is no such rule.
+        DataError: the rule needs inner trials, and the digests do not tell of them.
     """
     rule = selection(name)
     return Choice(digests.trial, rule.name, rule.threshold_rule, rule.oracle, rule.pick(digests))
@@ -235,6 +260,16 @@ def _oracle_pick(digests: TrialDigests) -> tuple[Pick, ...]:
 def _least_hter_pick(digests: TrialDigests) -> tuple[Pick, ...]:
     best = least_hter_step(digests.target)
     return (Pick(best.step, best.min_hter_video_threshold, best.min_hter_frame_threshold),)
+
+
+def _left_out_pick(digests: TrialDigests) -> tuple[Pick, ...]:
+    if not digests.left_out:
+        raise DataError(
+            f"the inner trials of trial {digests.trial} have not all reached their full budget",
+            remedy="run the sweep's command again; `fasray results RUN --what trials` tells how far they are",
+        )
+    best = min(digests.left_out, key=lambda d: (-d.auc, d.step))
+    return (Pick(best.step, best.video_threshold, best.frame_threshold),)
 
 
 def _mean_of_last(name: str, k: int) -> Selection:
@@ -297,7 +332,22 @@ SELECTIONS = {
         ),
     )
 }
-"""Every rule by name, honest ones first."""
+"""Every rule that any run offers by name, honest ones first."""
+
+PLANNED_SELECTIONS = {
+    rule.name: rule
+    for rule in (
+        Selection(
+            "leave-one-source-out",
+            "left-out-eer",
+            False,
+            "step of the best mean AUC on a left-out source domain, threshold at the EER of the left-out scores",
+            _left_out_pick,
+            inner=True,
+        ),
+    )
+}
+"""Rules by name that only those runs offer whose sweep planned the trials that they need; all honest."""
 
 
 def _eer_thresholds(scores: Scores) -> tuple[float, float]:

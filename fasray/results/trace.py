@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,9 +13,10 @@ from fasray import protocols, storage
 from fasray.errors import DataError, FasrayError, SpecError, did_you_mean
 from fasray.results.evaluations import Level, RunView, ScoreReader, Trial
 from fasray.results.frame import results_frame
+from fasray.results.inner import INNER, inner_trials
 from fasray.results.judging import FIGURES, figures_at
 from fasray.results.select import selection
-from fasray.sweep.events import Opened, TrialRecord
+from fasray.sweep.events import Opened, TrialRecord, cell_protocol
 from fasray.sweep.ledger import RunRecord, trial_folder
 from fasray.training.files import Files, read_files
 
@@ -44,6 +45,8 @@ class Source:
     """``as recorded``, ``CHANGED: ...`` or ``not recorded``."""
     checkpoint: str
     """Its weights, or where they went: only the newest and the best by source-dev are kept."""
+    left_out: str
+    """Of an inner trial the source domain that it left out and that judged it; else empty."""
     config: Mapping[str, Any]
     searched: tuple[str, ...]
     search_trial: str
@@ -51,6 +54,8 @@ class Source:
     spec_file: str
     command: str
     """Trains this very trial again."""
+    inner: tuple[Source, ...] = ()
+    """The inner trials that picked step and threshold, each judged at them on the domain it left out."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,12 @@ def trace(
     row = rows[0]
     by_id = {trial.id: trial for trial in record.trials}
     picked = zip(row["trials"], row["steps"], row["thresholds"], strict=True)
-    sources = [_source(record, view, by_id[name], step, threshold, level) for name, step, threshold in picked]
+    sources = []
+    for name, step, threshold in picked:
+        source = _source(record, view, by_id[name], step, threshold, level)
+        inner = inner_trials(record.trials, by_id[name]).trials if chosen.inner else ()
+        judged = tuple(_source(record, view, by_id[each.id], step, threshold, level) for each in inner)
+        sources.append(replace(source, inner=judged))
     versions = dict(record.versions)
     return Trace(
         run=record.uri,
@@ -150,11 +160,13 @@ def to_text(found: Trace) -> str:
         f"  with {', '.join(f'{key} {value}' for key, value in found.versions.items() if key != 'fasray')}",
         *(f"  note: {note}" for note in found.notes),
     ]
-    for source in found.sources:
+    sources = [each for source in found.sources for each in (source, *source.inner)]
+    for source in sources:
         searched = {key: source.config[key] for key in source.searched if key in source.config}
+        without = f", without {source.left_out}, which judges it" if source.left_out else ""
         lines += [
             "",
-            f"trial {source.trial}, {source.stage}, seed {source.seed}",
+            f"trial {source.trial}, {source.stage}, seed {source.seed}{without}",
             f"  HTER {_percent(source.hter)} %   AUC {_percent(source.auc)} %",
             f"  step {source.step} of {source.total_steps} (source-dev AUC {_percent(source.source_dev_auc)} %), "
             f"threshold {source.threshold!r} by {found.threshold_rule}",
@@ -165,7 +177,7 @@ def to_text(found: Trace) -> str:
             *([f"              searched: {json.dumps(searched)}"] if searched else []),
             *([f"              won the search as trial {source.search_trial}"] if source.search_trial else []),
         ]
-    commands = dict.fromkeys(source.command for source in found.sources)
+    commands = dict.fromkeys(source.command for source in sources)
     return "\n".join([*lines, "", "train again:", *(f"  {command}" for command in commands)]) + "\n"
 
 
@@ -174,8 +186,9 @@ def to_json(found: Trace) -> str:
     return json.dumps(asdict(found), indent=1, default=dict) + "\n"
 
 
-def _trials_of(trials: Iterable[Trial], method: str, protocol: str, variant: str) -> list[Trial]:
-    known = list(trials)
+def _trials_of(trials: Sequence[Trial], method: str, protocol: str, variant: str) -> list[Trial]:
+    inner = [trial for trial in trials if trial.stage == INNER]
+    known = [trial for trial in trials if trial.stage != INNER]
     methods = {trial.method for trial in known}
     if method not in methods:
         raise SpecError(f"this run has no method {method!r}", remedy=did_you_mean(method, methods))
@@ -190,7 +203,8 @@ def _trials_of(trials: Iterable[Trial], method: str, protocol: str, variant: str
     if not kept:
         variants = {trial.variant for trial in found if trial.variant}
         raise SpecError(f"{method} has no ablation {variant!r} here", remedy=did_you_mean(variant, variants))
-    return kept
+    cells = {trial.protocol for trial in kept}
+    return kept + [t for t in inner if (t.method, t.variant) == (method, variant) and cell_protocol(t) in cells]
 
 
 def _source(record: RunRecord, view: RunView, trial: TrialRecord, step: int, threshold: float, level: Level) -> Source:
@@ -220,6 +234,7 @@ def _source(record: RunRecord, view: RunView, trial: TrialRecord, step: int, thr
         checkpoint=_checkpoint(folder, step, files),
         config=trial.config,
         searched=trial.searched,
+        left_out=protocols.parse(trial.protocol).target if trial.stage == INNER else "",
         search_trial=_search_trial(record, trial),
         spec_file=storage.join(folder, "spec.json"),
         command=_command(record, storage.join(folder, "spec.json")),
@@ -244,7 +259,7 @@ def _checkpoint(folder: str, step: int, files: Files | None) -> str:
 
 def _search_trial(record: RunRecord, trial: TrialRecord) -> str:
     for event in record.events:
-        if event.event == "won" and (event.method, event.protocol) == (trial.method, trial.protocol):
+        if event.event == "won" and (event.method, event.protocol) == (trial.method, cell_protocol(trial)):
             return event.trial or ""
     return ""
 

@@ -43,13 +43,14 @@ def sweep_of(trial: Trial, data: Any) -> SweepSpec:
         {
             "name": "train",
             "data": data,
+            "ingest": trial.training.ingest,
             "protocols": [trial.protocol],
             "target_split": _target_split(trial),
             "methods": {trial.method: {"space": {}, "config": dict(trial.config)}},
             "search": {"seed": trial.seed + 1},
             "scheduler": "fifo",
             "confirm": {"seeds": [trial.seed]},
-            "training": {"profile": "full", **trial.training.model_dump(mode="json")},
+            "training": {"profile": "full", **trial.training.model_dump(mode="json", exclude={"ingest"})},
         }
     )
 

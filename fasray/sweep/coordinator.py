@@ -25,6 +25,7 @@ from fasray.sweep.events import (
     Won,
     after_reports,
     batches_of,
+    cell_protocol,
     collecting_later,
     fold,
 )
@@ -60,7 +61,7 @@ class _CellState:
     search: CellScheduler
     confirm: CellScheduler
     waiting: deque[_Waiting] = field(default_factory=deque)
-    suggested: dict[Stage, list[str]] = field(default_factory=lambda: {"search": [], "confirm": []})
+    suggested: dict[Stage, list[str]] = field(default_factory=lambda: {"search": [], "confirm": [], "inner": []})
     won: bool = False
 
     @property
@@ -122,7 +123,7 @@ class Coordinator:
     def retry_failed(self) -> None:
         """Take up failed trials again where that can still change something."""
         for record in list(self.records.values()):
-            if record.status == "failed" and (record.stage == "confirm" or not self._cell_of[record.id].won):
+            if record.status == "failed" and (record.stage != "search" or not self._cell_of[record.id].won):
                 self._record(Retried(trial=record.id))
                 self._left_over.append(record.id)
 
@@ -148,12 +149,14 @@ class Coordinator:
         return len(self._left_over) + sum(self._ready(state) for state in self._cells.values())
 
     def confirms(self, cell: Cell) -> int:
-        """Return the confirming runs of a cell: as planned, and once its search is over, as many as there really are.
+        """Return the confirming runs of a cell, inner trials included.
 
-        A cell without a winner has none, and an ablation that changes nothing of the winner is not run.
+        As planned, and once its search is over, as many as there really are: a cell without a winner has none, and an
+        ablation that changes nothing of the winner is not run.
         """
         state = self._cells[cell.method, cell.protocol.name]
-        return len(state.suggested["confirm"]) + len(state.waiting) if state.won else self.plan.confirms_in(cell)
+        suggested = len(state.suggested["confirm"]) + len(state.suggested["inner"])
+        return suggested + len(state.waiting) if state.won else self.plan.after_search_in(cell)
 
     def rungs(self, method: str, protocol: str) -> Mapping[int, Mapping[str, float]]:
         """Return what the rungs of a cell's search have recorded."""
@@ -172,7 +175,7 @@ class Coordinator:
         self._trials[trial.id] = trial
         self._record(
             Suggested(
-                trial=trial.id, method=cell.method, protocol=cell.protocol.name, stage=waiting.stage, seed=trial.seed,
+                trial=trial.id, method=cell.method, protocol=trial.protocol, stage=waiting.stage, seed=trial.seed,
                 config=dict(trial.config), searched=cell.searched, total_steps=cell.training.steps,
                 variant=waiting.variant,
             )
@@ -253,14 +256,14 @@ class Coordinator:
 
     def _take(self, event: Suggested) -> None:
         """Take a suggestion off what the cell has left; the log's word is held against the plan's, where it has one."""
-        state = self._cells.get((event.method, event.protocol))
+        state = self._cells.get((event.method, cell_protocol(event)))
         expected = None if state is None else self._expected(state, event)
         if state is None or expected is None or expected.id != event.trial:
             raise DataError(
                 f"the log has trial {event.trial} where the plan has another",
                 remedy="the log was changed by hand, or this version plans otherwise: start a new run",
             )
-        if event.stage == "confirm":
+        if event.stage != "search":
             state.waiting.popleft()
         state.suggested[event.stage].append(event.trial)
         self._trials[event.trial] = expected
@@ -271,7 +274,7 @@ class Coordinator:
 
         What a learning searcher suggested is taken from the log: another machine may round its arithmetic otherwise.
         """
-        if event.stage == "confirm":
+        if event.stage != "search":
             return state.waiting[0].trial if state.waiting else None
         if not state.searches_left:
             return None
@@ -317,17 +320,22 @@ class Coordinator:
         return state.search if self.records[trial].stage == "search" else state.confirm
 
     def _queue_confirm(self, state: _CellState, config: Mapping[str, Any]) -> None:
-        """Queue the winner with every confirming seed, then its ablations with the same seeds.
+        """Queue the winner with every confirming seed, then its ablations with the same seeds, then all inner trials.
 
         An ablation that changes nothing of the winner would be the winner's own runs, and is left out.
         """
         seen: set[str] = set()
+        inner: list[_Waiting] = []
         for variant, overrides in {"": {}, **state.cell.ablations}.items():
             for seed in self.plan.spec.confirm_seeds:
                 trial = self.plan.trial(state.cell, {**config, **overrides}, seed)
                 if trial.id not in seen:
                     seen.add(trial.id)
                     state.waiting.append(_Waiting("confirm", trial, variant))
+                    for protocol in state.cell.inner:
+                        again = self.plan.trial(state.cell, {**config, **overrides}, seed, protocol)
+                        inner.append(_Waiting("inner", again, variant))
+        state.waiting.extend(inner)
 
     def _settle(self, state: _CellState) -> None:
         """Name the winner once every search trial of the cell has ended."""

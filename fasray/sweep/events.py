@@ -10,13 +10,15 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from fasray.protocols import outer_name
 from fasray.sweep.schedule import Decision
 
-Stage = Literal["search", "confirm"]
+Stage = Literal["search", "confirm", "inner"]
+"""``inner`` trials are confirming runs again, each without one of the source domains, which judges it."""
 Status = Literal["running", "stopped", "done", "diverged", "failed"]
 ENDED: frozenset[str] = frozenset({"stopped", "done", "diverged", "failed"})
 
@@ -148,6 +150,23 @@ class TrialRecord:
 
 
 _STATUS_AFTER: Mapping[Decision, Status] = {"continue": "running", "stop": "stopped", "done": "done"}
+
+
+class Placed(Protocol):
+    """What says which cell a trial belongs to."""
+
+    @property
+    def stage(self) -> str:
+        """``search``, ``confirm`` or ``inner``."""
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that the trial itself runs on."""
+
+
+def cell_protocol(trial: Placed) -> str:
+    """Return the protocol of the cell that a trial belongs to; that of an inner trial is not its own."""
+    return outer_name(trial.protocol) if trial.stage == "inner" else trial.protocol
 
 
 def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None:

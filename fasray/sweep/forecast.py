@@ -75,7 +75,7 @@ def forecast(plan: Plan, slots: int, paces: Mapping[str, Pace] | None = None) ->
     runs = [_Simulation(plan, slots, clock, seed) for seed in range(REPETITIONS)]
     methods = {cell.method for cell in plan.cells}
     return Forecast(
-        trials=plan.search_trials + plan.confirm_trials,
+        trials=plan.search_trials + plan.confirm_trials + plan.inner_trials,
         steps=float(np.mean([sum(run.steps.values()) for run in runs])),
         full_steps=plan.most_steps,
         epochs=float(np.mean([run.epochs for run in runs])),

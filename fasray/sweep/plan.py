@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fasray.errors import ProtocolError, SpecError
+from fasray.errors import DataError, ProtocolError, SpecError
 from fasray.methods import registry
 from fasray.methods.base import MethodConfig
 from fasray.methods.space import Value
@@ -40,6 +40,8 @@ class Cell:
     target_images: int
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Configuration overrides by name; each is confirmed beside the winner, with the same seeds."""
+    inner: tuple[Protocol, ...] = ()
+    """Inner protocols: each confirming run is trained on each of them too, for ``leave-one-source-out``."""
 
     @property
     def name(self) -> str:
@@ -72,14 +74,22 @@ class Plan:
     manifest_hash: str
     cells: tuple[Cell, ...]
 
-    def trial(self, cell: Cell, config: Mapping[str, Any], seed: int) -> Trial:
-        """Return the trial of a configuration and a seed in a cell; its id follows from what it is."""
+    def trial(self, cell: Cell, config: Mapping[str, Any], seed: int, inner: Protocol | None = None) -> Trial:
+        """Return the trial of a configuration and a seed in a cell; its id follows from what it is.
+
+        Args:
+            cell: where the trial is made.
+            config: overrides of the method's defaults.
+            seed: of the trial.
+            inner: one of the cell's inner protocols; left out: the cell's own protocol.
+        """
+        protocol = inner or cell.protocol
         return make_trial(
             method=cell.method,
             config=dict(config),
             training=cell.training,
-            protocol=cell.protocol.name,
-            fingerprint=cell.protocol.fingerprint(),
+            protocol=protocol.name,
+            fingerprint=protocol.fingerprint(),
             data=self.manifest_hash,
             seed=seed,
         )
@@ -106,9 +116,18 @@ class Plan:
         return len(self.spec.confirm_seeds) * (1 + len(cell.ablations))
 
     @property
+    def inner_trials(self) -> int:
+        """Number of inner trials: each confirming run again, once for each source domain that is left out."""
+        return sum(self.after_search_in(cell) - self.confirms_in(cell) for cell in self.cells)
+
+    def after_search_in(self, cell: Cell) -> int:
+        """Return the number of trials that follow a cell's search: confirming runs and their inner trials."""
+        return self.confirms_in(cell) * (1 + len(cell.inner))
+
+    @property
     def most_steps(self) -> int:
         """Optimizer steps if no trial is stopped early."""
-        return sum((cell.searches + self.confirms_in(cell)) * cell.training.steps for cell in self.cells)
+        return sum((cell.searches + self.after_search_in(cell)) * cell.training.steps for cell in self.cells)
 
 
 def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
@@ -122,6 +141,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     available = sorted(set(table.domain.tolist()))
     protocols = resolve(spec.protocols, available, target_split=spec.target_split)
     roles = {protocol.name: protocol.assign(table) for protocol in protocols}
+    inner = {protocol.name: _inner(spec, protocol, table) for protocol in protocols}
     cells: list[Cell] = []
     refused: list[str] = []
     for method in spec.methods:
@@ -134,6 +154,12 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                 refused.append(
                     f"{method} needs at least {needs.min_domains} source domains, "
                     f"{protocol.name} has {len(role.domains)}"
+                )
+                continue
+            if inner[protocol.name] and len(role.domains) - 1 < needs.min_domains:
+                refused.append(
+                    f"{method} needs at least {needs.min_domains} source domains, {protocol.name} without one of its "
+                    f"sources, as leave-one-source-out has it, has {len(role.domains) - 1}"
                 )
                 continue
             _check_share(spec, method, config, training)
@@ -151,14 +177,37 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     source_dev_images=len(role.source_dev),
                     target_images=len(role.target),
                     ablations=spec.methods[method].ablations,
+                    inner=inner[protocol.name],
                 )
             )
     if refused:
         raise ProtocolError(
             "cells that cannot be run:\n    " + "\n    ".join(refused),
-            remedy="take these methods or these protocols out of the sweep",
+            remedy="take these methods or these protocols out of the sweep"
+            + (", or leave out confirm.leave_one_source_out" if spec.confirm.leave_one_source_out else ""),
         )
     return Plan(spec=spec, manifest_hash=manifest_hash, cells=tuple(cells))
+
+
+def _inner(spec: SweepSpec, protocol: Protocol, table: RowTable) -> tuple[Protocol, ...]:
+    """Return the inner protocols of a protocol, where the sweep asks for them.
+
+    Raises:
+        ProtocolError, DataError: one of them cannot be had, or cannot be run on the data.
+    """
+    if not spec.confirm.leave_one_source_out:
+        return ()
+    try:
+        found = tuple(protocol.without(domain) for domain in protocol.domains)
+        for inner in found:
+            inner.assign(table)
+    except (ProtocolError, DataError) as error:
+        raise type(error)(
+            f"leave-one-source-out cannot be planned for {protocol.name}: {error.what}",
+            where="key confirm.leave_one_source_out",
+            remedy="take the protocol out of the sweep, or leave out confirm.leave_one_source_out",
+        ) from error
+    return found
 
 
 def _check_share(spec: SweepSpec, method: str, config: MethodConfig, training: TrainingSpec) -> None:

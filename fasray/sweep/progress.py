@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.events import TrialRecord
+from fasray.sweep.events import TrialRecord, cell_protocol
 
 _LEAST_PAUSE_S = 0.1
 _MOST_SHARE = 0.02
@@ -81,7 +81,9 @@ def snapshot(coordinator: Coordinator, slots: int) -> Progress:
     plan = coordinator.plan
     confirms = {(cell.method, cell.protocol.name): coordinator.confirms(cell) for cell in plan.cells}
     confirmed = Counter(
-        (record.method, record.protocol) for record in records if record.stage == "confirm" and record.status == "done"
+        (record.method, cell_protocol(record))
+        for record in records
+        if record.stage != "search" and record.status == "done"
     )
     return Progress(
         cells=len(plan.cells),
@@ -105,7 +107,7 @@ def _seconds_left(coordinator: Coordinator, records: Sequence[TrialRecord], slot
     lengths = _usual_lengths(records)
     of_cells: defaultdict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
     for record in records:
-        of_cells[record.method, record.protocol].append(record)
+        of_cells[record.method, cell_protocol(record)].append(record)
     seconds = 0.0
     for cell in coordinator.plan.cells:
         of_cell = of_cells[cell.method, cell.protocol.name]

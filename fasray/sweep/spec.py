@@ -94,6 +94,9 @@ class ConfirmSpec(_Section):
     """How each cell's winner is run again."""
 
     seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1, description="seeds of the confirming runs")
+    leave_one_source_out: bool = Field(
+        False, description="train each again without each of its source domains, for the rule of that name"
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -209,6 +212,8 @@ class SweepSpec(_Section):
             del written["ingest"], written["resources"]["data_cpus"]
         written["search"]["trials_per_cell"] = self.trials_per_cell
         written["confirm"]["seeds"] = list(self.confirm_seeds)
+        if not self.confirm.leave_one_source_out:  # as in the files of before there was such
+            del written["confirm"]["leave_one_source_out"]
         written["training"] = {
             "profile": self.profile_name,
             **self._training().model_dump(mode="json", exclude={"ingest"}),

@@ -15,6 +15,7 @@ from fasray.faces.bank import FaceBank, PoolWriter, pool_folder, pool_key
 from fasray.faces.manifest import read_manifest
 from fasray.faces.shards import read_index
 from fasray.faces.synthetic import generate
+from fasray.protocols import parse
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.ledger import DataFacts, Ledger, trial_folder
 from fasray.sweep.plan import make_plan
@@ -62,7 +63,7 @@ def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: st
             assert assignment is not None
             trial = assignment.trial
             context = Context(trial_folder(str(run), trial.id), seed=trial.seed, total_steps=trial.training.steps)
-            running = evaluations(trial, bank, assignment.cell.protocol.assign(bank.index), context)
+            running = evaluations(trial, bank, parse(trial.protocol).assign(bank.index), context)
             for told in running:
                 figures = (told.source_dev_auc, told.source_dev_loss, told.seconds)
                 if coordinator.report(trial.id, told.step, *figures) != "continue":

@@ -21,6 +21,7 @@ from fasray.results.report.faces import FaceShelf, Key
 from fasray.results.report.heat import HeatRow, Row, figure_name, gap_rows, gap_words, headline, heat_rows, heat_table
 from fasray.results.report.summary import Tile, asked, count, tiles
 from fasray.results.tables import Grid, grid, percent
+from fasray.sweep.events import cell_protocol
 
 GENERATED_WARNING = (
     "These faces are generated, and the differences between their domains are designed. The numbers show that the"
@@ -97,7 +98,7 @@ def build_report(run: RunView, results: RunResults, with_pictures: bool) -> Repo
 
     grouped: dict[tuple[str, str], list[Trial]] = {}
     for trial in run.trials:
-        grouped.setdefault((trial.method, trial.protocol), []).append(trial)
+        grouped.setdefault((trial.method, cell_protocol(trial)), []).append(trial)
     whole = {key: [trial for trial in trials if not trial.variant] for key, trials in grouped.items()}
     anchors = _anchors(list(grouped))
     cells = tuple(cell_section(run, results, anchors[key], trials, read) for key, trials in whole.items())

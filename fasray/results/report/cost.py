@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fasray.results.costs import cost_of
 from fasray.results.evaluations import Trial
 from fasray.results.report.cells import seconds_of
+from fasray.results.tables import NOTHING
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,10 @@ class CostRow:
     search: float
     """Seconds, as are ``confirm`` and ``total``."""
     confirm: float
+    cpu: float
+    """Processor seconds of all of them; NaN, as is ``gpu``, if none was measured."""
+    gpu: float
+    """GPU seconds."""
     share: float
     """Of the dearest cell, in [0, 1]."""
 
@@ -31,15 +37,14 @@ class CostRow:
 
 
 def cost_rows(grouped: Mapping[tuple[str, str], Sequence[Trial]]) -> tuple[CostRow, ...]:
-    """Return what each cell took, its ablations included."""
+    """Return what each cell took, its ablations included; inner trials count as confirmation."""
     rows = []
     for (method, protocol), trials in grouped.items():
-        seconds = {
-            stage: math.fsum(seconds_of(trial) for trial in trials if trial.stage == stage)
-            for stage in ("search", "confirm")
-        }
+        search = math.fsum(seconds_of(trial) for trial in trials if trial.stage == "search")
+        confirm = math.fsum(seconds_of(trial) for trial in trials if trial.stage != "search")
         steps = sum(max(trial.steps, default=0) for trial in trials)
-        rows.append((method, protocol, len(trials), steps, seconds["search"], seconds["confirm"]))
+        took = cost_of([reading for trial in trials for reading in trial.readings])
+        rows.append((method, protocol, len(trials), steps, search, confirm, took.cpu_seconds, took.gpu_seconds))
     dearest = max((row[4] + row[5] for row in rows), default=0.0) or 1.0
     return tuple(CostRow(*row, share=(row[4] + row[5]) / dearest) for row in rows)
 
@@ -53,12 +58,21 @@ def total(cost: Sequence[CostRow]) -> CostRow:
         sum(row.steps for row in cost),
         math.fsum(row.search for row in cost),
         math.fsum(row.confirm for row in cost),
+        _known([row.cpu for row in cost]),
+        _known([row.gpu for row in cost]),
         1.0,
     )
 
 
+def _known(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) if known else math.nan
+
+
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: ``42 s``, ``11 min``, ``3.5 h``."""
+    """Return seconds as people say them: ``42 s``, ``11 min``, ``3.5 h``; NaN as a dash."""
+    if math.isnan(seconds):
+        return NOTHING
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

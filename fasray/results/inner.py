@@ -1,0 +1,114 @@
+"""The inner trials of confirming runs: the same run again without one of its source domains, which then judges it.
+
+What ``leave-one-source-out`` knows comes from here. The target of the run has no part in its inner trials: none of its
+rows is in their score files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fasray import protocols
+from fasray.metrics import eer
+from fasray.metrics.tally import tally
+from fasray.results.evaluations import ENDED, Evaluation, RunView, ScoreReader, Trial
+from fasray.results.select import LeftOutDigest, TrialDigests, digests_of, selection
+from fasray.sweep.events import cell_protocol
+
+INNER = "inner"
+"""The stage of inner trials."""
+
+
+@dataclass(frozen=True)
+class InnerTrials:
+    """The inner trials of one confirming run, in the order of the log."""
+
+    trials: tuple[Trial, ...]
+    planned: int
+    """One for each source domain."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of them have reached their full budget."""
+        return len(self.trials) == self.planned and all(trial.status == "done" for trial in self.trials)
+
+    @property
+    def lost(self) -> bool:
+        """Whether one of them diverged or failed, so that they will not be whole."""
+        return any(trial.status in ENDED and trial.status != "done" for trial in self.trials)
+
+
+def has_inner_trials(trials: Sequence[Trial]) -> bool:
+    """Whether a run planned inner trials, and has come to them."""
+    return any(trial.stage == INNER for trial in trials)
+
+
+def inner_trials(trials: Sequence[Trial], run: Trial) -> InnerTrials:
+    """Return the inner trials of a confirming run.
+
+    Args:
+        trials: all trials of the sweep.
+        run: one of its confirming runs.
+    """
+    cell = (run.method, run.variant, run.protocol, run.seed)
+    found = (trial for trial in trials if trial.stage == INNER)
+    own = tuple(t for t in found if (t.method, t.variant, cell_protocol(t), t.seed) == cell)
+    return InnerTrials(own, len(protocols.parse(run.protocol).domains))
+
+
+def digests_for(
+    rule: str, run: RunView, trial: Trial, evaluations: Iterable[Evaluation], reader: ScoreReader
+) -> TrialDigests:
+    """Return all that a rule may know of a confirming run.
+
+    Args:
+        rule: name of the rule.
+        run: the run that the trial is of.
+        trial: the confirming run.
+        evaluations: all of them.
+        reader: reads the score files of inner trials, if the rule needs them; errors as ``with_inner_trials``.
+    """
+    digests = digests_of(trial.id, evaluations)
+    return with_inner_trials(digests, run, trial, reader) if selection(rule).inner else digests
+
+
+def with_inner_trials(digests: TrialDigests, run: RunView, trial: Trial, reader: ScoreReader) -> TrialDigests:
+    """Return the digests of a confirming run with what its inner trials tell; as they are if those are not whole.
+
+    Raises:
+        DataError: a score file of an inner trial is missing, damaged, or holds scores that are not finite numbers.
+    """
+    inner = inner_trials(run.trials, trial)
+    if not inner.whole:
+        return digests
+    read = [reader.read_all([run.score_uri(each.id, step) for step in each.steps]) for each in inner.trials]
+    by_step = [dict(zip(each.steps, found, strict=True)) for each, found in zip(inner.trials, read, strict=True)]
+    return replace(digests, left_out=left_out_digests(by_step))
+
+
+def left_out_digests(inner: Sequence[Mapping[int, Evaluation]]) -> tuple[LeftOutDigest, ...]:
+    """Sum up, step by step, how inner trials do on the domains that they have left out.
+
+    Scores of different models are pooled for the threshold, as they are applied to those of a third one: models of one
+    method with one configuration are taken to score alike.
+
+    Args:
+        inner: the evaluations of each inner trial by step; their targets are the left-out domains. Steps that not all
+            have are left out.
+    """
+    steps = sorted(set.intersection(*(set(evaluations) for evaluations in inner)))
+    return tuple(_digest(step, [evaluations[step] for evaluations in inner]) for step in steps)
+
+
+def _digest(step: int, evaluations: Sequence[Evaluation]) -> LeftOutDigest:
+    videos = [evaluation.target.videos for evaluation in evaluations]
+    frames = [evaluation.target for evaluation in evaluations]
+    auc = float(np.mean([tally(part.score, part.label).auc() for part in videos]))
+    video, frame = (
+        eer(np.concatenate([part.score for part in parts]), np.concatenate([part.label for part in parts])).threshold
+        for parts in (videos, frames)
+    )
+    return LeftOutDigest(step, auc, video, frame)
