@@ -13,12 +13,13 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 from fasray.results.evaluations import Reading, Trial
+from fasray.sweep.events import cell_protocol
 
 COST_COLUMNS: dict[str, str] = {
     "scope": "cell, or sweep for the sum over all cells",
     "method": "name of the method; empty for the sweep",
     "protocol": "name of the protocol; empty for the sweep",
-    "n_trials": "trials, searching, confirming and of ablations",
+    "n_trials": "trials, searching, confirming, inner ones and of ablations",
     "n_evaluations": "their evaluations",
     "optimizer_steps": "steps that they have done",
     "seconds": "wall seconds of training and evaluating, added up, whether trials ran at once or not",
@@ -62,7 +63,7 @@ def cost_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     """Return one row a cell, in the order of their first trials, and a last one for the sweep; see ``COST_COLUMNS``."""
     cells: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials:
-        cells.setdefault((trial.method, trial.protocol), []).append(trial)
+        cells.setdefault((trial.method, cell_protocol(trial)), []).append(trial)
     rows = [_row("cell", *key, members) for key, members in cells.items()]
     rows.append(_row("sweep", "", "", trials))
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
