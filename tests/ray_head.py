@@ -55,14 +55,17 @@ class Held:
 
 
 class RayHead:
-    """A head node of two CPUs; as a context it is stopped at the end, process by process.
+    """A head node; as a context it is stopped at the end, process by process.
 
     Args:
         folder: what it is known by, and where ``ray start`` is called: jobs without a working directory run there.
         env: environment of all its processes, and so of its jobs.
+        cpus: that it says it has.
+        store_bytes: of its object store.
     """
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], *, cpus: int = 2, store_bytes: int = 200_000_000) -> None:
+        self._size = [f"--num-cpus={cpus}", f"--object-store-memory={store_bytes}"]
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.token = folder, secrets.token_hex(32)
         self._short = tempfile.TemporaryDirectory(prefix="fr")  # sockets need short paths
@@ -85,8 +88,8 @@ class RayHead:
                  "runtime-env-agent-port", "metrics-export-port", "ray-client-server-port")  # fmt: skip
         ports = [f"--{name}={port}" for name, port in zip(names, self._ports, strict=True)]
         started = subprocess.run(
-            [RAY, "start", "--head", "--num-cpus=2", "--node-ip-address=127.0.0.1", f"--temp-dir={self.logs}",
-             "--min-worker-port=0", "--max-worker-port=0", "--object-store-memory=200000000",
+            [RAY, "start", "--head", *self._size, "--node-ip-address=127.0.0.1", f"--temp-dir={self.logs}",
+             "--min-worker-port=0", "--max-worker-port=0",
              "--disable-usage-stats", *ports],
             cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
