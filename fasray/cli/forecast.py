@@ -54,6 +54,11 @@ def _lines(plan: Plan) -> Iterator[str]:
     if plan.inner_trials:
         yield f"{plan.inner_trials} inner trials (leave-one-source-out): each confirming run without each source"
     yield f"at most {plan.most_steps} optimizer steps, if no trial is stopped early"
+    if spec.ingest == "stream":
+        yield (
+            f"ingest stream: no pool of decoded faces; each worker reads the shards as it trains, "
+            f"with {spec.data_cpus} CPU cores beside its own {spec.resources.cpus_per_worker}"
+        )
     yield from _profile_lines(plan)
     for method in spec.methods:
         yield ""

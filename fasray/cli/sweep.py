@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fasray.errors import DataError, RunFailedError
+from fasray.errors import DataError, RunFailedError, SpecError
 from fasray.sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibra
     if price is not None and not calibrate:
         raise click.UsageError("--price needs hours to multiply: add --calibrate")
     spec = load_sweep(sweep_file, overrides)
+    if calibrate and spec.ingest == "stream":
+        raise SpecError(
+            "a sweep that streams cannot be timed: methods are timed on a pool",
+            where="--calibrate",
+            remedy="leave it out, or add `--set ingest=pool` if this machine's disk has room for the faces",
+        )
     dataset = resolve_dataset(spec, _generating)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)
     click.echo(describe(planned))
@@ -52,7 +58,8 @@ def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibra
 
 def default_slots(spec: SweepSpec) -> int:
     """Return how many trials run at once on this machine, GPUs not counted."""
-    fitting = max((os.cpu_count() or 1) // (spec.resources.workers * spec.resources.cpus_per_worker), 1)
+    each = spec.resources.cpus_per_worker + spec.data_cpus
+    fitting = max((os.cpu_count() or 1) // (spec.resources.workers * each), 1)
     wanted = spec.resources.max_concurrent
     return fitting if wanted == "auto" else min(fitting, wanted)
 

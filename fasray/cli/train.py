@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def train(
     source-dev chose. The same command goes on with a trial that was stopped. With --spec it trains a trial of a sweep
     again, to the same scores.
     """
+    from fasray.faces.rowgroups import row_group_of
     from fasray.sweep.again import check_same, read_trial, sweep_of
     from fasray.sweep.dataset import resolve_dataset
     from fasray.sweep.plan import make_plan
@@ -76,6 +78,8 @@ def train(
             check_same(wanted, trial)
         folder = _folder(out or str(Path("runs") / "train" / f"{trial.method}-{trial.id}"), trial)
         bank = _bank(dataset, verbose)
+        if trial.training.ingest == "stream":  # a trial that was streamed: the same numbers from a pool in its order
+            bank = replace(bank, row_group=row_group_of(dataset.manifest))
         _train(trial, bank, cell.protocol, folder)
 
 
