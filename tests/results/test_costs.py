@@ -15,6 +15,7 @@ from score_runs import MadeReading, MadeTrial
 import fasray
 from fasray.cli import cli
 from fasray.results.costs import COST_COLUMNS, cost_frame
+from fasray.results.report.cost import cost_rows, duration, total
 
 RUN = str(Path(__file__).parents[1] / "golden" / "frozen_sweep" / "run")
 
@@ -79,3 +80,13 @@ def test_a_run_without_accounting_has_seconds_and_empty_figures_in_every_format(
     assert pq.read_table(tmp_path / "cost.parquet")["n_trials"].to_pylist() == costs["n_trials"].tolist()
     assert "5 rows" in command()
     assert command("--format", "md").count("\n|") == 6
+
+
+def test_the_report_tells_the_same_and_a_dash_where_nobody_measured() -> None:
+    measured = MadeTrial("a", protocol="C&M->I", stage="search", steps=(10,), readings=(reading(10),))
+    unknown = MadeTrial("b", protocol="C&I->M", steps=(10,), readings=(reading(10, None),))
+    rows = cost_rows({("erm", trial.protocol): [trial] for trial in (measured, unknown)})
+    assert [(row.cpu, row.gpu) for row in rows[:1]] == [(2.0, 0.5)]
+    assert [duration(rows[1].cpu), duration(rows[1].gpu)] == ["-", "-"]
+    frame = cost_frame([measured, unknown])
+    assert (total(rows).cpu, total(rows).gpu) == tuple(frame[["cpu_seconds", "gpu_seconds"]].iloc[-1])
