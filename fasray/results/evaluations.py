@@ -77,7 +77,7 @@ class Trial(Protocol):
 
     @property
     def stage(self) -> str:
-        """``search`` or ``confirm``."""
+        """``search``, ``confirm``, or ``inner``: a confirming run again without one source domain, which judges it."""
 
     @property
     def seed(self) -> int:

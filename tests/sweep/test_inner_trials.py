@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shlex
+from pathlib import Path
 
 import pytest
+from pandas.testing import assert_frame_equal
+from small_sweeps import place, score_digests, table_of
 from sweep_fixtures import SWEEP, make_table, plan_of, value_of
 
 from fasray.cli.forecast import describe
@@ -165,3 +170,46 @@ def test_what_cannot_be_planned_is_refused_with_the_reason(override: str, says: 
         plan_of(text, make_table(), ASKED, override)
     assert says in str(refused.value)
     assert "leave out confirm.leave_one_source_out" in str(refused.value)
+
+
+INNER_SWEEP = """
+name: inner
+data: {data}
+protocols: [O&C->I]
+methods:
+  erm: {{space: {{learning_rate: {{choice: [0.003, 0.03]}}}}}}
+search: {{algorithm: random, trials_per_cell: 2, seed: 100}}
+confirm: {{seeds: [0, 1], leave_one_source_out: true}}
+training: {{profile: smoke, image_size: 32, width: 0.125, steps: 8, evaluations: 4}}
+resources: {{max_concurrent: 1}}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_sweep_that_is_killed_among_its_inner_trials_ends_with_the_same_table(
+    small_faces: Path, tmp_path: Path
+) -> None:
+    whole, killed = (place(tmp_path / name, small_faces, INNER_SWEEP) for name in ("whole", "killed"))
+    assert whole.drive().code == 0
+    with killed.start() as driver:
+        driver.until(lambda: sum(e.event == "suggested" and e.stage == "inner" for e in killed.events()) >= 2)
+        driver.process.kill()
+        driver.process.wait()
+    again = killed.drive()
+    assert again.code == 0, again.err
+    assert_frame_equal(table_of(killed.run_folder), table_of(whole.run_folder))
+    assert "leave-one-source-out" in set(table_of(whole.run_folder)["selection"])
+    assert {name: digest for name, (digest, _) in score_digests(killed.run_folder).items()} == {
+        name: digest for name, (digest, _) in score_digests(whole.run_folder).items()
+    }
+    assert whole.command("verify", whole.out).code == 0
+    told = whole.command("why", whole.out, "erm", "O&C->I", "--select", "leave-one-source-out").out
+    command = shlex.split(told.strip().splitlines()[-1])[1:]
+    trial = Path(command[2]).parent
+    assert "/" in json.loads((trial / "spec.json").read_text())["protocol"]
+    trained = whole.command(*command, "--out", str(tmp_path / "again"))
+    assert trained.code == 0, trained.err
+    for file in trial.glob("eval-*.parquet"):
+        (other,) = (tmp_path / "again").rglob(file.name)
+        assert other.read_bytes() == file.read_bytes()
