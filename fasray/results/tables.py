@@ -190,7 +190,8 @@ def notes(level: Level, honest: Sequence[str], marked: Sequence[str], cells: Cel
     unit = "one decision a video (mean of its frames)" if level == "video" else "one decision a frame"
     said = [f"Percent, {unit}, on the unseen target; mean ± standard deviation over the confirming seeds."]
     if honest:
-        said.append("Step and threshold (EER of source-dev) chosen on source domains only.")
+        usual = all(selection(name).threshold_rule == "source-dev-eer" for name in honest)
+        said.append(f"Step and threshold{' (EER of source-dev)' if usual else ''} chosen on source domains only.")
     said += [f"{name}: {_meaning(name, cells)}." for name in honest if name not in ("source-dev", "last")]
     if "oracle" in marked:
         said.append(

@@ -161,6 +161,7 @@ def test_a_trained_sweep_offers_it_everywhere(trained: TrainedRun) -> None:
     assert set(stored["selection"]) == {*SELECTIONS, RULE}
     shown = command(trained, "results", run, "--select", RULE)
     assert "leave-one-source-out: step of the best mean AUC on a left-out source domain" in shown.output
+    assert "Step and threshold chosen on source domains only." in shown.output
     trials = fasray.load_trials(run)
     assert list(trials["stage"]) == ["search"] * 2 + ["confirm"] * 2 + ["inner"] * 4
     assert set(trials["protocol"][trials["stage"] == "inner"]) == {"O&C->M/O", "O&C->M/C"}
