@@ -75,7 +75,7 @@ def snapshot(coordinator: Coordinator, slots: int) -> Progress:
     """
     records = list(coordinator.records.values())
     count = Counter(record.status for record in records)
-    read = [(record.best, record) for record in records]
+    read = [(record.best, record) for record in records if record.stage != "inner"]
     ranked = [(best.source_dev_auc, record) for best, record in read if best is not None]
     best_auc, best = max(ranked, key=lambda pair: pair[0], default=(None, None))
     plan = coordinator.plan
