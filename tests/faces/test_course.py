@@ -230,6 +230,17 @@ def test_row_groups_are_read_side_by_side_and_begin_at_different_times() -> None
         assert len(set(groups[order[window : window + 64]])) >= OPEN
 
 
+def test_row_groups_come_shuffled_and_each_time_otherwise() -> None:
+    groups = np.repeat(np.arange(200), 8)
+    when = []
+    for seed in (0, 1):
+        order, _ = side_by_side(groups, np.zeros(len(groups), np.int64), np.random.default_rng(seed))
+        place = np.argsort(order).reshape(200, 8)
+        when.append(place.mean(1))
+    assert abs(np.corrcoef(when[0], np.arange(200))[0, 1]) < 0.25
+    assert abs(np.corrcoef(when[0], when[1])[0, 1]) < 0.25
+
+
 def test_tiny_sets_work_too() -> None:
     """One row group, or one row of a class: nothing to mix."""
     order, visit = side_by_side(np.zeros(1, np.int64), np.zeros(1, np.int64), np.random.default_rng(0))

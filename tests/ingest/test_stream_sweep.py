@@ -111,6 +111,11 @@ def test_trials_wait_for_each_other_and_a_killed_sweep_goes_on_with_the_right_fa
     found = digests(here.run_folder)
     assert len(found) == 6
     assert found == from_a_pool(here, tmp_path / "again")
+    spec = next(here.run_folder.glob("trials/*/spec.json"))
+    again = here.command("train", "--spec", spec, "--data", rows_apart, "--out", tmp_path / "alone" / spec.parent.name)
+    assert again.code == 0, again.err
+    assert digests(tmp_path / "alone", "*").items() <= found.items()
+    assert len(digests(tmp_path / "alone", "*")) == 3
 
 
 @pytest.mark.slow
