@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fasray.errors import DataError, SpecError, did_you_mean
-from fasray.metrics import SOURCE_DEV, TARGET, rates_at
+from fasray.metrics import SOURCE_DEV, TARGET
 from fasray.results.costs import cost_of
+from fasray.results.evaluation_index import EvaluationIndex, figures_of
 from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
 from fasray.results.inner import digests_for
-from fasray.results.select import choose, selection, source_digest, target_digest
+from fasray.results.select import choose, selection
 from fasray.sweep.events import TrialRecord
 from fasray.sweep.ledger import RunRecord
 
@@ -121,8 +122,12 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *(f"config.{name}" for name in fields)])
 
 
-def evaluations_frame(run: RunView) -> pd.DataFrame:
-    """Return one row an evaluation of every trial; see ``EVALUATION_COLUMNS``. Reads every score file.
+def evaluations_frame(run: RunView, kept: EvaluationIndex | None = None) -> pd.DataFrame:
+    """Return one row an evaluation of every trial; see ``EVALUATION_COLUMNS``.
+
+    Args:
+        run: the run.
+        kept: figures that need not be computed again; left out: every score file is read.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
@@ -130,27 +135,15 @@ def evaluations_frame(run: RunView) -> pd.DataFrame:
     reader = ScoreReader()
     rows = []
     for trial in run.trials:
-        read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
+        figures = kept.figures(trial.id) if kept else None
+        if figures is None:
+            read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
+            figures = [figures_of(evaluation) for evaluation in read]
+            if kept:
+                kept.keep(trial.id, figures)
+        head = {**_who(trial), "stage": trial.stage}
         seconds = {reading.step: reading.seconds for reading in trial.readings}
-        for evaluation in read:
-            source, target = source_digest(evaluation), target_digest(evaluation)
-            videos = evaluation.target.videos
-            rows.append(
-                {
-                    **_who(trial),
-                    "stage": trial.stage,
-                    "step": evaluation.step,
-                    "source_dev_auc": source.auc,
-                    "source_dev_loss": source.loss,
-                    "worst_source_auc": source.worst_auc,
-                    "threshold": source.video_threshold,
-                    "target_hter": rates_at(videos.score, videos.label, source.video_threshold).hter,
-                    "target_auc": target.auc,
-                    "target_eer": target.hter,
-                    "target_threshold": target.video_threshold,
-                    "seconds": seconds.get(evaluation.step, 0.0),
-                }
-            )
+        rows += [{**head, **each._asdict(), "seconds": seconds.get(each.step, 0.0)} for each in figures]
     return pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS))
 
 

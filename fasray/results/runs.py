@@ -9,11 +9,13 @@ import yaml
 
 from fasray.results.ablations import ablation_frame
 from fasray.results.costs import cost_frame
+from fasray.results.evaluation_index import EvaluationIndex
 from fasray.results.evaluations import RunView
 from fasray.results.exports import write_parquet
 from fasray.results.frame import compute_results, offered, results_frame
-from fasray.results.index import LEAST_SCORE_FILES, RowIndex
+from fasray.results.index import RowIndex
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
+from fasray.results.stamped import LEAST_SCORE_FILES
 from fasray.storage import exists, join, write_bytes
 from fasray.sweep.ledger import read_run
 
@@ -55,7 +57,7 @@ def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
     """
     seen = view(run)
     selections = selections or offered(seen)
-    if sum(len(trial.steps) for trial in seen.trials) < LEAST_SCORE_FILES:
+    if not _is_long(seen):
         return results_frame(seen, selections)
     index = RowIndex(run)
     frame = results_frame(seen, selections, index)
@@ -94,10 +96,18 @@ def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:
 def load_evaluations(run: str) -> pd.DataFrame:
     """Return one row an evaluation of every trial, from the score files; columns in ``listings.EVALUATION_COLUMNS``.
 
+    Of a long run the figures are kept in its ``evaluations.index`` (``fasray.results.evaluation_index``).
+
     Raises:
         DataError: this is no run directory, or a file of it is missing or damaged.
     """
-    return evaluations_frame(view(run))
+    seen = view(run)
+    if not _is_long(seen):
+        return evaluations_frame(seen)
+    index = EvaluationIndex(run, seen.trials)
+    frame = evaluations_frame(seen, index)
+    index.save()
+    return frame
 
 
 def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] = ()) -> pd.DataFrame:
@@ -113,6 +123,11 @@ def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] =
         SpecError: there is no such selection, or it judges no confirmed run.
     """
     return scores_frame(view(run), selection, trials)
+
+
+def _is_long(run: RunView) -> bool:
+    """Tell whether a run has so many score files that what they gave is worth keeping."""
+    return sum(len(trial.steps) for trial in run.trials) >= LEAST_SCORE_FILES
 
 
 def write_derived(run: str, renew: bool) -> list[str]:

@@ -9,7 +9,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              trials/<id>/checkpoint/        newest and best weights
              trials/<id>/files.json         SHA-256 of score files and checkpoints
              trials/<id>/tensorboard/       curves
-             results.parquet, report.html, index.json   derived; can be deleted
+             results.parquet, report.html, index.json, evaluations.index   derived; can be deleted
 
 The same on S3, but for the log and the lock, which are folders there (eventlog.py, lease.py).
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,10 +14,12 @@ import pytest
 from made_runs import Size, write_run
 
 from fasray import storage
-from fasray.results import index, runs
+from fasray.results import index, runs, stamped
+from fasray.results.evaluation_index import EVALUATION_INDEX_FILE, EvaluationIndex
 from fasray.results.evaluations import Trial
 from fasray.results.frame import CellFigures, Key, results_frame
 from fasray.results.index import RowIndex
+from fasray.results.listings import evaluations_frame
 from fasray.results.select import SELECTIONS
 from fasray.results.verify import verify_run
 from fasray.sweep.ledger import read_run
@@ -91,9 +92,9 @@ def change_a_number(path: Path) -> None:
 
 
 def of_other_code(path: Path) -> None:
-    body = json.loads(path.read_bytes().split(b"\n", 1)[1])
-    other = json.dumps({**body, "code": "0" * 64}).encode()
-    path.write_bytes(hashlib.sha256(other).hexdigest().encode() + b"\n" + other)
+    head, body = path.read_bytes().split(b"\n", 1)
+    form, code, digest = head.split()
+    path.write_bytes(b" ".join([form, b"0" * len(code), digest]) + b"\n" + body)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,48 @@ def test_what_the_log_says_of_a_trial_counts(run: Path) -> None:
     pd.testing.assert_frame_equal(after, reader.without(), check_exact=True)
 
 
+def listed(run: Path) -> tuple[pd.DataFrame, set[str]]:
+    """The evaluations of a run with its index, and the trials whose score files had to be read."""
+    view = runs.view(str(run))
+    kept = EvaluationIndex(str(run), view.trials, settled_s=0)
+    read = {trial.id for trial in view.trials if kept.figures(trial.id) is None}
+    frame = evaluations_frame(view, kept)
+    kept.save()
+    return frame, read
+
+
+def test_evaluations_are_the_same_with_and_without_an_index(run: Path) -> None:
+    plain = evaluations_frame(runs.view(str(run)))
+    trials = set(plain["trial"])
+    for expected in (trials, set()):
+        frame, read = listed(run)
+        assert read == expected
+        pd.testing.assert_frame_equal(frame, plain, check_exact=True)
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, cut, of_other_code, lambda path: path.write_bytes(b"")])
+def test_an_index_of_evaluations_that_is_gone_or_damaged_is_made_again(
+    run: Path, spoil: Callable[[Path], object]
+) -> None:
+    plain, trials = listed(run)
+    spoil(run / EVALUATION_INDEX_FILE)
+    for expected in (trials, set()):
+        frame, read = listed(run)
+        assert read == expected
+        pd.testing.assert_frame_equal(frame, plain, check_exact=True)
+
+
+def test_evaluations_of_a_score_file_that_changed_are_computed_again(run: Path) -> None:
+    before, _ = listed(run)
+    path = scored(run, "search")
+    invert(path)
+    after, read = listed(run)
+    assert read == {path.parent.name}
+    pd.testing.assert_frame_equal(after, evaluations_frame(runs.view(str(run))), check_exact=True)
+    changed = (after["target_auc"] != before["target_auc"]).to_numpy()
+    assert after.loc[changed, "trial"].tolist() == [path.parent.name]
+
+
 def test_files_of_this_very_moment_are_not_trusted_yet(run: Path) -> None:
     kept = RowIndex(str(run), settled_s=3600)
     results_frame(runs.view(str(run)), EVERY, kept)
@@ -177,11 +220,16 @@ def test_files_of_this_very_moment_are_not_trusted_yet(run: Path) -> None:
 def test_only_long_runs_keep_an_index(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs.load_results(str(run))
     assert not (run / index.INDEX_FILE).exists()
+    evaluations = runs.load_evaluations(str(run))
+    assert not (run / EVALUATION_INDEX_FILE).exists()
     monkeypatch.setattr(runs, "LEAST_SCORE_FILES", 4)
-    monkeypatch.setattr(index, "SETTLED_S", 0.0)
+    monkeypatch.setattr(stamped, "SETTLED_S", 0.0)
     plain = runs.load_results(str(run))
     assert (run / index.INDEX_FILE).exists()
     pd.testing.assert_frame_equal(runs.load_results(str(run)), plain, check_exact=True)
+    for _ in range(2):
+        pd.testing.assert_frame_equal(runs.load_evaluations(str(run)), evaluations, check_exact=True)
+        assert (run / EVALUATION_INDEX_FILE).exists()
 
 
 def test_verify_does_not_trust_it(tmp_path: Path) -> None:
@@ -189,12 +237,14 @@ def test_verify_does_not_trust_it(tmp_path: Path) -> None:
     reader = Reader(run)
     reader.table()
     path = run / index.INDEX_FILE
-    stored = json.loads(path.read_bytes().split(b"\n", 1)[1])
-    for entry in stored["entries"].values():
+    kept = stamped.read_kept(str(path))
+    assert kept is not None
+    stored = json.loads(kept)
+    for entry in stored.values():
         for row in entry["rows"]:
             row["mean"] = [0.0] * len(row["mean"])
-    body = json.dumps(stored).encode()
-    path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)  # forged, and fits together
+    stamped.write_kept(str(path), json.dumps(stored).encode())  # forged, and fits together
+    assert reader.table()["hter"].max() == 0
     reader.without().to_parquet(run / runs.FRAME_FILE)
     found = verify_run(read_run(str(run)), runs.view(str(run)), runs.FRAME_FILE)
     assert found.numbers > 0
