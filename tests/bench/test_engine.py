@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from fasray.bench.ledger import measure_ledger
+
 
 def bench(*arguments: str) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Run a benchmark in a process of its own; return its readings by row, and its facts."""
@@ -23,10 +25,10 @@ def bench(*arguments: str) -> tuple[dict[str, list[float]], dict[str, Any]]:
 
 
 def test_a_made_run_is_listed_resumed_and_tabulated() -> None:
-    rows, facts = bench("ledger", "--trials", "24", "--cells", "2", "--evaluations", "2", "--repetitions", "1")
-    assert set(rows) == {"list", "resume", "table", "first_table"}
-    assert all(len(values) == 1 and values[0] > 0 for values in rows.values())
-    assert (facts["trials"], facts["index_bytes"]) == (24, 0)
+    found = measure_ledger(trials=24, evaluations=2, cells=2, repetitions=1)
+    assert {row.name for row in found.rows} == {"list", "resume", "table", "first_table"}
+    assert all(len(row.values) == 1 and row.median > 0 for row in found.rows)
+    assert (found.facts["trials"], found.facts["index_bytes"]) == (24, 0)
 
 
 @pytest.mark.slow
