@@ -27,6 +27,9 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """What moves a cursor or changes a colour; a log has lines and, in Ray's own, tabs."""
 
 
+OVER = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
 @dataclass(frozen=True)
 class Job:
     """A job that has ended, and what is left to read of it."""
@@ -57,7 +60,7 @@ class Storm:
 
 
 def ended(head: RayHead, job: str) -> Job:
-    wait_until(lambda: head.info(job)["status"] in ("SUCCEEDED", "FAILED", "STOPPED"), 300)
+    wait_until(lambda: head.info(job)["status"] in OVER, 300)
     about = head.info(job)
     return Job(about["status"], about["driver_exit_code"], head.log(job), head.supervisors_log(job))
 
@@ -71,11 +74,8 @@ def until_new_events(here: Place, head: RayHead, job: str, count: int) -> None:
         opened = [number for number, event in enumerate(events) if isinstance(event, Opened)]
         return -1 if len(opened) <= drivers else sum(event.event in STARTED for event in events[opened[-1] :])
 
-    def over() -> bool:
-        return head.info(job)["status"] not in ("PENDING", "RUNNING")
-
-    wait_until(lambda: logged() >= count or over(), 300)
-    assert not over(), head.log(job)
+    wait_until(lambda: logged() >= count or head.info(job)["status"] in OVER, 300)
+    assert head.info(job)["status"] not in OVER, head.log(job)
 
 
 def holding(texts: Iterator[tuple[str, bytes]], *secrets: str) -> dict[str, list[str]]:
@@ -215,7 +215,7 @@ def test_nothing_is_left_on_the_head_and_no_file_holds_its_token(storm: Storm) -
 def on_a_store(
     finished, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[ObjectStore, Job, Job, dict[str, list[str]]]]:
-    """Faces and run on an object store, whose keys the head's environment has; stopped, and submitted again."""
+    """Faces and run on an object store, whose keys the head's environment has; stopped, then ended in trainers."""
     folder = tmp_path_factory.mktemp("jobs-s3")
     with (
         remote_place(folder, finished.place.data, ONE_CELL) as (store, here),
@@ -230,7 +230,8 @@ def on_a_store(
         head.job("stop", "stopped")
         stopped = ended(head, "stopped")
         assert not storage.exists(storage.join(RUN, "results.parquet"))
-        head.job("submit", "--submission-id", "last", *command, timeout=400)
+        trainers = ("--set", "resources.backend=torchtrainer")
+        head.job("submit", "--submission-id", "last", *command, *trainers, timeout=800)
         last = ended(head, "last")
         files = store.files()
         texts = [(name, files.cat_file(name)) for name in files.find(BUCKET)]
@@ -238,7 +239,7 @@ def on_a_store(
         yield store, stopped, last, secrets
 
 
-def test_with_the_run_on_a_store_a_stopped_job_goes_on_to_the_same_table(on_a_store, finished) -> None:
+def test_with_the_run_on_a_store_a_stopped_job_goes_on_in_trainers_to_the_same_table(on_a_store, finished) -> None:
     _, stopped, last, _ = on_a_store
     assert stopped.status == "STOPPED"
     assert "has been terminated gracefully" in stopped.supervisor
