@@ -74,6 +74,7 @@ COLUMNS: dict[str, str] = {
     "frames": "target frames judged",
     "subjects": "target subjects judged",
     "few_subjects": "whether they are so few that the intervals may cover less than they promise",
+    "generated": "whether the faces were generated, so that the figures are no evidence about real ones",
     "trials": "ids of the runs; trials, seeds, steps and thresholds have one entry for each evaluation judged",
     "seeds": "their seeds",
     "steps": "the steps picked",
@@ -147,7 +148,7 @@ def results_frame(
         SpecError: there is no such selection, or it needs inner trials and the sweep planned none.
     """
     judged = _Judged(run, _rules(run, selections), ScoreReader(), Judge(Resamples()))
-    return _to_frame(_all_rows(judged, kept), selections)
+    return _to_frame(_all_rows(judged, kept), selections, run.generated)
 
 
 def compute_results(
@@ -167,7 +168,7 @@ def compute_results(
         resamples: of the target's subjects, for the confidence intervals; 0: no intervals.
     """
     judged = _Judged(run, _rules(run, selections), reader or ScoreReader(), Judge(Resamples(resamples)))
-    return RunResults(_to_frame(_all_rows(judged), selections), judged.digests, judged.choices)
+    return RunResults(_to_frame(_all_rows(judged), selections, run.generated), judged.digests, judged.choices)
 
 
 def _all_rows(judged: _Judged, kept: Kept | None = None) -> list[CellFigures]:
@@ -344,16 +345,16 @@ def _aggregates(rows: Sequence[CellFigures]) -> list[CellFigures]:
     return found
 
 
-def _to_frame(rows: Sequence[CellFigures], selections: Sequence[str]) -> pd.DataFrame:
+def _to_frame(rows: Sequence[CellFigures], selections: Sequence[str], generated: bool) -> pd.DataFrame:
     oracle = {(row.key, row.level): row.mean for row in rows if row.selection == "oracle"}
-    records = [_record(row, oracle[row.key, row.level]) for row in rows if row.selection in selections]
+    records = [_record(row, oracle[row.key, row.level], generated) for row in rows if row.selection in selections]
     frame = pd.DataFrame(records, columns=list(COLUMNS))
     methods = {name: place for place, name in enumerate(dict.fromkeys(row.key[0] for row in rows))}
     frame["_method"] = frame["method"].map(methods)
     return frame.sort_values("_method", kind="stable").drop(columns="_method").reset_index(drop=True)
 
 
-def _record(row: CellFigures, oracle: tuple[float, ...]) -> dict[str, object]:
+def _record(row: CellFigures, oracle: tuple[float, ...], generated: bool) -> dict[str, object]:
     rule = selection(row.selection)
     method, variant, protocol = row.key
     mean = dict(zip(FIGURES, row.mean, strict=True))
@@ -382,6 +383,7 @@ def _record(row: CellFigures, oracle: tuple[float, ...]) -> dict[str, object]:
         "frames": row.frames,
         "subjects": row.subjects,
         "few_subjects": bool(row.runs) and are_few(_independent(row.runs)),
+        "generated": generated,
         "trials": [run.choice.trial for run, _ in judged],
         "seeds": [run.seed for run, _ in judged],
         "steps": [pick.step for _, pick in judged],

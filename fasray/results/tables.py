@@ -201,6 +201,8 @@ def notes(level: Level, honest: Sequence[str], marked: Sequence[str], cells: Cel
     said += [f"{DAGGER} {name}: {_meaning(name, cells)}; not attainable in use." for name in marked if name != "oracle"]
     if honest and marked:
         said.append("gap: oracle minus honest on the same runs; how much the oracle's habit flatters.")
+    if any(row["generated"] for cell in cells.values() for row in cell.values()):
+        said.append("The faces are generated: these figures are no evidence about real face anti-spoofing.")
     rows = [row for cell in cells.values() for row in cell.values() if row["n_runs"] == 1]
     few = {row["protocol"]: row["subjects"] for row in rows if row["few_subjects"]}
     if few:
