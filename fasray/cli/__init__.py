@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -66,6 +68,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)  # until a command knows better: a word for the log, not a silent end
     try:
         cli.main(standalone_mode=False, prog_name="fasray")
     except InterruptedRunError as error:
@@ -86,6 +89,10 @@ def main() -> NoReturn:
         sys.stderr.close()
         sys.exit(0)
     sys.exit(0)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _leave_at_once(code: int) -> NoReturn:

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from small_sweeps import Ran
+from small_sweeps import COMMAND, Ran, wait_until
 
 from fasray.errors import SpecError
 from fasray.sweep.job import refuse_what_ray_deletes, seconds_to_leave
@@ -29,13 +30,20 @@ except InterruptedRunError as error:
 """
 
 
-def signalled(body: str, number: signal.Signals, **environment: str) -> Ran:
+def processor_ticks(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[11])
+
+
+def signalled(body: str, number: signal.Signals, busy_ticks: int = 0, **environment: str) -> Ran:
+    """Run the body, and send the signal when it is ready and has been busy for so many hundredths of a second."""
     with subprocess.Popen(
         [sys.executable, "-c", AROUND.format(body=body)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, **environment},
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        spent = processor_ticks(process.pid)
+        wait_until(lambda: processor_ticks(process.pid) >= spent + busy_ticks, 60)
         began = time.monotonic()
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
@@ -50,7 +58,7 @@ def test_it_leaves_at_once_with_code_6_and_says_how_to_go_on(number: signal.Sign
 
 
 def test_in_a_job_even_one_deaf_to_signals_leaves_before_ray_kills_it_and_says_so() -> None:
-    ended = signalled(DEAF, signal.SIGTERM, **{JOB: "{}"})
+    ended = signalled(DEAF, signal.SIGTERM, 10, **{JOB: "{}"})
     assert ended.code == 6
     assert ended.err == "runs/x: all is saved\n  -> submit the same job again to go on\n"
     assert ended.seconds < 3, "SIGKILL would have come"
@@ -71,7 +79,9 @@ def test_outside_a_job_there_is_more_time(monkeypatch: pytest.MonkeyPatch) -> No
     assert seconds_to_leave(6.0) == 6.0
 
 
-def test_a_run_in_a_jobs_copy_of_its_working_directory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_run_in_a_jobs_copy_of_its_working_directory_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     copy = tmp_path / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
@@ -80,3 +90,16 @@ def test_a_run_in_a_jobs_copy_of_its_working_directory_is_refused(monkeypatch: p
     assert error.value.where == "--out runs/tiny"
     refuse_what_ray_deletes(str(tmp_path / "runs" / "tiny"))
     refuse_what_ray_deletes("s3://bucket/working_dir_files/tiny")
+
+
+def test_a_command_that_is_stopped_before_it_began_says_so(tmp_path: Path) -> None:
+    """Its sweep file is a pipe that nobody writes to; it has been opened, so the command is on its way."""
+    sweep = tmp_path / "sweep.yaml"
+    os.mkfifo(sweep)
+    with (
+        subprocess.Popen([COMMAND, "sweep", sweep], text=True, stderr=subprocess.PIPE) as command,
+        sweep.open("w"),
+    ):
+        command.send_signal(signal.SIGTERM)
+        _, err = command.communicate(timeout=60)
+    assert (command.returncode, err.strip()) == (130, "stopped")
