@@ -132,7 +132,7 @@ def drive_from_zero(cluster: SmallCluster, here: Place) -> list[int]:
             ran = driver.end(seconds=500)
         assert ran.code == 0, ran.err
         assert "waiting for nodes that the autoscaler brings" in ran.err
-        wait_until(lambda: cluster.raylets() == 1, 120)
+        wait_until(lambda: watch.seen[-1:] == [1], 120)
     return watch.seen
 
 
