@@ -87,6 +87,8 @@ class SmallCluster:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
         self._kill(_CLUSTER, str(self.folder))
+        for process in self._nodes.values():
+            process.wait(20)
         self._short.cleanup()
 
     def add(self, name: str, cpus: int = 1) -> None:
