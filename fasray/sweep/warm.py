@@ -65,6 +65,14 @@ class WarmTrial(tune.Trainable):
             "start_seconds": self._start_seconds(),
         }
 
+    def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return what Tune adds to a result, but not the config.
+
+        The driver has it, and would keep statistics of each number in it, for as long as the sweep runs.
+        """
+        filled: dict[str, Any] = super().get_auto_filled_metrics(*args, **kwargs)
+        return {name: value for name, value in filled.items() if name != "config"}
+
     @property
     def first_step_at(self) -> float | None:
         """When the trial's first optimizer step here began, seconds since the epoch; None if there was none yet."""
