@@ -103,7 +103,6 @@ def test_trials_wait_for_each_other_and_a_killed_sweep_goes_on_with_the_right_fa
         driver.end(signal.SIGKILL)
     begun = score_digests(here.run_folder)
     assert 1 <= len(begun) < 6
-    assert not here.processes(wait=60)
     with here.start() as driver:
         ran = driver.end(seconds=PATIENCE)
     assert ran.code == 0, ran.err
@@ -171,7 +170,7 @@ def test_shards_on_an_object_store_are_streamed_alike(rows_apart: Path, tmp_path
 
 LARGE, LARGE_SIZE, STORE = 24_000, 128, 80 * 2**20
 """Faces; their side in pixels; bytes of the object store. Decoded they have 1.2 GB."""
-BOUND = 200 * 2**20
+BOUND = 120 * 2**20
 """Bytes that a worker may grow by from its first evaluation on; four row groups of each of four groups have 101 MB."""
 
 
@@ -215,7 +214,7 @@ class Watch:
                 status = Path(f"/proc/{process}/status").read_text()
             except OSError:
                 continue
-            kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))
+            kilobytes = next((line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")), "0")
             self.memory.setdefault(command.split()[0].split("(")[0].strip(), []).append(int(kilobytes) * 1024)
         spilled = [path for path in self.head.logs.rglob("*spill*/*") if path.is_file()]
         self.disk.append(sum(path.stat().st_size for path in spilled if path.exists()))
