@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
-from small_sweeps import Place, place, rewritten, table_of
+from small_sweeps import COST, Place, place, rewritten, table_of
 
 from fasray.results import judging
 
@@ -48,7 +48,7 @@ def story(here: Place) -> list[dict[str, Any]]:
     for event in here.events():
         if event.event in ("opened", "closed"):
             continue
-        line = event.model_dump(exclude={"seconds"})
+        line = event.model_dump(exclude=COST)
         line["trial"] = number.setdefault(line["trial"], len(number))
         lines.append(line)
     return lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from pandas.testing import assert_frame_equal
-from small_sweeps import Place, Ran, place, score_digests, table_of
+from small_sweeps import COST, Place, Ran, place, score_digests, table_of
 
 from fasray.sweep.events import ENDED, trials_of
 
@@ -57,7 +57,7 @@ def storm(finished, tmp_path_factory: pytest.TempPathFactory) -> Storm:
 def trial_events(here: Place) -> list[dict[str, object]]:
     """The log without what time and process decide."""
     about_trials = [event for event in here.events() if event.event not in ("opened", "closed")]
-    return [event.model_dump(exclude={"seconds"}) for event in about_trials]
+    return [event.model_dump(exclude=COST) for event in about_trials]
 
 
 def test_it_completes_with_the_same_table_number_for_number(storm: Storm, finished) -> None:

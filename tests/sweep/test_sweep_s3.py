@@ -11,7 +11,7 @@ import pytest
 from object_store import BUCKET, STRANGER, ObjectStore
 from pandas.testing import assert_frame_equal
 from s3_sweeps import FACES, RUN, curve_steps, remote_place, remote_table, score_files, until_event_files
-from small_sweeps import SMALL, Place, Ran, environment, table_of
+from small_sweeps import COST, SMALL, Place, Ran, environment, table_of
 
 from fasray import load_results, load_sweep, run_sweep, storage
 from fasray.errors import DataError, FasrayError, SpecError, StorageError
@@ -72,7 +72,7 @@ def of_cell(events: list[Event]) -> list[dict[str, object]]:
         if getattr(event, "trial", None) in trials
         or (getattr(event, "method", ""), getattr(event, "protocol", "")) == CELL
     ]
-    return [event.model_dump(exclude={"seconds"}) for event in about]
+    return [event.model_dump(exclude=COST) for event in about]
 
 
 def test_it_completes_with_the_table_of_an_undisturbed_run_on_a_local_disk(storm: Storm, finished) -> None:
