@@ -101,8 +101,11 @@ class SmallCluster:
         self._nodes.pop(name).wait(20)
 
     def raylets(self) -> int:
-        """Return how many nodes there are."""
-        return sum(b"raylet/raylet" in command for _, command in _processes(_CLUSTER, str(self.folder)))
+        """Return how many nodes there are.
+
+        Commands are counted, not processes: what a raylet has just forked has its command for a moment.
+        """
+        return len({command for _, command in _processes(_CLUSTER, str(self.folder)) if b"raylet/raylet" in command})
 
     def pool_cards(self, node: str) -> list[Path]:
         """Return the cards of the finished pools of a node."""
