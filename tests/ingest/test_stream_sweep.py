@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from plain_workers import Errand, train_by
 from ray_head import RayHead
 from s3_sweeps import remote_place, score_files
 from small_sweeps import Place, environment, place, score_digests
@@ -133,23 +134,31 @@ def test_a_killed_worker_goes_on_from_its_checkpoint_with_the_right_faces(rows_a
 
 @pytest.mark.slow
 @pytest.mark.timeout(2000)
-def test_two_workers_with_a_stream_each_score_as_one_does(rows_apart: Path, tmp_path: Path) -> None:
-    """Up to float32 rounding; each worker has decoded its own half, which ``faces/test_course.py`` holds apart."""
-    runs = {}
-    for workers in (1, 2):
-        here = streaming_place(tmp_path / str(workers), rows_apart)
-        with RayHead(tmp_path / f"head{workers}", here.env, cpus=4) as head:
-            here = replace(here, env={**here.env, **head.client})
-            with here.start("--set", f"resources.workers={workers}", "--set", "confirm.seeds=[0]") as driver:
-                ran = driver.end(seconds=PATIENCE)
-            assert ran.code == 0, ran.err
-            assert not head.at_work(wait=30)
-        files = sorted(here.run_folder.glob("trials/*/eval-*.parquet"))
-        runs[workers] = [pq.read_table(file) for file in files]
-    assert len(runs[1]) == len(runs[2]) == 3
-    for one, two in zip(runs[1], runs[2], strict=True):
-        assert one.drop_columns(["score"]).equals(two.drop_columns(["score"]))
-        np.testing.assert_allclose(one["score"].to_numpy(), two["score"].to_numpy(), atol=2e-3)
+def test_two_workers_with_a_stream_each_compute_what_two_plain_ones_do_and_so_what_one_does(
+    rows_apart: Path, tmp_path: Path
+) -> None:
+    """Bit for bit the former; the latter in float64, for float32 rounding grows within a few steps."""
+    here = streaming_place(tmp_path / "two", rows_apart)
+    with RayHead(tmp_path / "head", here.env, cpus=4) as head:
+        here = replace(here, env={**here.env, **head.client})
+        with here.start("--set", "resources.workers=2", "--set", "confirm.seeds=[0]") as driver:
+            ran = driver.end(seconds=PATIENCE)
+        assert ran.code == 0, ran.err
+        held = head.held()
+        assert (held.groups, held.cpus_free) == (0, 4.0)
+    (spec,) = here.run_folder.glob("trials/*/spec.json")
+    with environment({"FASRAY_POOL_DIR": str(tmp_path / "pool")}):
+        manifest = read_manifest(str(rows_apart))
+        pool = own_pool(pool_key(manifest.hash, manifest.image_size), str(rows_apart)).folder
+    scores = {}
+    for workers, in_double in ((2, False), (1, True), (2, True)):
+        folder = tmp_path / f"plain{workers}{in_double}" / spec.parent.name
+        train_by(workers, [Errand(spec.read_text(), str(folder), str(rows_apart))], pool, in_double=in_double)
+        scores[workers, in_double] = [pq.read_table(file)["score"] for file in sorted(folder.glob("eval-*.parquet"))]
+    assert digests(here.run_folder) == digests(tmp_path / "plain2False", "*")
+    assert len(scores[1, True]) == 3
+    for one, two in zip(scores[1, True], scores[2, True], strict=True):
+        np.testing.assert_allclose(one.to_numpy(), two.to_numpy(), rtol=0, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -258,7 +267,7 @@ def test_a_set_much_larger_than_memory_and_object_store_trains_through(large: Pa
     print(f"decoded {decoded / 2**20:.0f} MB, worker before {before / 2**20:.0f} MB, spilled {max(watch.disk)} bytes")
     assert len(digests(here.run_folder)) == 4
     assert peaks["ray::RayTrainWorker"] < before + BOUND
-    assert peaks["ray::RayTrainWorker"] < decoded / 2
+    assert peaks["ray::RayTrainWorker"] < 0.6 * decoded, "two thirds of that are torch and Ray themselves"
     assert max(watch.disk) < STORE
     assert not here.pools.exists()
 

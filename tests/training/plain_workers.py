@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from fasray.faces.bank import FaceBank
+from fasray.faces.manifest import read_manifest
+from fasray.faces.rowgroups import row_group_of
 from fasray.methods.base import Build, Method
 from fasray.protocols import parse
 from fasray.testing.draws import double
@@ -34,6 +36,8 @@ class Errand:
     spec: str
     """The trial as JSON."""
     folder: str
+    shards: str = ""
+    """Where the pool's faces are from; a trial that was streamed takes them in the order of their row groups."""
 
 
 def train_by(workers: int, errands: Sequence[Errand], pool: Path, *, in_double: bool = False) -> None:
@@ -88,7 +92,10 @@ def main(pool: str, precision: str) -> None:
     for errand, trial in zip(errands, trials, strict=True):
         kind = DistributedContext if workers > 1 else Context
         context = kind(errand.folder, seed=trial.seed, total_steps=trial.training.steps)
-        train(trial, bank, parse(trial.protocol).assign(bank.index), context)
+        faces = bank
+        if trial.training.ingest == "stream":
+            faces = replace(bank, row_group=row_group_of(read_manifest(errand.shards)))
+        train(trial, faces, parse(trial.protocol).assign(bank.index), context)
     if workers > 1:
         dist.barrier()
         dist.destroy_process_group()
