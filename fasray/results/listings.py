@@ -14,7 +14,7 @@ from fasray.results.evaluation_index import EvaluationIndex, figures_of
 from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
 from fasray.results.inner import digests_for
 from fasray.results.select import choose, selection
-from fasray.sweep.events import TrialRecord
+from fasray.sweep.events import TrialRecord, collecting_later
 from fasray.sweep.ledger import RunRecord
 
 TRIAL_COLUMNS: dict[str, str] = {
@@ -90,36 +90,37 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
     won = {(event.method, event.protocol): event.trial for event in record.events if event.event == "won"}
     trials = record.trials
     fields = list(dict.fromkeys(name for trial in trials for name in trial.searched))
-    rows = []
-    for trial in trials:
-        best, cost, steps = trial.best, cost_of(trial.readings), trial.steps
-        rows.append(
-            {
-                "trial": trial.id,
-                "method": trial.method,
-                "variant": trial.variant,
-                "protocol": trial.protocol,
-                "stage": trial.stage,
-                "seed": trial.seed,
-                "status": trial.status,
-                "reason": trial.reason,
-                "winner": won.get((trial.method, trial.protocol)) == trial.id,
-                "total_steps": trial.total_steps,
-                "steps_done": steps[-1] if steps else 0,
-                "evaluations": len(steps),
-                "best_step": float(best.step) if best else float("nan"),
-                "best_source_dev_auc": best.source_dev_auc if best else float("nan"),
-                "seconds": cost.seconds,
-                "cpu_seconds": cost.cpu_seconds,
-                "gpu_seconds": cost.gpu_seconds,
-                "bytes_read": cost.bytes_read,
-                "bytes_written": cost.bytes_written,
-                "searched": list(trial.searched),
-                "config": json.dumps(dict(trial.config), sort_keys=True),
-                **{f"config.{name}": trial.config.get(name) for name in fields},
-            }
-        )
+    with collecting_later():
+        rows = [_trial_row(trial, won.get((trial.method, trial.protocol)) == trial.id, fields) for trial in trials]
     return pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *(f"config.{name}" for name in fields)])
+
+
+def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[str, object]:
+    best, cost, steps = trial.best, cost_of(trial.readings), trial.steps
+    return {
+        "trial": trial.id,
+        "method": trial.method,
+        "variant": trial.variant,
+        "protocol": trial.protocol,
+        "stage": trial.stage,
+        "seed": trial.seed,
+        "status": trial.status,
+        "reason": trial.reason,
+        "winner": winner,
+        "total_steps": trial.total_steps,
+        "steps_done": steps[-1] if steps else 0,
+        "evaluations": len(steps),
+        "best_step": float(best.step) if best else float("nan"),
+        "best_source_dev_auc": best.source_dev_auc if best else float("nan"),
+        "seconds": cost.seconds,
+        "cpu_seconds": cost.cpu_seconds,
+        "gpu_seconds": cost.gpu_seconds,
+        "bytes_read": cost.bytes_read,
+        "bytes_written": cost.bytes_written,
+        "searched": list(trial.searched),
+        "config": json.dumps(dict(trial.config), sort_keys=True),
+        **{f"config.{name}": trial.config.get(name) for name in fields},
+    }
 
 
 def evaluations_frame(run: RunView, kept: EvaluationIndex | None = None) -> pd.DataFrame:
