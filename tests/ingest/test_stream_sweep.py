@@ -81,6 +81,7 @@ def digests(folder: Path, trials: str = "trials/*") -> dict[str, str]:
     return {f"{file.parent.name}/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
+@pytest.mark.slow
 def test_a_streamed_sweep_fills_no_pool_and_has_the_scores_of_trials_from_one(rows_apart: Path, tmp_path: Path) -> None:
     here = streaming_place(tmp_path, rows_apart)
     ran = here.drive("--set", "confirm.seeds=[0]")

@@ -34,6 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return {workers: folder / str(workers) for workers in (1, 2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names())
 def test_two_workers_leave_the_scores_of_one(trained: dict[int, Path], name: str) -> None:
     one, two = (sorted((trained[workers] / name).glob("eval-*.parquet")) for workers in (1, 2))
