@@ -92,9 +92,9 @@ def _fill_on_a_new_node(uri: str, manifest: Manifest, worker: Mapping[str, float
 
 def _own_facts(key: str, uri: str) -> PoolFacts:
     """Return what the pool of this node holds, which is filled if it is not there."""
-    there = pool_folder(key).exists()
-    bank = own_pool(key, uri)
-    return _facts(bank, 0 if there else bank.decoded)
+    decoded: list[int] = []
+    bank = own_pool(key, uri, lambda filled: decoded.append(filled.decoded))
+    return _facts(bank, sum(decoded))
 
 
 def _facts(bank: FaceBank, decoded: int) -> PoolFacts:

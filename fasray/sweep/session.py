@@ -13,11 +13,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from fasray.sweep.reach import MOST_TRIALS
+
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our score files and event log are the record
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the engine ends the run itself
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "256",  # trials that wait for nodes make an autoscaler bring them
+    "TUNE_MAX_PENDING_TRIALS_PG": str(MOST_TRIALS),  # trials that wait for nodes make an autoscaler bring them
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Tune's own state is never restored
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",

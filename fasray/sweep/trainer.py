@@ -29,13 +29,12 @@ from fasray.errors import FasrayError
 from fasray.sweep.capacity import Demand
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.events import ENDED
+from fasray.sweep.reach import MOST_TRIALS
 from fasray.sweep.workers import Told, train_share
 
 RESTARTS = 3
 """Times that a trial's workers are started again after one was lost; those of a node that was announced to go don't
 count."""
-MOST_TRIALS = 256
-"""Trials at once; each has two threads of the desk."""
 _LOOK_AGAIN_S = 0.5
 _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how soon the end of a trial is seen
@@ -184,6 +183,7 @@ def _open_desk(demand: Demand, scratch: str) -> Any:
     """Start the desk on this node, for the trainers' controllers run on the desk's, and this one outlives others."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     settings = _SETTINGS if os.environ.get("RAY_ADDRESS") else {**_SETTINGS, **_ALONE}
+    # Each trial has two threads of the desk.
     groups = {"fit": MOST_TRIALS, "ask": MOST_TRIALS, "take": 1}
     remote: Any = ray.remote  # its declared overloads know no concurrency groups
     actor = remote(num_cpus=0, concurrency_groups=groups, scheduling_strategy=here)(Desk)
