@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import DataError, RunFailedError
 from fasray.faces import jpeg
-from fasray.faces.bank import FaceBank, pool_folder, pool_key
-from fasray.faces.sampler import Sampler, Sampling
-from fasray.faces.shards import read_columns
+from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.loading.sampler import Sampler, Sampling
+from fasray.faces.sets.shards import read_columns
 from fasray.sweep.dataset import Dataset
 from fasray.sweep.session import ray_session
 

@@ -26,10 +26,10 @@ import torch
 from torch import Tensor
 
 from fasray.errors import DivergedError
-from fasray.faces import augment
-from fasray.faces.bank import FaceBank, PoolWriter
 from fasray.faces.index import FaceIndex
-from fasray.faces.sampler import Sampler
+from fasray.faces.loading import augment
+from fasray.faces.loading.pool import FaceBank, PoolWriter
+from fasray.faces.loading.sampler import Sampler
 from fasray.methods.base import Build, Draw, Method
 from fasray.protocols.roles import Roles
 from fasray.seeds import derive, stream

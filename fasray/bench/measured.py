@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from fasray.faces.bank import POOL_DIR_VARIABLE
+from fasray.faces.loading.pool import POOL_DIR_VARIABLE
 
 _RAY_ADDRESS = "RAY_ADDRESS"
 

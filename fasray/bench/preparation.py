@@ -19,11 +19,12 @@ import numpy as np
 
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
-from fasray.faces import jpeg, labels, mimics
+from fasray.faces import jpeg, mimics
 from fasray.faces.corpora import SourceVideo, get
 from fasray.faces.detection import Face, Frame, detector_kind
-from fasray.faces.extract import Settings
-from fasray.faces.frames import FrameRule, frames
+from fasray.faces.extraction import labels
+from fasray.faces.extraction.extract import Settings
+from fasray.faces.extraction.frames import FrameRule, frames
 from fasray.faces.mimics.writing import write_video
 from fasray.faces.record import LIVE
 from fasray.ingest.chunks import make_plan

@@ -10,7 +10,7 @@ from typing import Any
 
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
-from fasray.faces.bank import pool_key
+from fasray.faces.loading.pool import pool_key
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.plan import make_plan

@@ -15,7 +15,7 @@ from ray.train.torch import TorchTrainer
 
 from fasray import storage
 from fasray.errors import RunFailedError
-from fasray.faces.bank import FaceBank, pool_folder
+from fasray.faces.loading.pool import FaceBank, pool_folder
 from fasray.protocols import parse
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.ledger import trial_folder

@@ -20,7 +20,7 @@ import torch
 
 from fasray import errors
 from fasray.bench.loops import Loop, PlainLoop, TrialLoop, made_pool
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.methods import registry
 from fasray.sweep.spec import SweepSpec
 from fasray.training.trial import Trial, make_trial

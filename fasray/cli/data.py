@@ -12,7 +12,7 @@ import click
 from fasray.cli.prepare import prepare
 
 if TYPE_CHECKING:
-    from fasray.faces.overview import Preparation, Stats
+    from fasray.faces.sets.overview import Preparation, Stats
 
 
 @click.group()
@@ -130,7 +130,7 @@ def verify(uri: str, deep: bool) -> None:
     splits that look the same: no damage, but a comparison of such domains is worthless.
     """
     from fasray.errors import DataError
-    from fasray.faces.verify import verify as find
+    from fasray.faces.sets.verify import verify as find
 
     with _progress("shards") as progress:
         findings = find(uri, progress, deep=deep)
@@ -150,7 +150,7 @@ def verify(uri: str, deep: bool) -> None:
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def stats(uri: str, style: str) -> None:
     """Count subjects, videos and frames at URI by domain, split and attack type."""
-    from fasray.faces.overview import stats as count
+    from fasray.faces.sets.overview import stats as count
 
     found = count(uri)
     if style == "json":
@@ -165,7 +165,7 @@ def stats(uri: str, style: str) -> None:
 @click.option("--columns", type=click.IntRange(1, 16), default=4, show_default=True, help="Faces in a row.")
 def preview(uri: str, output: str, columns: int) -> None:
     """Draw a contact sheet of URI: faces of every domain and attack type beside their depth and parsing."""
-    from fasray.faces.overview import contact_sheet, write_picture
+    from fasray.faces.sets.overview import contact_sheet, write_picture
 
     write_picture(output, contact_sheet(uri, columns))
     click.echo(output)
@@ -179,7 +179,7 @@ def merge(uris: tuple[str, ...], out: str) -> None:
 
     The sets must have crops of the same size and share no video and no person. They stay as they are.
     """
-    from fasray.faces.merge import merge as join
+    from fasray.faces.sets.merge import merge as join
 
     with _progress("shards") as progress:
         manifest = join(uris, out, progress)

@@ -58,8 +58,8 @@ def prepare(
     and files that cannot be used are counted and listed beside the shards (misses.csv, problems.csv).
     """
     from fasray import storage
-    from fasray.faces.extract import Settings
-    from fasray.faces.frames import FrameRule
+    from fasray.faces.extraction.extract import Settings
+    from fasray.faces.extraction.frames import FrameRule
     from fasray.ingest.chunks import make_plan
 
     rule = FrameRule(count=10 if frames is None and every is None else frames, every=every)

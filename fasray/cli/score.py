@@ -12,7 +12,7 @@ import click
 from fasray.errors import DataError, SpecError
 
 if TYPE_CHECKING:
-    from fasray.faces.extract import Settings
+    from fasray.faces.extraction.extract import Settings
     from fasray.training.judging import Judged, Thresholds
     from fasray.training.scoring import Scorer
 
@@ -47,7 +47,7 @@ def score(
     """
     import torch
 
-    from fasray.faces.extract import Extractor
+    from fasray.faces.extraction.extract import Extractor
     from fasray.training.judging import judge
     from fasray.training.scoring import Scorer
 
@@ -71,8 +71,8 @@ def _settings(
     """Return how faces are cut out: as for the model's data where that is known."""
     from dataclasses import replace
 
-    from fasray.faces.extract import Settings
-    from fasray.faces.frames import FrameRule
+    from fasray.faces.extraction.extract import Settings
+    from fasray.faces.extraction.frames import FrameRule
 
     settings = _of_data(scorer, data)
     if settings is None:
@@ -95,7 +95,7 @@ def _settings(
 def _of_data(scorer: Scorer, data: str | None) -> Settings | None:
     """Return the preparation told by the card of the data: a set that is named, or what the run noted of its own."""
     from fasray import storage
-    from fasray.faces.manifest import read_manifest
+    from fasray.faces.sets.manifest import read_manifest
     from fasray.sweep.ledger import DATA_FILE
 
     if data is not None:
@@ -111,7 +111,7 @@ def _of_data(scorer: Scorer, data: str | None) -> Settings | None:
 
 
 def _of_card(card: dict[str, Any], image_size: int) -> Settings:
-    from fasray.faces.extract import Settings
+    from fasray.faces.extraction.extract import Settings
 
     parts = [entry["card"] for entry in card["sets"]] if "sets" in card else [card]
     found = {Settings.of(part["plan"]["settings"]) for part in parts if "plan" in part}

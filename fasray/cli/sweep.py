@@ -66,7 +66,7 @@ def default_slots(spec: SweepSpec) -> int:
 
 def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
     """Time every method on the pool of this machine, which is filled first if it is not there."""
-    from fasray.faces.bank import FaceBank, pool_folder, pool_key
+    from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
     from fasray.sweep.calibrate import calibrate
 
     pool = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))

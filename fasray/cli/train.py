@@ -14,7 +14,7 @@ from fasray.errors import SpecError
 from fasray.sweep.interrupt import interruptible
 
 if TYPE_CHECKING:
-    from fasray.faces.bank import FaceBank
+    from fasray.faces.loading.pool import FaceBank
     from fasray.protocols import Protocol
     from fasray.sweep.dataset import Dataset
     from fasray.sweep.spec import SweepSpec
@@ -54,7 +54,7 @@ def train(
     source-dev chose. The same command goes on with a trial that was stopped. With --spec it trains a trial of a sweep
     again, to the same scores.
     """
-    from fasray.faces.rowgroups import row_group_of
+    from fasray.faces.loading.row_groups import row_group_of
     from fasray.sweep.again import check_same, read_trial, sweep_of
     from fasray.sweep.dataset import resolve_dataset
     from fasray.sweep.plan import make_plan
@@ -172,7 +172,7 @@ def _folder(out: str, trial: Trial) -> str:
 def _bank(dataset: Dataset, verbose: bool) -> FaceBank:
     """Return this node's pool, filled through Ray Data if it is not there yet."""
     from fasray.errors import DataError
-    from fasray.faces.bank import FaceBank, pool_folder, pool_key
+    from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
     from fasray.sweep.session import ray_session
 
     folder = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))

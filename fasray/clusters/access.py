@@ -14,8 +14,8 @@ from fasray import storage
 from fasray.clusters.diagnosis import Diagnosis, failed, ill, note, well
 from fasray.errors import DataError, FasrayError
 from fasray.faces.detection import models
-from fasray.faces.manifest import Manifest, read_manifest
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
+from fasray.faces.sets.manifest import Manifest, read_manifest
 from fasray.storage import patience
 
 _TOKEN_FILE = Path("~/.ray/auth_token")

@@ -13,7 +13,7 @@ from pathlib import Path
 import fasray
 from fasray.clusters.diagnosis import Diagnosis, ill, note, well
 from fasray.errors import DataError
-from fasray.faces.bank import POOL_DIR_VARIABLE, pool_folder
+from fasray.faces.loading.pool import POOL_DIR_VARIABLE, pool_folder
 
 _GIB = 2**30
 _LEAST_MEMORY = 2 * _GIB

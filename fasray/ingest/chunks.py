@@ -18,9 +18,9 @@ import cv2
 
 from fasray.errors import DataError, SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
-from fasray.faces.extract import Settings
-from fasray.faces.frames import is_picture
-from fasray.faces.manifest import canonical_json
+from fasray.faces.extraction.extract import Settings
+from fasray.faces.extraction.frames import is_picture
+from fasray.faces.sets.manifest import canonical_json
 
 FORMAT = "fasray-prepare/1"
 """Changes whenever the same videos and settings give other records."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.bank import FaceBank, PoolWriter, pool_folder, pool_key
 from fasray.faces.index import FaceIndex
-from fasray.faces.manifest import Manifest
+from fasray.faces.loading.pool import FaceBank, PoolWriter, pool_folder, pool_key
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
+from fasray.faces.sets.manifest import Manifest
 
 COLUMNS = ("image", "depth", "parsing", "video", "frame", "sha256")
 """Of a shard, that a pool is made of."""

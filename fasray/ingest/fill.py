@@ -22,9 +22,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray import storage
 from fasray.errors import DataError, FasrayError
-from fasray.faces.bank import Excluded, FaceBank, pool_folder, pool_key
 from fasray.faces.index import FaceIndex
-from fasray.faces.manifest import Manifest
+from fasray.faces.loading.pool import Excluded, FaceBank, pool_folder, pool_key
+from fasray.faces.sets.manifest import Manifest
 from fasray.ingest.decode import COLUMNS, Filling, check_shards, decode
 from fasray.ingest.own import own_pool
 

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.bank import FaceBank, pool_folder, pool_key
-from fasray.faces.manifest import Manifest, read_manifest
-from fasray.faces.shards import read_index
+from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.sets.manifest import Manifest, read_manifest
+from fasray.faces.sets.shards import read_index
 from fasray.ingest.decode import COLUMNS, Filling, check_shards, decode
 
 _BATCH_ROWS = 64
@@ -37,7 +37,7 @@ def own_pool(key: str, uri: str, filled: Callable[[FaceBank], None] = lambda ban
     """Open this node's pool; if it has none, or a damaged one, fill it from the shards.
 
     Args:
-        key: of the pool, see :func:`fasray.faces.bank.pool_key`.
+        key: of the pool, see :func:`fasray.faces.loading.pool.pool_key`.
         uri: folder of the shards; empty: a pool that is not there is an error.
         filled: called with the pool if it was filled here.
 

@@ -22,10 +22,10 @@ from ray.data import ActorPoolStrategy
 
 from fasray.errors import DataError, RunFailedError
 from fasray.faces.corpora import SourceVideo
-from fasray.faces.extract import Extractor, Settings, unreadable
-from fasray.faces.manifest import Manifest
+from fasray.faces.extraction.extract import Extractor, Settings, unreadable
 from fasray.faces.record import RECORD_SCHEMA
-from fasray.faces.shards import finish_set, shard_name, write_shard
+from fasray.faces.sets.manifest import Manifest
+from fasray.faces.sets.shards import finish_set, shard_name, write_shard
 from fasray.ingest.chunks import Plan, Unit
 from fasray.ingest.summary import Outcome, card, documents, outcome
 from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, report_of, tallies_of

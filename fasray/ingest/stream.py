@@ -1,9 +1,9 @@
 """Faces that pass by: for data beyond a node's disk, read by Ray Data row group by row group, held only until used.
 
-Each worker has one iterator. It follows the worker's course (:mod:`fasray.faces.course`) through the shards: every
-item is a visit to a row group, which one Ray Data task reads with a single ranged request, checks against the
-manifest's checksum, and decodes, no more than the worker takes there. The worker keeps the rows that it does not need
-yet. Whatever the order in which tasks end, the course alone decides which rows make up a batch.
+Each worker has one iterator. It follows the worker's read schedule (:mod:`fasray.faces.loading.read_schedule`) through
+the shards: every item is a visit to a row group, which one Ray Data task reads with a single ranged request, checks
+against the manifest's checksum, and decodes, no more than the worker takes there. The worker keeps the rows that it
+does not need yet. Whatever the order in which tasks end, the schedule alone decides which rows make up a batch.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ray.data.block import BlockAccessor
 
 from fasray import storage
 from fasray.errors import DataError, FasrayError, StorageError
-from fasray.faces.bank import Excluded, Faces, Pixels
-from fasray.faces.course import Visit
 from fasray.faces.index import FaceIndex
-from fasray.faces.manifest import Manifest, read_manifest
+from fasray.faces.loading.pool import Excluded, Faces, Pixels
+from fasray.faces.loading.read_schedule import Visit
+from fasray.faces.loading.row_groups import Rows, places, row_group_of
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
-from fasray.faces.rowgroups import Rows, places, row_group_of
-from fasray.faces.shards import read_index
+from fasray.faces.sets.manifest import Manifest, read_manifest
+from fasray.faces.sets.shards import read_index
 from fasray.ingest.decode import COLUMNS, check_shards, decode, reason
 
 _LEG = 256

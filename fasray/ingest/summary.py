@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fasray.faces.corpora import Findings, get
-from fasray.faces.manifest import Manifest
+from fasray.faces.sets.manifest import Manifest
 from fasray.ingest.chunks import Plan
 from fasray.ingest.worklog import CARD_KEY, ChunkRecord, Tally, VideoReport, merged
 

@@ -22,10 +22,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fasray import storage
 from fasray.errors import DataError, SpecError
 from fasray.faces.corpora import SourceVideo
-from fasray.faces.extract import Extracted
-from fasray.faces.manifest import MANIFEST_NAME, Manifest, Shard, canonical_json, read_manifest
+from fasray.faces.extraction.extract import Extracted
 from fasray.faces.record import ATTACK_TYPES, SPLITS
-from fasray.faces.shards import is_shard_name
+from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, canonical_json, read_manifest
+from fasray.faces.sets.shards import is_shard_name
 from fasray.ingest.chunks import Plan
 from fasray.validation import difference
 

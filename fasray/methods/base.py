@@ -16,8 +16,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from fasray.faces.augment import Augment as Augment
-from fasray.faces.sampler import Sampling as Sampling
+from fasray.faces.loading.augment import Augment as Augment
+from fasray.faces.loading.sampler import Sampling as Sampling
 from fasray.methods.space import Range
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.manifest import is_generated
 from fasray.faces.record import SCORE_SCHEMA
+from fasray.faces.sets.manifest import is_generated
 from fasray.metrics import SOURCE_DEV, TARGET, SourceDev, Videos, source_dev_summary, to_videos
 
 Level = Literal["video", "frame"]

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.protocols import TargetSplit, parse
 from fasray.sweep.forecast import Pace, images_per_step
 from fasray.sweep.plan import Cell, Plan

@@ -12,8 +12,8 @@ from typing import Any
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.index import FaceIndex
-from fasray.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
-from fasray.faces.shards import read_index
+from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, read_manifest
+from fasray.faces.sets.shards import read_index
 from fasray.sweep.spec import SweepSpec, SyntheticChoice
 
 SYNTHETIC = "synthetic"

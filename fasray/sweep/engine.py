@@ -13,7 +13,7 @@ from typing import Any
 
 from fasray import storage
 from fasray.errors import RunFailedError
-from fasray.faces.bank import pool_key
+from fasray.faces.loading.pool import pool_key
 from fasray.sweep.capacity import Demand, refuse_what_this_machine_never_fits, workers_on
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset, resolve_dataset

@@ -13,7 +13,7 @@ from typing import Any
 from ray import tune
 
 from fasray.errors import DivergedError, FasrayError
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.ingest.own import own_pool
 from fasray.nets.weights import from_copies
 from fasray.protocols import Roles, TargetSplit, parse

@@ -17,7 +17,7 @@ import ray.train
 import ray.train.torch
 
 from fasray.errors import DivergedError, FasrayError
-from fasray.faces.source import FaceSource
+from fasray.faces.loading.source import FaceSource
 from fasray.ingest.own import own_pool
 from fasray.nets.weights import from_copies
 from fasray.protocols import parse

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from fasray.errors import ProtocolError
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.methods import registry
 from fasray.methods.base import Method, MethodConfig
 from fasray.sweep.plan import Plan, make_plan

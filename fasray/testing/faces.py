@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from fasray import storage
-from fasray.faces.bank import FaceBank, PoolWriter
 from fasray.faces.index import FaceIndex
+from fasray.faces.loading.pool import FaceBank, PoolWriter
 from fasray.methods.base import Method
 from fasray.protocols import Protocol, parse
 from fasray.training.context import Context

@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.methods import registry
 from fasray.methods.base import Method
 from fasray.nets.batchnorm import synchronise

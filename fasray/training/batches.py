@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from fasray.errors import SpecError
-from fasray.faces import augment
-from fasray.faces.sampler import Sampler
-from fasray.faces.source import FaceSource
+from fasray.faces.loading import augment
+from fasray.faces.loading.sampler import Sampler
+from fasray.faces.loading.source import FaceSource
 from fasray.methods.base import Draw, Method
 from fasray.protocols.roles import Roles
 from fasray.seeds import stream

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError, DivergedError
-from fasray.faces import augment
+from fasray.faces.loading import augment
+from fasray.faces.loading.row_groups import Rows
+from fasray.faces.loading.source import FaceSource
 from fasray.faces.record import SCORE_SCHEMA
-from fasray.faces.rowgroups import Rows
-from fasray.faces.source import FaceSource
 from fasray.methods.base import Method
 from fasray.metrics.summary import SOURCE_DEV, TARGET, SourceDev, source_dev_summary
 from fasray.protocols.roles import Roles

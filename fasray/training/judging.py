@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fasray.faces import jpeg
-from fasray.faces.extract import Extractor, FaceCrop
-from fasray.faces.frames import UnreadableError, is_picture
+from fasray.faces.extraction.extract import Extractor, FaceCrop
+from fasray.faces.extraction.frames import UnreadableError, is_picture
 from fasray.training.scoring import Scorer
 
 LIVE, ATTACK = "live", "attack"

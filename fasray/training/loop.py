@@ -23,8 +23,8 @@ from torch import Tensor
 
 from fasray import storage
 from fasray.errors import DivergedError
-from fasray.faces.course import Scoring, course
-from fasray.faces.source import FaceSource
+from fasray.faces.loading.read_schedule import Scoring, course
+from fasray.faces.loading.source import FaceSource
 from fasray.methods.base import Build, Method
 from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles

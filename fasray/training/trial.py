@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from fasray.errors import did_you_mean
-from fasray.faces.sampler import Sampling
+from fasray.faces.loading.sampler import Sampling
 from fasray.methods import registry
 from fasray.methods.base import Augment, Method
 

@@ -12,7 +12,7 @@ import torch
 from fasray.bench import training
 from fasray.bench.loops import PlainLoop, TrialLoop, made_pool
 from fasray.errors import SpecError
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.methods import registry
 from fasray.training.trial import Trial
 

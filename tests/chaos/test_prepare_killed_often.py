@@ -14,10 +14,10 @@ from object_store import ObjectStore, without_aws
 from small_sweeps import COMMAND, pause, wait_until
 
 from fasray import storage
-from fasray.faces.manifest import MANIFEST_NAME, read_manifest
 from fasray.faces.mimics import MimicSettings, write
-from fasray.faces.shards import read_index
-from fasray.faces.verify import verify
+from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
+from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.verify import verify
 from fasray.ingest.worklog import FOLDER
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]

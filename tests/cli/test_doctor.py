@@ -16,7 +16,7 @@ from fasray.clusters.access import look_at_authentication, look_at_cluster, look
 from fasray.clusters.diagnosis import ill, note, well
 from fasray.clusters.doctor import exit_code
 from fasray.clusters.machine import constraints, free_memory, look_at_pools, look_at_versions
-from fasray.faces.manifest import read_manifest
+from fasray.faces.sets.manifest import read_manifest
 
 TOKEN = "5ec2e7" * 8
 QUIET = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.faces import jpeg
-from fasray.faces.bank import FaceBank, PoolWriter
 from fasray.faces.corpora import get
-from fasray.faces.extract import Extractor, Settings
-from fasray.faces.frames import FrameRule
+from fasray.faces.extraction.extract import Extractor, Settings
+from fasray.faces.extraction.frames import FrameRule
+from fasray.faces.loading.pool import FaceBank, PoolWriter
 from fasray.faces.mimics import MimicSettings, write
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
-from fasray.faces.shards import read_columns, read_index, write_shards
+from fasray.faces.sets.shards import read_columns, read_index, write_shards
 from fasray.protocols import parse
 from fasray.results.evaluations import read_scores
 from fasray.results.select import source_digest

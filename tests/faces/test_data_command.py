@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from fasray.cli.data import data
 from fasray.errors import DataError, FasrayError
-from fasray.faces.manifest import read_manifest
-from fasray.faces.overview import contact_sheet, stats
-from fasray.faces.shards import write_shards
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.overview import contact_sheet, stats
+from fasray.faces.sets.shards import write_shards
 
 
 def call(*words):

@@ -10,9 +10,9 @@ import pytest
 
 from fasray.errors import DataError, SpecError
 from fasray.faces import jpeg
-from fasray.faces.manifest import read_manifest
 from fasray.faces.record import FACE_CLASSES, PARSING_CLASSES
-from fasray.faces.shards import read_index
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.shards import read_index
 from fasray.faces.synthetic import DEFAULT, DEFAULT_DIAL, DEFAULT_SEED, SyntheticSettings, generate
 from fasray.faces.synthetic.camera import Camera, capture
 from fasray.faces.synthetic.card import CARD_NAME

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from fasray.errors import SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
-from fasray.faces.extract import Settings
-from fasray.faces.frames import FrameRule
+from fasray.faces.extraction.extract import Settings
+from fasray.faces.extraction.frames import FrameRule
 from fasray.ingest.chunks import Plan
 from fasray.ingest.worklog import Tally, VideoReport, merged, tallies_of
 

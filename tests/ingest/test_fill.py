@@ -11,10 +11,10 @@ import pytest
 from small_sweeps import environment, rewritten, wait_until
 
 from fasray.errors import DataError
-from fasray.faces.bank import FaceBank, pool_folder, pool_key
-from fasray.faces.manifest import read_manifest
-from fasray.faces.shards import read_index
-from fasray.faces.verify import verify
+from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.verify import verify
 from fasray.ingest.fill import PoolFacts, fill_pools
 from fasray.ingest.own import own_pool
 from fasray.sweep.session import ray_session
@@ -102,7 +102,7 @@ def test_afterwards_the_object_store_holds_no_image(ray: Any, filled: Any) -> No
 
 SHARE = """
 import os, sys
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 bank = FaceBank.open(sys.argv[1])
 print(int(bank.images.sum()), flush=True)
 sys.stdin.readline()

@@ -10,8 +10,8 @@ import pytest
 from small_sweeps import MISHAPS, environment, rewritten, wait_until
 
 from fasray.errors import DataError
-from fasray.faces.bank import FaceBank, pool_folder, pool_key
-from fasray.faces.manifest import read_manifest
+from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.sets.manifest import read_manifest
 from fasray.ingest.own import own_pool
 
 NEED = """

@@ -19,12 +19,12 @@ from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.faces import jpeg
 from fasray.faces.corpora import get
-from fasray.faces.extract import Settings
-from fasray.faces.frames import FrameRule
-from fasray.faces.manifest import MANIFEST_NAME, Manifest, read_manifest
+from fasray.faces.extraction.extract import Settings
+from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.mimics import MimicSettings, film, write
 from fasray.faces.record import DEPTH_SIZE, RECORD_SCHEMA
-from fasray.faces.verify import verify
+from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, read_manifest
+from fasray.faces.sets.verify import verify
 from fasray.ingest.chunks import Plan, make_plan
 from fasray.ingest.summary import NO_FACE, UNREADABLE, Outcome
 from fasray.ingest.worklog import FOLDER, Worklog

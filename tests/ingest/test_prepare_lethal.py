@@ -9,10 +9,10 @@ import pytest
 from small_sweeps import environment
 
 from fasray.faces.corpora import get
-from fasray.faces.extract import Settings
-from fasray.faces.frames import FrameRule
+from fasray.faces.extraction.extract import Settings
+from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.mimics import MimicSettings, write
-from fasray.faces.verify import verify
+from fasray.faces.sets.verify import verify
 from fasray.ingest.chunks import make_plan
 from fasray.sweep.session import ray_session
 

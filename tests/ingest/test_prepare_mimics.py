@@ -12,9 +12,9 @@ import pytest
 from small_sweeps import COMMAND
 
 from fasray.faces.corpora.findings import count_by_split
-from fasray.faces.manifest import read_manifest
 from fasray.faces.mimics import MimicSettings, film
 from fasray.faces.record import DEPTH_SIZE
+from fasray.faces.sets.manifest import read_manifest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SUBJECTS = {"oulu-npu": 3, "casia-fasd": 6, "replay-attack": 4, "msu-mfsd": 6}

@@ -17,12 +17,12 @@ import pytest
 from small_sweeps import environment
 
 from fasray.errors import DataError, SpecError
-from fasray.faces.bank import FaceBank, pool_key
-from fasray.faces.course import Scoring, course
-from fasray.faces.manifest import read_manifest
-from fasray.faces.rowgroups import row_group_of
-from fasray.faces.sampler import Sampler, Sampling
-from fasray.faces.shards import write_shards
+from fasray.faces.loading.pool import FaceBank, pool_key
+from fasray.faces.loading.read_schedule import Scoring, course
+from fasray.faces.loading.row_groups import row_group_of
+from fasray.faces.loading.sampler import Sampler, Sampling
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.shards import write_shards
 from fasray.ingest.own import own_pool
 from fasray.methods import registry
 from fasray.protocols import Roles, parse

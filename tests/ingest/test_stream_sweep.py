@@ -24,10 +24,10 @@ from small_sweeps import Place, environment, place, score_digests
 
 from fasray.errors import SpecError
 from fasray.faces import jpeg
-from fasray.faces.bank import pool_key
-from fasray.faces.manifest import read_manifest
-from fasray.faces.rowgroups import row_group_of
-from fasray.faces.shards import write_shards
+from fasray.faces.loading.pool import pool_key
+from fasray.faces.loading.row_groups import row_group_of
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.shards import write_shards
 from fasray.ingest.own import own_pool
 from fasray.protocols import parse
 from fasray.sweep.capacity import Demand, refuse_what_never_fits, trials_at_once

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fasray.faces import jpeg
-from fasray.faces.bank import FaceBank, PoolWriter, pool_folder, pool_key
-from fasray.faces.manifest import read_manifest
-from fasray.faces.shards import read_index
+from fasray.faces.loading.pool import FaceBank, PoolWriter, pool_folder, pool_key
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.shards import read_index
 from fasray.faces.synthetic import generate
 from fasray.protocols import parse
 from fasray.sweep.coordinator import Coordinator

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from fasray.faces.manifest import read_manifest
-from fasray.faces.shards import write_shards
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.shards import write_shards
 from fasray.sweep.events import Event
 from fasray.sweep.ledger import read_events
 

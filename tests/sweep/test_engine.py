@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 from small_sweeps import pool_cards, score_digests, table_of
 
-from fasray.faces.manifest import read_manifest
+from fasray.faces.sets.manifest import read_manifest
 from fasray.results.select import SELECTIONS
 from fasray.sweep.ledger import read_run
 
@@ -26,7 +26,7 @@ OURS = re.compile(
 TRAIN_AFRESH = """
 import sys
 from pathlib import Path
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.protocols import parse
 from fasray.training.context import Context
 from fasray.training.loop import train

@@ -10,7 +10,7 @@ import pytest
 from made_trials import SIZE, made_bank, made_trial
 from small_sweeps import environment
 
-from fasray.faces.bank import pool_key
+from fasray.faces.loading.pool import pool_key
 from fasray.sweep.warm import WarmTrial
 from fasray.training.trial import TrainingSpec
 

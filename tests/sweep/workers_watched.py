@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from fasray.faces.bank import pool_key
+from fasray.faces.loading.pool import pool_key
 from fasray.sweep.capacity import Demand
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import resolve_dataset

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from made_trials import made_bank
 
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from fasray import storage
-from fasray.faces.bank import FaceBank, PoolWriter
 from fasray.faces.index import FaceIndex
+from fasray.faces.loading.pool import FaceBank, PoolWriter
 from fasray.methods.base import Draw, StepContext
 from fasray.methods.erm import ERM
 from fasray.protocols.roles import Roles

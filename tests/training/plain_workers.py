@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from fasray.faces.bank import FaceBank
-from fasray.faces.manifest import read_manifest
-from fasray.faces.rowgroups import row_group_of
+from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.row_groups import row_group_of
+from fasray.faces.sets.manifest import read_manifest
 from fasray.methods.base import Build, Method
 from fasray.protocols import parse
 from fasray.testing.draws import double

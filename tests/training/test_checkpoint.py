@@ -12,7 +12,7 @@ from made_trials import TINY, digests, made_trial, run
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.methods.base import Build, Method
 from fasray.training import checkpoint
 from fasray.training.checkpoint import Milestone

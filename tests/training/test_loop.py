@@ -17,8 +17,8 @@ import torch
 from made_trials import TINY, context_of, digests, made_bank, made_roles, made_trial, run
 
 from fasray.errors import DataError, DivergedError
-from fasray.faces.bank import FaceBank
 from fasray.faces.index import FaceIndex
+from fasray.faces.loading.pool import FaceBank
 from fasray.faces.record import SCORE_SCHEMA
 from fasray.methods import registry
 from fasray.training.context import Context

@@ -10,7 +10,7 @@ from made_trials import SIZE, TINY, context_of, made_roles, made_trial, run
 from torch import Tensor
 
 from fasray import storage
-from fasray.faces.bank import FaceBank
+from fasray.faces.loading.pool import FaceBank
 from fasray.methods import registry
 from fasray.methods.base import Method
 from fasray.training.context import Context

@@ -14,9 +14,9 @@ from typing import Any
 import cv2
 
 from fasray.errors import SpecError, did_you_mean
-from fasray.faces.manifest import Manifest, canonical_json
 from fasray.faces.record import ATTACK_TYPES, SPLITS
-from fasray.faces.shards import write_shards
+from fasray.faces.sets.manifest import Manifest, canonical_json
+from fasray.faces.sets.shards import write_shards
 from fasray.faces.synthetic.card import CARD_NAME, card_text
 from fasray.faces.synthetic.domains import DEFAULT_DIAL, DEFAULT_SEED, DOMAIN_NAMES, Domain, domain_at
 from fasray.faces.synthetic.subject import MARGIN, Shoot, subject_records

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from fasray import storage
 from fasray.errors import DataError, FasrayError
 from fasray.faces import jpeg
-from fasray.faces.manifest import MANIFEST_NAME, read_manifest
+from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
 from fasray.results.evaluations import RunView, Scores
 
 EACH = 6

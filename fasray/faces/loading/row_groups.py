@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.faces.manifest import Manifest
+from fasray.faces.sets.manifest import Manifest
 
 OPEN = 4
 """Row groups of each (domain, label) whose rows are shown side by side."""

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fasray.faces import jpeg
-from fasray.faces.lookalikes import MOST_BITS, Lookalikes, Place, difference_hashes
-from fasray.faces.manifest import read_manifest
+from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.near_duplicates import MOST_BITS, Lookalikes, Place, difference_hashes
 
 
 @pytest.fixture(scope="module")

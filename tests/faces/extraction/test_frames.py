@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from videos import BROKEN, FRAMES, ODD, number_of, spoil, tagged_as_rotated, write_video
 
 from fasray.errors import SpecError
-from fasray.faces.frames import FrameRule, UnreadableError, frames
+from fasray.faces.extraction.frames import FrameRule, UnreadableError, frames
 
 RULE = FrameRule(count=6)
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from fasray.errors import DataError, SpecError
-from fasray.faces import labels
 from fasray.faces.detection import MESH468, Detector, Face, detector_kind, read_models
 from fasray.faces.detection.blazeface import RANGES, BlazeFace
 from fasray.faces.detection.models import INSTALL, REQUIREMENT
 from fasray.faces.detection.topology import topology
+from fasray.faces.extraction import labels
 from fasray.faces.mimics import Clip, MimicSettings, film
 from fasray.faces.record import DEPTH_SIZE, PARSING_CLASSES
 
 SIZE = 128
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

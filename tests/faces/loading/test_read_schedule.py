@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from fasray.faces.course import Scoring, Visit, course
 from fasray.faces.index import FaceIndex
-from fasray.faces.rowgroups import OPEN, side_by_side
-from fasray.faces.sampler import Sampler, Sampling
+from fasray.faces.loading.read_schedule import Scoring, Visit, course
+from fasray.faces.loading.row_groups import OPEN, side_by_side
+from fasray.faces.loading.sampler import Sampler, Sampling
 
 ROWS, IN_GROUP, VIDEO = 3000, 32, 8
 EVALUATIONS = (40, 90)

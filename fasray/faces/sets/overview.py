@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fasray.errors import DataError
 from fasray.faces import jpeg
 from fasray.faces.index import FaceIndex
-from fasray.faces.manifest import Manifest, read_manifest
 from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, PARSING_CLASSES, PARSING_SIZE, SPLITS
-from fasray.faces.shards import read_columns, read_index
+from fasray.faces.sets.manifest import Manifest, read_manifest
+from fasray.faces.sets.shards import read_columns, read_index
 
 _TITLE_HEIGHT = 14
 _GAP = 4

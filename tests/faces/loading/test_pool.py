@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fasray.errors import DataError
-from fasray.faces.bank import FaceBank, PoolWriter, pool_folder, pool_key
 from fasray.faces.index import FaceIndex
+from fasray.faces.loading.pool import FaceBank, PoolWriter, pool_folder, pool_key
 
 N, SIZE = 10, 16
 

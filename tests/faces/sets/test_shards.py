@@ -11,9 +11,9 @@ import pytest
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.manifest import MANIFEST_NAME, read_manifest
 from fasray.faces.record import INDEX_COLUMNS, RECORD_SCHEMA
-from fasray.faces.shards import read_index, write_shards
+from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
+from fasray.faces.sets.shards import read_index, write_shards
 
 SIZE = 16
 

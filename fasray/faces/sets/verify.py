@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.lookalikes import Lookalikes, Place
-from fasray.faces.manifest import MANIFEST_NAME, Manifest, RowGroup, Shard, parse_manifest
 from fasray.faces.record import INDEX_COLUMNS, LIVE, PARSING_CLASSES, RECORD_SCHEMA
-from fasray.faces.shards import check_columns, is_shard_name
+from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, RowGroup, Shard, parse_manifest
+from fasray.faces.sets.near_duplicates import Lookalikes, Place
+from fasray.faces.sets.shards import check_columns, is_shard_name
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from fasray.errors import SpecError
-from fasray.faces.augment import (
+from fasray.faces.loading.augment import (
     Augment,
     apply,
     apply_depth,

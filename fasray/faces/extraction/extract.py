@@ -18,10 +18,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fasray.errors import SpecError
-from fasray.faces import jpeg, labels
+from fasray.faces import jpeg
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.detection import MESH468, Models, Points, detector_kind, read_models
-from fasray.faces.frames import FrameRule, Remark, UnreadableError, frames
+from fasray.faces.extraction import labels
+from fasray.faces.extraction.frames import FrameRule, Remark, UnreadableError, frames
 from fasray.faces.record import LIVE, RECORD_SCHEMA
 
 

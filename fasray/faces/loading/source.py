@@ -8,16 +8,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.faces.bank import Excluded, Faces
-from fasray.faces.course import Visit
 from fasray.faces.index import FaceIndex
+from fasray.faces.loading.pool import Excluded, Faces
+from fasray.faces.loading.read_schedule import Visit
 
 
 class FaceSource(Protocol):
     """All faces of a set: a table of them, and their pixels on request.
 
-    A pool (:class:`fasray.faces.bank.FaceBank`) gives any rows at any time. A stream gives those that it was told of,
-    in the order that it was told.
+    A pool (:class:`fasray.faces.loading.pool.FaceBank`) gives any rows at any time. A stream gives those that it was
+    told of, in the order that it was told.
     """
 
     @property
@@ -44,7 +44,7 @@ class FaceSource(Protocol):
         """Hear which rows will be picked, in order; what was announced before is forgotten.
 
         Args:
-            visits: see :func:`fasray.faces.course.course`.
+            visits: see :func:`fasray.faces.loading.read_schedule.course`.
             depth: whether depth maps are picked with the faces to train on.
             parsing: the same of parsing maps.
         """

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.course import Visit
 from fasray.faces.index import FaceIndex
+from fasray.faces.loading.read_schedule import Visit
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 
 POOL_DIR_VARIABLE = "FASRAY_POOL_DIR"

@@ -8,11 +8,11 @@ from click.testing import CliRunner
 
 from fasray.cli.data import data
 from fasray.errors import DataError
-from fasray.faces.manifest import MANIFEST_NAME, is_generated, read_manifest
-from fasray.faces.merge import merge
-from fasray.faces.shards import read_index, write_shards
+from fasray.faces.sets.manifest import MANIFEST_NAME, is_generated, read_manifest
+from fasray.faces.sets.merge import merge
+from fasray.faces.sets.shards import read_index, write_shards
+from fasray.faces.sets.verify import verify
 from fasray.faces.synthetic import generate
-from fasray.faces.verify import verify
 
 
 @pytest.fixture(scope="module")

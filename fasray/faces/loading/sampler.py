@@ -15,8 +15,8 @@ import numpy as np
 
 from fasray.errors import DataError, SpecError
 from fasray.faces.index import FaceIndex
+from fasray.faces.loading.row_groups import Rows, side_by_side
 from fasray.faces.record import LIVE, SPOOF
-from fasray.faces.rowgroups import Rows, side_by_side
 from fasray.seeds import stream
 
 
@@ -58,7 +58,7 @@ class Sampler:
         sampling: how to pick.
         seed: of the run.
         row_group: [len(index)] row group of every row, for a reader that reads row group by row group: then a pass
-            has the order of :func:`fasray.faces.rowgroups.side_by_side`, not that of a plain permutation.
+            has the order of :func:`fasray.faces.loading.row_groups.side_by_side`, not that of a plain permutation.
 
     Raises:
         DataError: a domain has no row of one of the two classes.

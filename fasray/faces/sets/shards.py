@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces import manifest as manifests
 from fasray.faces.index import FaceIndex
-from fasray.faces.manifest import Document, Manifest, RowGroup, Shard, read_manifest
 from fasray.faces.record import ATTACK_TYPES, INDEX_COLUMNS, LIVE, RECORD_SCHEMA, SPLITS, SPOOF
+from fasray.faces.sets import manifest as manifests
+from fasray.faces.sets.manifest import Document, Manifest, RowGroup, Shard, read_manifest
 
 __all__ = ["Manifest", "check_columns", "finish_set", "read_index", "read_manifest", "write_shard", "write_shards"]
 

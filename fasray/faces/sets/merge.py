@@ -9,8 +9,8 @@ from typing import Any
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.index import FaceIndex
-from fasray.faces.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
-from fasray.faces.shards import finish_set, read_index, shard_name
+from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
+from fasray.faces.sets.shards import finish_set, read_index, shard_name
 
 
 def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None] | None = None) -> Manifest:

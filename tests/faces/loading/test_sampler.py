@@ -7,7 +7,7 @@ import pytest
 
 from fasray.errors import DataError, SpecError
 from fasray.faces.index import FaceIndex
-from fasray.faces.sampler import Sampler, Sampling
+from fasray.faces.loading.sampler import Sampler, Sampling
 
 SIZES = {("A", 0): 7, ("A", 1): 12, ("B", 0): 30, ("B", 1): 5}
 FRAMES = 3

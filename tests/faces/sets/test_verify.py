@@ -11,10 +11,10 @@ import pytest
 
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.manifest import MANIFEST_NAME, read_manifest
-from fasray.faces.shards import write_shards
+from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
+from fasray.faces.sets.shards import write_shards
+from fasray.faces.sets.verify import Finding, verify
 from fasray.faces.synthetic.card import CARD_NAME
-from fasray.faces.verify import Finding, verify
 
 
 def rewrite(source, target, change):

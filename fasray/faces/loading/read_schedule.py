@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fasray.faces.rowgroups import Rows
-from fasray.faces.sampler import Sampler
+from fasray.faces.loading.row_groups import Rows
+from fasray.faces.loading.sampler import Sampler
 
 Due = tuple[int, int, int]
 

@@ -1,0 +1,1 @@
+"""From face sets to batches: pools, samplers, read schedules, augmentation."""

@@ -1,0 +1,1 @@
+"""Face sets: Parquet shards and their manifest, written, verified and merged."""
