@@ -32,7 +32,7 @@ from fasray.errors import DataError, RunFailedError, SpecError
 from fasray.methods.base import Augment, Method
 from fasray.results.evaluations import read_scores
 from fasray.results.select import source_digest
-from fasray.sweep.ledger import DATA_FILE
+from fasray.runs.ledger import DATA_FILE
 from fasray.training.evaluate import score_uri
 from fasray.training.scoring import Scorer
 

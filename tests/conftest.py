@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from object_store import BUCKET, ObjectStore
 from small_sweeps import MISHAPS, Place, Ran, place
+from sweep_fixtures import SWEEP, make_table, plan_of
 
+from fasray.faces.index import FaceIndex
 from fasray.faces.synthetic import generate
+from fasray.sweep.plan import Plan
 
 TOKEN = "7e57" * 16
 
@@ -59,3 +62,14 @@ def s3(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in object_store.env.items():
         monkeypatch.setenv(name, value)
     return f"s3://{BUCKET}/{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def table() -> FaceIndex:
+    """Return the faces of a sweep in numbers, without pixels."""
+    return make_table()
+
+
+@pytest.fixture
+def plan(table: FaceIndex) -> Plan:
+    return plan_of(SWEEP, table)

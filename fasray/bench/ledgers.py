@@ -17,11 +17,11 @@ import yaml
 
 from fasray.faces.record import SCORE_SCHEMA
 from fasray.metrics import SOURCE_DEV, TARGET, source_dev_summary
+from fasray.runs.driver import now
+from fasray.runs.events import EVENTS, Closed, Event, Opened
+from fasray.runs.ledger import DATA_FILE, SPEC_FILE, score_file, versions
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset
-from fasray.sweep.events import EVENTS, Closed, Event, Opened
-from fasray.sweep.ledger import DATA_FILE, SPEC_FILE, score_file, versions
-from fasray.sweep.owner import now
 from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import SweepSpec
 from fasray.training.spent import Spent

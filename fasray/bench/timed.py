@@ -17,8 +17,8 @@ from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.faces.loading.pool import FaceBank, pool_folder
 from fasray.protocols import parse
+from fasray.runs.ledger import trial_folder
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.ledger import trial_folder
 from fasray.sweep.tuning import Decide, HandOut
 from fasray.sweep.warm import WarmTrial
 from fasray.training.context import Context

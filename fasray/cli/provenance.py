@@ -31,7 +31,7 @@ def why(run: str, method: str, protocol: str, rule: str, level: Level, variant: 
     from fasray.results.escape import plain
     from fasray.results.runs import view
     from fasray.results.trace import to_json, to_text, trace
-    from fasray.sweep.ledger import read_run
+    from fasray.runs.ledger import read_run
 
     found = trace(read_run(run), view(run), method, protocol, rule, level, variant)
     if kind == "json":
@@ -50,7 +50,7 @@ def verify(run: str) -> None:
     from fasray.results.escape import plain
     from fasray.results.runs import FRAME_FILE, view
     from fasray.results.verify import verify_run
-    from fasray.sweep.ledger import read_run
+    from fasray.runs.ledger import read_run
 
     found = verify_run(read_run(run), view(run), FRAME_FILE)
     recorded = found.score_files - found.without_record

@@ -96,7 +96,7 @@ def _of_data(scorer: Scorer, data: str | None) -> Settings | None:
     """Return the preparation told by the card of the data: a set that is named, or what the run noted of its own."""
     from fasray import storage
     from fasray.faces.sets.manifest import read_manifest
-    from fasray.sweep.ledger import DATA_FILE
+    from fasray.runs.ledger import DATA_FILE
 
     if data is not None:
         manifest = read_manifest(data)

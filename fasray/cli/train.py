@@ -196,7 +196,7 @@ def _bank(dataset: Dataset, verbose: bool) -> FaceBank:
 def _train(trial: Trial, bank: FaceBank, protocol: Protocol, folder: str) -> None:
     import torch
 
-    from fasray.sweep.lock import take_lock
+    from fasray.runs.lock import take_lock
     from fasray.training.context import Context
     from fasray.training.loop import evaluations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 from fasray.results.evaluations import Reading, Trial
-from fasray.sweep.events import cell_protocol
+from fasray.runs.events import cell_protocol
 
 COST_COLUMNS: dict[str, str] = {
     "scope": "cell, or sweep for the sum over all cells",

@@ -16,7 +16,7 @@ from fasray.metrics import eer
 from fasray.metrics.tally import tally
 from fasray.results.evaluations import ENDED, Evaluation, RunView, ScoreReader, Trial
 from fasray.results.select import LeftOutDigest, TrialDigests, digests_of, selection
-from fasray.sweep.events import cell_protocol
+from fasray.runs.events import cell_protocol
 
 INNER = "inner"
 """The stage of inner trials."""

@@ -14,8 +14,8 @@ from fasray.results.evaluation_index import EvaluationIndex, figures_of
 from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
 from fasray.results.inner import digests_for
 from fasray.results.select import choose, selection
-from fasray.sweep.events import TrialRecord, collecting_later
-from fasray.sweep.ledger import RunRecord
+from fasray.runs.events import TrialRecord, collecting_later
+from fasray.runs.ledger import RunRecord
 
 TRIAL_COLUMNS: dict[str, str] = {
     "trial": "id, which is also the folder under trials/",

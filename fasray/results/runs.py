@@ -16,8 +16,8 @@ from fasray.results.frame import compute_results, offered, results_frame
 from fasray.results.index import RowIndex
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
 from fasray.results.stamped import LEAST_SCORE_FILES
+from fasray.runs.ledger import read_run
 from fasray.storage import exists, join, write_bytes
-from fasray.sweep.ledger import read_run
 
 FRAME_FILE, REPORT_FILE = "results.parquet", "report.html"
 

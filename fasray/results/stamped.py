@@ -20,7 +20,7 @@ import fasray
 from fasray import storage
 from fasray.errors import FasrayError
 from fasray.results.evaluations import Trial
-from fasray.sweep.ledger import trial_folder
+from fasray.runs.ledger import trial_folder
 
 log = logging.getLogger(__name__)
 

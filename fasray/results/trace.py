@@ -16,9 +16,9 @@ from fasray.results.frame import results_frame
 from fasray.results.inner import INNER, inner_trials
 from fasray.results.judging import FIGURES, figures_at
 from fasray.results.select import selection
-from fasray.sweep.events import Opened, TrialRecord, cell_protocol
-from fasray.sweep.ledger import RunRecord, trial_folder
-from fasray.training.files import Files, read_files
+from fasray.runs.checksums import Files, read_files
+from fasray.runs.events import Opened, TrialRecord, cell_protocol
+from fasray.runs.ledger import RunRecord, trial_folder
 
 NOT_RECORDED = "not recorded"
 

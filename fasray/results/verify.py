@@ -25,9 +25,9 @@ from fasray import storage
 from fasray.errors import DataError
 from fasray.results.evaluations import RunView, ScoreReader
 from fasray.results.frame import COLUMNS, results_frame
-from fasray.sweep.events import TrialRecord
-from fasray.sweep.ledger import RunRecord, trial_folder
-from fasray.training.files import Files, read_files
+from fasray.runs.checksums import Files, read_files
+from fasray.runs.events import TrialRecord
+from fasray.runs.ledger import RunRecord, trial_folder
 
 KEY = ("method", "variant", "protocol", "selection", "level")
 TOLERANCE = 1e-9

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fasray.errors import DataError
-from fasray.sweep.events import (
+from fasray.runs.events import (
     ENDED,
     Ended,
     Event,

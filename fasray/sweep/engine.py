@@ -14,12 +14,12 @@ from typing import Any
 from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.faces.loading.pool import pool_key
+from fasray.runs.ledger import DataFacts, Ledger
 from fasray.sweep.capacity import Demand, refuse_what_this_machine_never_fits, workers_on
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.interrupt import interruptible
 from fasray.sweep.job import refuse_what_ray_deletes
-from fasray.sweep.ledger import DataFacts, Ledger
 from fasray.sweep.others import in_the_way
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import Progress, Teller

@@ -16,7 +16,7 @@ from fasray.methods import registry
 from fasray.methods.base import MethodConfig
 from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve
-from fasray.sweep.events import Stage
+from fasray.runs.events import Stage
 from fasray.sweep.hyperopt import Tpe
 from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
 from fasray.sweep.search import Listed, Point, Searcher, suggestions

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from fasray.runs.events import TrialRecord, cell_protocol
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.events import TrialRecord, cell_protocol
 
 _LEAST_PAUSE_S = 0.1
 _MOST_SHARE = 0.02

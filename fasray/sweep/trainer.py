@@ -26,9 +26,9 @@ from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray.errors import FasrayError
+from fasray.runs.events import ENDED
 from fasray.sweep.capacity import Demand
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.events import ENDED
 from fasray.sweep.reach import MOST_TRIALS
 from fasray.sweep.workers import Told, train_share
 

@@ -17,7 +17,7 @@ from fasray.faces.loading.pool import FaceBank
 from fasray.ingest.own import own_pool
 from fasray.nets.weights import from_copies
 from fasray.protocols import Roles, TargetSplit, parse
-from fasray.sweep.ledger import trial_folder
+from fasray.runs.ledger import trial_folder
 from fasray.training.context import Context
 from fasray.training.loop import Evaluation, evaluations
 from fasray.training.trial import Trial

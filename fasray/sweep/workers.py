@@ -21,7 +21,7 @@ from fasray.faces.loading.source import FaceSource
 from fasray.ingest.own import own_pool
 from fasray.nets.weights import from_copies
 from fasray.protocols import parse
-from fasray.sweep.ledger import trial_folder
+from fasray.runs.ledger import trial_folder
 from fasray.training.context import DistributedContext
 from fasray.training.loop import train
 from fasray.training.spent import Spent

@@ -28,6 +28,7 @@ from fasray.faces.loading.source import FaceSource
 from fasray.methods.base import Build, Method
 from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles
+from fasray.runs.checksums import record_files
 from fasray.seeds import derive
 from fasray.training import checkpoint
 from fasray.training.batches import Batches
@@ -44,7 +45,6 @@ from fasray.training.evaluate import (
     scored_rows,
     write_scores,
 )
-from fasray.training.files import record_files
 from fasray.training.spent import Meter
 from fasray.training.tensorboard import Curves, curve_points
 from fasray.training.trial import TrainingSpec, Trial

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from locations import ROOT
 
 from fasray.clusters.documents import Finding
 from fasray.clusters.rules import installed_ray, ray_version_of
 from fasray.clusters.validate import validate
 from fasray.errors import SpecError
 
-CLUSTER = Path(__file__).parents[2] / "cluster"
+CLUSTER = ROOT / "cluster"
 AWS, GCP = "aws.yaml", "gcp.yaml"
 RAYCLUSTER, RAYJOB = "kuberay/raycluster.yaml", "kuberay/rayjob.yaml"
 

@@ -2,15 +2,15 @@
 
 import importlib.util
 import json
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from locations import GOLDEN
 
 from fasray.faces.synthetic.corpus import GENERATOR
 
-HERE = Path(__file__).parents[1] / "golden"
+HERE = GOLDEN
 
 
 def load(name: str) -> ModuleType:

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from locations import SUPPORT
 from small_sweeps import environment
 
 from fasray.faces.corpora import get
@@ -29,7 +30,7 @@ def test_a_lethal_file_is_left_out_after_three_tries(tmp_path: Path, monkeypatch
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (160, 120))
     writer.write(np.full((120, 160, 3), 255, np.uint8))
     writer.release()
-    here = str(Path(__file__).parent)
+    here = str(SUPPORT)
     monkeypatch.syspath_prepend(here)
     settings = Settings(FrameRule(count=1), image_size=64, detector="lethal_detector:KIND")
     with environment({"PYTHONPATH": here}), ray_session():

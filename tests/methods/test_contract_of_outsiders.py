@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import third_party
+from locations import SUPPORT
 from third_party import Outsider
 
 from fasray.errors import DivergedError, SpecError
@@ -115,7 +116,7 @@ def test_waits_are_named_and_pure_arithmetic_is_none() -> None:
 
 
 def fasray(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(Path(__file__).parent)])}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(SUPPORT)])}
     return subprocess.run(
         [sys.executable, "-m", "fasray", *arguments], env=env, capture_output=True, text=True, timeout=120
     )

@@ -1,16 +1,14 @@
 """The networks of HFN+MP against the numbers of its official code; see golden/README.md."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.special
 import torch
+from locations import GOLDEN
 
 from fasray.nets.hfn import HFN, ResNet50
 from fasray.nets.pattern import PatternExtractor
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 OURS = {
     "fpn.fpn_rgb.": "rgb.",
     "fpn.fpn_tex.": "texture.",

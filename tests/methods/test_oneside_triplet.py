@@ -1,18 +1,16 @@
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from locations import GOLDEN
 from torch.nn import functional
 from toy_draws import built, context, draws_of, run, toy_draw, weights
 
 from fasray.methods.base import Draw
 from fasray.methods.oneside_triplet import OneSideTripletConfig, on_sphere, one_side_triplet_loss, parsing_loss
 from fasray.nets.depthnet import FaceParser, FeatExtractor
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def triplets_by_hand(feature, label, margin, known=(), squared=False):

@@ -1,16 +1,13 @@
 """RFMeta against the numbers of its official code; see golden/README.md."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from locations import GOLDEN
 
 from fasray.methods.rfmeta import classification_loss, depth_loss
 from fasray.nets.depthnet import DepthEstimator, FeatEmbedder, FeatExtractor
 from fasray.nets.inner import forward_with, inner_step
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden(name):

@@ -1,11 +1,10 @@
 """SA-FAS against the numbers of its official code; see golden/README.md."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from golden_state import filled
+from locations import GOLDEN
 
 from fasray.methods.base import Build
 from fasray.methods.safas import (
@@ -18,8 +17,6 @@ from fasray.methods.safas import (
     mean_risk,
     separability_loss,
 )
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden(name):

@@ -1,10 +1,10 @@
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from locations import GOLDEN
 from torch.nn import functional
 from toy_draws import built, context, draws_of, run, toy_draw, weights
 
@@ -14,8 +14,6 @@ from fasray.methods.sdfanet import SDFANetConfig, center_loss, face_map, moved_c
 from fasray.nets.reversal import reversal_factor
 from fasray.nets.sdfanet import DomainAdapter, Generator, RegionDiscriminators
 from fasray.seeds import stream
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def parsing_with_a_face(count, size=64):

@@ -1,11 +1,10 @@
 """SSDG against the numbers of its official code; see golden/README.md."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from golden_state import filled
+from locations import GOLDEN
 from torch.nn import functional
 
 from fasray.losses.domain import domain_loss
@@ -14,8 +13,6 @@ from fasray.methods.base import Build
 from fasray.methods.ssdg import SSDG, SSDGConfig, normalised_weight
 from fasray.nets.reversal import reversal_factor, reverse_gradient
 from fasray.nets.ssdg import Discriminator
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def golden(name):

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from locations import GOLDEN
 
 from fasray import metrics
 from fasray.errors import DataError, SpecError
 
-GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "metrics_all.npz")
-SETS = sorted(name.removesuffix("_score") for name in GOLDEN if name.endswith("_score"))
+SCORES = np.load(GOLDEN / "metrics_all.npz")
+SETS = sorted(name.removesuffix("_score") for name in SCORES if name.endswith("_score"))
 
 
 def golden(name: str, official: str) -> dict[str, float]:
-    return dict(zip(GOLDEN[f"{official}_cols"].tolist(), GOLDEN[f"{name}_{official}"].tolist(), strict=True))
+    return dict(zip(SCORES[f"{official}_cols"].tolist(), SCORES[f"{name}_{official}"].tolist(), strict=True))
 
 
 def scored(name: str) -> tuple[np.ndarray, np.ndarray]:
-    return GOLDEN[f"{name}_score"], GOLDEN[f"{name}_label"]
+    return SCORES[f"{name}_score"], SCORES[f"{name}_label"]
 
 
 def test_every_array_of_the_golden_file_is_used() -> None:
     used = {f"{name}_{part}" for name in SETS for part in ("score", "label", "ssdg", "safas", "safas_thr", "mp")}
-    assert set(GOLDEN) == used | {"ssdg_cols", "safas_cols", "mp_cols"}
+    assert set(SCORES) == used | {"ssdg_cols", "safas_cols", "mp_cols"}
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -57,7 +56,7 @@ def test_safas_roc_is_the_official_evaluation(name: str) -> None:
         },
         abs=1e-12,
     )
-    assert found.threshold == GOLDEN[f"{name}_safas_thr"]
+    assert found.threshold == SCORES[f"{name}_safas_thr"]
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from click.testing import CliRunner
+from locations import GOLDEN
 from score_runs import MadeReading, MadeTrial
 
 import fasray
@@ -17,7 +18,7 @@ from fasray.cli import cli
 from fasray.results.costs import COST_COLUMNS, cost_frame
 from fasray.results.report.cost import cost_rows, duration, total
 
-RUN = str(Path(__file__).parents[1] / "golden" / "frozen_sweep" / "run")
+RUN = str(GOLDEN / "frozen_sweep" / "run")
 
 
 def reading(step: int, cpu: float | None = 2.0) -> MadeReading:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from locations import GOLDEN
 
 import fasray
 from fasray.results import exports, latex, tables
 from fasray.results.published import PUBLISHED
 from fasray.results.select import SELECTIONS
 
-FROZEN = Path(__file__).parents[1] / "golden" / "frozen_sweep"
+FROZEN = GOLDEN / "frozen_sweep"
 DOCUMENT = """\\documentclass{article}
 \\usepackage{booktabs%s}
 \\begin{document}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from locations import GOLDEN
 from score_runs import MadeTrial, make_run
 
 from fasray.cli import cli
@@ -104,7 +105,7 @@ def test_json_gives_the_names_back_and_is_plain_ascii(frame: pd.DataFrame) -> No
 
 @pytest.mark.parametrize("kind", ["table", "md", "csv", "json", "latex"])
 def test_a_hostile_sweep_is_harmless_on_the_command_line(tmp_path: Path, kind: str) -> None:
-    frozen = Path(__file__).parents[1] / "golden" / "frozen_sweep" / "run"
+    frozen = GOLDEN / "frozen_sweep" / "run"
     run = tmp_path / "run"
     shutil.copytree(frozen, run)
     log = (run / "events.jsonl").read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from locations import GOLDEN
 from made_runs import Size, write_run
 
 from fasray import storage
@@ -22,9 +23,9 @@ from fasray.results.index import RowIndex
 from fasray.results.listings import evaluations_frame
 from fasray.results.select import SELECTIONS
 from fasray.results.verify import verify_run
-from fasray.sweep.ledger import read_run
+from fasray.runs.ledger import read_run
 
-FROZEN = Path(__file__).parents[1] / "golden" / "frozen_sweep" / "run"
+FROZEN = GOLDEN / "frozen_sweep" / "run"
 SIZE = Size(searched=2, seeds=(0, 1), evaluations=3, target_videos=30, source_videos=12)
 EVERY = (*SELECTIONS, "mean-of-last-2")
 

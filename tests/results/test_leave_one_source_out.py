@@ -29,7 +29,7 @@ from fasray.results.report import render_report
 from fasray.results.runs import FRAME_FILE, view, write_derived
 from fasray.results.select import PLANNED_SELECTIONS, SELECTIONS, LeftOutDigest, TrialDigests, choose
 from fasray.results.verify import verify_run
-from fasray.sweep.ledger import read_run
+from fasray.runs.ledger import read_run
 
 RULE = "leave-one-source-out"
 STEPS = (10, 20, 30)

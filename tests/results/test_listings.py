@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from locations import GOLDEN
 from sklearn.metrics import roc_auc_score
 
 import fasray
@@ -19,9 +20,9 @@ from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
 from fasray.results.published import PUBLISHED, PUBLISHED_COLUMNS
-from fasray.sweep.ledger import read_run
+from fasray.runs.ledger import read_run
 
-RUN = str(Path(__file__).parents[1] / "golden" / "frozen_sweep" / "run")
+RUN = str(GOLDEN / "frozen_sweep" / "run")
 
 
 def command(*arguments: str) -> Result:

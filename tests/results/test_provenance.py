@@ -20,7 +20,7 @@ from fasray.errors import DataError, SpecError
 from fasray.results.exports import write_parquet
 from fasray.results.runs import FRAME_FILE, load_results, view
 from fasray.results.verify import Finding, verify_run
-from fasray.sweep.ledger import read_run
+from fasray.runs.ledger import read_run
 from fasray.training.trial import Trial
 
 

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 import pytest
+from locations import GOLDEN
 from sweep_fixtures import SWEEP, plan_of
 
 import fasray
 from fasray.faces.index import FaceIndex
+from fasray.runs.event_log import read_events
+from fasray.runs.events import EVENTS, Event, Reported, trials_of
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.eventlog import read_events
-from fasray.sweep.events import EVENTS, Event, Reported, trials_of
 from fasray.training.spent import Spent
 
-FROZEN = Path(__file__).parents[1] / "golden" / "frozen_sweep" / "run"
+FROZEN = GOLDEN / "frozen_sweep" / "run"
 
 
 def reported(table: FaceIndex, *overrides: str, spent: Spent | None) -> Reported:

@@ -8,8 +8,8 @@ from sweep_fixtures import SWEEP, make_table, plan_of, value_of
 
 from fasray.errors import DataError, ProtocolError, SpecError
 from fasray.faces.index import FaceIndex
+from fasray.runs.events import ENDED, Event, Suggested, Won
 from fasray.sweep.coordinator import Coordinator, winner
-from fasray.sweep.events import ENDED, Event, Suggested, Won
 from fasray.sweep.plan import Plan
 from fasray.sweep.progress import snapshot
 

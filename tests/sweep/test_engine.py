@@ -14,7 +14,7 @@ from small_sweeps import pool_cards, score_digests, table_of
 
 from fasray.faces.sets.manifest import read_manifest
 from fasray.results.select import SELECTIONS
-from fasray.sweep.ledger import read_run
+from fasray.runs.ledger import read_run
 
 OURS = re.compile(
     r"tiny: 2 methods x 2 protocols, 8 search trials and 8 confirming runs"

@@ -8,7 +8,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from small_sweeps import COST, Place, Ran, place, score_digests, table_of
 
-from fasray.sweep.events import ENDED, trials_of
+from fasray.runs.events import ENDED, trials_of
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_sweeps import MISHAPS, Place, Ran, place
 
-from fasray.sweep.events import trials_of
+from fasray.runs.events import trials_of
 
 pytestmark = pytest.mark.timeout(600)
 

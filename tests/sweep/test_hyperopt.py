@@ -12,8 +12,8 @@ from sweep_fixtures import SWEEP, plan_of, value_of
 from fasray.errors import DataError, SpecError
 from fasray.faces.index import FaceIndex
 from fasray.methods.space import Choice, Grid, IntRange, LogUniform, Range, Uniform
+from fasray.runs.events import Event, Suggested
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.events import Event, Suggested
 from fasray.sweep.hyperopt import Tpe
 from fasray.sweep.plan import Plan
 from fasray.sweep.search import Point, Tried, suggestions

@@ -15,8 +15,8 @@ from sweep_fixtures import SWEEP, make_table, plan_of, value_of
 from fasray.cli.forecast import describe
 from fasray.errors import ProtocolError
 from fasray.protocols import outer_name, parse
+from fasray.runs.events import EVENTS, Event, Suggested, cell_protocol
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.events import EVENTS, Event, Suggested, cell_protocol
 from fasray.sweep.forecast import forecast
 from fasray.sweep.plan import Plan
 from fasray.sweep.progress import snapshot

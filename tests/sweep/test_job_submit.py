@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from locations import ROOT
 from object_store import BUCKET, ObjectStore
 from pandas.testing import assert_frame_equal
 from ray_head import RayHead, Said
@@ -15,11 +16,11 @@ from s3_sweeps import RUN, remote_place, remote_table, score_files
 from small_sweeps import SMALL, STARTED, Place, place, score_digests, table_of, wait_until
 
 from fasray import storage
-from fasray.sweep.events import Opened
+from fasray.runs.events import Opened
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROOT = Path(__file__).parents[2]
+
 ONE_CELL = SMALL.replace("[O&C->I, O&M->I]", "[O&C->I]").replace(
     "  safas: {{space: {{learning_rate: {{loguniform: [0.001, 0.03]}}}}}}\n", ""
 )

@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from small_clusters import SmallCluster, Watch
 from small_sweeps import Place, place, table_of, wait_until
 
-from fasray.sweep.events import ENDED, Reported, Suggested, trials_of
+from fasray.runs.events import ENDED, Reported, Suggested, trials_of
 
 LONG = """
 name: long

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from locations import ROOT
 
 from fasray.errors import SpecError
 from fasray.sweep.capacity import Demand
 from fasray.sweep.reach import MOST_TRIALS, Group, Limits, Reach, Slots, read_limits
 
-CLUSTERS = Path(__file__).parents[2] / "cluster"
+CLUSTERS = ROOT / "cluster"
 HEAD = {"CPU": 0.0, "node:__internal_head__": 1.0}
 GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 ONE = Demand(1, 1, 0.0)

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from locations import ROOT
 from sweep_fixtures import make_table
 
 from fasray.methods import registry
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.spec import load_sweep
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
+SWEEPS = ROOT / "sweeps"
 FILES = sorted(SWEEPS.rglob("*.yaml"))
 
 

@@ -16,8 +16,8 @@ from small_sweeps import COST, SMALL, Place, Ran, environment, table_of
 from fasray import load_results, load_sweep, run_sweep, storage
 from fasray.errors import DataError, FasrayError, SpecError, StorageError
 from fasray.faces.sets.verify import verify
-from fasray.sweep.events import Event, Opened, Reported, trials_of
-from fasray.sweep.ledger import read_events
+from fasray.runs.events import Event, Opened, Reported, trials_of
+from fasray.runs.ledger import read_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

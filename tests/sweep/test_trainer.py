@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from locations import SUPPORT
 from pandas.testing import assert_frame_equal
 from plain_workers import Errand, train_by
 from small_sweeps import Place, place, score_digests
@@ -19,8 +20,8 @@ import fasray
 from fasray.errors import SpecError
 from fasray.faces.index import FaceIndex
 from fasray.methods import registry
+from fasray.runs.ledger import read_run
 from fasray.sweep.capacity import Demand
-from fasray.sweep.ledger import read_run
 from fasray.sweep.spec import parse_sweep
 
 ONE_TRIAL = """
@@ -32,7 +33,7 @@ scheduler: fifo
 confirm: {{seeds: [0]}}
 training: {{profile: smoke, image_size: 32, width: 0.125, steps: 2, evaluations: 2, images: 4}}
 """
-WATCHED = Path(__file__).parent / "workers_watched.py"
+WATCHED = SUPPORT / "workers_watched.py"
 RAYS_OWN = {"_AutoscalingCoordinatorActor"}
 """One for a whole cluster, made by Ray Train or Ray Data at their first use; holds nothing."""
 PATIENCE = 1800

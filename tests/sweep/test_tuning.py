@@ -7,8 +7,8 @@ import pytest
 from ray.tune.search import Searcher
 from sweep_fixtures import value_of
 
+from fasray.runs.events import Event, Suggested
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.events import Event, Suggested
 from fasray.sweep.plan import Plan
 from fasray.sweep.tuning import HandOut
 

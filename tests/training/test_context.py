@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from locations import ROOT, SUPPORT
 from workers_of_two import gradients, penalised_gradients, whole_batch
 
 from fasray.training.context import Context
@@ -33,12 +34,11 @@ def test_two_workers_equal_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    here = Path(__file__)
-    path = os.pathsep.join([str(here.parents[2]), str(here.parent)])
+    path = os.pathsep.join([str(ROOT), str(SUPPORT)])
     environment = {**os.environ, "PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     workers = [
         subprocess.Popen(
-            [sys.executable, str(here.with_name("workers_of_two.py")), str(tmp_path / f"{rank}.pt")],
+            [sys.executable, str(SUPPORT / "workers_of_two.py"), str(tmp_path / f"{rank}.pt")],
             env={**environment, "RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
         )
         for rank in range(2)

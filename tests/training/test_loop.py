@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from locations import ROOT, SUPPORT
 from made_trials import TINY, context_of, digests, made_bank, made_roles, made_trial, run
 
 from fasray.errors import DataError, DivergedError
@@ -44,10 +45,10 @@ def whole(method: str, bank: FaceBank, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def elsewhere(bank: FaceBank, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same trials, trained by a fresh process."""
-    here, folder = Path(__file__), tmp_path_factory.mktemp("elsewhere")
-    path = os.pathsep.join([str(here.parents[2]), str(here.parent)])
+    folder = tmp_path_factory.mktemp("elsewhere")
+    path = os.pathsep.join([str(ROOT), str(SUPPORT)])
     subprocess.run(
-        [sys.executable, str(here.with_name("made_trials.py")), str(bank.folder), str(folder), *METHODS],
+        [sys.executable, str(SUPPORT / "made_trials.py"), str(bank.folder), str(folder), *METHODS],
         check=True, env={**os.environ, "PYTHONPATH": path}, timeout=120,
     )  # fmt: skip
     return folder

@@ -21,7 +21,7 @@ from fasray.results.report.faces import FaceShelf, Key
 from fasray.results.report.heat import HeatRow, Row, figure_name, gap_rows, gap_words, headline, heat_rows, heat_table
 from fasray.results.report.summary import Tile, asked, count, tiles
 from fasray.results.tables import Grid, grid, percent
-from fasray.sweep.events import cell_protocol
+from fasray.runs.events import cell_protocol
 
 GENERATED_WARNING = (
     "These faces are generated, and the differences between their domains are designed. The numbers show that the"

@@ -2,9 +2,9 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from locations import ROOT
 
 from fasray.errors import DataError
 from fasray.faces import corpora
@@ -131,7 +131,7 @@ def test_counts_without_a_public_list_are_told_as_notes(tmp_path):
 
 
 def test_the_readme_tells_every_corpus_and_column():
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([a-z-]+)` \| \w+ \| ", readme, re.MULTILINE) == corpora.names()
     for name in (*manifest.REQUIRED, *manifest.OPTIONAL):
         assert f"`{name}`" in readme or f",{name}" in readme or f"{name}," in readme

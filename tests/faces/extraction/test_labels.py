@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from locations import ROOT
 
 from fasray.errors import DataError, SpecError
 from fasray.faces.detection import MESH468, Detector, Face, detector_kind, read_models
@@ -18,7 +19,6 @@ from fasray.faces.mimics import Clip, MimicSettings, film
 from fasray.faces.record import DEPTH_SIZE, PARSING_CLASSES
 
 SIZE = 128
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "results"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
 
 from trained_runs import train_run  # noqa: E402
 

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fasray.faces.loading.pool import pool_key
+from fasray.runs.events import Ended, Event, Reported, Stage, Suggested
 from fasray.sweep.capacity import Demand
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.dataset import resolve_dataset
-from fasray.sweep.events import Ended, Event, Reported, Stage, Suggested
 from fasray.sweep.plan import Cell, Plan, make_plan
 from fasray.sweep.schedule import CellScheduler, Decision
 from fasray.sweep.session import ray_session

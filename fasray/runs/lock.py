@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from fasray import storage
-from fasray.sweep.lease import Lease
-from fasray.sweep.owner import driven_by, now
+from fasray.runs.driver import driven_by, now
+from fasray.runs.lease import Lease
 
 LOCK = "lock"
 

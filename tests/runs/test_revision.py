@@ -22,7 +22,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 def commit_seen_from(folder: Path) -> str:
     """Import the copy of the package that stands in a folder, in a fresh process."""
-    code = f"import sys; sys.path.insert(0, {str(folder)!r}); from fasray.sweep.code import commit; print(commit())"
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); from fasray.runs.revision import commit; print(commit())"
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 

@@ -22,8 +22,8 @@ import yaml
 
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import write_shards
-from fasray.sweep.events import Event
-from fasray.sweep.ledger import read_events
+from fasray.runs.events import Event
+from fasray.runs.ledger import read_events
 
 COMMAND = Path(sys.executable).parent / "fasray"
 MISHAPS = Path(__file__).parent / "mishaps"

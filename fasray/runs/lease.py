@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fasray import storage
 from fasray.errors import DataError, FasrayError, SpecError
-from fasray.sweep.owner import Owner, driven_by, this_process
+from fasray.runs.driver import Owner, driven_by, this_process
 
 log = logging.getLogger(__name__)
 

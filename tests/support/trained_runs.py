@@ -16,8 +16,8 @@ from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import read_index
 from fasray.faces.synthetic import generate
 from fasray.protocols import parse
+from fasray.runs.ledger import DataFacts, Ledger, trial_folder
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.ledger import DataFacts, Ledger, trial_folder
 from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import parse_sweep
 from fasray.training.context import Context

@@ -6,18 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweep_fixtures import SWEEP
+from locations import SUPPORT
+from small_ledgers import DATA, SPEC, TRIAL
 
 from fasray.errors import DataError, SpecError
-from fasray.sweep.events import Ended, Suggested
-from fasray.sweep.ledger import DataFacts, Ledger, read_events, read_run
-from fasray.sweep.spec import parse_sweep
-
-SPEC = parse_sweep(SWEEP)
-DATA = DataFacts("a" * 64, 10, 64, {"kind": "synthetic"})
-TRIAL = Suggested(
-    trial="0" * 16, method="erm", protocol="O&C&I->M", stage="search", seed=100, config={"a": 1}, total_steps=4
-)
+from fasray.runs.events import Ended
+from fasray.runs.ledger import Ledger, read_events, read_run
 
 
 def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
@@ -78,13 +72,11 @@ def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path: Path) ->
 def test_a_dead_drivers_lock_is_taken_over(tmp_path: Path) -> None:
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
-        "from test_ledger import DATA, SPEC\n"
-        "from fasray.sweep.ledger import Ledger\n"
+        "from small_ledgers import DATA, SPEC\n"
+        "from fasray.runs.ledger import Ledger\n"
         "Ledger(sys.argv[1], SPEC, DATA); print(os.getpid(), flush=True); os.kill(os.getpid(), 9)"
     )
-    dead = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)], capture_output=True, text=True
-    )
+    dead = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(SUPPORT)], capture_output=True, text=True)
     with Ledger(str(tmp_path), SPEC, DATA) as ledger:
         assert ledger.taken_over_from.startswith(f"process {dead.stdout.strip()} on ")
     with Ledger(str(tmp_path), SPEC, DATA) as ledger:

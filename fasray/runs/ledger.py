@@ -11,7 +11,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              trials/<id>/tensorboard/       curves
              results.parquet, report.html, index.json, evaluations.index   derived; can be deleted
 
-The same on S3, but for the log and the lock, which are folders there (eventlog.py, lease.py).
+The same on S3, but for the log and the lock, which are folders there (event_log.py, lease.py).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ import yaml
 
 from fasray import __version__, storage
 from fasray.errors import DataError, FasrayError, SpecError, StorageError
-from fasray.sweep.code import commit
-from fasray.sweep.eventlog import open_log, read_events
-from fasray.sweep.events import Closed, Event, Opened, TrialRecord, trials_of
-from fasray.sweep.lock import Lock, take_lock
-from fasray.sweep.owner import now
+from fasray.runs.driver import now
+from fasray.runs.event_log import open_log, read_events
+from fasray.runs.events import Closed, Event, Opened, TrialRecord, trials_of
+from fasray.runs.lock import Lock, take_lock
+from fasray.runs.revision import commit
 from fasray.validation import difference
 
 if TYPE_CHECKING:

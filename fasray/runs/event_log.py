@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from fasray import storage
 from fasray.errors import DataError, StorageError
-from fasray.sweep.events import EVENTS, Event, Opened, collecting_later
-from fasray.sweep.lease import Lease
-from fasray.sweep.lock import Lock
+from fasray.runs.events import EVENTS, Event, Opened, collecting_later
+from fasray.runs.lease import Lease
+from fasray.runs.lock import Lock
 
 FILE, FOLDER = "events.jsonl", "events"
 PACK_FROM = 256

@@ -13,8 +13,8 @@ from small_sweeps import wait_until
 
 from fasray import storage
 from fasray.errors import SpecError
-from fasray.sweep.lease import Lease
-from fasray.sweep.owner import Owner, this_process
+from fasray.runs.driver import Owner, this_process
+from fasray.runs.lease import Lease
 
 ELSEWHERE = this_process().model_copy(update={"machine": "another", "host": "far", "pid": 7})
 """An owner of whom this machine cannot see whether he lives."""
@@ -33,7 +33,7 @@ def lost(lease: Lease) -> Callable[[], bool]:
 
 def dead_process() -> Owner:
     """A process of this machine that took no leave."""
-    code = "from fasray.sweep.owner import this_process; print(this_process().model_dump_json())"
+    code = "from fasray.runs.driver import this_process; print(this_process().model_dump_json())"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return Owner.model_validate_json(ran.stdout)
 

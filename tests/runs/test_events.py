@@ -5,8 +5,8 @@ import random
 import pytest
 from sweep_fixtures import value_of
 
+from fasray.runs.events import Event, TrialRecord, fold, trials_of
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.events import Event, TrialRecord, fold, trials_of
 from fasray.sweep.plan import Plan
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fasray.errors import DataError
-from fasray.training.files import Files, read_files, record_files
+from fasray.runs.checksums import Files, read_files, record_files
 
 
 def leave(folder: Path, step: int, scores: bytes, weights: str | None) -> None:

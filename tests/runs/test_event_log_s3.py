@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from test_ledger import DATA, SPEC, TRIAL
+from small_ledgers import DATA, SPEC, TRIAL
 
 from fasray import storage
 from fasray.errors import DataError, SpecError, StorageError
-from fasray.sweep import eventlog
-from fasray.sweep.events import Ended, Opened, Suggested
-from fasray.sweep.ledger import Ledger, LedgerBroken, read_events, read_run
+from fasray.runs import event_log
+from fasray.runs.events import Ended, Opened, Suggested
+from fasray.runs.ledger import Ledger, LedgerBroken, read_events, read_run
 
 
 def trial(number: int) -> Suggested:
@@ -83,7 +83,7 @@ def test_a_driver_that_was_overtaken_writes_nothing_more(s3: str) -> None:
 
 
 def test_a_long_log_is_packed_and_reads_the_same(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eventlog, "PACK_FROM", 20)
+    monkeypatch.setattr(event_log, "PACK_FROM", 20)
     for driver in range(3):
         with Ledger(s3, SPEC, DATA) as ledger:
             ledger.opened()
@@ -106,7 +106,7 @@ def test_of_two_packs_with_one_beginning_the_longer_counts(s3: str) -> None:
             ledger.append(trial(number))
     before = read_events(s3)
     lines = storage.read_many([f"{s3}/events/{number:08d}.json" for number in range(9)])
-    eventlog.pack(s3, 5)
+    event_log.pack(s3, 5)
     storage.write_bytes(f"{s3}/events/00000000-00000004.jsonl", b"".join(lines[:5]))
     assert read_events(s3) == before
 
@@ -118,11 +118,11 @@ def test_a_packing_that_was_interrupted_loses_nothing(s3: str, kept: int) -> Non
             ledger.append(trial(number))
     before = read_events(s3)
     loose = storage.read_many([f"{s3}/events/{number:08d}.json" for number in range(20)])
-    eventlog.pack(s3, 10)
+    event_log.pack(s3, 10)
     for number in range(kept, 20):
         storage.write_bytes(f"{s3}/events/{number:08d}.json", loose[number])
     assert read_events(s3) == before
-    eventlog.pack(s3, 10)
+    event_log.pack(s3, 10)
     with Ledger(s3, SPEC, DATA) as ledger:
         ledger.append(trial(20))
     assert read_events(s3) == [*before, trial(20)]

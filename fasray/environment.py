@@ -1,0 +1,54 @@
+"""The environment variables that a user can set: name, meaning, default. The reference page is made of this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable, or several that belong together."""
+
+    name: str
+    meaning: str
+    default: str
+    """What holds where it is not set."""
+
+
+VARIABLES = (
+    Variable(
+        "FASRAY_POOL_DIR",
+        "where a node keeps its pools of decoded faces; a local disk with enough free space",
+        "`fasray-<uid>/pools` in the temporary folder",
+    ),
+    Variable("FASRAY_CACHE_DIR", "where generated face sets are kept", "`fasray` in the user's cache folder"),
+    Variable("FASRAY_STORE_PATIENCE", "seconds to wait for an object store that has stopped answering", "300"),
+    Variable(
+        "FASRAY_CLUSTER_FILE",
+        "the file that an autoscaling cluster was made with (`ray up`, RayCluster or RayJob); it gives the cluster's "
+        "upper limit",
+        "`~/ray_bootstrap_config.yaml`, if it exists",
+    ),
+    Variable("AWS_ENDPOINT_URL", "address of an object store that is not Amazon's", "Amazon S3"),
+    Variable(
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_DEFAULT_REGION",
+        "access to the object store, as for all AWS tools",
+        "the machine's role",
+    ),
+    Variable(
+        "RAY_ADDRESS", "address of a running Ray cluster to use", "a private Ray on this machine, ended with the command"
+    ),
+    Variable(
+        "RAY_AUTH_MODE",
+        "`token` or `disabled`, as the cluster has it; with `token` also set `RAY_AUTH_TOKEN`",
+        "`token`, with a fresh token, for a private Ray",
+    ),
+    Variable("RAY_AUTH_TOKEN", "the cluster's token", "the token file of Ray, if there is one"),
+    Variable("RAY_API_SERVER_ADDRESS", "address of the dashboard, for `ray job`", "read by Ray only"),
+    Variable(
+        "RAY_JOB_STOP_WAIT_TIME_S",
+        "seconds between SIGTERM and SIGKILL when a job is stopped; belongs in the job's `env_vars`",
+        "3",
+    ),
+)
+"""Those of fasray first, then those of S3 and of Ray that matter most."""
