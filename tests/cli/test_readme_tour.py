@@ -170,7 +170,7 @@ def test_it_goes_from_the_demo_to_a_paper_table() -> None:
     for command in ("synth", "stats", "preview"):
         assert f"fasray data {command} " in said, command
     assert "--format latex --published" in said
-    assert all((ROOT / name).exists() for name in re.findall(r"\(?(docs/[\w.-]+)", README))
+    assert all((ROOT / name).exists() for name in re.findall(r"\(?(docs/[\w./-]+)", README))
 
 
 @pytest.mark.timeout(900)
@@ -191,7 +191,7 @@ def test_the_short_cut_prints_what_is_shown(tmp_path: Path, small_faces: Path) -
     for stop in TOUR:
         if not stop.command.startswith("fasray sweep "):
             walk.do(stop)
-    assert same_picture(here / "faces.jpg", ROOT / "docs" / "faces.jpg")
+    assert same_picture(here / "faces.jpg", ROOT / "docs" / "pictures" / "faces.jpg")
 
 
 @pytest.mark.slow

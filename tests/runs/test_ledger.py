@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from locations import SUPPORT
 from small_ledgers import DATA, SPEC, TRIAL
+from sweep_fixtures import SWEEP
 
 from fasray.errors import DataError, SpecError
 from fasray.runs.events import Ended
-from fasray.runs.ledger import Ledger, read_events, read_run
+from fasray.runs.ledger import DataFacts, Ledger, read_events, read_run
+from fasray.sweep.spec import parse_sweep
 
 
 def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
