@@ -12,10 +12,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from fasray.version import __version__
 
 if TYPE_CHECKING:
-    from fasray.results.runs import load_costs, load_evaluations, load_results, load_scores, load_trials
+    from fasray.results.load import load_costs, load_evaluations, load_results, load_scores, load_trials
     from fasray.sweep.engine import run_sweep
     from fasray.sweep.spec import load_sweep
 
@@ -34,7 +34,7 @@ _HOME = {
     "load_sweep": "fasray.sweep.spec",
     "run_sweep": "fasray.sweep.engine",
     **dict.fromkeys(
-        ("load_results", "load_trials", "load_costs", "load_evaluations", "load_scores"), "fasray.results.runs"
+        ("load_results", "load_trials", "load_costs", "load_evaluations", "load_scores"), "fasray.results.load"
     ),
 }
 

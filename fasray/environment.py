@@ -36,7 +36,9 @@ VARIABLES = (
         "the machine's role",
     ),
     Variable(
-        "RAY_ADDRESS", "address of a running Ray cluster to use", "a private Ray on this machine, ended with the command"
+        "RAY_ADDRESS",
+        "address of a running Ray cluster to use",
+        "a private Ray on this machine, ended with the command",
     ),
     Variable(
         "RAY_AUTH_MODE",

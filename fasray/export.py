@@ -27,14 +27,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasray import __version__, storage
+from fasray import storage
 from fasray.errors import DataError, RunFailedError, SpecError
 from fasray.methods.base import Augment, Method
-from fasray.results.evaluations import read_scores
-from fasray.results.select import source_digest
+from fasray.results.scores import read_scores
+from fasray.results.selection import source_digest
 from fasray.runs.ledger import DATA_FILE
 from fasray.training.evaluate import score_uri
 from fasray.training.scoring import Scorer
+from fasray.version import __version__
 
 TOLERANCE = 1e-4
 """Largest difference between the scores of torch and of ONNX Runtime that an export accepts."""

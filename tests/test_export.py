@@ -19,8 +19,8 @@ from fasray.export import TOLERANCE, export_checkpoint, export_method
 from fasray.methods import registry
 from fasray.methods.base import Build, Method
 from fasray.methods.erm import ERM
-from fasray.results.evaluations import read_scores
-from fasray.results.select import source_digest
+from fasray.results.scores import read_scores
+from fasray.results.selection import source_digest
 from fasray.training.evaluate import score_uri
 from fasray.training.scoring import Scorer
 

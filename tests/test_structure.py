@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fasray"
 LAYERS = (
-    ("errors", "seeds"), ("storage",), ("validation",), ("metrics",), ("protocols",), ("faces",), ("nets", "losses"),
-    ("methods",), ("training",), ("ingest",), ("sweep",), ("results",), ("bench", "export", "testing"), ("clusters",),
-    ("cli",),
+    ("errors", "seeds", "version", "environment"), ("storage",), ("validation",), ("metrics",), ("protocols",), ("runs",),
+    ("faces",), ("nets", "losses"), ("methods",), ("training",), ("ingest",), ("sweep",), ("execution",), ("results",),
+    ("inference",), ("bench", "testing"), ("clusters",), ("cli",),
 )  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 WITHOUT_RAY = {name for name in HEIGHT if HEIGHT[name] <= HEIGHT["training"]} | {"results"}

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from fasray.bench.ledgers import spec_of, write_run
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
-from fasray.results.index import INDEX_FILE
-from fasray.results.runs import load_results, load_trials
-from fasray.results.tables import TABLE_SELECTIONS
+from fasray.results.cache.rows import INDEX_FILE
+from fasray.results.load import load_results, load_trials
+from fasray.results.tables.text import TABLE_SELECTIONS
 from fasray.sweep.dataset import resolve_dataset
 from fasray.sweep.engine import run_sweep
 

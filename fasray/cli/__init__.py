@@ -14,8 +14,8 @@ from typing import NoReturn
 
 import click
 
-from fasray import __version__
 from fasray.errors import FasrayError, InterruptedRunError
+from fasray.version import __version__
 
 _COMMANDS = {
     "data": ("fasray.cli.data", "data", "Generate, verify, count and look at face shards."),

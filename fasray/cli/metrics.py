@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fasray.results.foreign_figures import ForeignFigures
+    from fasray.results.external.evaluate import ForeignFigures
 
 _DEV = "dev:"
 
@@ -52,8 +52,8 @@ def metrics(
     FILE is csv, tsv or Parquet with columns `score` and `label` and, if known, `subject`, `video`, `domain`,
     `attack_type` and `frame`; or what bob.pad writes (csv or text); or text lines `score label`.
     """
-    from fasray.results.foreign import read_foreign
-    from fasray.results.foreign_figures import Asked, judge_foreign
+    from fasray.results.external.evaluate import Asked, judge_foreign
+    from fasray.results.external.read import read_foreign
 
     limit: float | str = threshold
     dev = None
@@ -96,7 +96,7 @@ _ROWS = (
 
 def _print(found: ForeignFigures) -> None:
     """Print figures in percent, with intervals where asked."""
-    from fasray.results.escape import plain
+    from fasray.results.tables.escape import plain
 
     figures, source = found.figures, found.source
     frames = ""

@@ -9,7 +9,7 @@ import click
 from fasray.errors import DataError
 
 if TYPE_CHECKING:
-    from fasray.results.evaluations import Level
+    from fasray.results.scores import Level
 
 _FINDINGS_SHOWN = 50
 
@@ -28,9 +28,9 @@ def why(run: str, method: str, protocol: str, rule: str, level: Level, variant: 
     Trials, seeds, steps, score files, checkpoints, configuration, data and code; the last lines are the commands that
     train the same trials again.
     """
-    from fasray.results.escape import plain
-    from fasray.results.runs import view
-    from fasray.results.trace import to_json, to_text, trace
+    from fasray.results.audit.provenance import to_json, to_text, trace
+    from fasray.results.load import view
+    from fasray.results.tables.escape import plain
     from fasray.runs.ledger import read_run
 
     found = trace(read_run(run), view(run), method, protocol, rule, level, variant)
@@ -47,9 +47,9 @@ def verify(run: str) -> None:
 
     Exit code 3 if anything is not as it should be.
     """
-    from fasray.results.escape import plain
-    from fasray.results.runs import FRAME_FILE, view
-    from fasray.results.verify import verify_run
+    from fasray.results.audit.verify import verify_run
+    from fasray.results.load import FRAME_FILE, view
+    from fasray.results.tables.escape import plain
     from fasray.runs.ledger import read_run
 
     found = verify_run(read_run(run), view(run), FRAME_FILE)

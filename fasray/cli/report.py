@@ -20,9 +20,9 @@ import click
 def report(run: str, output: str | None, folder: str | None, kind: str, with_pictures: bool | None) -> None:
     """Write the report of RUN as one self-contained HTML page, and its plots as files."""
     from fasray.results.frame import compute_results
+    from fasray.results.load import REPORT_FILE, view
     from fasray.results.report import build_report, to_html, write_plots
-    from fasray.results.runs import REPORT_FILE, view
-    from fasray.results.tables import TABLE_SELECTIONS
+    from fasray.results.tables.text import TABLE_SELECTIONS
     from fasray.storage import join, write_bytes
 
     seen = view(run)

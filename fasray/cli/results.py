@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fasray.results.evaluations import Level
+    from fasray.results.scores import Level
 
 _FORMATS = ("table", "json", "csv", "parquet", "md", "latex")
 _FRAMES = ("results", "trials", "evaluations", "scores", "ablations", "cost")
@@ -60,10 +60,10 @@ def print_table(run: str) -> None:
 
 
 def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, published: bool) -> bytes:
-    from fasray.results import tables
-    from fasray.results.latex import to_latex
-    from fasray.results.published import PUBLISHED, with_published
-    from fasray.results.runs import load_results
+    from fasray.results.load import load_results
+    from fasray.results.tables import text as tables
+    from fasray.results.tables.latex import to_latex
+    from fasray.results.tables.published import PUBLISHED, with_published
 
     everything = tables.TABLE_SELECTIONS if kind in _FOR_PEOPLE else ()
     frame = load_results(run, selections or everything)
@@ -77,8 +77,8 @@ def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, pub
 
 
 def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool) -> bytes:
-    from fasray.results import tables
-    from fasray.results.runs import load_ablations, load_costs, load_evaluations, load_scores, load_trials
+    from fasray.results.load import load_ablations, load_costs, load_evaluations, load_scores, load_trials
+    from fasray.results.tables import text as tables
 
     if published or kind == "latex":
         raise click.UsageError(f"--what {what} has no {'published figures' if published else 'LaTeX'}")
@@ -97,8 +97,8 @@ def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level:
 
 
 def _ablations(frame: pd.DataFrame, kind: str, level: Level) -> bytes:
-    from fasray.results import tables
     from fasray.results.ablations import ablation_grid
+    from fasray.results.tables import text as tables
 
     if kind not in _FOR_PEOPLE:
         return _export(frame, kind)
@@ -109,8 +109,8 @@ def _ablations(frame: pd.DataFrame, kind: str, level: Level) -> bytes:
 
 
 def _export(frame: pd.DataFrame, kind: str) -> bytes:
-    from fasray.results import exports
+    from fasray.results.tables import export
 
     if kind == "parquet":
-        return exports.to_parquet(frame)
-    return (exports.to_json(frame) if kind == "json" else exports.to_csv(frame)).encode()
+        return export.to_parquet(frame)
+    return (export.to_json(frame) if kind == "json" else export.to_csv(frame)).encode()

@@ -133,8 +133,8 @@ def _parent(uri: str) -> str:
 
 def _thresholds(scorer: Scorer) -> Thresholds | None:
     """Return the source-dev EER thresholds of the step; None if its score file is not there."""
-    from fasray.results.evaluations import read_scores
-    from fasray.results.select import source_digest
+    from fasray.results.scores import read_scores
+    from fasray.results.selection import source_digest
     from fasray.training.evaluate import score_uri
     from fasray.training.judging import Thresholds
 

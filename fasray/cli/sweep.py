@@ -127,7 +127,7 @@ def _generating(done: int, total: int) -> None:
 def _present(run: str, changed: bool) -> None:
     """Write the derived files where they are missing or out of date, and print the table."""
     from fasray.cli.results import print_table
-    from fasray.results.runs import write_derived
+    from fasray.results.load import write_derived
 
     written = write_derived(run, renew=changed)
     print_table(run)

@@ -230,10 +230,10 @@ def _line(evaluation: Evaluation, steps: int) -> str:
 
 def _judge(trial: Trial, score_uris: Sequence[str]) -> None:
     """Print the target's figures as each rule of selection gives them."""
-    from fasray.results.evaluations import read_scores
-    from fasray.results.judging import FIGURES, judge
-    from fasray.results.select import TrialDigests, choose, source_digest, target_digest
-    from fasray.results.tables import DAGGER
+    from fasray.results.figures import FIGURES, judge
+    from fasray.results.scores import read_scores
+    from fasray.results.selection import TrialDigests, choose, source_digest, target_digest
+    from fasray.results.tables.text import DAGGER
 
     scores = {evaluation.step: evaluation for evaluation in map(read_scores, score_uris)}
     digests = TrialDigests(

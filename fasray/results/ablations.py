@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from fasray.metrics.compare import PairedDifference, paired_difference
-from fasray.results.evaluations import LEVELS, Level, RunView, ScoreReader, Trial
-from fasray.results.inner import digests_for
-from fasray.results.judging import FIGURES, Judge
-from fasray.results.resamples import Resamples
-from fasray.results.select import choose
-from fasray.results.tables import NOTHING, Grid, percent
+from fasray.results.bootstrap import Resamples
+from fasray.results.figures import FIGURES, Judge
+from fasray.results.leave_one_out import digests_for
+from fasray.results.scores import LEVELS, Level, RunView, ScoreReader, Trial
+from fasray.results.selection import choose
+from fasray.results.tables.text import NOTHING, Grid, percent
 
 MEAN_OF_PROTOCOLS = "mean"
 """In place of a protocol: each seed's figures are first averaged over the protocols that all its runs ended on."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from fasray.results.evaluations import Reading, Trial
+from fasray.results.scores import Reading, Trial
 from fasray.runs.events import cell_protocol
 
 COST_COLUMNS: dict[str, str] = {

@@ -12,11 +12,11 @@ import pandas as pd
 from fasray import protocols
 from fasray.errors import SpecError
 from fasray.metrics.intervals import RESAMPLES
-from fasray.results.evaluations import ENDED, LEVELS, Evaluation, Level, RunView, ScoreReader, Trial
-from fasray.results.inner import has_inner_trials, inner_trials, with_inner_trials
-from fasray.results.judging import FIGURES, Judge, TrialFigures, mean_and_std
-from fasray.results.resamples import Resamples, are_few, interval
-from fasray.results.select import (
+from fasray.results.bootstrap import Resamples, are_few, interval
+from fasray.results.figures import FIGURES, Judge, TrialFigures, mean_and_std
+from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
+from fasray.results.scores import ENDED, LEVELS, Evaluation, Level, RunView, ScoreReader, Trial
+from fasray.results.selection import (
     PLANNED_SELECTIONS,
     SELECTIONS,
     Choice,

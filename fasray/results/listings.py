@@ -9,11 +9,11 @@ import pandas as pd
 
 from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import SOURCE_DEV, TARGET
+from fasray.results.cache.evaluations import EvaluationIndex, figures_of
 from fasray.results.costs import cost_of
-from fasray.results.evaluation_index import EvaluationIndex, figures_of
-from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
-from fasray.results.inner import digests_for
-from fasray.results.select import choose, selection
+from fasray.results.leave_one_out import digests_for
+from fasray.results.scores import Evaluation, RunView, ScoreReader, Trial
+from fasray.results.selection import choose, selection
 from fasray.runs.events import TrialRecord, collecting_later
 from fasray.runs.ledger import RunRecord
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fasray import __version__, storage
+from fasray import storage
 from fasray.errors import DataError, FasrayError, SpecError, StorageError
 from fasray.runs.driver import now
 from fasray.runs.event_log import open_log, read_events
@@ -38,6 +38,7 @@ from fasray.runs.events import Closed, Event, Opened, TrialRecord, trials_of
 from fasray.runs.lock import Lock, take_lock
 from fasray.runs.revision import commit
 from fasray.validation import difference
+from fasray.version import __version__
 
 if TYPE_CHECKING:
     from fasray.sweep.spec import SweepSpec

@@ -21,10 +21,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from fasray import __version__, storage
+from fasray import storage
 from fasray.errors import DataError
 from fasray.methods.base import Method
 from fasray.training.trial import Trial
+from fasray.version import __version__
 
 log = logging.getLogger(__name__)
 

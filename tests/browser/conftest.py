@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from made_runs import Size, write_run
 
+from fasray.results.load import view
 from fasray.results.report import render_report
-from fasray.results.runs import view
 
 HOSTILE = "<script>document.title='taken'</script>\"'><img src=x onerror=\"document.title='taken'\">"
 FLAGS = (

@@ -23,8 +23,8 @@ from fasray.faces.mimics import MimicSettings, write
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.shards import read_columns, read_index, write_shards
 from fasray.protocols import parse
-from fasray.results.evaluations import read_scores
-from fasray.results.select import source_digest
+from fasray.results.scores import read_scores
+from fasray.results.selection import source_digest
 from fasray.training.context import Context
 from fasray.training.evaluate import score_uri
 from fasray.training.loop import evaluations

@@ -11,9 +11,9 @@ from score_runs import MadeTrial, make_run
 
 from fasray.errors import SpecError
 from fasray.results.ablations import ABLATION_COLUMNS, MEAN_OF_PROTOCOLS, ablation_frame, ablation_grid
-from fasray.results.evaluations import RunView
 from fasray.results.frame import results_frame
-from fasray.results.tables import to_markdown, to_text
+from fasray.results.scores import RunView
+from fasray.results.tables.text import to_markdown, to_text
 
 PROTOCOLS = ("C&M->I", "C&M->O")
 

@@ -13,10 +13,10 @@ from sklearn.metrics import roc_auc_score
 from fasray import metrics
 from fasray.errors import DataError
 from fasray.protocols import GROUPS
-from fasray.results.evaluations import RunView, read_scores
+from fasray.results.figures import FIGURES
 from fasray.results.frame import COLUMNS, compute_results, results_frame
-from fasray.results.judging import FIGURES
-from fasray.results.select import SELECTIONS
+from fasray.results.scores import RunView, read_scores
+from fasray.results.selection import SELECTIONS
 
 
 def two_cells() -> list[MadeTrial]:

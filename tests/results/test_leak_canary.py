@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from score_runs import MadeTrial, score_path, score_table, write_scores
 
-from fasray.results.evaluations import Evaluation, RunView, ScoreReader
 from fasray.results.frame import compute_results, offered
-from fasray.results.select import PLANNED_SELECTIONS, SELECTIONS
+from fasray.results.scores import Evaluation, RunView, ScoreReader
+from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS
 
 RELABELLINGS = 200
 TARGET_VIDEOS = 80

@@ -21,14 +21,14 @@ import fasray
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.metrics import eer
-from fasray.results.evaluations import RunView, ScoreReader
+from fasray.results.audit.verify import verify_run
 from fasray.results.frame import compute_results, offered, results_frame
-from fasray.results.inner import inner_trials
+from fasray.results.leave_one_out import inner_trials
 from fasray.results.listings import scores_frame
+from fasray.results.load import FRAME_FILE, view, write_derived
 from fasray.results.report import render_report
-from fasray.results.runs import FRAME_FILE, view, write_derived
-from fasray.results.select import PLANNED_SELECTIONS, SELECTIONS, LeftOutDigest, TrialDigests, choose
-from fasray.results.verify import verify_run
+from fasray.results.scores import RunView, ScoreReader
+from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, LeftOutDigest, TrialDigests, choose
 from fasray.runs.ledger import read_run
 
 RULE = "leave-one-source-out"

@@ -19,7 +19,7 @@ import fasray
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
-from fasray.results.published import PUBLISHED, PUBLISHED_COLUMNS
+from fasray.results.tables.published import PUBLISHED, PUBLISHED_COLUMNS
 from fasray.runs.ledger import read_run
 
 RUN = str(GOLDEN / "frozen_sweep" / "run")
@@ -124,9 +124,10 @@ def test_published_figures_say_how_far_they_are_verified() -> None:
 def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
     from score_runs import MadeTrial, make_run
 
-    from fasray.results import exports, latex, tables
     from fasray.results.frame import results_frame
-    from fasray.results.published import with_published
+    from fasray.results.tables import export, latex
+    from fasray.results.tables import text as tables
+    from fasray.results.tables.published import with_published
 
     trials = [
         MadeTrial("a", method="ssdg", protocol="O&C&I->M"),
@@ -145,8 +146,8 @@ def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
     theirs = both[both["selection"] == "published"]
     assert set(theirs["protocol"]) == {"O&C&I->M", "I&C&M->O"}
     assert both[both["selection"] != "published"]["status"].eq("").all()
-    assert json.loads(exports.to_json(both))[-1]["oracle"] is True
-    assert len(list(csv.DictReader(io.StringIO(exports.to_csv(both))))) == len(both)
+    assert json.loads(export.to_json(both))[-1]["oracle"] is True
+    assert len(list(csv.DictReader(io.StringIO(export.to_csv(both))))) == len(both)
     tex = latex.to_latex(frame, published=PUBLISHED)
     assert "SSDG-R (V) & 7.38 & 97.17" in tex
     assert "HFN+MP (R)" in tex

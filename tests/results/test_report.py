@@ -11,10 +11,10 @@ import pytest
 from made_runs import Size, write_run
 from score_runs import MadeReading, MadeTrial, make_run
 
-from fasray.results.evaluations import RunView
 from fasray.results.frame import compute_results
+from fasray.results.load import view
 from fasray.results.report import build_report, render_report, to_html, write_plots
-from fasray.results.runs import view
+from fasray.results.scores import RunView
 
 HOSTILE = "<script>alert(1)</script>"
 QUOTES = "\"><img src=x onerror='alert(1)'>"

@@ -15,9 +15,9 @@ from score_runs import MadeTrial, make_run, score_path, write_scores
 from fasray.faces.record import SCORE_SCHEMA
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import read_index
-from fasray.results.evaluations import RunView, read_scores
 from fasray.results.report import render_report
 from fasray.results.report.faces import EACH, worst
+from fasray.results.scores import RunView, read_scores
 
 PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)"[^>]*alt="([^"]+)"')
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fasray.faces.record import SCORE_SCHEMA
-from fasray.results.evaluations import RunView
+from fasray.results.scores import RunView
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from small_sweeps import pool_cards, score_digests, table_of
 
 from fasray.faces.sets.manifest import read_manifest
-from fasray.results.select import SELECTIONS
+from fasray.results.selection import SELECTIONS
 from fasray.runs.ledger import read_run
 
 OURS = re.compile(

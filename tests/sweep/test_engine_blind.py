@@ -9,11 +9,11 @@ import pytest
 from pandas.testing import assert_frame_equal
 from small_sweeps import COST, Place, place, rewritten, table_of
 
-from fasray.results import judging
+from fasray.results import figures
 
 pytestmark = pytest.mark.timeout(600)
 
-FIGURES = [name for name in judging.FIGURES if name != "source_dev_auc"]
+FIGURES = [name for name in figures.FIGURES if name != "source_dev_auc"]
 INTERVALS = ["hter_lower", "hter_upper", "auc_lower", "auc_upper"]
 OF_THE_TARGET = [*FIGURES, *(f"{name}_std" for name in FIGURES), *INTERVALS, "optimism_gap", "optimism_gap_auc"]
 KINDS = ("label", "attack_type", "instrument")

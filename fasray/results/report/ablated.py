@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from fasray.results import plots
 from fasray.results.ablations import MEAN_OF_PROTOCOLS, ablation_frame, ablation_grid
-from fasray.results.evaluations import RunView
 from fasray.results.plots import PartRow, Plot
-from fasray.results.tables import Grid
+from fasray.results.scores import RunView
+from fasray.results.tables.text import Grid
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fasray.metrics import rates_at
 from fasray.metrics.resampling import draw, find_clusters
-from fasray.results.evaluations import Scores
 from fasray.results.plots import Band
+from fasray.results.scores import Scores
 
 RESAMPLES = 200
 CONFIDENCE = 0.95

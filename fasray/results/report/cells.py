@@ -13,13 +13,13 @@ from fasray import protocols
 from fasray.errors import FasrayError
 from fasray.metrics import Videos
 from fasray.results import plots
-from fasray.results.evaluations import Evaluation, RunView, Trial
 from fasray.results.frame import RunResults
 from fasray.results.plots import Band, Curve, DomainScores, Plot, Sample
 from fasray.results.report.bands import band
 from fasray.results.report.faces import Suspect, worst
-from fasray.results.select import Choice
-from fasray.results.tables import percent
+from fasray.results.scores import Evaluation, RunView, Trial
+from fasray.results.selection import Choice
+from fasray.results.tables.text import percent
 
 HONEST = "source-dev"
 MOST_RESPONSES = 6

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from fasray.results import plots
-from fasray.results.evaluations import Evaluation, RunView, ScoreReader, Trial
 from fasray.results.frame import RunResults
 from fasray.results.plots import GapRow, Plot
 from fasray.results.report.ablated import Ablations, ablations
@@ -20,7 +19,8 @@ from fasray.results.report.cost import CostRow, cost_rows, total
 from fasray.results.report.faces import FaceShelf, Key
 from fasray.results.report.heat import HeatRow, Row, figure_name, gap_rows, gap_words, headline, heat_rows, heat_table
 from fasray.results.report.summary import Tile, asked, count, tiles
-from fasray.results.tables import Grid, grid, percent
+from fasray.results.scores import Evaluation, RunView, ScoreReader, Trial
+from fasray.results.tables.text import Grid, grid, percent
 from fasray.runs.events import cell_protocol
 
 GENERATED_WARNING = (

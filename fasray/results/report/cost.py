@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fasray.results.costs import cost_of
-from fasray.results.evaluations import Trial
 from fasray.results.report.cells import seconds_of
-from fasray.results.tables import NOTHING
+from fasray.results.scores import Trial
+from fasray.results.tables.text import NOTHING
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fasray import storage
 from fasray.errors import DataError, FasrayError
 from fasray.faces import jpeg
 from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
-from fasray.results.evaluations import RunView, Scores
+from fasray.results.scores import RunView, Scores
 
 EACH = 6
 """Pictures of each kind a cell."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fasray import protocols
 from fasray.results import plots
 from fasray.results.plots import GapRow, HeatMap
-from fasray.results.tables import reports_acer
+from fasray.results.tables.text import reports_acer
 
 Row = Mapping[str, Any]
 """A row of the result frame."""

@@ -13,14 +13,14 @@ from markupsafe import Markup
 
 from fasray import storage
 from fasray.results import plots
-from fasray.results.evaluations import RunView
 from fasray.results.frame import COLUMNS, RunResults, compute_results
 from fasray.results.plots import Plot, PlotFormat
 from fasray.results.report.cells import TEXT_COLUMNS, TRIAL_HEADERS
 from fasray.results.report.comparison import OPERATING_POINTS
 from fasray.results.report.content import Report, build_report
 from fasray.results.report.cost import duration
-from fasray.results.tables import TABLE_SELECTIONS
+from fasray.results.scores import RunView
+from fasray.results.tables.text import TABLE_SELECTIONS
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fasray.results.evaluations import RunView, Trial
 from fasray.results.plots import GapRow, HeatMap
 from fasray.results.report.cost import CostRow, duration, total
 from fasray.results.report.heat import means_over_protocols, short
-from fasray.results.tables import percent
+from fasray.results.scores import RunView, Trial
+from fasray.results.tables.text import percent
 
 
 @dataclass(frozen=True)

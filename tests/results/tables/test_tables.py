@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from score_runs import MadeTrial, make_run
 
-from fasray.results import exports, tables
 from fasray.results.frame import COLUMNS, results_frame
+from fasray.results.tables import export
+from fasray.results.tables import text as tables
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_markdown_has_one_cell_per_column(frame: pd.DataFrame) -> None:
 
 
 def test_json_is_a_list_of_rows_in_fractions_with_null_for_nan(frame: pd.DataFrame) -> None:
-    rows = json.loads(exports.to_json(frame))
+    rows = json.loads(export.to_json(frame))
     assert [list(row) for row in rows] == [list(COLUMNS)] * len(frame)
     for row, original in zip(rows, frame.to_dict("records"), strict=True):
         assert row["trials"] == original["trials"]
@@ -79,32 +80,32 @@ def test_json_is_a_list_of_rows_in_fractions_with_null_for_nan(frame: pd.DataFra
 
 
 def test_csv_reads_back_to_the_same_fractions(frame: pd.DataFrame) -> None:
-    rows = list(csv.DictReader(io.StringIO(exports.to_csv(frame))))
+    rows = list(csv.DictReader(io.StringIO(export.to_csv(frame))))
     assert [row["hter"] for row in rows] == ["" if math.isnan(v) else repr(v) for v in frame["hter"]]
     assert rows[0]["trials"] == "a b"
 
 
 def test_words_that_a_spreadsheet_would_run_are_quoted(frame: pd.DataFrame) -> None:
     hostile = frame.assign(method="=cmd()")
-    rows = list(csv.DictReader(io.StringIO(exports.to_csv(hostile))))
+    rows = list(csv.DictReader(io.StringIO(export.to_csv(hostile))))
     assert {row["method"] for row in rows} == {"'=cmd()"}
 
 
 def test_parquet_reads_back_whole(frame: pd.DataFrame, tmp_path: Path) -> None:
     target = tmp_path / "results.parquet"
-    exports.write_parquet(frame, str(target))
+    export.write_parquet(frame, str(target))
     back = pq.read_table(target).to_pylist()
     assert [row["trials"] for row in back] == frame["trials"].tolist()
     assert [row["steps"] for row in back] == frame["steps"].tolist()
     assert {type(row["oracle"]) for row in back} == {bool}
     first = target.read_bytes()
-    exports.write_parquet(frame, str(target))
+    export.write_parquet(frame, str(target))
     assert target.read_bytes() == first
 
 
 def test_an_empty_frame_says_so(tmp_path: Path) -> None:
     empty = results_frame(make_run(tmp_path, []))
     assert tables.to_text(tables.grid(empty)) == "no confirmed runs yet\n"
-    assert json.loads(exports.to_json(empty)) == []
-    exports.write_parquet(empty, str(tmp_path / "empty.parquet"))
+    assert json.loads(export.to_json(empty)) == []
+    export.write_parquet(empty, str(tmp_path / "empty.parquet"))
     assert pq.read_table(tmp_path / "empty.parquet").num_rows == 0

@@ -11,9 +11,9 @@ import numpy as np
 from fasray.metrics import pad_rates_at, rates_at, tpr_at_fpr
 from fasray.metrics.curves import bpcer_at_apcer
 from fasray.metrics.tally import tally
-from fasray.results.evaluations import LEVELS, Evaluation, Level
-from fasray.results.resamples import Replicates, Resamples, independent_subjects
-from fasray.results.select import Choice
+from fasray.results.bootstrap import Replicates, Resamples, independent_subjects
+from fasray.results.scores import LEVELS, Evaluation, Level
+from fasray.results.selection import Choice
 
 FIGURES = (
     "hter",

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fasray import storage
-from fasray.results.escape import csv_word
+from fasray.results.tables.escape import csv_word
 
 _LISTS = {
     "trials": pa.string(),

@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from fasray import protocols
-from fasray.results.escape import markdown, plain
-from fasray.results.evaluations import Level
-from fasray.results.published import SELECTION as PUBLISHED_SELECTION
-from fasray.results.published import STATUS_NOTE, Published, of_cell
-from fasray.results.select import selection
+from fasray.results.scores import Level
+from fasray.results.selection import selection
+from fasray.results.tables.escape import markdown, plain
+from fasray.results.tables.published import SELECTION as PUBLISHED_SELECTION
+from fasray.results.tables.published import STATUS_NOTE, Published, of_cell
 
 DAGGER = "\u2020"
 NOTHING = "-"

@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from fasray.results.escape import latex
-from fasray.results.evaluations import Level
-from fasray.results.published import STATUS_NOTE, Published
-from fasray.results.select import selection
-from fasray.results.tables import Cells, cells_of, notes, reports_acer
+from fasray.results.scores import Level
+from fasray.results.selection import selection
+from fasray.results.tables.escape import latex
+from fasray.results.tables.published import STATUS_NOTE, Published
+from fasray.results.tables.text import Cells, cells_of, notes, reports_acer
 
 _PROTOCOLS_A_TABLE = 4
 _NOTHING = "--"

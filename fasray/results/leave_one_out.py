@@ -14,8 +14,8 @@ import numpy as np
 from fasray import protocols
 from fasray.metrics import eer
 from fasray.metrics.tally import tally
-from fasray.results.evaluations import ENDED, Evaluation, RunView, ScoreReader, Trial
-from fasray.results.select import LeftOutDigest, TrialDigests, digests_of, selection
+from fasray.results.scores import ENDED, Evaluation, RunView, ScoreReader, Trial
+from fasray.results.selection import LeftOutDigest, TrialDigests, digests_of, selection
 from fasray.runs.events import cell_protocol
 
 INNER = "inner"

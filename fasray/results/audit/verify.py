@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.results.evaluations import RunView, ScoreReader
 from fasray.results.frame import COLUMNS, results_frame
+from fasray.results.scores import RunView, ScoreReader
 from fasray.runs.checksums import Files, read_files
 from fasray.runs.events import TrialRecord
 from fasray.runs.ledger import RunRecord, trial_folder

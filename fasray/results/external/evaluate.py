@@ -13,8 +13,8 @@ from fasray import metrics
 from fasray.errors import DataError, SpecError
 from fasray.metrics.intervals import RESAMPLES
 from fasray.metrics.video import check_aggregate
-from fasray.results.evaluations import Level
-from fasray.results.foreign import ForeignScores
+from fasray.results.external.read import ForeignScores
+from fasray.results.scores import Level
 
 _THRESHOLDS = ("eer_threshold", "threshold")
 

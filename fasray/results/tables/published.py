@@ -50,7 +50,7 @@ class Published:
 
 
 def _read() -> tuple[Published, ...]:
-    text = resources.files("fasray.results").joinpath("published.csv").read_text(encoding="utf-8")
+    text = resources.files("fasray.results.tables").joinpath("published.csv").read_text(encoding="utf-8")
     return tuple(
         Published(
             row["method"],

@@ -15,14 +15,15 @@ from locations import GOLDEN
 from made_runs import Size, write_run
 
 from fasray import storage
-from fasray.results import index, runs, stamped
-from fasray.results.evaluation_index import EVALUATION_INDEX_FILE, EvaluationIndex
-from fasray.results.evaluations import Trial
+from fasray.results import load
+from fasray.results.audit.verify import verify_run
+from fasray.results.cache import rows, validity
+from fasray.results.cache.evaluations import EVALUATION_INDEX_FILE, EvaluationIndex
+from fasray.results.cache.rows import RowIndex
 from fasray.results.frame import CellFigures, Key, results_frame
-from fasray.results.index import RowIndex
 from fasray.results.listings import evaluations_frame
-from fasray.results.select import SELECTIONS
-from fasray.results.verify import verify_run
+from fasray.results.scores import Trial
+from fasray.results.selection import SELECTIONS
 from fasray.runs.ledger import read_run
 
 FROZEN = GOLDEN / "frozen_sweep" / "run"
@@ -61,13 +62,13 @@ class Reader:
 
     def table(self, selections: tuple[str, ...] = EVERY) -> pd.DataFrame:
         kept = Counting(str(self.run), settled_s=0)
-        frame = results_frame(runs.view(str(self.run)), selections, kept)
+        frame = results_frame(load.view(str(self.run)), selections, kept)
         kept.save()
         self.computed = kept.computed
         return frame
 
     def without(self) -> pd.DataFrame:
-        return results_frame(runs.view(str(self.run)), EVERY)
+        return results_frame(load.view(str(self.run)), EVERY)
 
 
 def test_tables_are_the_same_with_and_without_an_index(run: Path) -> None:
@@ -104,7 +105,7 @@ def of_other_code(path: Path) -> None:
 def test_an_index_that_is_gone_or_damaged_is_made_again(run: Path, spoil: Callable[[Path], object]) -> None:
     reader = Reader(run)
     plain = reader.table()
-    spoil(run / index.INDEX_FILE)
+    spoil(run / rows.INDEX_FILE)
     pd.testing.assert_frame_equal(reader.table(), plain, check_exact=True)
     assert reader.computed == 4 * len(EVERY)
     reader.table()
@@ -171,7 +172,7 @@ def test_what_the_log_says_of_a_trial_counts(run: Path) -> None:
 
 def listed(run: Path) -> tuple[pd.DataFrame, set[str]]:
     """The evaluations of a run with its index, and the trials whose score files had to be read."""
-    view = runs.view(str(run))
+    view = load.view(str(run))
     kept = EvaluationIndex(str(run), view.trials, settled_s=0)
     read = {trial.id for trial in view.trials if kept.figures(trial.id) is None}
     frame = evaluations_frame(view, kept)
@@ -180,7 +181,7 @@ def listed(run: Path) -> tuple[pd.DataFrame, set[str]]:
 
 
 def test_evaluations_are_the_same_with_and_without_an_index(run: Path) -> None:
-    plain = evaluations_frame(runs.view(str(run)))
+    plain = evaluations_frame(load.view(str(run)))
     trials = set(plain["trial"])
     for expected in (trials, set()):
         frame, read = listed(run)
@@ -206,30 +207,30 @@ def test_evaluations_of_a_score_file_that_changed_are_computed_again(run: Path) 
     invert(path)
     after, read = listed(run)
     assert read == {path.parent.name}
-    pd.testing.assert_frame_equal(after, evaluations_frame(runs.view(str(run))), check_exact=True)
+    pd.testing.assert_frame_equal(after, evaluations_frame(load.view(str(run))), check_exact=True)
     changed = (after["target_auc"] != before["target_auc"]).to_numpy()
     assert after.loc[changed, "trial"].tolist() == [path.parent.name]
 
 
 def test_files_of_this_very_moment_are_not_trusted_yet(run: Path) -> None:
     kept = RowIndex(str(run), settled_s=3600)
-    results_frame(runs.view(str(run)), EVERY, kept)
+    results_frame(load.view(str(run)), EVERY, kept)
     kept.save()
-    assert not (run / index.INDEX_FILE).exists()
+    assert not (run / rows.INDEX_FILE).exists()
 
 
 def test_only_long_runs_keep_an_index(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs.load_results(str(run))
-    assert not (run / index.INDEX_FILE).exists()
-    evaluations = runs.load_evaluations(str(run))
+    load.load_results(str(run))
+    assert not (run / rows.INDEX_FILE).exists()
+    evaluations = load.load_evaluations(str(run))
     assert not (run / EVALUATION_INDEX_FILE).exists()
-    monkeypatch.setattr(runs, "LEAST_SCORE_FILES", 4)
-    monkeypatch.setattr(stamped, "SETTLED_S", 0.0)
-    plain = runs.load_results(str(run))
-    assert (run / index.INDEX_FILE).exists()
-    pd.testing.assert_frame_equal(runs.load_results(str(run)), plain, check_exact=True)
+    monkeypatch.setattr(load, "LEAST_SCORE_FILES", 4)
+    monkeypatch.setattr(validity, "SETTLED_S", 0.0)
+    plain = load.load_results(str(run))
+    assert (run / rows.INDEX_FILE).exists()
+    pd.testing.assert_frame_equal(load.load_results(str(run)), plain, check_exact=True)
     for _ in range(2):
-        pd.testing.assert_frame_equal(runs.load_evaluations(str(run)), evaluations, check_exact=True)
+        pd.testing.assert_frame_equal(load.load_evaluations(str(run)), evaluations, check_exact=True)
         assert (run / EVALUATION_INDEX_FILE).exists()
 
 
@@ -237,26 +238,26 @@ def test_verify_does_not_trust_it(tmp_path: Path) -> None:
     run = Path(shutil.copytree(FROZEN, tmp_path / "run"))
     reader = Reader(run)
     reader.table()
-    path = run / index.INDEX_FILE
-    kept = stamped.read_kept(str(path))
+    path = run / rows.INDEX_FILE
+    kept = validity.read_kept(str(path))
     assert kept is not None
     stored = json.loads(kept)
     for entry in stored.values():
         for row in entry["rows"]:
             row["mean"] = [0.0] * len(row["mean"])
-    stamped.write_kept(str(path), json.dumps(stored).encode())  # forged, and fits together
+    validity.write_kept(str(path), json.dumps(stored).encode())  # forged, and fits together
     assert reader.table()["hter"].max() == 0
-    reader.without().to_parquet(run / runs.FRAME_FILE)
-    found = verify_run(read_run(str(run)), runs.view(str(run)), runs.FRAME_FILE)
+    reader.without().to_parquet(run / load.FRAME_FILE)
+    found = verify_run(read_run(str(run)), load.view(str(run)), load.FRAME_FILE)
     assert found.numbers > 0
-    assert not [finding for finding in found.findings if finding.where == runs.FRAME_FILE]
+    assert not [finding for finding in found.findings if finding.where == load.FRAME_FILE]
 
 
 def test_a_place_that_cannot_be_written_to_has_no_index_and_the_same_table(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = Reader(run)
-    (run / index.INDEX_FILE).mkdir()
+    (run / rows.INDEX_FILE).mkdir()
     pd.testing.assert_frame_equal(reader.table(), reader.without(), check_exact=True)
 
 
@@ -270,7 +271,7 @@ def test_on_s3_a_score_file_that_changed_is_read_again(run: Path, s3: str) -> No
 
     def table() -> tuple[pd.DataFrame, bool]:
         kept = RowIndex(s3)
-        frame = results_frame(runs.view(s3), EVERY, kept)
+        frame = results_frame(load.view(s3), EVERY, kept)
         kept.save()
         return frame, kept.changed
 

@@ -1,7 +1,8 @@
 """What every score file of a run was found to hold, kept beside the run, so that a long run is listed at once.
 
 ``evaluations.index`` in the run directory is derived: it can be deleted, and is made again. What does not hold any more
-(``fasray.results.stamped``) is computed anew from the score files of the trial. ``fasray verify`` does not look at it.
+(``fasray.results.cache.validity``) is computed anew from the score files of the trial. ``fasray verify`` does not look
+at it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import pyarrow as pa
 
 from fasray import storage
 from fasray.metrics import rates_at
-from fasray.results.evaluations import Evaluation, Trial
-from fasray.results.select import source_digest, target_digest
-from fasray.results.stamped import Stamps, read_kept, write_kept
+from fasray.results.cache.validity import Stamps, read_kept, write_kept
+from fasray.results.scores import Evaluation, Trial
+from fasray.results.selection import source_digest, target_digest
 
 EVALUATION_INDEX_FILE = "evaluations.index"
 

@@ -12,7 +12,7 @@ from score_runs import score_table, write_scores
 from sklearn.metrics import roc_auc_score
 
 from fasray.errors import DataError
-from fasray.results.evaluations import read_scores
+from fasray.results.scores import read_scores
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ from locations import GOLDEN
 from score_runs import MadeTrial, make_run
 
 from fasray.cli import cli
-from fasray.results import exports, latex, tables
-from fasray.results.escape import csv_word, markdown, plain
-from fasray.results.escape import latex as in_latex
 from fasray.results.frame import results_frame
+from fasray.results.tables import export, latex
+from fasray.results.tables import text as tables
+from fasray.results.tables.escape import csv_word, markdown, plain
+from fasray.results.tables.escape import latex as in_latex
 
 NAMES = (
     "<script>alert(1)</script>",
@@ -48,7 +49,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def test_no_cell_of_the_csv_is_a_formula(frame: pd.DataFrame) -> None:
-    rows = list(csv.DictReader(io.StringIO(exports.to_csv(frame))))
+    rows = list(csv.DictReader(io.StringIO(export.to_csv(frame))))
     assert len(rows) == len(frame)
     words = [value for row in rows for value in row.values() if not re.fullmatch(r"-?[\d.e-]*", value)]
     assert words
@@ -58,12 +59,12 @@ def test_no_cell_of_the_csv_is_a_formula(frame: pd.DataFrame) -> None:
 
 def test_numbers_below_zero_stay_numbers(frame: pd.DataFrame) -> None:
     below = frame.assign(optimism_gap=-0.125)
-    assert {row["optimism_gap"] for row in csv.DictReader(io.StringIO(exports.to_csv(below)))} == {"-0.125"}
+    assert {row["optimism_gap"] for row in csv.DictReader(io.StringIO(export.to_csv(below)))} == {"-0.125"}
     assert csv_word("-") == "-"
 
 
 def test_a_formula_in_a_header_is_quoted_too(frame: pd.DataFrame) -> None:
-    assert exports.to_csv(frame[["method"]].rename(columns={"method": "=cmd()"})).startswith("'=cmd()\n")
+    assert export.to_csv(frame[["method"]].rename(columns={"method": "=cmd()"})).startswith("'=cmd()\n")
 
 
 def test_markdown_holds_no_markup_and_one_line_a_row(frame: pd.DataFrame) -> None:
@@ -97,7 +98,7 @@ def test_latex_holds_no_command_of_theirs(frame: pd.DataFrame) -> None:
 
 
 def test_json_gives_the_names_back_and_is_plain_ascii(frame: pd.DataFrame) -> None:
-    text = exports.to_json(frame)
+    text = export.to_json(frame)
     assert text.isascii()
     assert "\x1b" not in text
     assert {row["variant"] for row in json.loads(text)} == set(NAMES)

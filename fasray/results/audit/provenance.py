@@ -11,11 +11,11 @@ from typing import Any
 
 from fasray import protocols, storage
 from fasray.errors import DataError, FasrayError, SpecError, did_you_mean
-from fasray.results.evaluations import Level, RunView, ScoreReader, Trial
+from fasray.results.figures import FIGURES, figures_at
 from fasray.results.frame import results_frame
-from fasray.results.inner import INNER, inner_trials
-from fasray.results.judging import FIGURES, figures_at
-from fasray.results.select import selection
+from fasray.results.leave_one_out import INNER, inner_trials
+from fasray.results.scores import Level, RunView, ScoreReader, Trial
+from fasray.results.selection import selection
 from fasray.runs.checksums import Files, read_files
 from fasray.runs.events import Opened, TrialRecord, cell_protocol
 from fasray.runs.ledger import RunRecord, trial_folder

@@ -39,7 +39,7 @@ from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import eer, rates_at
 from fasray.metrics.tally import tally
 from fasray.metrics.thresholds import min_hter_threshold
-from fasray.results.evaluations import Evaluation, Level, Scores, Trial
+from fasray.results.scores import Evaluation, Level, Scores, Trial
 
 ThresholdRule = Literal["source-dev-eer", "left-out-eer", "target-eer", "target-min-hter"]
 

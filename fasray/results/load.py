@@ -8,14 +8,14 @@ import pandas as pd
 import yaml
 
 from fasray.results.ablations import ablation_frame
+from fasray.results.cache.evaluations import EvaluationIndex
+from fasray.results.cache.rows import RowIndex
+from fasray.results.cache.validity import LEAST_SCORE_FILES
 from fasray.results.costs import cost_frame
-from fasray.results.evaluation_index import EvaluationIndex
-from fasray.results.evaluations import RunView
-from fasray.results.exports import write_parquet
 from fasray.results.frame import compute_results, offered, results_frame
-from fasray.results.index import RowIndex
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
-from fasray.results.stamped import LEAST_SCORE_FILES
+from fasray.results.scores import RunView
+from fasray.results.tables.export import write_parquet
 from fasray.runs.ledger import read_run
 from fasray.storage import exists, join, write_bytes
 
@@ -45,7 +45,7 @@ def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
     """Return the result frame of a run directory: one row per method, protocol, selection and level.
 
     Figures are fractions; every row names the trials and steps that it comes from. Of a long run the rows are kept in
-    its ``index.json`` (``fasray.results.index``).
+    its ``index.json`` (``fasray.results.cache.rows``).
 
     Args:
         run: the run directory.
@@ -96,7 +96,7 @@ def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:
 def load_evaluations(run: str) -> pd.DataFrame:
     """Return one row an evaluation of every trial, from the score files; columns in ``listings.EVALUATION_COLUMNS``.
 
-    Of a long run the figures are kept in its ``evaluations.index`` (``fasray.results.evaluation_index``).
+    Of a long run the figures are kept in its ``evaluations.index`` (``fasray.results.cache.evaluations``).
 
     Raises:
         DataError: this is no run directory, or a file of it is missing or damaged.

@@ -11,8 +11,8 @@ from score_runs import MadeTrial, make_run, score_path, write_scores
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fasray.errors import SpecError
-from fasray.results.evaluations import read_scores
-from fasray.results.select import (
+from fasray.results.scores import read_scores
+from fasray.results.selection import (
     SELECTIONS,
     SourceDigest,
     TargetDigest,

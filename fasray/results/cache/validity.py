@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-import fasray
 from fasray import storage
 from fasray.errors import FasrayError
-from fasray.results.evaluations import Trial
+from fasray.results.scores import Trial
 from fasray.runs.ledger import trial_folder
+from fasray.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def _head(body: bytes) -> bytes:
 @cache
 def _code() -> str:
     """Return what changes with the code that figures follow from."""
-    package = Path(fasray.__file__).parent
-    sources = sorted([*package.glob("metrics/*.py"), *package.glob("results/*.py"), package / "faces" / "record.py"])
+    package = Path(__file__).parents[2]
+    sources = sorted([*package.glob("metrics/*.py"), *package.glob("results/**/*.py"), *package.glob("runs/*.py")])
     parts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
-    return hashlib.sha256(" ".join([fasray.__version__, np.__version__, *parts]).encode()).hexdigest()
+    return hashlib.sha256(" ".join([__version__, np.__version__, *parts]).encode()).hexdigest()

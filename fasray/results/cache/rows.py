@@ -1,7 +1,7 @@
 """The rows that a run's cells last gave, kept beside the run, so that the table of a long sweep is there at once.
 
 ``index.json`` in the run directory is derived: it can be deleted, and is made again. Each entry is the rows of one cell
-under one rule; what does not hold any more (``fasray.results.stamped``) is computed anew from the score files.
+under one rule; what does not hold any more (``fasray.results.cache.validity``) is computed anew from the score files.
 ``fasray verify`` does not look at it.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import asdict
 from typing import Any
 
 from fasray import storage
-from fasray.results.evaluations import Trial
+from fasray.results.cache.validity import Stamps, read_kept, write_kept
+from fasray.results.figures import TrialFigures
 from fasray.results.frame import CellFigures, Key
-from fasray.results.judging import TrialFigures
-from fasray.results.select import Choice, Pick, selection
-from fasray.results.stamped import Stamps, read_kept, write_kept
+from fasray.results.scores import Trial
+from fasray.results.selection import Choice, Pick, selection
 
 INDEX_FILE = "index.json"
 

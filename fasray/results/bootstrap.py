@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fasray.metrics.intervals import FEW_SUBJECTS, RESAMPLES, figure_interval
 from fasray.metrics.replicates import Counts, ScoredClusters
 from fasray.metrics.resampling import draw, find_clusters
-from fasray.results.evaluations import Evaluation, Grouping
+from fasray.results.scores import Evaluation, Grouping
 
 CONFIDENCE = 0.95
 

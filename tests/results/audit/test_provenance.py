@@ -17,9 +17,9 @@ from trained_runs import TrainedRun, train_run
 
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
-from fasray.results.exports import write_parquet
-from fasray.results.runs import FRAME_FILE, load_results, view
-from fasray.results.verify import Finding, verify_run
+from fasray.results.audit.verify import Finding, verify_run
+from fasray.results.load import FRAME_FILE, load_results, view
+from fasray.results.tables.export import write_parquet
 from fasray.runs.ledger import read_run
 from fasray.training.trial import Trial
 

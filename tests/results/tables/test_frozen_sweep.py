@@ -12,9 +12,10 @@ import pytest
 from locations import GOLDEN
 
 import fasray
-from fasray.results import exports, latex, tables
-from fasray.results.published import PUBLISHED
-from fasray.results.select import SELECTIONS
+from fasray.results.selection import SELECTIONS
+from fasray.results.tables import export, latex
+from fasray.results.tables import text as tables
+from fasray.results.tables.published import PUBLISHED
 
 FROZEN = GOLDEN / "frozen_sweep"
 DOCUMENT = """\\documentclass{article}
@@ -27,8 +28,8 @@ DOCUMENT = """\\documentclass{article}
 def made(frame: pd.DataFrame) -> dict[str, str]:
     """Every golden file by name, as the code writes it now."""
     return {
-        "results.json": exports.to_json(frame),
-        "results.csv": exports.to_csv(frame),
+        "results.json": export.to_json(frame),
+        "results.csv": export.to_csv(frame),
         "results.txt": tables.to_text(tables.grid(frame)),
         "results.md": tables.to_markdown(tables.grid(frame, selections=None)),
         "results.tex": latex.to_latex(frame),
@@ -54,7 +55,7 @@ def test_it_holds_what_tables_must_cope_with(frame: pd.DataFrame) -> None:
 
 
 def test_every_format_tells_the_same_figures(frame: pd.DataFrame) -> None:
-    rows = json.loads(exports.to_json(frame))
+    rows = json.loads(export.to_json(frame))
     text, md, tex = made(frame)["results.txt"], made(frame)["results.md"], made(frame)["results.tex"]
     for row in rows:
         if row["level"] == "video" and row["selection"] in tables.TABLE_SELECTIONS and row["hter_std"] is not None:

@@ -1,0 +1,1 @@
+"""Derived files that spare reading a long run's score files again."""
