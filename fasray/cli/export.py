@@ -15,7 +15,7 @@ def export(checkpoint: str, output: str, step: int | None) -> None:
     The scores are compared with torch's before anything is written. Preparation, direction of the score and thresholds
     stand in the file's metadata.
     """
-    from fasray.export import export_checkpoint
+    from fasray.inference.onnx import export_checkpoint
     from fasray.storage import write_bytes
 
     found = export_checkpoint(checkpoint, step)

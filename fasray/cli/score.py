@@ -13,8 +13,8 @@ from fasray.errors import DataError, SpecError
 
 if TYPE_CHECKING:
     from fasray.faces.extraction.extract import Settings
-    from fasray.training.judging import Judged, Thresholds
-    from fasray.training.scoring import Scorer
+    from fasray.inference.files import Judged, Thresholds
+    from fasray.inference.scorer import Scorer
 
 
 @click.command()
@@ -48,8 +48,8 @@ def score(
     import torch
 
     from fasray.faces.extraction.extract import Extractor
-    from fasray.training.judging import judge
-    from fasray.training.scoring import Scorer
+    from fasray.inference.files import judge
+    from fasray.inference.scorer import Scorer
 
     scorer = Scorer.load(checkpoint, step, "cuda" if torch.cuda.is_available() else "cpu")
     settings = _settings(scorer, data, image_size, frames, every)
@@ -133,10 +133,10 @@ def _parent(uri: str) -> str:
 
 def _thresholds(scorer: Scorer) -> Thresholds | None:
     """Return the source-dev EER thresholds of the step; None if its score file is not there."""
+    from fasray.inference.files import Thresholds
     from fasray.results.scores import read_scores
     from fasray.results.selection import source_digest
     from fasray.training.evaluate import score_uri
-    from fasray.training.judging import Thresholds
 
     try:
         digest = source_digest(read_scores(score_uri(_parent(scorer.uri), scorer.step)))

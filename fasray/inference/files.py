@@ -10,7 +10,7 @@ import numpy as np
 from fasray.faces import jpeg
 from fasray.faces.extraction.extract import Extractor, FaceCrop
 from fasray.faces.extraction.frames import UnreadableError, is_picture
-from fasray.training.scoring import Scorer
+from fasray.inference.scorer import Scorer
 
 LIVE, ATTACK = "live", "attack"
 

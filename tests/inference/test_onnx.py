@@ -15,14 +15,14 @@ from made_trials import SIZE, TINY, made_bank, made_trial, run
 
 from fasray.cli import cli
 from fasray.errors import RunFailedError, SpecError
-from fasray.export import TOLERANCE, export_checkpoint, export_method
+from fasray.inference.onnx import TOLERANCE, export_checkpoint, export_method
+from fasray.inference.scorer import Scorer
 from fasray.methods import registry
 from fasray.methods.base import Build, Method
 from fasray.methods.erm import ERM
 from fasray.results.scores import read_scores
 from fasray.results.selection import source_digest
 from fasray.training.evaluate import score_uri
-from fasray.training.scoring import Scorer
 
 IN_EVERY_RUN = ("erm", "rfmeta")  # one that is plain, one that reads HSV
 

@@ -29,12 +29,12 @@ from torch import Tensor, nn
 
 from fasray import storage
 from fasray.errors import DataError, RunFailedError, SpecError
+from fasray.inference.scorer import Scorer
 from fasray.methods.base import Augment, Method
 from fasray.results.scores import read_scores
 from fasray.results.selection import source_digest
 from fasray.runs.ledger import DATA_FILE
 from fasray.training.evaluate import score_uri
-from fasray.training.scoring import Scorer
 from fasray.version import __version__
 
 TOLERANCE = 1e-4
