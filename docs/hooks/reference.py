@@ -1,0 +1,469 @@
+"""MkDocs hook: the reference pages that follow from the code, made when the site is built and kept nowhere else.
+
+``pages`` is a function of the installed package alone. Each page is Markdown, under the path that the navigation of
+``mkdocs.yml`` gives it; the pages of single methods are added to the navigation here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from pydantic import BaseModel
+
+import fasray
+from fasray import cli, errors, protocols
+from fasray.environment import VARIABLES
+from fasray.faces.record import ATTACK_TYPES, PARSING_CLASSES, RECORD_SCHEMA, SCORE_SCHEMA
+from fasray.methods import registry, space
+from fasray.methods.cost import measure
+from fasray.results.ablations import ABLATION_COLUMNS
+from fasray.results.costs import COST_COLUMNS
+from fasray.results.frame import COLUMNS
+from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
+from fasray.results.published import PUBLISHED_COLUMNS
+from fasray.results.select import PLANNED_SELECTIONS, SELECTIONS, Selection
+from fasray.sweep.profiles import PROFILES
+from fasray.sweep.spec import SweepSpec
+from fasray.training.trial import TrainingSpec
+
+METHODS = "reference/methods"
+Schema = Mapping[str, Any]
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Add a page for each method to the navigation, after the index of the methods."""
+    for section in config.nav or ():
+        for pages in section.values() if isinstance(section, dict) else ():
+            for entry in pages if isinstance(pages, list) else ():
+                if isinstance(entry, dict) and "Methods" in entry:
+                    entry["Methods"] += [f"{METHODS}/{name}.md" for name in registry.METHODS]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Add the generated pages."""
+    for path, text in pages().items():
+        files.append(File.generated(config, path, content=text))
+
+
+def pages() -> dict[str, str]:
+    """Return every generated page, Markdown by path."""
+    made = {
+        "reference/sweep-file.md": sweep_file(),
+        f"{METHODS}/index.md": method_index(),
+        **{f"{METHODS}/{name}.md": method_page(name) for name in registry.METHODS},
+        "reference/protocols.md": protocol_page(),
+        "reference/selection-rules.md": rule_page(),
+        "reference/result-columns.md": column_page(),
+        "reference/face-record.md": record_page(),
+        "reference/exit-codes.md": exit_code_page(),
+        "reference/environment.md": environment_page(),
+        "reference/api.md": api_page(),
+    }
+    return {path: text.strip() + "\n" for path, text in made.items()}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; bars inside a cell are escaped, line ends become blanks."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(re.sub(r"\s+", " ", c).replace("|", "\\|") for c in line) + " |" for line in lines)
+
+
+def code(value: object) -> str:
+    """Return a value as YAML and JSON write it, in code marks; nothing for nothing."""
+    shown = str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+    return f"`{shown}`" if shown else ""
+
+
+def prose(docstring: str | None) -> str:
+    """Return a docstring as Markdown: roles become code, and a list after a line of text gets the blank line it needs."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.cleandoc(docstring or "")).replace("``", "`")
+    return re.sub(r"(?m)^(?!- |  |$)(.+)\n(?=- )", r"\1\n\n", text)
+
+
+def sweep_file() -> str:
+    """Return the page of every key of a sweep file."""
+    schema = SweepSpec.model_json_schema()
+    parts = [
+        "# Sweep file",
+        "A sweep file is YAML. Unknown and repeated keys are errors; a message names the line and the nearest key that "
+        "exists. `--set search.seed=7` overrides a key from the command line. [A sweep of your "
+        "own](../tutorial/your-own-sweep.md) shows a whole file.",
+        "## The file",
+        _properties(schema, schema),
+    ]
+    for path, name in _sections(schema, schema):
+        parts += [f"## `{path}`", _sentence(schema["$defs"][name].get("description", ""))]
+        parts.append(_properties(schema["$defs"][name], schema))
+    training = TrainingSpec.model_json_schema()
+    own = {key: entry for key, entry in training["properties"].items() if key != "ingest"}
+    parts += [
+        "## `training`",
+        f"{_sentence(training['description'])} The profile sets what is left out; a key that is given here overrides it.",
+        table(
+            ("key", "value", "default", "meaning"),
+            [
+                ("`profile`", " or ".join(map(code, PROFILES)), "`full`", "named bundle of size, width and budget"),
+                *_rows({"properties": own}, training),
+            ],
+        ),
+        "## Profiles",
+        "A profile only overrides: what it does not name is the method's published setting. "
+        "`fasray plan` lists what it changes.",
+        table(
+            ("profile", "meaning", "training", "at most"),
+            [
+                (
+                    f"`{name}`",
+                    profile.title,
+                    ", ".join(f"`{key}: {value}`" for key, value in profile.training.items()),
+                    _limits(profile.most_search_trials, profile.most_confirm_seeds),
+                )
+                for name, profile in PROFILES.items()
+            ],
+        ),
+        *_profile_methods(),
+        "## Ranges",
+        "A range stands under `methods.<name>.space`, by the name of the setting.",
+        table(
+            ("range", "meaning"),
+            [
+                (f"`{{{key}: [...]}}`" if key in {"grid", "choice"} else f"`{{{key}: [low, high]}}`", _sentence(meaning))
+                for key, meaning in _ranges()
+            ],
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def _profile_methods() -> Iterator[str]:
+    for name, profile in PROFILES.items():
+        if profile.methods:
+            yield f"### `{name}`, method by method"
+            yield table(
+                ("method", "configuration", "training"),
+                [
+                    (f"`{method}`", *(", ".join(f"`{k}: {v}`" for k, v in part.get(method, {}).items()) for part in both))
+                    for both in [(profile.methods, profile.budgets)]
+                    for method in dict.fromkeys((*profile.methods, *profile.budgets))
+                ],
+            )
+
+
+def _limits(trials: int | None, seeds: int | None) -> str:
+    told = ((trials, "search trials a cell"), (seeds, "confirming seeds"))
+    return ", ".join(f"{count} {what}" for count, what in told if count)
+
+
+def _ranges() -> Iterator[tuple[str, str]]:
+    for kind in (space.Grid, *space.Sampled.__args__):
+        (key,) = kind.model_fields
+        yield key, kind.__doc__ or ""
+
+
+def _sections(entry: Schema, root: Schema, path: str = "") -> Iterator[tuple[str, str]]:
+    """Name each section that is a model of its own, with the keys that lead to it."""
+    for key, value in entry.get("properties", {}).items():
+        for name, inner in _models(value):
+            here = ".".join(filter(None, (path, key, "<name>" if inner else "")))
+            if not _is_range(root["$defs"][name]):
+                yield here, name
+                yield from _sections(root["$defs"][name], root, here)
+
+
+def _models(value: Schema, inner: bool = False) -> Iterator[tuple[str, bool]]:
+    if "$ref" in value:
+        yield value["$ref"].rpartition("/")[2], inner
+    for part in (*value.get("anyOf", ()), *value.get("allOf", ())):
+        yield from _models(part, inner)
+    if isinstance(value.get("additionalProperties"), dict):
+        yield from _models(value["additionalProperties"], True)
+
+
+def _is_range(model: Schema) -> bool:
+    return list(model.get("properties", {})) in [[key] for key, _ in _ranges()]
+
+
+def _properties(entry: Schema, root: Schema) -> str:
+    return table(("key", "value", "default", "meaning"), _rows(entry, root))
+
+
+def _rows(entry: Schema, root: Schema) -> Iterator[tuple[str, str, str, str]]:
+    required = entry.get("required", ())
+    for key, value in entry["properties"].items():
+        models = [name for name, _ in _models(value)]
+        meaning = value.get("description") or next((root["$defs"][name].get("description", "") for name in models), "")
+        default = "required" if key in required else _default(value)
+        yield f"`{key}`", values(value, root), default, _sentence(meaning, end="")
+
+
+def _default(value: Schema) -> str:
+    default = value.get("default")
+    if isinstance(default, dict) and len(str(default)) > 60:
+        return "see below"
+    return "" if default is None and "anyOf" in value else code("{}" if default is None and "default" not in value else default)
+
+
+def _sentence(text: str, end: str = ".") -> str:
+    text = prose(text).strip()
+    return text.rstrip(".") + end if text else text
+
+
+def values(entry: Schema, root: Schema) -> str:
+    """Return what a key may hold, in words."""
+    if "$ref" in entry:
+        model = root["$defs"][entry["$ref"].rpartition("/")[2]]
+        return "a range" if _is_range(model) else "a mapping"
+    if "anyOf" in entry:
+        return " or ".join(dict.fromkeys(values(part, root) for part in entry["anyOf"] if part.get("type") != "null"))
+    if "enum" in entry:
+        return " or ".join(map(code, entry["enum"]))
+    if "const" in entry:
+        return code(entry["const"])
+    kind = entry.get("type", "any value")
+    if kind == "array":
+        return f"list of {values(entry['items'], root)}s" if "items" in entry else "list"
+    if kind == "object":
+        inner = entry.get("additionalProperties")
+        held = values(inner, root) if isinstance(inner, dict) and inner else ""
+        return f"mapping of names to {held}" if held else "mapping"
+    words = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true` or `false`"}
+    return " ".join(filter(None, (words.get(kind, kind), bounds(entry))))
+
+
+def bounds(entry: Schema) -> str:
+    """Return the bounds of a number: ``>= 0, < 1``."""
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<=", "multipleOf": "multiple of"}
+    return ", ".join(f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry)
+
+
+def method_index() -> str:
+    """Return the page of all methods."""
+    rows = []
+    for name in registry.METHODS:
+        kind = registry.get(name)
+        method = kind(kind.Config())
+        facts, needs, cost = method.summary(), method.needs, measure(name)
+        labels = ", ".join(["live/spoof", *(label for label in ("depth", "parsing") if getattr(needs, label))])
+        rows.append(
+            (
+                f"[`{name}`]({name}.md)", kind.title, kind.paper, str(facts.get("backbone", "")),
+                ", ".join(facts.get("losses", ())), labels, str(needs.min_domains), f"{cost.parameters / 1e6:.2f}",
+                f"{cost.macs / 1e9:.1f}",
+            )
+        )  # fmt: skip
+    header = (
+        "name", "method", "paper", "backbone", "losses", "labels", "least source domains", "parameters, 10^6", "GMACs",
+    )  # fmt: skip
+    return "\n\n".join(
+        (
+            "# Methods",
+            "At their published settings. GMACs: multiply-accumulates to score one image of 256 px, in 10^9.",
+            table(header, rows),
+            "Each page has the method's own notes (idea, equations, where paper and official code differ, published "
+            "figures), every setting and the ranges that a sweep searches if its file names none. The same is printed "
+            "by `fasray methods NAME`. To write another one, see [Add a method](../../tutorial/add-a-method.md).",
+        )
+    )
+
+
+def method_page(name: str) -> str:
+    """Return the page of one method: notes of its module, settings, search ranges."""
+    kind = registry.get(name)
+    schema, searched = kind.Config.model_json_schema(), kind.Config.space()
+    rows = [
+        (
+            f"`{key}`",
+            code(entry.get("default")),
+            values(entry, schema),
+            str(entry.get("unit", "")),
+            code(entry["paper"]) if "paper" in entry else "",
+            _range(searched[key]) if key in searched else "",
+            _sentence(entry.get("description", ""), end=""),
+        )
+        for key, entry in schema["properties"].items()
+    ]
+    module = inspect.getmodule(kind)
+    return "\n\n".join(
+        (
+            f"# {kind.title}",
+            f"`{name}` · {kind.paper}",
+            prose(module.__doc__ if module else kind.__doc__),
+            "## Settings",
+            "Under `methods.{name}.config` in a sweep file, or `--set config.KEY=VALUE` of `fasray train`.".replace(
+                "{name}", name
+            ),
+            table(("setting", "default", "value", "unit", "paper", "searched", "meaning"), rows),
+        )
+    )
+
+
+def _range(entry: BaseModel) -> str:
+    ((key, value),) = entry.model_dump().items()
+    return f"`{key}: {list(value)}`"
+
+
+def protocol_page() -> str:
+    """Return the page of the named protocols, group by group."""
+    listings = protocols.describe()
+    letters = table(("domain", "corpus"), [(f"`{k}`", v) for k, v in protocols.DOMAIN_TITLES.items()])
+    parts = [
+        "# Protocols",
+        "A protocol says which domains train and which one is the target. A sweep file takes groups, names, or any "
+        "`A&B->C` over the domains of the data. Who is source and who is target, row by row, is told in [Honest "
+        "evaluation](../explanation/honest-evaluation.md).",
+        letters,
+        "## Groups",
+        table(
+            ("group", "protocols"),
+            [(f"`{group}`", ", ".join(f"`{member}`" for member in members)) for group, members in protocols.GROUPS.items()],
+        ),
+    ]
+    for group in dict.fromkeys(listing.group for listing in listings):
+        rows = [
+            (f"`{entry.name}`", entry.sources, entry.target, entry.headline.upper(), entry.note)
+            for entry in listings
+            if entry.group == group
+        ]
+        parts += [f"## `{group}`", table(("protocol", "sources", "target", "headline figure", "note"), rows)]
+    return "\n\n".join(parts)
+
+
+def rule_page() -> str:
+    """Return the page of the selection rules."""
+    rules = {**SELECTIONS, **PLANNED_SELECTIONS}
+    told = dict(re.findall(r"^``([\w-]+)`` +(.+(?:\n {4,}.+)*)", sys.modules[Selection.__module__].__doc__ or "", re.M))
+    parts = [
+        "# Selection rules",
+        "A rule picks the step, and so the checkpoint, at which a trial is evaluated, and the decision threshold. "
+        "† marks the oracles, which read the labels of the target: much of the literature does, and no deployed system "
+        "can. They are marked wherever they are shown. `fasray results RUN --select RULE` applies one; "
+        "`mean-of-last-3` and the like are accepted too.",
+        table(
+            ("rule", "in short", "threshold", "reads target labels"),
+            [
+                (f"[`{name}`](#{name})" + " †" * rule.oracle, rule.meaning, f"`{rule.threshold_rule}`", "yes" if rule.oracle else "no")
+                for name, rule in rules.items()
+            ],
+        ),
+    ]
+    for name, rule in rules.items():
+        parts += [
+            f"## `{name}`" + " †" * rule.oracle + f" {{ #{name} }}",
+            _sentence(re.sub(r"\s+", " ", told.get(name, rule.meaning)).replace("``", "`")),
+        ]
+        if rule.any_trial:
+            parts.append("It compares all trials of a cell, those of the search included, and reports one of them.")
+        if rule.inner:
+            parts.append(
+                "Only for sweeps with `confirm: {leave_one_source_out: true}`; see [Honest "
+                "evaluation](../explanation/honest-evaluation.md#leave-one-source-out)."
+            )
+    return "\n\n".join(parts)
+
+
+def column_page() -> str:
+    """Return the page of the columns of every frame."""
+    frames = (
+        ("Results", "`fasray results RUN`, `fasray.load_results`: one row per method, protocol, selection rule and level.", COLUMNS),
+        ("Trials", "`fasray results RUN --what trials`, `fasray.load_trials`; a column `config.<name>` for each searched setting follows.", TRIAL_COLUMNS),
+        ("Evaluations", "`fasray results RUN --what evaluations`, `fasray.load_evaluations`.", EVALUATION_COLUMNS),
+        ("Scores", "`fasray results RUN --what scores`, `fasray.load_scores`: one row a frame.", SCORE_COLUMNS),
+        ("Ablations", "`fasray results RUN --what ablations`.", ABLATION_COLUMNS),
+        ("Cost", "`fasray results RUN --what cost`, `fasray.load_costs`.", COST_COLUMNS),
+        ("Published figures", "Added by `--published`.", PUBLISHED_COLUMNS),
+    )  # fmt: skip
+    parts = [
+        "# Result columns",
+        "Rates are fractions here and percent in printed tables. Scores: higher is more bona fide.",
+    ]
+    for title, where, columns in frames:
+        parts += [f"## {title}", where, table(("column", "meaning"), [(f"`{k}`", prose(v)) for k, v in columns.items()])]
+    return "\n\n".join(parts)
+
+
+def record_page() -> str:
+    """Return the page of the face record and of the score file."""
+    fields = [table(("column", "type"), [(f"`{field.name}`", f"`{field.type}`") for field in schema]) for schema in
+              (RECORD_SCHEMA, SCORE_SCHEMA)]  # fmt: skip
+    return "\n\n".join(
+        (
+            "# Face record and score file",
+            "A face set is a folder of Parquet shards with a `manifest.json`, which holds the SHA-256 and number of rows of "
+            "each shard and the card of the preparation. A row is one face.",
+            "## Face record",
+            fields[0],
+            "`label` is 1 for bona fide (live) and 0 for an attack (spoof). `image` is a square JPEG crop with margin; "
+            "`depth` is 32 x 32 (near = 255) and `parsing` 64 x 64 class ids, both zeros for attacks. `subject` and `video` "
+            "are unique over all domains, and (`video`, `frame`) is the key of a record. `crop_matrix` takes pixels of the "
+            "frame to pixels of the crop.",
+            f"Attack types: {', '.join(map(code, ATTACK_TYPES))}. "
+            f"Parsing classes, in order: {', '.join(map(code, PARSING_CLASSES))}.",
+            "## Score file",
+            "`trials/<id>/eval-<step>.parquet` of a run: every score of one evaluation, written once.",
+            fields[1],
+        )
+    )
+
+
+def exit_code_page() -> str:
+    """Return the page of the exit codes, from the tree of exceptions."""
+    kinds, found = [errors.FasrayError], {}
+    while kinds:
+        kind = kinds.pop(0)
+        kinds += kind.__subclasses__()
+        if kind.__module__ == errors.__name__ and kind is not errors.FasrayError:
+            found.setdefault(kind.exit_code, []).append(kind)
+    rows = [("0", "", "done"), ("1", "", "an unexpected error, with its traceback")]
+    rows += [
+        (str(number), ", ".join(f"`{kind.__name__}`" for kind in kinds), " ".join(prose(kind.__doc__) for kind in kinds))
+        for number, kinds in sorted(found.items())
+    ]
+    rows.append((str(cli._INTERRUPTED), "", "stopped before anything began"))
+    return "\n\n".join(
+        (
+            "# Exit codes",
+            "An error is one message: what happened, where (file, key, line), and what to do about it.",
+            table(("code", "exception", "meaning"), rows),
+            "A trial whose loss is no longer finite ends as *diverged*, and the sweep goes on. A face that cannot be decoded "
+            "is left out, counted, and named in the score files.",
+            "From Python the same exceptions are raised: catch `fasray.errors.FasrayError` for all of them.",
+            "::: fasray.errors.FasrayError\n    options:\n      heading_level: 2",
+        )
+    )
+
+
+def environment_page() -> str:
+    """Return the page of the environment variables."""
+    rows = [(", ".join(f"`{name}`" for name in entry.name.split(", ")), entry.meaning, entry.default) for entry in VARIABLES]
+    return "\n\n".join(
+        (
+            "# Environment variables",
+            table(("variable", "meaning", "default"), rows),
+            "fasray never deletes a pool. Pools can be deleted whenever nothing runs; the next run fills them again.",
+        )
+    )
+
+
+def api_page() -> str:
+    """Return the page of the public Python API."""
+    parts = ["# Python API", prose(fasray.__doc__)]
+    parts += [f"::: fasray.{name}\n    options:\n      heading_level: 2" for name in fasray.__all__ if name[0] != "_"]
+    parts += [
+        "## Writing a method",
+        "See [Add a method](../tutorial/add-a-method.md).",
+        *(
+            f"::: {name}\n    options:\n      heading_level: 3"
+            for name in (
+                "fasray.methods.base.Method", "fasray.methods.base.MethodConfig", "fasray.methods.base.Needs",
+                "fasray.methods.base.Draw", "fasray.methods.base.Build", "fasray.methods.base.StepContext",
+                "fasray.testing.MethodContract",
+            )
+        ),
+    ]  # fmt: skip
+    return "\n\n".join(parts)
