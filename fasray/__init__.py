@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from fasray.version import __version__
 
 if TYPE_CHECKING:
+    from fasray.execution.engine import run_sweep
     from fasray.results.load import load_costs, load_evaluations, load_results, load_scores, load_trials
-    from fasray.sweep.engine import run_sweep
     from fasray.sweep.spec import load_sweep
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 
 _HOME = {
     "load_sweep": "fasray.sweep.spec",
-    "run_sweep": "fasray.sweep.engine",
+    "run_sweep": "fasray.execution.engine",
     **dict.fromkeys(
         ("load_results", "load_trials", "load_costs", "load_evaluations", "load_scores"), "fasray.results.load"
     ),

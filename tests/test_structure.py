@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fasray"
 LAYERS = (
-    ("errors", "seeds", "version", "environment"), ("storage",), ("validation",), ("metrics",), ("protocols",), ("runs",),
-    ("faces",), ("nets", "losses"), ("methods",), ("training",), ("ingest",), ("sweep",), ("execution",), ("results",),
+    ("errors", "seeds", "version", "environment"), ("storage",), ("validation",), ("metrics",), ("protocols",),
+    ("runs",), ("faces",), ("nets", "losses"), ("methods",), ("training",), ("ingest",), ("sweep",), ("execution",), ("results",),
     ("inference",), ("bench", "testing"), ("clusters",), ("cli",),
 )  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import DataError, RunFailedError
+from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg
+from fasray.faces.data_source import Dataset
 from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
 from fasray.faces.loading.sampler import Sampler, Sampling
 from fasray.faces.sets.shards import read_columns
-from fasray.sweep.dataset import Dataset
-from fasray.sweep.session import ray_session
 
 _IMAGES_PER_GROUP = 4
 _DOMAINS = 3

@@ -14,8 +14,8 @@ from pathlib import Path
 from fasray.bench.ledgers import spec_of
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
+from fasray.execution.engine import Listener, run_sweep
 from fasray.methods.registry import GROUP, registered
-from fasray.sweep.engine import Listener, run_sweep
 from fasray.sweep.progress import Progress
 
 _WARM_AFTER = 0.1

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from fasray.bench.ledgers import spec_of, write_run
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
+from fasray.execution.engine import run_sweep
+from fasray.faces.data_source import resolve_dataset
 from fasray.results.cache.rows import INDEX_FILE
 from fasray.results.load import load_results, load_trials
 from fasray.results.tables.text import TABLE_SELECTIONS
-from fasray.sweep.dataset import resolve_dataset
-from fasray.sweep.engine import run_sweep
 
 
 def measure_ledger(

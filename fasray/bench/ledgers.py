@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from fasray.faces.data_source import Dataset
 from fasray.faces.record import SCORE_SCHEMA
 from fasray.metrics import SOURCE_DEV, TARGET, source_dev_summary
 from fasray.runs.driver import now
 from fasray.runs.events import EVENTS, Closed, Event, Opened
 from fasray.runs.ledger import DATA_FILE, SPEC_FILE, score_file, versions
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.dataset import Dataset
 from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import SweepSpec
 from fasray.training.spent import Spent

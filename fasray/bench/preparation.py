@@ -19,6 +19,7 @@ import numpy as np
 
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
+from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg, mimics
 from fasray.faces.corpora import SourceVideo, get
 from fasray.faces.detection import Face, Frame, detector_kind
@@ -28,7 +29,6 @@ from fasray.faces.extraction.frames import FrameRule, frames
 from fasray.faces.mimics.writing import write_video
 from fasray.faces.record import LIVE
 from fasray.ingest.chunks import make_plan
-from fasray.sweep.session import ray_session
 
 if TYPE_CHECKING:
     from fasray.ingest.prepare import Cost

@@ -10,11 +10,11 @@ from typing import Any
 
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
+from fasray.execution.ray_session import ray_session
+from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.dataset import Dataset, resolve_dataset
 from fasray.sweep.plan import make_plan
-from fasray.sweep.session import ray_session
 from fasray.sweep.spec import SweepSpec
 
 _PROTOCOL, _DOMAINS, _SUBJECTS, _IMAGE_SIZE = "O&C->M", "OCM", 2, 64

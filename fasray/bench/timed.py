@@ -15,12 +15,12 @@ from ray.train.torch import TorchTrainer
 
 from fasray import storage
 from fasray.errors import RunFailedError
+from fasray.execution.trial_actor import WarmTrial
+from fasray.execution.tune_backend import Decide, HandOut
 from fasray.faces.loading.pool import FaceBank, pool_folder
 from fasray.protocols import parse
 from fasray.runs.ledger import trial_folder
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.tuning import Decide, HandOut
-from fasray.sweep.warm import WarmTrial
 from fasray.training.context import Context
 from fasray.training.loop import train
 from fasray.training.trial import Trial

@@ -36,7 +36,7 @@ def data(uri: str, seconds: float, repetitions: int, videos: int, as_json: bool,
     """
     from fasray.bench.batches import measure_batches
     from fasray.bench.preparation import measure_preparation
-    from fasray.sweep.dataset import resolve_dataset
+    from fasray.faces.data_source import resolve_dataset
     from fasray.sweep.spec import SweepSpec
 
     spec = SweepSpec.model_validate({"name": "bench", "data": uri, "protocols": ["ocim"], "methods": ["erm"]})

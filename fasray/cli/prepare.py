@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fasray.errors import DataError
-from fasray.sweep.interrupt import interruptible
+from fasray.execution.signals import interruptible
 
 if TYPE_CHECKING:
     from fasray.ingest.chunks import Plan
@@ -79,9 +79,9 @@ def prepare(
 
 
 def _prepare(plan: Plan, out: str, workers: int | None, verbose: bool) -> Outcome:
+    from fasray.execution.ray_session import ray_session
     from fasray.ingest.summary import outcome
     from fasray.ingest.worklog import Worklog
-    from fasray.sweep.session import ray_session
 
     log = Worklog.open(out, plan)
     if log.finished is not None:

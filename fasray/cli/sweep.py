@@ -12,7 +12,7 @@ from fasray.errors import DataError, RunFailedError, SpecError
 from fasray.sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
-    from fasray.sweep.dataset import Dataset
+    from fasray.faces.data_source import Dataset
     from fasray.sweep.forecast import Pace
     from fasray.sweep.plan import Plan
 
@@ -34,7 +34,7 @@ def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibra
     With --calibrate it also says how long that would take with machines like this one.
     """
     from fasray.cli.forecast import describe, describe_forecast
-    from fasray.sweep.dataset import resolve_dataset
+    from fasray.faces.data_source import resolve_dataset
     from fasray.sweep.forecast import forecast
     from fasray.sweep.plan import make_plan
     from fasray.sweep.spec import load_sweep
@@ -66,14 +66,14 @@ def default_slots(spec: SweepSpec) -> int:
 
 def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
     """Time every method on the pool of this machine, which is filled first if it is not there."""
+    from fasray.execution.calibrate import calibrate
     from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
-    from fasray.sweep.calibrate import calibrate
 
     pool = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
     try:
         FaceBank.open(pool)
     except DataError:
-        from fasray.sweep.session import ray_session
+        from fasray.execution.ray_session import ray_session
 
         click.echo("filling the pool of decoded faces", err=True)
         with ray_session():
@@ -94,8 +94,8 @@ def sweep(sweep_file: str, out: str | None, overrides: tuple[str, ...], verbose:
     The same command resumes a run that was stopped or killed at any moment.
     """
     from fasray.cli.terminal import showing
-    from fasray.sweep.engine import SAVED, run_sweep
-    from fasray.sweep.interrupt import interruptible
+    from fasray.execution.engine import SAVED, run_sweep
+    from fasray.execution.signals import interruptible
     from fasray.sweep.spec import load_sweep
 
     spec = load_sweep(sweep_file, overrides)

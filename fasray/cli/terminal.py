@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from fasray.execution.engine import Listener
 from fasray.sweep import progress as sweep_progress
-from fasray.sweep.engine import Listener
 from fasray.sweep.plan import Plan
 
 _SECONDS_BETWEEN_LINES = 15.0

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fasray.errors import SpecError
-from fasray.sweep.interrupt import interruptible
+from fasray.execution.signals import interruptible
 
 if TYPE_CHECKING:
+    from fasray.faces.data_source import Dataset
     from fasray.faces.loading.pool import FaceBank
     from fasray.protocols import Protocol
-    from fasray.sweep.dataset import Dataset
     from fasray.sweep.spec import SweepSpec
     from fasray.training.evaluate import Evaluation
     from fasray.training.trial import Trial
@@ -54,10 +54,10 @@ def train(
     source-dev chose. The same command goes on with a trial that was stopped. With --spec it trains a trial of a sweep
     again, to the same scores.
     """
+    from fasray.faces.data_source import resolve_dataset
     from fasray.faces.loading.row_groups import row_group_of
-    from fasray.sweep.again import check_same, read_trial, sweep_of
-    from fasray.sweep.dataset import resolve_dataset
     from fasray.sweep.plan import make_plan
+    from fasray.sweep.retrain import check_same, read_trial, sweep_of
 
     wanted = None
     if spec_file is not None:
@@ -172,8 +172,8 @@ def _folder(out: str, trial: Trial) -> str:
 def _bank(dataset: Dataset, verbose: bool) -> FaceBank:
     """Return this node's pool, filled through Ray Data if it is not there yet."""
     from fasray.errors import DataError
+    from fasray.execution.ray_session import ray_session
     from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
-    from fasray.sweep.session import ray_session
 
     folder = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
     with contextlib.suppress(DataError):  # none there, or a damaged one: filled in both cases

@@ -26,7 +26,7 @@ from fasray.faces.index import FaceIndex
 from fasray.faces.loading.pool import Excluded, FaceBank, pool_folder, pool_key
 from fasray.faces.sets.manifest import Manifest
 from fasray.ingest.decode import COLUMNS, Filling, check_shards, decode
-from fasray.ingest.own import own_pool
+from fasray.ingest.node_pool import own_pool
 
 _BLOCK_ROWS = 256
 _IN_FLIGHT = 2
@@ -54,7 +54,7 @@ def fill_pools(
 
     Nodes that have it already are left alone; if all have, nothing is read. Where there is no node yet that could hold
     a worker, one is asked for, and fills its pool by itself; so does every node that comes later, when its first trial
-    does (:func:`fasray.ingest.own.own_pool`).
+    does (:func:`fasray.ingest.node_pool.own_pool`).
 
     Args:
         uri: folder of the shards.

@@ -17,10 +17,10 @@ from fasray.methods.base import MethodConfig
 from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve
 from fasray.runs.events import Stage
-from fasray.sweep.hyperopt import Tpe
 from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
 from fasray.sweep.search import Listed, Point, Searcher, suggestions
 from fasray.sweep.spec import AshaChoice, SweepSpec, bounds_or_values
+from fasray.sweep.tpe import Tpe
 from fasray.training.trial import TrainingSpec, Trial, make_trial
 
 

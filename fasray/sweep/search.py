@@ -2,7 +2,7 @@
 
 Suggestion ``i`` of a grid or of random draws is a pure function of (space, search seed, cell, i): a sweep that is
 resumed, or run with another number of workers, tries the same configurations in the same order. A searcher that learns
-(``fasray.sweep.hyperopt``) also looks at what was tried before, and at nothing else.
+(``fasray.sweep.tpe``) also looks at what was tried before, and at nothing else.
 """
 
 from __future__ import annotations

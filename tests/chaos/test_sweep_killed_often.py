@@ -9,9 +9,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 from small_sweeps import SMALL, Place, pause, place, score_digests, table_of
 
+from fasray.faces.data_source import resolve_dataset
 from fasray.runs.events import ENDED, Reported, Suggested, trials_of
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.dataset import resolve_dataset
 from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import load_sweep
 

@@ -11,13 +11,13 @@ import pytest
 from small_sweeps import environment, rewritten, wait_until
 
 from fasray.errors import DataError
+from fasray.execution.ray_session import ray_session
 from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import read_index
 from fasray.faces.sets.verify import verify
 from fasray.ingest.fill import PoolFacts, fill_pools
-from fasray.ingest.own import own_pool
-from fasray.sweep.session import ray_session
+from fasray.ingest.node_pool import own_pool
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -17,6 +17,7 @@ from videos import BROKEN, ODD, spoil
 from fasray import storage
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
+from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg
 from fasray.faces.corpora import get
 from fasray.faces.extraction.extract import Settings
@@ -28,7 +29,6 @@ from fasray.faces.sets.verify import verify
 from fasray.ingest.chunks import Plan, make_plan
 from fasray.ingest.summary import NO_FACE, UNREADABLE, Outcome
 from fasray.ingest.worklog import FOLDER, Worklog
-from fasray.sweep.session import ray_session
 
 pytestmark = pytest.mark.timeout(600)
 CORPUS = "msu-mfsd"

@@ -9,13 +9,13 @@ import pytest
 from locations import SUPPORT
 from small_sweeps import environment
 
+from fasray.execution.ray_session import ray_session
 from fasray.faces.corpora import get
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.mimics import MimicSettings, write
 from fasray.faces.sets.verify import verify
 from fasray.ingest.chunks import make_plan
-from fasray.sweep.session import ray_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

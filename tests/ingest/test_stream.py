@@ -17,16 +17,16 @@ import pytest
 from small_sweeps import environment
 
 from fasray.errors import DataError, SpecError
+from fasray.execution.ray_session import ray_session
 from fasray.faces.loading.pool import FaceBank, pool_key
 from fasray.faces.loading.read_schedule import Scoring, course
 from fasray.faces.loading.row_groups import row_group_of
 from fasray.faces.loading.sampler import Sampler, Sampling
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import write_shards
-from fasray.ingest.own import own_pool
+from fasray.ingest.node_pool import own_pool
 from fasray.methods import registry
 from fasray.protocols import Roles, parse
-from fasray.sweep.session import ray_session
 from fasray.training.context import Context
 from fasray.training.loop import evaluations
 from fasray.training.trial import TrainingSpec, Trial, make_trial

@@ -23,14 +23,14 @@ from s3_sweeps import remote_place, score_files
 from small_sweeps import Place, environment, place, score_digests
 
 from fasray.errors import SpecError
+from fasray.execution.capacity import Demand, refuse_what_never_fits, trials_at_once
 from fasray.faces import jpeg
 from fasray.faces.loading.pool import pool_key
 from fasray.faces.loading.row_groups import row_group_of
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import write_shards
-from fasray.ingest.own import own_pool
+from fasray.ingest.node_pool import own_pool
 from fasray.protocols import parse
-from fasray.sweep.capacity import Demand, refuse_what_never_fits, trials_at_once
 from fasray.sweep.spec import SweepSpec, parse_sweep
 from fasray.training.context import Context
 from fasray.training.loop import evaluations

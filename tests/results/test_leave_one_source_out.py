@@ -198,9 +198,9 @@ def test_why_names_the_inner_trials_and_how_to_train_them_again(trained: Trained
 
 def inner_again(trained: TrainedRun, line: str) -> bool:
     """Whether a command of ``why`` is about an inner trial of this run, and plans that very trial."""
-    from fasray.sweep.again import check_same, read_trial, sweep_of
-    from fasray.sweep.dataset import resolve_dataset
+    from fasray.faces.data_source import resolve_dataset
     from fasray.sweep.plan import make_plan
+    from fasray.sweep.retrain import check_same, read_trial, sweep_of
 
     words = shlex.split(line)
     wanted = read_trial(words[words.index("--spec") + 1])

@@ -13,14 +13,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from fasray.execution.capacity import Demand
+from fasray.execution.ray_session import ray_session
+from fasray.faces.data_source import resolve_dataset
 from fasray.faces.loading.pool import pool_key
 from fasray.runs.events import Ended, Event, Reported, Stage, Suggested
-from fasray.sweep.capacity import Demand
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.dataset import resolve_dataset
 from fasray.sweep.plan import Cell, Plan, make_plan
 from fasray.sweep.schedule import CellScheduler, Decision
-from fasray.sweep.session import ray_session
 from fasray.sweep.spec import parse_sweep
 
 SWEEP = """
@@ -121,8 +121,8 @@ def main(data: str, run: str, mode: str) -> None:
         }  # fmt: skip
 
     with ray_session(), tempfile.TemporaryDirectory() as scratch:
+        from fasray.execution.train_backend import train_in_workers
         from fasray.ingest.fill import fill_pools
-        from fasray.sweep.trainer import train_in_workers
 
         fill_pools(dataset.uri, dataset.manifest, dataset.index)
         before = held()[1]

@@ -128,7 +128,7 @@ class FaceShelf:
         # The specification's own code knows where a generated set lies; it costs an import of torch.
         from pydantic import TypeAdapter
 
-        from fasray.sweep.dataset import locate_dataset
+        from fasray.faces.data_source import locate_dataset
         from fasray.sweep.spec import SyntheticChoice
 
         data: str | SyntheticChoice = TypeAdapter(str | SyntheticChoice).validate_python(self._run.data)

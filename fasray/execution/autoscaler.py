@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from fasray.errors import SpecError
-from fasray.sweep.capacity import Demand, refuse_what_never_fits, trials_at_once, workers_on
+from fasray.execution.capacity import Demand, refuse_what_never_fits, trials_at_once, workers_on
 
 CLUSTER_FILE_VARIABLE = "FASRAY_CLUSTER_FILE"
 RAY_UPS_COPY = Path("~/ray_bootstrap_config.yaml")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fasray.sweep.capacity import Demand, workers_on
+from fasray.execution.capacity import Demand, workers_on
 
 _SETTLED_S = 3.0
 """How long the resources of a job that has just ended may still be counted as held."""

@@ -3,7 +3,7 @@
 import pytest
 
 from fasray.errors import SpecError
-from fasray.sweep.capacity import Demand, refuse_what_never_fits, trials_at_once, workers_on
+from fasray.execution.capacity import Demand, refuse_what_never_fits, trials_at_once, workers_on
 
 TWO_SMALL = [{"CPU": 2.0}, {"CPU": 2.0}]
 

@@ -11,7 +11,7 @@ import pytest
 from small_sweeps import COMMAND, Ran, wait_until
 
 from fasray.errors import SpecError
-from fasray.sweep.job import refuse_what_ray_deletes, seconds_to_leave
+from fasray.execution.ray_job import refuse_what_ray_deletes, seconds_to_leave
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 WAITING = "import signal; print('ready', flush=True); signal.pause()"
@@ -20,7 +20,7 @@ DEAF = "import hashlib; print('ready', flush=True); hashlib.pbkdf2_hmac('sha256'
 AROUND = """
 import sys
 from fasray.errors import InterruptedRunError
-from fasray.sweep.interrupt import interruptible
+from fasray.execution.signals import interruptible
 try:
     with interruptible("outside", "all is saved"), interruptible("runs/x", "all is saved"):
         {body}

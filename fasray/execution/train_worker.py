@@ -1,7 +1,7 @@
 """What a Ray Train worker does: its share of one trial, in the same loop and with the same files as a single process.
 
-Rank 0 tells the desk (``fasray.sweep.trainer``) of every evaluation and waits for the decision, which then holds for
-all workers. A trial that is stopped early therefore *returns*: nothing has to be killed to free what it holds, and
+Rank 0 tells the desk (``fasray.execution.train_backend``) of every evaluation and waits for the decision, which then
+holds for all workers. A trial that is stopped early therefore *returns*: nothing has to be killed to free what it holds, and
 nothing is left behind.
 """
 
@@ -18,7 +18,7 @@ import ray.train.torch
 
 from fasray.errors import DivergedError, FasrayError
 from fasray.faces.loading.source import FaceSource
-from fasray.ingest.own import own_pool
+from fasray.ingest.node_pool import own_pool
 from fasray.nets.weights import from_copies
 from fasray.protocols import parse
 from fasray.runs.ledger import trial_folder

@@ -13,20 +13,20 @@ from typing import Any
 
 from fasray import storage
 from fasray.errors import RunFailedError
+from fasray.execution.autoscaler import Slots, look_patiently
+from fasray.execution.capacity import Demand, refuse_what_this_machine_never_fits, workers_on
+from fasray.execution.contention import in_the_way
+from fasray.execution.initial_weights import share_weights, starts_from_weights, weights_folder
+from fasray.execution.ray_job import refuse_what_ray_deletes
+from fasray.execution.ray_session import ray_session
+from fasray.execution.signals import interruptible
+from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
 from fasray.runs.ledger import DataFacts, Ledger
-from fasray.sweep.capacity import Demand, refuse_what_this_machine_never_fits, workers_on
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.dataset import Dataset, resolve_dataset
-from fasray.sweep.interrupt import interruptible
-from fasray.sweep.job import refuse_what_ray_deletes
-from fasray.sweep.others import in_the_way
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import Progress, Teller
-from fasray.sweep.reach import Slots, look_patiently
-from fasray.sweep.session import ray_session
 from fasray.sweep.spec import SweepSpec
-from fasray.sweep.weights import share_weights, starts_from_weights, weights_folder
 
 SAVED = "stopped on request; everything up to each trial's last evaluation is saved"
 
@@ -169,7 +169,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
 
     with tempfile.TemporaryDirectory(prefix="fasray-ray-") as scratch:
         if coordinator.plan.spec.in_trainer:
-            from fasray.sweep.trainer import train_in_workers
+            from fasray.execution.train_backend import train_in_workers
 
             train_in_workers(coordinator, payload, demand, slots, scratch, show)
         else:
@@ -188,8 +188,8 @@ def _tune(
     """Let Tune run the coordinator's trials in warm actors."""
     from ray import tune
 
-    from fasray.sweep.tuning import Decide, HandOut
-    from fasray.sweep.warm import WarmTrial
+    from fasray.execution.trial_actor import WarmTrial
+    from fasray.execution.tune_backend import Decide, HandOut
 
     hand_out = HandOut(coordinator, payload, show, slots)
     tune.Tuner(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from fasray.errors import InterruptedRunError
-from fasray.sweep.job import how_to_go_on, seconds_to_leave
+from fasray.execution.ray_job import how_to_go_on, seconds_to_leave
 
 GRACE_SECONDS = 6.0
 """How long a process may take to leave by itself before it is ended; less in a Ray job, where SIGKILL comes soon."""

@@ -10,8 +10,8 @@ import pytest
 from made_trials import SIZE, made_bank, made_trial
 from small_sweeps import environment
 
+from fasray.execution.trial_actor import WarmTrial
 from fasray.faces.loading.pool import pool_key
-from fasray.sweep.warm import WarmTrial
 from fasray.training.trial import TrainingSpec
 
 POOL = pool_key("made", SIZE)

@@ -26,11 +26,11 @@ from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray.errors import FasrayError
+from fasray.execution.autoscaler import MOST_TRIALS
+from fasray.execution.capacity import Demand
+from fasray.execution.train_worker import Told, train_share
 from fasray.runs.events import ENDED
-from fasray.sweep.capacity import Demand
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.reach import MOST_TRIALS
-from fasray.sweep.workers import Told, train_share
 
 RESTARTS = 3
 """Times that a trial's workers are started again after one was lost; those of a node that was announced to go don't

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from fasray.sweep.calibrate import calibrate
-from fasray.sweep.dataset import resolve_dataset
+from fasray.execution.calibrate import calibrate
+from fasray.faces.data_source import resolve_dataset
 from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import load_sweep
 

@@ -18,10 +18,10 @@ from sweep_fixtures import SWEEP, plan_of
 
 import fasray
 from fasray.errors import SpecError
+from fasray.execution.capacity import Demand
 from fasray.faces.index import FaceIndex
 from fasray.methods import registry
 from fasray.runs.ledger import read_run
-from fasray.sweep.capacity import Demand
 from fasray.sweep.spec import parse_sweep
 
 ONE_TRIAL = """
@@ -119,8 +119,8 @@ def watched(small_faces: Path, folder: Path, mode: str) -> dict[str, Any]:
 
 def test_a_question_waits_for_its_own_answer_and_a_decided_trial_is_not_trained_again() -> None:
     """Two trials ask at once; the second is answered first."""
-    from fasray.sweep.trainer import Desk
-    from fasray.sweep.workers import Told
+    from fasray.execution.train_backend import Desk
+    from fasray.execution.train_worker import Told
 
     desk = Desk(Demand(1, 1, 0.0), "", {})
     with ThreadPoolExecutor(2) as workers:

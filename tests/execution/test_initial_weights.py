@@ -8,10 +8,10 @@ from small_sweeps import place
 from sweep_fixtures import plan_of
 
 from fasray.errors import DataError
+from fasray.execution.initial_weights import share_weights, weights_folder
 from fasray.faces.index import FaceIndex
 from fasray.nets.resnet import ResNet18
 from fasray.nets.weights import from_copies, load_backbone
-from fasray.sweep.weights import share_weights, weights_folder
 
 ONE = """
 name: one

@@ -1,7 +1,7 @@
 """How many trials a cluster holds at once, counted node by node: a worker cannot be split over two.
 
-Nothing is reserved here, and nothing asked of Ray; which nodes there are, and may be, is what ``fasray.sweep.reach``
-finds out.
+Nothing is reserved here, and nothing asked of Ray; which nodes there are, and may be, is what
+``fasray.execution.autoscaler`` finds out.
 """
 
 from __future__ import annotations

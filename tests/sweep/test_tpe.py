@@ -14,10 +14,10 @@ from fasray.faces.index import FaceIndex
 from fasray.methods.space import Choice, Grid, IntRange, LogUniform, Range, Uniform
 from fasray.runs.events import Event, Suggested
 from fasray.sweep.coordinator import Coordinator
-from fasray.sweep.hyperopt import Tpe
 from fasray.sweep.plan import Plan
 from fasray.sweep.search import Point, Tried, suggestions
 from fasray.sweep.spec import parse_sweep
+from fasray.sweep.tpe import Tpe
 
 MIXED: dict[str, Range] = {
     "rate": LogUniform(loguniform=(1e-4, 1e-1)),

@@ -7,8 +7,8 @@ import yaml
 from locations import ROOT
 
 from fasray.errors import SpecError
-from fasray.sweep.capacity import Demand
-from fasray.sweep.reach import MOST_TRIALS, Group, Limits, Reach, Slots, read_limits
+from fasray.execution.autoscaler import MOST_TRIALS, Group, Limits, Reach, Slots, read_limits
+from fasray.execution.capacity import Demand
 
 CLUSTERS = ROOT / "cluster"
 HEAD = {"CPU": 0.0, "node:__internal_head__": 1.0}
@@ -71,7 +71,7 @@ def test_the_number_is_asked_for_anew_as_nodes_come_and_go_and_never_beyond_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, nodes = 0.0, 1
-    monkeypatch.setattr("fasray.sweep.reach.time.monotonic", lambda: now)
+    monkeypatch.setattr("fasray.execution.autoscaler.time.monotonic", lambda: now)
     looked = []
 
     def look() -> Reach:

@@ -7,10 +7,10 @@ import pytest
 from ray.tune.search import Searcher
 from sweep_fixtures import value_of
 
+from fasray.execution.tune_backend import HandOut
 from fasray.runs.events import Event, Suggested
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Plan
-from fasray.sweep.tuning import HandOut
 
 
 class Given:

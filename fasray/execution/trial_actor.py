@@ -14,7 +14,7 @@ from ray import tune
 
 from fasray.errors import DivergedError, FasrayError
 from fasray.faces.loading.pool import FaceBank
-from fasray.ingest.own import own_pool
+from fasray.ingest.node_pool import own_pool
 from fasray.nets.weights import from_copies
 from fasray.protocols import Roles, TargetSplit, parse
 from fasray.runs.ledger import trial_folder

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from fasray.sweep.reach import MOST_TRIALS
+from fasray.execution.autoscaler import MOST_TRIALS
 
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our score files and event log are the record

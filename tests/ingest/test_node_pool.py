@@ -12,11 +12,11 @@ from small_sweeps import MISHAPS, environment, rewritten, wait_until
 from fasray.errors import DataError
 from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
 from fasray.faces.sets.manifest import read_manifest
-from fasray.ingest.own import own_pool
+from fasray.ingest.node_pool import own_pool
 
 NEED = """
 import sys
-from fasray.ingest.own import own_pool
+from fasray.ingest.node_pool import own_pool
 bank = own_pool(sys.argv[1], sys.argv[2], lambda bank: print("filled"))
 print(int(bank.images.sum()))
 """
