@@ -38,17 +38,17 @@ def protocols(names: bool) -> None:
 
 def _print_methods() -> None:
     from fasray.methods import registry
-    from fasray.methods.cost import measure
+    from fasray.methods.model_size import model_size
 
     table = _table("method", "what it is", "paper", "backbone", "losses", "labels", "domains", "parameters", "GMACs")
     for name in registry.names():
         kind = registry.get(name)
         method = kind(kind.Config())
-        facts, needs, cost = method.summary(), method.needs, measure(name)
+        facts, needs, size = method.summary(), method.needs, model_size(name)
         labels = ", ".join(["live/spoof", *(label for label in ("depth", "parsing") if getattr(needs, label))])
         table.add_row(
             name, kind.title, kind.paper, str(facts.get("backbone", "")), ", ".join(facts.get("losses", ())), labels,
-            f">= {needs.min_domains}", f"{cost.parameters / 1e6:.2f} M", f"{cost.macs / 1e9:.1f}",
+            f">= {needs.min_domains}", f"{size.parameters / 1e6:.2f} M", f"{size.macs / 1e9:.1f}",
         )  # fmt: skip
     console = _console()
     console.print(table)

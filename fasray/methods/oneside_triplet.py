@@ -60,7 +60,7 @@ from fasray.nets.depthnet import (
     joined,
 )
 from fasray.nets.hsv import with_hsv
-from fasray.nets.inner import forward_with, inner_step
+from fasray.nets.inner_loop import forward_with, inner_step
 from fasray.nets.weights import load_backbone
 
 

@@ -11,7 +11,7 @@ something general to go by.
     equation                                                             function
     L_cls = mean BCE(sigmoid(E(F(x))), y)                                classification_loss
     L_dep = mean |D(F(x)) - depth|^2                                     depth_loss
-    theta_i' = theta_E - alpha grad L_cls,i(theta_E)                     fasray.nets.inner.inner_step
+    theta_i' = theta_E - alpha grad L_cls,i(theta_E)                     fasray.nets.inner_loop.inner_step
     L = sum_i (L_cls,i + W L_dep,i) over meta-train domains
         + V (sum_j sum_i L_cls,j(theta_i') + W sum_j L_dep,j) over held-out domains j      RFMeta.losses
 
@@ -55,7 +55,7 @@ from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Need
 from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.depthnet import BatchNormInit, DepthEstimator, FeatEmbedder, FeatExtractor, initialise
 from fasray.nets.hsv import with_hsv
-from fasray.nets.inner import Parameters, forward_with, inner_step
+from fasray.nets.inner_loop import Parameters, forward_with, inner_step
 from fasray.nets.weights import load_backbone
 
 

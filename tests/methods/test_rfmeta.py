@@ -7,7 +7,7 @@ from toy_draws import built, context, draws_of, run, toy_draw, weights
 from fasray.methods.base import Build
 from fasray.methods.rfmeta import rows_by_domain, split_domains
 from fasray.nets.hsv import with_hsv
-from fasray.nets.inner import forward_with, inner_step
+from fasray.nets.inner_loop import forward_with, inner_step
 
 
 def gradients(method, ctx):

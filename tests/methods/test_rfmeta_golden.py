@@ -7,7 +7,7 @@ from locations import GOLDEN
 
 from fasray.methods.rfmeta import classification_loss, depth_loss
 from fasray.nets.depthnet import DepthEstimator, FeatEmbedder, FeatExtractor
-from fasray.nets.inner import forward_with, inner_step
+from fasray.nets.inner_loop import forward_with, inner_step
 
 
 def golden(name):

@@ -1,4 +1,4 @@
-"""What a method weighs: parameters, and multiply-accumulates of scoring one image; counted on shapes, nothing runs."""
+"""Size of a method's model: parameters, and multiply-accumulates to score one image, counted without running it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fasray.methods.base import Build
 
 
 @dataclass(frozen=True)
-class Cost:
+class ModelSize:
     """Size of a method's default configuration."""
 
     parameters: int
@@ -21,8 +21,8 @@ class Cost:
     """Multiply-accumulates of convolutions and matrix products to score one image; half of torch's flop count."""
 
 
-def measure(name: str, *, image_size: int = 256, num_domains: int = 3, width: float = 1.0) -> Cost:
-    """Return the cost of a method at its published setting.
+def model_size(name: str, *, image_size: int = 256, num_domains: int = 3, width: float = 1.0) -> ModelSize:
+    """Return the size of a method's model at its published setting.
 
     Args:
         name: of the method.
@@ -43,4 +43,4 @@ def measure(name: str, *, image_size: int = 256, num_domains: int = 3, width: fl
     with counter:
         method.score(torch.zeros(1, 3, image_size, image_size, device=shapes_only))
     parameters = sum(parameter.numel() for parameter in method.networks.parameters() if parameter.requires_grad)
-    return Cost(parameters, counter.get_total_flops() // 2)
+    return ModelSize(parameters, counter.get_total_flops() // 2)

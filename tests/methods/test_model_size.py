@@ -3,12 +3,12 @@
 import pytest
 
 from fasray.methods import registry
-from fasray.methods.cost import measure
+from fasray.methods.model_size import model_size
 
 
 @pytest.mark.parametrize(("name", "giga_macs"), [("rfmeta", 47), ("hfn_mp", 13), ("erm", 2.4), ("safas", 2.4)])
 def test_macs_at_256_px_are_those_of_the_published_network(name: str, giga_macs: float) -> None:
-    assert measure(name).macs / 1e9 == pytest.approx(giga_macs, rel=0.02)
+    assert model_size(name).macs / 1e9 == pytest.approx(giga_macs, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ def test_macs_at_256_px_are_those_of_the_published_network(name: str, giga_macs:
     ],
 )
 def test_parameters_are_those_of_the_published_network(name: str, parameters: int) -> None:
-    assert measure(name).parameters == parameters
+    assert model_size(name).parameters == parameters
 
 
 @pytest.mark.parametrize("name", registry.names())
 def test_a_quarter_of_the_width_costs_less_than_an_eighth(name: str) -> None:
-    assert measure(name, width=0.25).macs < measure(name).macs / 8
+    assert model_size(name, width=0.25).macs < model_size(name).macs / 8
