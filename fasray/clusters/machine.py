@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import fasray
 from fasray.clusters.diagnosis import Diagnosis, ill, note, well
 from fasray.errors import DataError
 from fasray.faces.loading.pool import POOL_DIR_VARIABLE, pool_folder
@@ -20,16 +19,14 @@ _LEAST_MEMORY = 2 * _GIB
 _LEAST_SHARED = 1 * _GIB
 _LEAST_DISK = 5 * _GIB
 _TESTED_FIRST = ("ray", "torch", "torchvision")
-_INSTALL = "pip install --constraint constraints.txt fasray"
+_CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
+_INSTALL = f"pip install --constraint {_CONSTRAINTS} fasray"
 
 
-def constraints(file: Path | None = None) -> Mapping[str, str]:
-    """Return the versions that were tested together, by package; empty where the repository's file is not at hand."""
-    place = file or Path(fasray.__file__).parents[1] / "constraints.txt"
-    if not place.is_file():
-        return {}
-    lines = (line.split("#")[0].strip() for line in place.read_text(encoding="utf-8").splitlines())
-    pairs = (line.split("==") for line in lines if "==" in line)
+def constraints() -> Mapping[str, str]:
+    """Return the versions that were tested together, by package."""
+    lines = _CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if not line.startswith("#"))
     return {_plain(name): number.strip() for name, number in pairs}
 
 

@@ -117,12 +117,6 @@ def test_versions_are_compared_with_those_tested() -> None:
     assert all(one.status == "well" for one in look_at_versions({}))
 
 
-def test_constraints_are_read_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "c.txt").write_text("# tested\nPyYAML==6.0  # parser\nfoo_bar==1.2\n\n")
-    assert constraints(tmp_path / "c.txt") == {"pyyaml": "6.0", "foo-bar": "1.2"}
-    assert constraints(tmp_path / "none.txt") == {}
-
-
 @pytest.mark.parametrize(
     ("env", "status", "says"),
     [
