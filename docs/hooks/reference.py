@@ -19,15 +19,16 @@ from pydantic import BaseModel
 import fasray
 from fasray import cli, errors, protocols
 from fasray.environment import VARIABLES
-from fasray.faces.record import ATTACK_TYPES, PARSING_CLASSES, RECORD_SCHEMA, SCORE_SCHEMA
+from fasray.faces.record import ATTACK_TYPES, PARSING_CLASSES, RECORD_SCHEMA
 from fasray.methods import registry, space
-from fasray.methods.cost import measure
+from fasray.methods.model_size import model_size
 from fasray.results.ablations import ABLATION_COLUMNS
 from fasray.results.costs import COST_COLUMNS
 from fasray.results.frame import COLUMNS
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
-from fasray.results.published import PUBLISHED_COLUMNS
-from fasray.results.select import PLANNED_SELECTIONS, SELECTIONS, Selection
+from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, Selection
+from fasray.results.tables.published import PUBLISHED_COLUMNS
+from fasray.runs.scores import SCORE_SCHEMA
 from fasray.sweep.profiles import PROFILES
 from fasray.sweep.spec import SweepSpec
 from fasray.training.trial import TrainingSpec
@@ -43,6 +44,11 @@ def on_config(config: MkDocsConfig) -> None:
             for entry in pages if isinstance(pages, list) else ():
                 if isinstance(entry, dict) and "Methods" in entry:
                     entry["Methods"] += [f"{METHODS}/{name}.md" for name in registry.METHODS]
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Leave out click's mark of "no default", which mkdocs-click prints as if it were one."""
+    return re.sub(r"<code>(?:Sentinel\.UNSET|None)</code>", "", html)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
@@ -71,7 +77,8 @@ def pages() -> dict[str, str]:
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table; bars inside a cell are escaped, line ends become blanks."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(re.sub(r"\s+", " ", c).replace("|", "\\|") for c in line) + " |" for line in lines)
+    escaped = [[re.sub(r"\s+", " ", cell).replace("|", "\\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def code(value: object) -> str:
@@ -81,7 +88,7 @@ def code(value: object) -> str:
 
 
 def prose(docstring: str | None) -> str:
-    """Return a docstring as Markdown: roles become code, and a list after a line of text gets the blank line it needs."""
+    """Return a docstring as Markdown: roles become code, and a list gets the blank line that it needs."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.cleandoc(docstring or "")).replace("``", "`")
     return re.sub(r"(?m)^(?!- |  |$)(.+)\n(?=- )", r"\1\n\n", text)
 
@@ -104,7 +111,7 @@ def sweep_file() -> str:
     own = {key: entry for key, entry in training["properties"].items() if key != "ingest"}
     parts += [
         "## `training`",
-        f"{_sentence(training['description'])} The profile sets what is left out; a key that is given here overrides it.",
+        f"{_sentence(training['description'])} The profile sets what is left out; a key given here overrides it.",
         table(
             ("key", "value", "default", "meaning"),
             [
@@ -121,7 +128,7 @@ def sweep_file() -> str:
                 (
                     f"`{name}`",
                     profile.title,
-                    ", ".join(f"`{key}: {value}`" for key, value in profile.training.items()),
+                    _settings(profile.training),
                     _limits(profile.most_search_trials, profile.most_confirm_seeds),
                 )
                 for name, profile in PROFILES.items()
@@ -133,7 +140,10 @@ def sweep_file() -> str:
         table(
             ("range", "meaning"),
             [
-                (f"`{{{key}: [...]}}`" if key in {"grid", "choice"} else f"`{{{key}: [low, high]}}`", _sentence(meaning))
+                (
+                    f"`{{{key}: [...]}}`" if key in {"grid", "choice"} else f"`{{{key}: [low, high]}}`",
+                    _sentence(meaning),
+                )
                 for key, meaning in _ranges()
             ],
         ),
@@ -144,15 +154,19 @@ def sweep_file() -> str:
 def _profile_methods() -> Iterator[str]:
     for name, profile in PROFILES.items():
         if profile.methods:
+            changed = {
+                method: (profile.methods.get(method, {}), profile.budgets.get(method, {}))
+                for method in dict.fromkeys((*profile.methods, *profile.budgets))
+            }
             yield f"### `{name}`, method by method"
             yield table(
                 ("method", "configuration", "training"),
-                [
-                    (f"`{method}`", *(", ".join(f"`{k}: {v}`" for k, v in part.get(method, {}).items()) for part in both))
-                    for both in [(profile.methods, profile.budgets)]
-                    for method in dict.fromkeys((*profile.methods, *profile.budgets))
-                ],
+                [(f"`{method}`", *map(_settings, parts)) for method, parts in changed.items()],
             )
+
+
+def _settings(values: Schema) -> str:
+    return ", ".join(f"`{key}: {value}`" for key, value in values.items())
 
 
 def _limits(trials: int | None, seeds: int | None) -> str:
@@ -204,14 +218,16 @@ def _rows(entry: Schema, root: Schema) -> Iterator[tuple[str, str, str, str]]:
 
 def _default(value: Schema) -> str:
     default = value.get("default")
-    if isinstance(default, dict) and len(str(default)) > 60:
+    if isinstance(default, dict) and default:
         return "see below"
-    return "" if default is None and "anyOf" in value else code("{}" if default is None and "default" not in value else default)
+    if "default" not in value:  # made by a factory: an empty mapping, or a section of its own defaults
+        return "see below" if next(_models(value), None) else "`{}`"
+    return "" if default is None else code(default)
 
 
 def _sentence(text: str, end: str = ".") -> str:
     text = prose(text).strip()
-    return text.rstrip(".") + end if text else text
+    return text[:1].upper() + text[1:].rstrip(".") + end if text else text
 
 
 def values(entry: Schema, root: Schema) -> str:
@@ -238,7 +254,8 @@ def values(entry: Schema, root: Schema) -> str:
 
 def bounds(entry: Schema) -> str:
     """Return the bounds of a number: ``>= 0, < 1``."""
-    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<=", "multipleOf": "multiple of"}
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    signs["multipleOf"] = "multiple of"
     return ", ".join(f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry)
 
 
@@ -248,13 +265,13 @@ def method_index() -> str:
     for name in registry.METHODS:
         kind = registry.get(name)
         method = kind(kind.Config())
-        facts, needs, cost = method.summary(), method.needs, measure(name)
+        facts, needs, size = method.summary(), method.needs, model_size(name)
         labels = ", ".join(["live/spoof", *(label for label in ("depth", "parsing") if getattr(needs, label))])
         rows.append(
             (
                 f"[`{name}`]({name}.md)", kind.title, kind.paper, str(facts.get("backbone", "")),
-                ", ".join(facts.get("losses", ())), labels, str(needs.min_domains), f"{cost.parameters / 1e6:.2f}",
-                f"{cost.macs / 1e9:.1f}",
+                ", ".join(facts.get("losses", ())), labels, str(needs.min_domains), f"{size.parameters / 1e6:.2f}",
+                f"{size.macs / 1e9:.1f}",
             )
         )  # fmt: skip
     header = (
@@ -312,17 +329,15 @@ def protocol_page() -> str:
     """Return the page of the named protocols, group by group."""
     listings = protocols.describe()
     letters = table(("domain", "corpus"), [(f"`{k}`", v) for k, v in protocols.DOMAIN_TITLES.items()])
+    groups = [(f"`{group}`", ", ".join(map(code, members))) for group, members in protocols.GROUPS.items()]
     parts = [
         "# Protocols",
         "A protocol says which domains train and which one is the target. A sweep file takes groups, names, or any "
-        "`A&B->C` over the domains of the data. Who is source and who is target, row by row, is told in [Honest "
+        "`A&B->C` over the domains of the data. Which rows are source and which target is explained in [Honest "
         "evaluation](../explanation/honest-evaluation.md).",
         letters,
         "## Groups",
-        table(
-            ("group", "protocols"),
-            [(f"`{group}`", ", ".join(f"`{member}`" for member in members)) for group, members in protocols.GROUPS.items()],
-        ),
+        table(("group", "protocols"), groups),
     ]
     for group in dict.fromkeys(listing.group for listing in listings):
         rows = [
@@ -347,7 +362,12 @@ def rule_page() -> str:
         table(
             ("rule", "in short", "threshold", "reads target labels"),
             [
-                (f"[`{name}`](#{name})" + " †" * rule.oracle, rule.meaning, f"`{rule.threshold_rule}`", "yes" if rule.oracle else "no")
+                (
+                    f"[`{name}`](#{name})" + " †" * rule.oracle,
+                    rule.meaning,
+                    f"`{rule.threshold_rule}`",
+                    "yes" if rule.oracle else "no",
+                )
                 for name, rule in rules.items()
             ],
         ),
@@ -370,21 +390,32 @@ def rule_page() -> str:
 def column_page() -> str:
     """Return the page of the columns of every frame."""
     frames = (
-        ("Results", "`fasray results RUN`, `fasray.load_results`: one row per method, protocol, selection rule and level.", COLUMNS),
-        ("Trials", "`fasray results RUN --what trials`, `fasray.load_trials`; a column `config.<name>` for each searched setting follows.", TRIAL_COLUMNS),
-        ("Evaluations", "`fasray results RUN --what evaluations`, `fasray.load_evaluations`.", EVALUATION_COLUMNS),
-        ("Scores", "`fasray results RUN --what scores`, `fasray.load_scores`: one row a frame.", SCORE_COLUMNS),
-        ("Ablations", "`fasray results RUN --what ablations`.", ABLATION_COLUMNS),
-        ("Cost", "`fasray results RUN --what cost`, `fasray.load_costs`.", COST_COLUMNS),
-        ("Published figures", "Added by `--published`.", PUBLISHED_COLUMNS),
-    )  # fmt: skip
+        ("Results", "", "load_results", "One row per method, protocol, selection rule and level.", COLUMNS),
+        (
+            "Trials",
+            "trials",
+            "load_trials",
+            "Also `config.<name>` of each searched setting.",
+            TRIAL_COLUMNS,
+        ),
+        ("Evaluations", "evaluations", "load_evaluations", "One row an evaluation.", EVALUATION_COLUMNS),
+        ("Scores", "scores", "load_scores", "One row a frame.", SCORE_COLUMNS),
+        ("Ablations", "ablations", "", "One row per method, protocol and ablation.", ABLATION_COLUMNS),
+        ("Cost", "cost", "load_costs", "One row a cell, and one for the sweep.", COST_COLUMNS),
+    )
     parts = [
         "# Result columns",
         "Rates are fractions here and percent in printed tables. Scores: higher is more bona fide.",
     ]
-    for title, where, columns in frames:
-        parts += [f"## {title}", where, table(("column", "meaning"), [(f"`{k}`", prose(v)) for k, v in columns.items()])]
+    for title, what, function, rows, columns in frames:
+        command = f"`fasray results RUN{f' --what {what}' if what else ''}`"
+        parts += [f"## {title}", f"{command}{f', `fasray.{function}`' if function else ''}. {rows}", _columns(columns)]
+    parts += ["## Published figures", "Added to the results by `--published`.", _columns(PUBLISHED_COLUMNS)]
     return "\n\n".join(parts)
+
+
+def _columns(columns: Mapping[str, str]) -> str:
+    return table(("column", "meaning"), [(f"`{name}`", prose(meaning)) for name, meaning in columns.items()])
 
 
 def record_page() -> str:
@@ -394,14 +425,14 @@ def record_page() -> str:
     return "\n\n".join(
         (
             "# Face record and score file",
-            "A face set is a folder of Parquet shards with a `manifest.json`, which holds the SHA-256 and number of rows of "
-            "each shard and the card of the preparation. A row is one face.",
+            "A face set is a folder of Parquet shards with a `manifest.json`, which holds the SHA-256 and number of "
+            "rows of each shard and the card of the preparation. A row is one face.",
             "## Face record",
             fields[0],
             "`label` is 1 for bona fide (live) and 0 for an attack (spoof). `image` is a square JPEG crop with margin; "
-            "`depth` is 32 x 32 (near = 255) and `parsing` 64 x 64 class ids, both zeros for attacks. `subject` and `video` "
-            "are unique over all domains, and (`video`, `frame`) is the key of a record. `crop_matrix` takes pixels of the "
-            "frame to pixels of the crop.",
+            "`depth` is 32 x 32 (near = 255) and `parsing` 64 x 64 class ids, both zeros for attacks. `subject` and "
+            "`video` are unique over all domains, and (`video`, `frame`) is the key of a record. `crop_matrix` takes "
+            "pixels of the frame to pixels of the crop.",
             f"Attack types: {', '.join(map(code, ATTACK_TYPES))}. "
             f"Parsing classes, in order: {', '.join(map(code, PARSING_CLASSES))}.",
             "## Score file",
@@ -421,7 +452,11 @@ def exit_code_page() -> str:
             found.setdefault(kind.exit_code, []).append(kind)
     rows = [("0", "", "done"), ("1", "", "an unexpected error, with its traceback")]
     rows += [
-        (str(number), ", ".join(f"`{kind.__name__}`" for kind in kinds), " ".join(prose(kind.__doc__) for kind in kinds))
+        (
+            str(number),
+            ", ".join(f"`{kind.__name__}`" for kind in kinds),
+            " ".join(prose(kind.__doc__) for kind in kinds),
+        )
         for number, kinds in sorted(found.items())
     ]
     rows.append((str(cli._INTERRUPTED), "", "stopped before anything began"))
@@ -430,8 +465,8 @@ def exit_code_page() -> str:
             "# Exit codes",
             "An error is one message: what happened, where (file, key, line), and what to do about it.",
             table(("code", "exception", "meaning"), rows),
-            "A trial whose loss is no longer finite ends as *diverged*, and the sweep goes on. A face that cannot be decoded "
-            "is left out, counted, and named in the score files.",
+            "A trial whose loss is no longer finite ends as *diverged*, and the sweep goes on. A face that cannot be "
+            "decoded is left out, counted, and named in the score files.",
             "From Python the same exceptions are raised: catch `fasray.errors.FasrayError` for all of them.",
             "::: fasray.errors.FasrayError\n    options:\n      heading_level: 2",
         )
@@ -440,7 +475,9 @@ def exit_code_page() -> str:
 
 def environment_page() -> str:
     """Return the page of the environment variables."""
-    rows = [(", ".join(f"`{name}`" for name in entry.name.split(", ")), entry.meaning, entry.default) for entry in VARIABLES]
+    rows = [
+        (", ".join(f"`{name}`" for name in entry.name.split(", ")), entry.meaning, entry.default) for entry in VARIABLES
+    ]
     return "\n\n".join(
         (
             "# Environment variables",

@@ -73,7 +73,7 @@ def read_manifest(table: Path) -> tuple[SourceVideo, ...]:
     Raises:
         DataError: it cannot be read, a column is missing or unknown, or rows have mistakes.
     """
-    remedy = "see the columns of a manifest in the README"
+    remedy = "see the page 'Faces of your own' of the documentation"
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey="", restval=None, strict=True)

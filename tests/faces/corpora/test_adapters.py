@@ -1,14 +1,11 @@
 """What each corpus' names mean, and the traps they hold."""
 
 import json
-import re
 
 import pytest
-from locations import ROOT
 
 from fasray.errors import DataError
 from fasray.faces import corpora
-from fasray.faces.corpora import manifest
 from fasray.protocols.registry import DOMAIN_TITLES
 
 
@@ -128,13 +125,6 @@ def test_counts_without_a_public_list_are_told_as_notes(tmp_path):
     found = corpora.get("siw").check(str(tmp_path))
     assert found.extra == ("Train/live/003/unknown.mov",)
     assert "split train: 1 live and 0 attack videos; public lists have 714 and 1702" in found.notes
-
-
-def test_the_readme_tells_every_corpus_and_column():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `([a-z-]+)` \| \w+ \| ", readme, re.MULTILINE) == corpora.names()
-    for name in (*manifest.REQUIRED, *manifest.OPTIONAL):
-        assert f"`{name}`" in readme or f",{name}" in readme or f"{name}," in readme
 
 
 def labels(kind: int, attack: int) -> list[int]:
