@@ -18,21 +18,23 @@ from fasray import storage
 from fasray.cli import cli
 from fasray.errors import DataError
 from fasray.faces.sets.manifest import read_manifest
-from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.reading import read_index
 from fasray.faces.synthetic import generate
 from fasray.runs.events import Event
-from fasray.runs.ledger import Ledger, read_run
+from fasray.runs.ledger import Ledger
+from fasray.runs.record import read_run
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import make_plan
 
 RUNS = TESTS / "assets" / "old_runs"
-LOCAL = ("plain", "checksums", "ablations", "workers", "costs")
+LOCAL = ("plain", "checksums", "ablations", "workers", "costs", "stream", "inner")
+FORMATS = (*LOCAL, "s3")
 LISTINGS = ("results", "trials", "evaluations", "cost")
 Copy = Callable[[str], str]
 
 
 def command(*words: str | Path) -> str:
-    """Run a command of fasray in this process and return what it prints; any error is raised."""
+    """Run a command of fasray in this process and return what it prints; any error, or finding, is raised."""
     ran = CliRunner().invoke(cli, list(map(str, words)), catch_exceptions=False, standalone_mode=False)
     return ran.stdout
 
@@ -60,7 +62,7 @@ def copy(tmp_path: Path, request: pytest.FixtureRequest) -> Copy:
     return put
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", FORMATS)
 def test_it_lists_what_it_always_did(name: str, copy: Copy) -> None:
     run = copy(name)
     for what in LISTINGS:
@@ -68,18 +70,18 @@ def test_it_lists_what_it_always_did(name: str, copy: Copy) -> None:
         assert command("results", run, "--what", what, "--format", "json") == expected, what
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", FORMATS)
 def test_it_verifies_until_a_score_file_is_another(name: str, copy: Copy) -> None:
     run = copy(name)
-    assert "everything is as it was written" in command("verify", run)
+    command("verify", run)
     mine, other = (trial.id for trial in read_run(run).trials[:2])
     uris = [read_run(run).score_uri(trial, 2) for trial in (mine, other)]
     storage.write_bytes(uris[0], storage.read_bytes(uris[1]))
-    with pytest.raises(DataError, match=f"trials/{mine}/eval-00000002.parquet: this score file is of trial {other}"):
+    with pytest.raises(DataError, match=f"trials/{mine}/eval-00000002.parquet: .*{other}"):
         command("verify", run)
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", FORMATS)
 def test_its_report_shows_every_cell(name: str, copy: Copy, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     command("report", copy(name), "-o", page)
@@ -92,7 +94,7 @@ def test_its_report_shows_every_cell(name: str, copy: Copy, tmp_path: Path) -> N
             assert f"{100 * row['hter']:.2f}" in html
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", FORMATS)
 def test_why_walks_from_each_number_to_files_that_are_there(name: str, copy: Copy) -> None:
     run = copy(name)
     for row in json.loads((RUNS / name / "expected" / "results.json").read_text(encoding="utf-8")):
@@ -107,7 +109,7 @@ def test_why_walks_from_each_number_to_files_that_are_there(name: str, copy: Cop
                 assert hashlib.sha256(content).hexdigest() == source["score_sha256"]
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", FORMATS)
 def test_its_own_sweep_finds_it_finished(name: str, copy: Copy, faces: Path) -> None:
     """The specification has the hash of then, the plan makes the same trials, the schedulers decide as they did."""
     run = copy(name)
@@ -115,7 +117,7 @@ def test_its_own_sweep_finds_it_finished(name: str, copy: Copy, faces: Path) -> 
     assert spec.hash() == record.spec_hash
     plan = make_plan(spec, record.data.manifest_hash, read_index(str(faces)))
     more: list[Event] = []
-    with Ledger(run, spec, record.data) as ledger:
+    with Ledger(run, spec.identity(), record.data) as ledger:
         coordinator = Coordinator(plan, more.append)
         coordinator.replay(ledger.events)
         coordinator.settle()
@@ -123,7 +125,7 @@ def test_its_own_sweep_finds_it_finished(name: str, copy: Copy, faces: Path) -> 
     assert more == []
 
 
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("name", ["plain", *(pytest.param(name, marks=pytest.mark.slow) for name in LOCAL[1:])])
 def test_the_sweep_command_trains_nothing_again(
     name: str, copy: Copy, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,14 +137,27 @@ def test_the_sweep_command_trains_nothing_again(
     assert [event.event for event in read_run(run).events[len(before) :]] == ["opened", "closed"]
     expected = (RUNS / name / "expected" / "results.json").read_text(encoding="utf-8")
     assert command("results", run, "--format", "json") == expected
-    assert "everything is as it was written" in command("verify", run)
+    command("verify", run)
 
 
 def test_a_table_from_before_there_were_variants_is_known_as_such(copy: Copy) -> None:
     run = copy("plain")
     shutil.copy(RUNS / "plain" / "results-of-then.parquet", Path(run) / "results.parquet")
-    with pytest.raises(DataError, match=r"results.parquet: another version wrote it; it is derived"):
+    with pytest.raises(DataError, match=r"results\.parquet: another version wrote it"):
         command("verify", run)
+
+
+def test_a_run_whose_driver_was_killed_goes_on_with_the_trial_that_ran(copy: Copy, faces: Path) -> None:
+    run = copy("killed")
+    command("verify", run)
+    spec, record = fasray.load_sweep(RUNS / "killed" / "sweep.yaml"), read_run(run)
+    (running,) = (trial for trial in record.trials if trial.status == "running")
+    coordinator = Coordinator(make_plan(spec, record.data.manifest_hash, read_index(str(faces))), [].append)
+    coordinator.replay(record.events)
+    assignment = coordinator.next_assignment()
+    assert not coordinator.finished
+    assert assignment is not None
+    assert assignment.trial.id == running.id
 
 
 @pytest.mark.slow
@@ -159,7 +174,7 @@ def test_a_killed_run_goes_on_to_the_table_of_the_undisturbed(faces: Path, tmp_p
     ran = here.drive()
     assert ran.code == 0, ran.err
     assert here.events()[: len(before)] == before
-    assert "everything is as it was written" in command("verify", here.out)
+    command("verify", here.out)
     expected = (RUNS / "inner" / "expected" / "results.json").read_text(encoding="utf-8")
     assert command("results", here.out, "--format", "json") == expected
 
