@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+LOCK := locked-cp311-linux-x86_64.txt
+COVERED := $(addprefix tests/, metrics protocols runs sweep results)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench clean
+.PHONY: help demo test test-all coverage check docs docs-serve wheel lock bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +23,7 @@ demo: $(STAMP) ## generate faces, sweep two methods over four protocols, print t
 	$(BIN)/fasray sweep sweeps/quickstart.yaml
 
 # One thread a process: small networks gain nothing from two, and tests that start processes would fight for cores.
-test test-all: export OMP_NUM_THREADS = 1
+test test-all coverage: export OMP_NUM_THREADS = 1
 
 test: $(STAMP) ## every test that is neither slow nor chaotic
 	$(BIN)/python -m pytest
@@ -29,10 +31,31 @@ test: $(STAMP) ## every test that is neither slow nor chaotic
 test-all: $(STAMP) ## every test
 	$(BIN)/python -m pytest -m ''
 
-check: $(STAMP) ## ruff and mypy
+coverage: $(STAMP) ## branches of the records and numbers that their tests reach, children counted
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(COVERED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+
+check: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+docs: $(STAMP) ## build the documentation into site/, strictly and without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(STAMP) ## serve the documentation on this machine, rebuilt at every change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+wheel: $(STAMP) ## build sdist and wheel into dist/
+	$(BIN)/python -m build --no-isolation
+
+lock: $(STAMP) ## write the wheels of constraints.txt with their hashes
+	{ grep '^#' $(LOCK); $(BIN)/python -m pip install --quiet --disable-pip-version-check --dry-run --ignore-installed \
+	  --only-binary :all: --constraint constraints.txt --report - '.[export,cluster]' | $(BIN)/python .ci/lock.py; } > $(LOCK).new
+	mv $(LOCK).new $(LOCK)
 
 bench: $(STAMP) ## measured ratios against named baselines
 	$(BIN)/fasray bench data
@@ -42,4 +65,4 @@ bench: $(STAMP) ## measured ratios against named baselines
 	$(BIN)/fasray bench ledger
 
 clean: ## remove environment, runs and caches
-	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) runs build dist site .coverage* *.egg-info .mypy_cache .import_linter_cache .ruff_cache .pytest_cache .hypothesis
