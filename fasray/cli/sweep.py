@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from fasray.sweep.forecast import Pace
     from fasray.sweep.plan import Plan
 
-_FILE = click.argument("sweep_file", metavar="SWEEP.yaml")
+_FILE = click.argument("sweep_file", metavar="SWEEP.yaml", required=False)
+_EXAMPLE = click.option("--example", metavar="NAME", help="A sweep that comes with fasray, e.g. quickstart.")
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. search.seed=7."
 )
@@ -24,11 +25,19 @@ _SET = click.option(
 
 @click.command()
 @_FILE
+@_EXAMPLE
 @_SET
 @click.option("--slots", type=click.IntRange(min=1), help="Trials at once; default: as many as this machine's cores.")
 @click.option("--calibrate", is_flag=True, help="Time a few steps of each method here, and forecast hours.")
 @click.option("--price", type=click.FloatRange(min=0), help="Of a node hour, in any currency; needs --calibrate.")
-def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibrate: bool, price: float | None) -> None:
+def plan(
+    sweep_file: str | None,
+    example: str | None,
+    overrides: tuple[str, ...],
+    slots: int | None,
+    calibrate: bool,
+    price: float | None,
+) -> None:
     """Say what SWEEP.yaml would do: cells, trials, rungs, what the profile changes; starts nothing.
 
     With --calibrate it also says how long that would take with machines like this one.
@@ -41,7 +50,7 @@ def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibra
 
     if price is not None and not calibrate:
         raise click.UsageError("--price needs hours to multiply: add --calibrate")
-    spec = load_sweep(sweep_file, overrides)
+    spec = load_sweep(_chosen(sweep_file, example), overrides)
     if calibrate and spec.ingest == "stream":
         raise SpecError(
             "a sweep that streams cannot be timed: methods are timed on a pool",
@@ -54,6 +63,20 @@ def plan(sweep_file: str, overrides: tuple[str, ...], slots: int | None, calibra
     slots = slots or default_slots(spec)
     paces = _paces(planned, dataset, slots) if calibrate else None
     click.echo("\n" + describe_forecast(forecast(planned, slots, paces), slots, price))
+
+
+def _chosen(sweep_file: str | None, example: str | None) -> str:
+    """Return the path of the sweep file that the command line names, the user's or one of fasray's."""
+    if (sweep_file is None) == (example is None):
+        raise click.UsageError("give either SWEEP.yaml or --example NAME")
+    if sweep_file is not None:
+        return sweep_file
+    folder = Path(__file__).parents[1] / "examples"
+    examples = {str(file.relative_to(folder).with_suffix("")): str(file) for file in folder.rglob("*.yaml")}
+    if example not in examples:
+        names = ", ".join(sorted(examples))
+        raise SpecError(f"unknown example {example!r}", where="--example", remedy=f"choose one of: {names}")
+    return examples[example]
 
 
 def default_slots(spec: SweepSpec) -> int:
@@ -85,10 +108,13 @@ def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
 
 @click.command()
 @_FILE
+@_EXAMPLE
 @click.option("--out", metavar="FOLDER", help="Run directory; default: runs/<name of the sweep>.")
 @_SET
 @click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
-def sweep(sweep_file: str, out: str | None, overrides: tuple[str, ...], verbose: bool) -> None:
+def sweep(
+    sweep_file: str | None, example: str | None, out: str | None, overrides: tuple[str, ...], verbose: bool
+) -> None:
     """Run SWEEP.yaml, or go on where it was left; then print the table and write the report.
 
     The same command resumes a run that was stopped or killed at any moment.
@@ -98,7 +124,7 @@ def sweep(sweep_file: str, out: str | None, overrides: tuple[str, ...], verbose:
     from fasray.execution.signals import interruptible
     from fasray.sweep.spec import load_sweep
 
-    spec = load_sweep(sweep_file, overrides)
+    spec = load_sweep(_chosen(sweep_file, example), overrides)
     run = out or default_run(spec)
     with interruptible(run, SAVED):  # the table and report too
         with showing() as terminal:
