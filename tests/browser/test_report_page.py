@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from typing import Any
 
 import pytest
+from browsing import open_at, requests
 
 WIDTHS = {"desk": 1440, "phone": 390}
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 SMALLEST_TEXT = 8.5
 """CSS pixels; the labels of a plot on a phone."""
-
-
-def open_at(browser: Any, address: str, width: int, **media: str) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items() if name != "media"]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media.get("media", ""), "features": features})
-    browser.get(address)
-
-
-def requests(browser: Any) -> list[str]:
-    """Every address that the page asked the network for; what it holds itself is no request."""
-    told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [each["params"]["request"]["url"] for each in told if each["method"] == "Network.requestWillBeSent"]
-    return [url for url in sent if not url.startswith("data:")]
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
