@@ -14,6 +14,7 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 
 import fasray
@@ -46,9 +47,10 @@ def on_config(config: MkDocsConfig) -> None:
                     entry["Methods"] += [f"{METHODS}/{name}.md" for name in registry.METHODS]
 
 
-def on_page_content(html: str, **_: object) -> str:
-    """Leave out click's mark of "no default", which mkdocs-click prints as if it were one."""
-    return re.sub(r"<code>(?:Sentinel\.UNSET|None)</code>", "", html)
+def on_page_content(html: str, page: Page, **_: object) -> str:
+    """Leave out click's mark of "no default" from the commands, which mkdocs-click prints as if it were one."""
+    of_commands = page.file.src_uri == "reference/cli.md"
+    return re.sub(r"<code>(?:Sentinel\.UNSET|None)</code>", "", html) if of_commands else html
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
