@@ -20,7 +20,7 @@ from fasray.faces import jpeg
 from fasray.faces.data_source import Dataset
 from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
 from fasray.faces.loading.sampler import Sampler, Sampling
-from fasray.faces.sets.shards import read_columns
+from fasray.faces.sets.reading import read_columns
 
 _IMAGES_PER_GROUP = 4
 _DOMAINS = 3

@@ -29,6 +29,7 @@ from fasray.faces.extraction.frames import FrameRule, frames
 from fasray.faces.mimics.writing import write_video
 from fasray.faces.record import LIVE
 from fasray.ingest.chunks import make_plan
+from fasray.ingest.worklog import Worklog
 
 if TYPE_CHECKING:
     from fasray.ingest.prepare import Cost
@@ -190,7 +191,8 @@ def _measure_whole(source: Path, out: Path, settings: Settings) -> Cost:
     from fasray.ingest.prepare import prepare  # imports Ray, which reads its settings from the session
 
     costs: list[Cost] = []
-    prepare(make_plan(CORPUS, str(source), settings), str(out), on_cost=costs.append)
+    plan = make_plan(CORPUS, str(source), settings)
+    prepare(plan, Worklog.open(str(out), plan), on_cost=costs.append)
     cost = costs[0]
     if not cost.frames:
         raise RunFailedError("the pass was too short to be measured", remedy="take more videos")

@@ -93,7 +93,7 @@ def _prepare(plan: Plan, out: str, workers: int | None, verbose: bool) -> Outcom
         from fasray.ingest.prepare import prepare as run  # imports Ray, which reads its settings from the session
 
         with _showing() as show:
-            return run(plan, out, actors=workers, on_progress=show)
+            return run(plan, log, actors=workers, on_progress=show)
 
 
 def _tell_findings(plan: Plan) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
 from fasray.faces.index import FaceIndex
@@ -123,24 +122,6 @@ class Filling:
     def abandon(self) -> None:
         """Drop what there is of it."""
         self._writer.abandon()
-
-
-def check_shards(uri: str, manifest: Manifest) -> None:
-    """Make sure that every shard of the manifest is there at its full length.
-
-    Raises:
-        DataError: one is not.
-    """
-    sizes = storage.sizes(uri)
-    for shard in manifest.shards:
-        if shard.name not in sizes:
-            raise DataError("a shard of the manifest is missing", where=storage.join(uri, shard.name))
-        if sizes[shard.name] != shard.bytes:
-            raise DataError(
-                "this shard is not as long as the manifest says",
-                where=storage.join(uri, shard.name),
-                remedy="check the set: `fasray data verify`",
-            )
 
 
 def _stacked(column: pa.ChunkedArray | pa.Array, size: int) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ node has written a block, and none is left when the pass ends.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +17,17 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 from pyarrow.fs import FSSpecHandler, PyFileSystem
-from ray.data.block import BlockAccessor
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fasray import storage
+from fasray import ray_private, storage
 from fasray.errors import DataError, FasrayError
 from fasray.faces.index import FaceIndex
 from fasray.faces.loading.pool import Excluded, FaceBank, pool_folder, pool_key
 from fasray.faces.sets.manifest import Manifest
-from fasray.ingest.decode import COLUMNS, Filling, check_shards, decode
+from fasray.faces.sets.reading import check_shards
+from fasray.ingest.decode import COLUMNS, Filling, decode
 from fasray.ingest.node_pool import own_pool
+from fasray.ingest.ray_data import last_line, silence
 
 _BLOCK_ROWS = 256
 _IN_FLIGHT = 2
@@ -134,10 +135,7 @@ def _unwrapped(reference: Any) -> Any:
 
 def _blocks(uri: str, manifest: Manifest) -> Any:
     """Yield references to decoded blocks, in whatever order they come."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    silence(ray.data.DataContext.get_current())
     paths, filesystem = _paths(uri, manifest)
     decode = _Decode(manifest.image_size)
     dataset = (
@@ -146,12 +144,10 @@ def _blocks(uri: str, manifest: Manifest) -> Any:
         .map_batches(decode, batch_size=_BLOCK_ROWS, batch_format="pyarrow")
     )
     try:
-        for bundle in dataset.iter_internal_ref_bundles():
-            for entry in bundle.blocks:
-                yield entry.ref
+        yield from ray_private.iter_block_refs(dataset)
     except ray.exceptions.RayError as error:
         raise DataError(
-            f"the shards cannot be read: {_last_line(error)}", where=uri, remedy="check them: `fasray data verify`"
+            f"the shards cannot be read: {last_line(error)}", where=uri, remedy="check them: `fasray data verify`"
         ) from error
 
 
@@ -161,11 +157,6 @@ def _paths(uri: str, manifest: Manifest) -> tuple[list[str], PyFileSystem]:
     check_shards(uri, manifest)
     paths = [storage.join(folder, shard.name) for shard in manifest.shards]
     return paths, PyFileSystem(FSSpecHandler(filesystem))
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 class _Decode:
@@ -198,20 +189,16 @@ class _Cache:
 
     def begin(self) -> bool:
         """Return whether the node has the pool already; if not, start it."""
-        if self._folder.exists():
-            try:
-                bank = FaceBank.open(self._folder)
-            except DataError:
-                bank = None
-            if bank is not None and len(bank) == len(self._index):
-                return True
+        with contextlib.suppress(DataError):  # none there, or a damaged one
+            FaceBank.open(self._folder)
+            return True
         self._filling = Filling(self._manifest, self._index)
         return False
 
     def write(self, block: Any) -> int:
         """Copy a decoded block into the pool and return its number of rows."""
         assert self._filling is not None  # noqa: S101 - begin() said that the pool is wanted
-        batch: Any = BlockAccessor.for_block(block).to_numpy()
+        batch = ray_private.block_to_numpy(block)
         return self._filling.store(batch, batch["shard"])
 
     def finish(self) -> PoolFacts:

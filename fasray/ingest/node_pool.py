@@ -17,15 +17,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
 from fasray.faces.sets.manifest import Manifest, read_manifest
-from fasray.faces.sets.shards import read_index
-from fasray.ingest.decode import COLUMNS, Filling, check_shards, decode
+from fasray.faces.sets.reading import check_shards, open_shard, read_index
+from fasray.ingest.decode import COLUMNS, Filling, decode
 
 _BATCH_ROWS = 64
 _MOST_THREADS = 16
@@ -77,7 +75,7 @@ def _fill(key: str, uri: str) -> FaceBank:
             remedy="restore the set, or start a new run",
         )
     check_shards(uri, manifest)
-    filling = Filling(manifest, read_index(uri))
+    filling = Filling(manifest, read_index(uri, manifest))
     try:
         for shard, batch in _decoded(uri, manifest):
             filling.store(batch, np.full(len(batch["state"]), shard))
@@ -103,12 +101,7 @@ def _decoded(uri: str, manifest: Manifest) -> Iterator[_Decoded]:
 
 def _batches(uri: str, manifest: Manifest) -> Iterator[tuple[str, pa.RecordBatch]]:
     for shard in manifest.shards:
-        where = storage.join(uri, shard.name)
-        try:
-            with storage.open_read(where) as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-                for batch in parquet.iter_batches(_BATCH_ROWS, columns=list(COLUMNS)):
+        with open_shard(uri, shard) as file:
+            for table in file.row_groups(COLUMNS):
+                for batch in table.to_batches(_BATCH_ROWS):
                     yield shard.name, batch
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(
-                f"the shard cannot be read: {error}", where=where, remedy="check it: `fasray data verify`"
-            ) from error

@@ -8,7 +8,6 @@ done, so that a killed run goes on with the next one.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import ray
 from pydantic import TypeAdapter
 from ray.data import ActorPoolStrategy
 
+from fasray import ray_private
 from fasray.errors import DataError, RunFailedError
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.extraction.extract import Extractor, Settings, unreadable
@@ -27,6 +27,7 @@ from fasray.faces.record import RECORD_SCHEMA
 from fasray.faces.sets.manifest import Manifest
 from fasray.faces.sets.shards import finish_set, shard_name, write_shard
 from fasray.ingest.chunks import Plan, Unit
+from fasray.ingest.ray_data import last_line, silence
 from fasray.ingest.summary import Outcome, card, documents, outcome
 from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, report_of, tallies_of
 
@@ -74,27 +75,25 @@ class Cost:
 
 def prepare(
     plan: Plan,
-    uri: str,
+    log: Worklog,
     *,
     actors: int | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_cost: Callable[[Cost], None] = lambda cost: None,
 ) -> Outcome:
-    """Prepare a corpus into face shards under ``uri``, or go on with it; Ray must be running.
+    """Prepare a corpus into face shards at the place of ``log``, or go on with it; Ray must be running.
 
     Args:
         plan: what is prepared, and how.
-        uri: folder or ``s3://`` prefix; ``Worklog.open`` has found it fit for the plan.
+        log: from ``Worklog.open`` with the same plan.
         actors: detectors at work; None: one a core of the cluster.
         on_progress: called after every portion of videos.
         on_cost: called once at the end of the pass, if there was one.
 
     Raises:
-        SpecError: something else stands at ``uri``, or it was begun with another plan.
         DataError: there is no face in the whole corpus, or a shard cannot be written.
         RunFailedError: workers died again and again.
     """
-    log = Worklog.open(uri, plan)
     if log.finished is not None:
         return outcome(plan, log.finished)
     writer = _Writer(plan, log)
@@ -222,10 +221,7 @@ class _Meter:
 
 def _results(units: list[Unit], plan: Plan, actors: int | None) -> Iterator[tuple[Unit, _Result]]:
     """Yield every unit with its result, in whatever order they come."""
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    silence(ray.data.DataContext.get_current())
     equipment = ray.put(_Equipment(os.path.abspath(plan.root), plan.settings, plan.settings.read_models()))
     attempts: Any = ray.remote(_Attempts).options(num_cpus=0).remote()
     rows = [{"unit": number, "videos": _VIDEOS.dump_json(unit.videos)} for number, unit in enumerate(units)]
@@ -241,15 +237,12 @@ def _results(units: list[Unit], plan: Plan, actors: int | None) -> Iterator[tupl
     )
     del rows
     try:
-        for bundle in dataset.iter_internal_ref_bundles():
-            for entry in bundle.blocks:
-                block = ray.get(entry.ref)
-                for row in block.to_pylist():
-                    yield units[row["unit"]], _result(row)
-                del block
+        for reference in ray_private.iter_block_refs(dataset):
+            for row in ray.get(reference).to_pylist():
+                yield units[row["unit"]], _result(row)
     except ray.exceptions.RayError as error:
         raise RunFailedError(
-            f"the pass over the videos failed: {_last_line(error)}",
+            f"the pass over the videos failed: {last_line(error)}",
             where=plan.root,
             remedy="run the same command again to go on; -v shows Ray's messages",
         ) from error
@@ -349,8 +342,3 @@ def _result(row: dict[str, Any]) -> _Result:
     with pa.ipc.open_stream(row["records"]) as stream:
         table = stream.read_all()
     return _Result(table, _REPORTS.validate_json(row["reports"]), row["pid"], row["process_seconds"])
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -8,32 +8,28 @@ does not need yet. Whatever the order in which tasks end, the schedule alone dec
 
 from __future__ import annotations
 
-import io
 import itertools
-import logging
-import zlib
 from collections.abc import Generator, Iterator, Mapping
-from functools import lru_cache
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 from numpy.typing import NDArray
 from ray.data import DataContext, Dataset, ExecutionResources
-from ray.data.block import BlockAccessor
 
-from fasray import storage
+from fasray import ray_private, storage
 from fasray.errors import DataError, FasrayError, StorageError
 from fasray.faces.index import FaceIndex
 from fasray.faces.loading.pool import Excluded, Faces, Pixels
 from fasray.faces.loading.read_schedule import Visit
-from fasray.faces.loading.row_groups import Rows, places, row_group_of
+from fasray.faces.loading.row_groups import Rows, locations, row_group_of
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
-from fasray.faces.sets.manifest import Manifest, read_manifest
-from fasray.faces.sets.shards import read_index
-from fasray.ingest.decode import COLUMNS, check_shards, decode, reason
+from fasray.faces.sets.manifest import Manifest, RowGroup, read_manifest
+from fasray.faces.sets.reading import check_shards, fetch_row_group, read_index
+from fasray.ingest.decode import COLUMNS, decode, reason
+from fasray.ingest.ray_data import silence
 
 _LEG = 256
 """Visits of one Ray Data execution; to start the next one takes a moment, to plan very many takes memory."""
@@ -56,7 +52,7 @@ class FaceStream:
         self.excluded: tuple[Excluded, ...] = ()
         self.valid = np.ones(len(index), dtype=np.bool_)
         self.row_group: Rows | None = row_group_of(manifest)
-        self._places, self._largest = places(manifest), _most_rows(manifest)
+        self._locations, self._largest = locations(manifest), _most_rows(manifest)
         self._uri, self._cpus = uri, cpus
         self._coming: Iterator[Mapping[str, NDArray[Any]]] = iter(())
         self._held: dict[tuple[int, bool], list[tuple[Pixels, ...]]] = {}
@@ -79,7 +75,7 @@ class FaceStream:
                 remedy="restore the set, or start a new run",
             )
         check_shards(uri, manifest)
-        return cls(uri, manifest, read_index(uri), cpus)
+        return cls(uri, manifest, read_index(uri, manifest), cpus)
 
     @property
     def waiting(self) -> int:
@@ -137,14 +133,15 @@ class FaceStream:
     def _decoded(self, visits: Iterator[Visit]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the rows of every visit, in the order of the visits."""
         for leg in iter(lambda: list(itertools.islice(visits, _LEG)), []):
-            for block in _blocks(self._dataset(leg)):
+            for reference in ray_private.iter_block_refs(self._dataset(leg)):
+                block = ray_private.block_to_numpy(ray.get(reference))
                 if "error" in block:
                     raise _raised(block)
                 yield block
 
     def _dataset(self, leg: list[Visit]) -> Dataset:
         """Return the Ray Data set of some visits, one block each, in order."""
-        context = DataContext.get_current().copy()
+        context = silence(DataContext.get_current().copy())
         options = context.execution_options
         options.preserve_order = True
         rows = min(max(len(visit.rows) for visit in leg), self._largest)
@@ -152,9 +149,6 @@ class FaceStream:
         options.resource_limits = ExecutionResources(
             cpu=self._cpus, object_store_memory=_BLOCKS_AHEAD * (self._cpus + 1) * block
         )
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         items = [self._item(visit) for visit in leg]
         with DataContext.current(context):
             return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
@@ -166,12 +160,13 @@ class FaceStream:
             )
 
     def _item(self, visit: Visit) -> dict[str, Any]:
-        place = self._places[visit.row_group]
+        location = self._locations[visit.row_group]
         return {
-            "shard": place.shard, "number": place.number, "offset": place.offset, "bytes": place.bytes,
-            "crc32": place.crc32, "first": place.first, "rows": visit.rows.tolist(),
+            **asdict(location),
+            "group": location.group.model_dump(),
+            "rows": visit.rows.tolist(),
             "maps": list(self._maps) if visit.to_train else [],
-        }  # fmt: skip
+        }
 
 
 class _Read:
@@ -198,7 +193,8 @@ class _Read:
     def _visited(self, item: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         where = storage.join(self._uri, item["shard"])
         rows = np.array(item["rows"], dtype=np.int64)
-        decoded = decode(_row_group(where, item).take(rows - item["first"]), self._size)
+        table = fetch_row_group(self._uri, item["shard"], item["number"], RowGroup(**item["group"]), COLUMNS)
+        decoded = decode(table.take(rows - item["first"]), self._size)
         for place in np.flatnonzero(decoded["state"]):
             raise DataError(
                 f"frame {decoded['frame'][place]} of video {decoded['video'][place]}: "
@@ -207,66 +203,6 @@ class _Read:
                 remedy="a stream cannot leave faces out: prepare the set again, or use `ingest: pool`, which can",
             )
         return {"row": rows, **{name: decoded[name] for name in ("image", *item["maps"])}}
-
-
-def _row_group(where: str, item: Mapping[str, Any]) -> pa.Table:
-    """Read the columns of one row group from its bytes, if they are those that the manifest was written for."""
-    remedy = "check it: `fasray data verify`"
-    offset, length = item["offset"], item["bytes"]
-    try:
-        with storage.open_read(where) as file:
-            file.seek(offset)
-            data = file.read(length)
-        if zlib.crc32(data) != item["crc32"]:
-            raise DataError(f"row group {item['number']} is not what the manifest says", where=where, remedy=remedy)
-        with pq.ParquetFile(pa.PythonFile(_Part(data, offset), mode="r"), metadata=_footer(where)) as parquet:
-            return parquet.read_row_group(item["number"], columns=list(COLUMNS), use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"the shard cannot be read: {error}", where=where, remedy=remedy) from error
-
-
-@lru_cache(maxsize=256)
-def _footer(where: str) -> pq.FileMetaData:
-    with storage.open_read(where) as file:
-        return pq.read_metadata(file)
-
-
-class _Part(io.RawIOBase):
-    """A file of which only the bytes from ``offset`` on are there."""
-
-    def __init__(self, data: bytes, offset: int) -> None:
-        super().__init__()
-        self._data, self._offset, self._at = memoryview(data), offset, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._offset + len(self._data)}[whence]
-        self._at = start + place
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, length: int = -1) -> bytes:
-        start = self._at - self._offset
-        if start < 0:
-            raise OSError("these bytes of the file were not read")
-        found = bytes(self._data[start:] if length < 0 else self._data[start : start + length])
-        self._at += len(found)
-        return found
-
-
-def _blocks(dataset: Dataset) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """Yield the blocks of a Ray Data set; leaving early ends its tasks."""
-    for bundle in dataset.iter_internal_ref_bundles():
-        for entry in bundle.blocks:
-            block: Any = BlockAccessor.for_block(ray.get(entry.ref)).to_numpy()
-            yield block
 
 
 def _raised(block: Mapping[str, NDArray[Any]]) -> FasrayError:

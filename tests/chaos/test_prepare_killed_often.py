@@ -16,7 +16,7 @@ from small_sweeps import COMMAND, pause, wait_until
 from fasray import storage
 from fasray.faces.mimics import MimicSettings, write
 from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
-from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.reading import read_index
 from fasray.faces.sets.verify import verify
 from fasray.ingest.worklog import FOLDER
 

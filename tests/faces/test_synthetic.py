@@ -12,7 +12,7 @@ from fasray.errors import DataError, SpecError
 from fasray.faces import jpeg
 from fasray.faces.record import FACE_CLASSES, PARSING_CLASSES
 from fasray.faces.sets.manifest import read_manifest
-from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.reading import read_index
 from fasray.faces.synthetic import DEFAULT, DEFAULT_DIAL, DEFAULT_SEED, SyntheticSettings, generate
 from fasray.faces.synthetic.camera import Camera, capture
 from fasray.faces.synthetic.card import CARD_NAME

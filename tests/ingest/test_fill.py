@@ -14,7 +14,7 @@ from fasray.errors import DataError
 from fasray.execution.ray_session import ray_session
 from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
 from fasray.faces.sets.manifest import read_manifest
-from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.reading import read_index
 from fasray.faces.sets.verify import verify
 from fasray.ingest.fill import PoolFacts, fill_pools
 from fasray.ingest.node_pool import own_pool
@@ -179,7 +179,7 @@ def test_a_shard_that_is_missing_or_short_is_named_before_anything_is_read(
     shard = faces / manifest.shards[1].name
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-7])
-    with pytest.raises(DataError, match="not as long as the manifest says") as error:
+    with pytest.raises(DataError, match="bytes, the manifest says") as error:
         fill_pools(str(faces), manifest, index)
     assert error.value.where.endswith(shard.name)
     shard.unlink()

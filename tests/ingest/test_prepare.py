@@ -61,7 +61,7 @@ def plan_of(source: Path, settings: Settings = SMALL) -> Plan:
 def prepared(plan: Plan, out: Path | str, **more: Any) -> Outcome:
     from fasray.ingest.prepare import prepare
 
-    return prepare(plan, str(out), **more)
+    return prepare(plan, Worklog.open(str(out), plan), **more)
 
 
 def rows(uri: Path | str) -> list[dict[str, Any]]:

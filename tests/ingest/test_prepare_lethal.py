@@ -16,6 +16,7 @@ from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.mimics import MimicSettings, write
 from fasray.faces.sets.verify import verify
 from fasray.ingest.chunks import make_plan
+from fasray.ingest.worklog import Worklog
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -36,7 +37,8 @@ def test_a_lethal_file_is_left_out_after_three_tries(tmp_path: Path, monkeypatch
     with environment({"PYTHONPATH": here}), ray_session():
         from fasray.ingest.prepare import prepare
 
-        outcome = prepare(make_plan("msu-mfsd", str(source), settings), str(tmp_path / "set"))
+        plan = make_plan("msu-mfsd", str(source), settings)
+        outcome = prepare(plan, Worklog.open(str(tmp_path / "set"), plan))
     assert [(problem.path, problem.reason) for problem in outcome.problems] == [
         (entries[5].path, "3 processes died of it")
     ]

@@ -31,7 +31,8 @@ from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import write_shards
 from fasray.ingest.node_pool import own_pool
 from fasray.protocols import parse
-from fasray.sweep.spec import SweepSpec, parse_sweep
+from fasray.sweep.spec import SweepSpec
+from fasray.sweep.sweep_file import parse_sweep
 from fasray.training.context import Context
 from fasray.training.loop import evaluations
 from fasray.training.trial import Trial

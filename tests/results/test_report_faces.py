@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from score_runs import MadeTrial, make_run, score_path, write_scores
 
-from fasray.faces.record import SCORE_SCHEMA
 from fasray.faces.sets.manifest import read_manifest
-from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.reading import read_index
 from fasray.results.report import render_report
 from fasray.results.report.faces import EACH, worst
 from fasray.results.scores import RunView, read_scores
+from fasray.runs.scores import SCORE_SCHEMA
 
 PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)"[^>]*alt="([^"]+)"')
 
@@ -88,5 +88,5 @@ def test_a_damaged_shard_costs_the_pictures_and_nothing_else(run: RunView, small
     for file in small_faces.iterdir():
         (copy / file.name).write_bytes(file.read_bytes() if file.suffix == ".json" else b"PAR1 no more")
     page = render_report(replace(run, data=str(copy)))
-    assert "cannot be read: a shard is damaged" in page
+    assert "shard-00000.parquet: cannot be read" in page
     assert "Results" in page

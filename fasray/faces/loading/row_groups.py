@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.faces.sets.manifest import Manifest
+from fasray.faces.sets.manifest import Manifest, RowGroup
 
 OPEN = 4
 """Row groups of each (domain, label) whose rows are shown side by side."""
@@ -21,31 +21,29 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the bytes of one row group are; ``crc32`` is of exactly those."""
+class RowGroupLocation:
+    """Where a row group is."""
 
     shard: str
     number: int
     """In its shard."""
-    offset: int
-    bytes: int
-    crc32: int
+    group: RowGroup
     first: int
     """Row number, in the whole set, of its first row."""
 
 
-def places(manifest: Manifest) -> tuple[Place, ...]:
+def locations(manifest: Manifest) -> tuple[RowGroupLocation, ...]:
     """Return the row groups of a set in the order of their rows."""
     found, first = [], 0
     for shard in manifest.shards:
         for number, group in enumerate(shard.row_groups):
-            found.append(Place(shard.name, number, group.offset, group.bytes, group.crc32, first))
+            found.append(RowGroupLocation(shard.name, number, group, first))
             first += group.rows
     return tuple(found)
 
 
 def row_group_of(manifest: Manifest) -> Rows:
-    """Return [N] the position in ``places`` of every row's row group."""
+    """Return [N] the position in ``locations`` of every row's row group."""
     sizes = [group.rows for shard in manifest.shards for group in shard.row_groups]
     numbers: Rows = np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)
     numbers.flags.writeable = False

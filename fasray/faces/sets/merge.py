@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.index import FaceIndex
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
-from fasray.faces.sets.shards import finish_set, read_index, shard_name
+from fasray.faces.sets.reading import read_index, read_whole
+from fasray.faces.sets.shards import finish_set, shard_name
 
 
 def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None] | None = None) -> Manifest:
@@ -39,13 +39,13 @@ def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None
         if manifest.image_size != first.image_size:
             what = f"crops of {manifest.image_size} px, those of {first_uri} have {first.image_size}"
             raise DataError(what, where=uri, remedy="prepare both with the same --image-size")
-    domains = _check_disjoint([(uri, read_index(uri)) for uri in uris])
+    domains = _check_disjoint([(uri, read_index(uri, manifest)) for uri, manifest in sets])
     shards: list[Shard] = []
     documents: dict[str, bytes] = {}
     total = sum(len(manifest.shards) for _, manifest in sets)
     for number, (uri, manifest) in enumerate(sets):
         for shard in manifest.shards:
-            data = _whole(storage.join(uri, shard.name), shard.sha256)
+            data = read_whole(uri, shard)
             name = shard_name(len(shards))
             storage.write_bytes(storage.join(out_uri, name), data)
             shards.append(shard.model_copy(update={"name": name}))
@@ -53,7 +53,7 @@ def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None
                 progress(len(shards), total)
         for document in manifest.documents:
             name = f"{number + 1}-{'-'.join(domains[number])}-{document.name}"
-            documents[name] = _whole(storage.join(uri, document.name), document.sha256)
+            documents[name] = read_whole(uri, document)
     card = _card([manifest for _, manifest in sets], domains)
     return finish_set(out_uri, shards, card, image_size=first.image_size, documents=documents)
 
@@ -75,14 +75,6 @@ def _check_disjoint(indexes: list[tuple[str, FaceIndex]]) -> list[list[str]]:
                 what = f"subject {subject!r} is in domain {domain}, split {split}, and in {there}"
                 raise DataError(what, where=uri, remedy="a person has one domain and split; rename or leave out one")
     return [list(dict.fromkeys(index.domain.tolist())) for _, index in indexes]
-
-
-def _whole(where: str, sha256: str) -> bytes:
-    data = storage.read_bytes(where)
-    if hashlib.sha256(data).hexdigest() != sha256:
-        what = "the file was changed: its sha256 is not the manifest's"
-        raise DataError(what, where=where, remedy="restore it, or prepare the set again")
-    return data
 
 
 def _card(sets: list[Manifest], domains: list[list[str]]) -> dict[str, Any]:

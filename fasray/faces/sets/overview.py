@@ -15,7 +15,7 @@ from fasray.faces import jpeg
 from fasray.faces.index import FaceIndex
 from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, PARSING_CLASSES, PARSING_SIZE, SPLITS
 from fasray.faces.sets.manifest import Manifest, read_manifest
-from fasray.faces.sets.shards import read_columns, read_index
+from fasray.faces.sets.reading import read_columns, read_index
 
 _TITLE_HEIGHT = 14
 _GAP = 4
@@ -86,9 +86,10 @@ def stats(uri: str) -> Stats:
     """Count what is in the face set at ``uri``; pixels are not read.
 
     Raises:
-        DataError: there is no face set, or its index is damaged (see shards.read_index).
+        DataError: there is no face set, or its index is damaged (see ``read_index``).
     """
-    manifest, index = read_manifest(uri), read_index(uri)
+    manifest = read_manifest(uri)
+    index = read_index(uri, manifest)
     return Stats(
         hash=manifest.hash,
         image_size=manifest.image_size,
@@ -135,7 +136,8 @@ def contact_sheet(uri: str, columns: int = 4) -> NDArray[np.uint8]:
     Raises:
         DataError: there is no face set, or a face that is to be shown cannot be read.
     """
-    manifest, index = read_manifest(uri), read_index(uri)
+    manifest = read_manifest(uri)
+    index = read_index(uri, manifest)
     groups = []
     for domain in dict.fromkeys(index.domain.tolist()):
         for attack in ATTACK_TYPES:

@@ -1,4 +1,4 @@
-"""Parquet face shards: written so that the same records give the same bytes, read back as a checked index."""
+"""Writing Parquet face shards: the same records give the same bytes, and every record is checked."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.index import FaceIndex
 from fasray.faces.record import ATTACK_TYPES, INDEX_COLUMNS, LIVE, RECORD_SCHEMA, SPLITS, SPOOF
 from fasray.faces.sets import manifest as manifests
-from fasray.faces.sets.manifest import Document, Manifest, RowGroup, Shard, read_manifest
-
-__all__ = ["Manifest", "check_columns", "finish_set", "read_index", "read_manifest", "write_shard", "write_shards"]
+from fasray.faces.sets.manifest import Document, Manifest, RowGroup, Shard
 
 ROWS_PER_SHARD = 1024
 ROWS_PER_GROUP = 128
@@ -124,46 +121,6 @@ def shard_name(number: int) -> str:
 def is_shard_name(name: str) -> bool:
     """Tell whether a file of this name would be a shard."""
     return name.endswith(".parquet")
-
-
-def read_index(uri: str) -> FaceIndex:
-    """Return the index columns of all shards in manifest order; the pixels are not read.
-
-    Raises:
-        DataError: a shard is missing or unreadable, its rows are not those of the manifest, or a record breaks a
-            rule of ``check_columns`` (named by shard and row).
-    """
-    manifest = read_manifest(uri)
-    seen: set[tuple[str, int]] = set()
-    tables = storage.at_once(lambda shard: read_columns(uri, shard, INDEX_COLUMNS), manifest.shards, uri)
-    for shard, table in zip(manifest.shards, tables, strict=True):
-        check_columns(table, shard.name, seen)
-    merged = pa.concat_tables(tables)
-    return FaceIndex.of({name: merged.column(name).to_pylist() for name in INDEX_COLUMNS})
-
-
-def read_columns(uri: str, shard: Shard, columns: Iterable[str]) -> pa.Table:
-    """Return some columns of one shard, their page checksums verified.
-
-    Raises:
-        DataError: the shard is missing, unreadable, or has other rows or columns than it should.
-    """
-    where = storage.join(uri, shard.name)
-    remedy = f"run 'fasray data verify {uri}' and restore what it names"
-    wanted = list(columns)
-    with storage.open_read(where) as file:
-        try:
-            table = pq.read_table(file, columns=wanted, page_checksum_verification=True)
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"the shard cannot be read: {error}", where=where, remedy=remedy) from error
-    if table.num_rows != shard.rows:
-        what = f"{table.num_rows} rows, the manifest says {shard.rows}"
-        raise DataError(what, where=where, remedy=remedy)
-    for name in wanted:
-        if name not in table.column_names or table.schema.field(name).type != RECORD_SCHEMA.field(name).type:
-            what = f"column {name!r} is missing or not of type {RECORD_SCHEMA.field(name).type}"
-            raise DataError(what, where=where, remedy=remedy)
-    return table
 
 
 def check_columns(table: pa.Table, shard: str, seen: set[tuple[str, int]]) -> None:

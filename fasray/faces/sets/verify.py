@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.record import INDEX_COLUMNS, LIVE, PARSING_CLASSES, RECORD_SCHEMA
-from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, RowGroup, Shard, parse_manifest
+from fasray.faces.record import INDEX_COLUMNS, LIVE, PARSING_CLASSES
+from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, parse_manifest
 from fasray.faces.sets.near_duplicates import Lookalikes, Place
+from fasray.faces.sets.reading import Defect, byte_defects, open_shard
 from fasray.faces.sets.shards import check_columns, is_shard_name
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong: the file, its row group if known, and what."""
-
-    file: str
-    row_group: int | None
-    what: str
-
-    def __str__(self) -> str:
-        place = self.file if self.row_group is None else f"{self.file} row group {self.row_group}"
-        return f"{place}: {self.what}"
-
-
-def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep: bool = False) -> list[Finding]:
+def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep: bool = False) -> list[Defect]:
     """Return everything that is wrong with the face set at ``uri``; an empty list means it is sound.
 
     Checked: the manifest's own hash; missing, extra, truncated and changed files (a change is named by row group);
@@ -59,11 +44,11 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep
         shards = [name for name in names if is_shard_name(name)]
         if not shards:
             raise DataError("no face set here", where=uri, remedy=f"make one with 'fasray data synth {uri}'")
-        return [Finding(MANIFEST_NAME, None, f"missing, beside {len(shards)} shards: an interrupted preparation")]
+        return [Defect(MANIFEST_NAME, None, f"missing, beside {len(shards)} shards: an interrupted preparation")]
     try:
         manifest = parse_manifest(storage.read_bytes(storage.join(uri, MANIFEST_NAME)), MANIFEST_NAME)
     except DataError as error:
-        return [Finding(MANIFEST_NAME, None, error.what)]
+        return [Defect(MANIFEST_NAME, None, error.what)]
     found = _check_files(uri, manifest, names)
     ledger = _Ledger(Lookalikes() if deep else None)
     for number, shard in enumerate(manifest.shards):
@@ -86,12 +71,12 @@ class _Ledger:
         self._split: dict[tuple[str, str], str] = {}
         self._video: dict[str, tuple[str, str, int, str]] = {}
 
-    def add(self, shard: str, table: pa.Table) -> list[Finding]:
+    def add(self, shard: str, table: pa.Table) -> list[Defect]:
         try:
             check_columns(table, shard, self.keys)
         except DataError as error:
-            return [Finding(shard, None, f"{error.where.removeprefix(shard).strip()}: {error.what}")]
-        found: dict[str, Finding] = {}
+            return [Defect(shard, None, f"{error.where.removeprefix(shard).strip()}: {error.what}")]
+        found: dict[str, Defect] = {}
         rows = zip(
             *(table.column(n).to_pylist() for n in ("domain", "subject", "split", "video", "label")), strict=True
         )
@@ -99,14 +84,14 @@ class _Ledger:
             first = self._split.setdefault((domain, subject), split)
             if first != split:
                 what = f"subject {subject!r} of domain {domain} is in splits {first!r} and {split!r}"
-                found.setdefault(what, Finding(shard, None, what))
+                found.setdefault(what, Defect(shard, None, what))
             facts = (domain, subject, label, split)
             if self._video.setdefault(video, facts) != facts:
                 what = f"video {video!r} has more than one domain, subject, label or split"
-                found.setdefault(what, Finding(shard, None, what))
+                found.setdefault(what, Defect(shard, None, what))
         return list(found.values())
 
-    def shared(self) -> list[Finding]:
+    def shared(self) -> list[Defect]:
         """Return which subjects and pictures are in more than one domain or split, if that was asked for."""
         if self.lookalikes is None:
             return []
@@ -118,64 +103,42 @@ class _Ledger:
             for subject, where in domains.items()
             if len(where) > 1
         ]
-        return [Finding(MANIFEST_NAME, None, what) for what in (*people, *map(str, self.lookalikes.found()))]
+        return [Defect(MANIFEST_NAME, None, what) for what in (*people, *map(str, self.lookalikes.found()))]
 
 
-def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Finding]:
+def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Defect]:
     shards = [shard.name for shard in manifest.shards]
-    found = [Finding(name, None, "the shard is missing") for name in shards if name not in names]
+    found = [Defect(name, None, "the shard is missing") for name in shards if name not in names]
     extra = [name for name in names if is_shard_name(name) and name not in shards]
-    found += [Finding(name, None, "the manifest does not know this shard") for name in extra]
+    found += [Defect(name, None, "the manifest does not know this shard") for name in extra]
     for document in manifest.documents:
         if document.name not in names:
-            found.append(Finding(document.name, None, "the file is missing"))
-        elif hashlib.sha256(storage.read_bytes(storage.join(uri, document.name))).hexdigest() != document.sha256:
-            found.append(Finding(document.name, None, "the file was changed: its sha256 is not the manifest's"))
+            found.append(Defect(document.name, None, "the file is missing"))
+        else:
+            found += byte_defects(document, storage.read_bytes(storage.join(uri, document.name)))
     return found
 
 
-def _check_shard(uri: str, shard: Shard, image_size: int, ledger: _Ledger) -> list[Finding]:
+def _check_shard(uri: str, shard: Shard, image_size: int, ledger: _Ledger) -> list[Defect]:
     data = storage.read_bytes(storage.join(uri, shard.name))
-    if len(data) != shard.bytes:
-        state = "truncated" if len(data) < shard.bytes else "too long"
-        return [Finding(shard.name, None, f"{state}: {len(data)} bytes, the manifest says {shard.bytes}")]
-    if hashlib.sha256(data).hexdigest() != shard.sha256:
-        return _locate(shard, data)
-    try:
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-            return _check_groups(shard, file, image_size, ledger)
-    except (OSError, pa.ArrowException) as error:
-        return [Finding(shard.name, None, f"not a readable Parquet file: {error}")]
-
-
-def _locate(shard: Shard, data: bytes) -> list[Finding]:
-    """Name the row groups whose bytes changed; bytes between and after them are Parquet's own header and footer."""
-
-    def changed(group: RowGroup) -> bool:
-        return zlib.crc32(data[group.offset : group.offset + group.bytes]) != group.crc32
-
-    groups = [number for number, group in enumerate(shard.row_groups) if changed(group)]
-    if not groups:
-        return [Finding(shard.name, None, "bytes of the Parquet header or footer changed")]
-    return [Finding(shard.name, number, "bytes changed: checksum does not fit") for number in groups]
-
-
-def _check_groups(shard: Shard, file: pq.ParquetFile, image_size: int, ledger: _Ledger) -> list[Finding]:
-    if not file.schema_arrow.equals(RECORD_SCHEMA):
-        return [Finding(shard.name, None, "the columns are not those of a face record")]
-    if file.metadata.num_rows != shard.rows:
-        return [Finding(shard.name, None, f"{file.metadata.num_rows} rows, the manifest says {shard.rows}")]
-    found: list[Finding] = []
+    found = byte_defects(shard, data)
+    if found:
+        return found
     tables = []
-    for number in range(file.num_row_groups):
-        try:
-            table = file.read_row_group(number)
-        except (OSError, pa.ArrowException) as error:
-            found.append(Finding(shard.name, number, f"unreadable: {error}"))
-            continue
-        found += [Finding(shard.name, number, what) for what in _check_records(table, image_size, ledger.lookalikes)]
-        tables.append(table.select(list(INDEX_COLUMNS)))
-    if len(tables) == file.num_row_groups:
+    try:
+        with open_shard(uri, shard, data) as file:
+            for number in range(len(shard.row_groups)):
+                try:
+                    table = file.read_row_group(number)
+                except DataError as error:
+                    found.append(Defect(shard.name, number, error.what))
+                    continue
+                defects = _check_records(table, image_size, ledger.lookalikes)
+                found += [Defect(shard.name, number, what) for what in defects]
+                tables.append(table.select(list(INDEX_COLUMNS)))
+    except DataError as error:
+        return [Defect(shard.name, None, error.what)]
+    if len(tables) == len(shard.row_groups):
         found += ledger.add(shard.name, pa.concat_tables(tables))
     return found
 

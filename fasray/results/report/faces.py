@@ -9,12 +9,12 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError, FasrayError
 from fasray.faces import jpeg
-from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
+from fasray.faces.sets.manifest import MANIFEST_NAME, Shard, read_manifest
+from fasray.faces.sets.reading import open_shard
 from fasray.results.scores import RunView, Scores
 
 EACH = 6
@@ -111,14 +111,14 @@ class FaceShelf:
             for shard in read_manifest(self._uri).shards:
                 if not missing:
                     break
-                for key, data in _images(storage.join(self._uri, shard.name), missing).items():
+                for key, data in _images(self._uri, shard, missing).items():
                     missing.discard(key)
                     small = _thumbnail(data)
                     if small:
                         found[key] = small
         except DataError as error:
             # The numbers of a report stand without its pictures.
-            self.why_not = f"The faces cannot be read: {error.what}."
+            self.why_not = f"The faces cannot be shown: {error.where}: {error.what}."
         return found
 
     @cached_property
@@ -128,29 +128,22 @@ class FaceShelf:
         # The specification's own code knows where a generated set lies; it costs an import of torch.
         from pydantic import TypeAdapter
 
-        from fasray.faces.data_source import locate_dataset
-        from fasray.sweep.spec import SyntheticChoice
+        from fasray.faces.data_source import SyntheticChoice, locate_dataset
 
         data: str | SyntheticChoice = TypeAdapter(str | SyntheticChoice).validate_python(self._run.data)
         return locate_dataset(data)
 
 
-def _images(uri: str, wanted: set[Key]) -> dict[Key, bytes]:
+def _images(uri: str, shard: Shard, wanted: set[Key]) -> dict[Key, bytes]:
     """Return the image bytes of wanted frames in one shard, reading pixels only of row groups that have any."""
     found: dict[Key, bytes] = {}
-    with storage.open_read(uri) as file:
-        try:
-            shard = pq.ParquetFile(file)
-            for group in range(shard.num_row_groups):
-                names = shard.read_row_group(group, columns=["video", "frame"])
-                keys = map(Key, names.column("video").to_pylist(), names.column("frame").to_pylist())
-                rows = {row: key for row, key in enumerate(keys) if key in wanted}
-                if rows:
-                    images = shard.read_row_group(group, columns=["image"]).column("image").take(list(rows))
-                    found.update(zip(rows.values(), images.to_pylist(), strict=True))
-        except (OSError, ValueError, KeyError) as error:
-            remedy = "find the damage with 'fasray data verify'"
-            raise DataError(f"a shard is damaged: {error}", where=uri, remedy=remedy) from error
+    with open_shard(uri, shard) as file:
+        for number, names in enumerate(file.row_groups(("video", "frame"))):
+            keys = map(Key, names.column("video").to_pylist(), names.column("frame").to_pylist())
+            rows = {row: key for row, key in enumerate(keys) if key in wanted}
+            if rows:
+                images = file.read_row_group(number, ["image"]).column("image").take(list(rows))
+                found.update(zip(rows.values(), images.to_pylist(), strict=True))
     return found
 
 

@@ -13,7 +13,8 @@ from fasray.errors import DataError
 from fasray.faces import jpeg
 from fasray.faces.record import INDEX_COLUMNS, RECORD_SCHEMA
 from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
-from fasray.faces.sets.shards import read_index, write_shards
+from fasray.faces.sets.reading import read_index
+from fasray.faces.sets.shards import write_shards
 
 SIZE = 16
 

@@ -12,8 +12,9 @@ import pytest
 from fasray.errors import DataError
 from fasray.faces import jpeg
 from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
+from fasray.faces.sets.reading import Defect
 from fasray.faces.sets.shards import write_shards
-from fasray.faces.sets.verify import Finding, verify
+from fasray.faces.sets.verify import verify
 from fasray.faces.synthetic.card import CARD_NAME
 
 
@@ -191,6 +192,6 @@ def test_depth_of_an_attack_and_unknown_parsing_are_found(made_once, tmp_path):
 
 
 def test_a_finding_reads_as_one_line():
-    finding = Finding("shard-00000.parquet", 3, "bytes changed")
+    finding = Defect("shard-00000.parquet", 3, "bytes changed")
     assert str(finding) == "shard-00000.parquet row group 3: bytes changed"
     assert str(dataclasses.replace(finding, row_group=None)) == "shard-00000.parquet: bytes changed"
