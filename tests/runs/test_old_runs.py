@@ -28,7 +28,8 @@ from fasray.sweep.plan import make_plan
 
 RUNS = TESTS / "assets" / "old_runs"
 LOCAL = ("plain", "checksums", "ablations", "workers", "costs", "stream", "inner")
-FORMATS = (*LOCAL, "s3")
+SOUND = (*LOCAL, "s3")
+FORMATS = ("no-spec", *SOUND)
 LISTINGS = ("results", "trials", "evaluations", "cost")
 Copy = Callable[[str], str]
 
@@ -70,7 +71,7 @@ def test_it_lists_what_it_always_did(name: str, copy: Copy) -> None:
         assert command("results", run, "--what", what, "--format", "json") == expected, what
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SOUND)
 def test_it_verifies_until_a_score_file_is_another(name: str, copy: Copy) -> None:
     run = copy(name)
     command("verify", run)
@@ -138,6 +139,13 @@ def test_the_sweep_command_trains_nothing_again(
     expected = (RUNS / name / "expected" / "results.json").read_text(encoding="utf-8")
     assert command("results", run, "--format", "json") == expected
     command("verify", run)
+
+
+def test_that_nothing_says_what_a_trial_was_is_all_that_verify_finds(copy: Copy) -> None:
+    run = copy("no-spec")
+    lines = [rf"\n    trials/{trial.id}/spec\.json: [^\n]+" for trial in read_run(run).trials]
+    with pytest.raises(DataError, match="4 findings:" + "".join(lines) + r"\n  ->"):
+        command("verify", run)
 
 
 def test_a_table_from_before_there_were_variants_is_known_as_such(copy: Copy) -> None:
