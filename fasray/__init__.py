@@ -16,8 +16,9 @@ from fasray.version import __version__
 
 if TYPE_CHECKING:
     from fasray.execution.engine import run_sweep
+    from fasray.execution.one_trial import train_trial
     from fasray.results.load import load_costs, load_evaluations, load_results, load_scores, load_trials
-    from fasray.sweep.spec import load_sweep
+    from fasray.sweep.sweep_file import load_sweep
 
 __all__ = [
     "__version__",
@@ -28,11 +29,13 @@ __all__ = [
     "load_sweep",
     "load_trials",
     "run_sweep",
+    "train_trial",
 ]
 
 _HOME = {
-    "load_sweep": "fasray.sweep.spec",
+    "load_sweep": "fasray.sweep.sweep_file",
     "run_sweep": "fasray.execution.engine",
+    "train_trial": "fasray.execution.one_trial",
     **dict.fromkeys(
         ("load_results", "load_trials", "load_costs", "load_evaluations", "load_scores"), "fasray.results.load"
     ),

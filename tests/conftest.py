@@ -11,7 +11,7 @@ from object_store import BUCKET, ObjectStore
 from small_sweeps import MISHAPS, Place, Ran, place
 from sweep_fixtures import SWEEP, make_table, plan_of
 
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.synthetic import generate
 from fasray.sweep.plan import Plan
 

@@ -1,57 +1,89 @@
-"""The house rules that a reader relies on: what imports what, and what an import costs."""
+"""The house rules that a reader relies on: what imports what, what an import costs, how long files are."""
 
 import ast
+import io
+import re
+import shutil
 import subprocess
 import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fasray"
-LAYERS = (
-    ("errors", "seeds", "version", "environment"), ("storage",), ("validation",), ("metrics",), ("protocols",),
-    ("runs",), ("faces",), ("nets", "losses"), ("methods",), ("training",), ("ingest",), ("sweep",), ("execution",), ("results",),
-    ("inference",), ("bench", "testing"), ("clusters",), ("cli",),
-)  # fmt: skip
-HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
-WITHOUT_RAY = {name for name in HEIGHT if HEIGHT[name] <= HEIGHT["training"]} | {"results"}
-WITHOUT_TORCH = {name for name in HEIGHT if HEIGHT[name] < HEIGHT["faces"]} | {"results"}
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in HEIGHT)
+FILES = sorted(PACKAGE.rglob("*.py"))
+CONTRACTS = {
+    contract["id"]: contract
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+}
+LAYERS = [re.split(r"\s*[|:]\s*", names) for names in CONTRACTS["layers"]["layers"]]
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+HEAVY = {"torch", "ray", "pandas", "cv2"}
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Every absolute module name that a file imports, anywhere in it."""
-    modules = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return modules
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Return a folder with a copy of the package and of its contracts, to plant imports in."""
+    shutil.copytree(PACKAGE, tmp_path / "fasray", ignore=shutil.ignore_patterns("__pycache__", "examples", "*.txt"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
 
 
-def layer(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def plant(folder: Path, module: str, statement: str) -> None:
+    """Add an import to a module, or to a new one in a package."""
+    path = folder.joinpath(*module.split("."))
+    file = path / "planted.py" if path.is_dir() else path.with_suffix(".py")
+    with file.open("a") as opened:
+        opened.write(f"\n{statement}\n")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down_the_layers(path: Path) -> None:
-    own = layer(path)
-    assert own in HEIGHT, f"{own} has no place in the order of layers"
-    for module in imported_modules(path):
-        parts = module.split(".")
-        if parts[0] == "fasray" and len(parts) > 1 and parts[1] in HEIGHT and parts[1] != own:
-            assert HEIGHT[parts[1]] <= HEIGHT[own], f"{own} imports {module}, which lies above it"
+def lint(folder: Path) -> str:
+    """Return what import-linter says of the package in a folder."""
+    linter = Path(sys.executable).parent / "lint-imports"
+    return subprocess.run([linter, "--no-logo", "--no-cache"], cwd=folder, capture_output=True, text=True).stdout
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_numbers_need_neither_ray_nor_torch(path: Path) -> None:
-    roots = {module.split(".")[0] for module in imported_modules(path)}
-    if layer(path) in WITHOUT_RAY:
-        assert "ray" not in roots
-    if layer(path) in WITHOUT_TORCH:
-        assert "torch" not in roots
+def test_the_contracts_hold() -> None:
+    said = lint(ROOT)
+    assert f"Contracts: {len(CONTRACTS)} kept, 0 broken." in said, said
+
+
+def test_an_import_that_runs_up_is_found_in_every_layer(copy: Path) -> None:
+    steps = [(low, high) for above, below in pairwise(LAYERS) for low in below for high in above]
+    assert {low for low, _ in steps} == {name for names in LAYERS[1:] for name in names}
+    for low, high in steps:
+        plant(copy, f"fasray.{low}", f"import fasray.{high}")
+    said = lint(copy)
+    for low, high in steps:
+        assert f"fasray.{low} is not allowed to import fasray.{high}:" in said
+
+
+def test_ray_torch_the_root_and_circles_are_found_where_they_must_not_be(copy: Path) -> None:
+    (copy / "fasray" / "unheard_of.py").touch()
+    plant(copy, "fasray.metrics", "import fasray.metrics.again")
+    (copy / "fasray" / "metrics" / "again.py").write_text("import fasray.metrics.planted\n")
+    plant(copy, "fasray.protocols", "from fasray import __version__")
+    for name in CONTRACTS["torch"]["source_modules"]:
+        plant(copy, name, "from torch import nn")
+    for name in CONTRACTS["ray"]["source_modules"]:
+        plant(copy, name, "import ray.tune")
+    for module in ("torch", "fasray.sweep"):
+        plant(copy, "fasray.results", f"import {module}")
+    said = lint(copy)
+    assert f"Contracts: 0 kept, {len(CONTRACTS)} broken." in said
+    assert "fasray.unheard_of" in said  # every part of the package must have a layer
+    assert "No cycles are allowed in fasray.metrics." in said
+    assert "fasray.protocols.planted is not allowed to import fasray:" in said
+    assert "fasray.results is not allowed to import fasray.sweep:" in said
+    for library in ("ray", "torch"):
+        for name in CONTRACTS[library]["source_modules"]:
+            assert f"{name} is not allowed to import {library}:" in said
 
 
 def modules_after(statement: str) -> set[str]:
@@ -61,13 +93,53 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_importing_fasray_loads_neither_torch_nor_ray() -> None:
-    assert not {"torch", "ray", "pandas", "cv2"} & modules_after("import fasray")
+    assert not HEAVY & modules_after("import fasray")
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import fasray.cli; fasray.cli.cli.main(['--help'], standalone_mode=False)"
-    loaded = modules_after(code)
-    assert not {"torch", "ray", "pandas", "cv2", "pydantic", "numpy", "rich", "yaml"} & loaded
+    loaded = modules_after("import fasray.cli; fasray.cli.cli.main(['--help'], standalone_mode=False)")
+    assert not (HEAVY | {"pydantic", "numpy", "rich", "yaml"}) & loaded
+
+
+def test_deciding_needs_neither_ray_nor_torch() -> None:
+    assert not {"ray", "torch"} & modules_after("import fasray.sweep.coordinator, fasray.sweep.forecast")
+
+
+def test_plan_starts_without_ray(small_faces: Path) -> None:
+    arguments = ["plan", "--example", "quickstart", "--set", f"data={small_faces}"]
+    loaded = modules_after(f"import fasray.cli; fasray.cli.cli.main({arguments!r}, standalone_mode=False)")
+    assert "fasray.sweep.forecast" in loaded
+    assert "ray" not in loaded
+
+
+def test_private_names_of_ray_are_in_one_module() -> None:
+    private = re.compile(r"ray\S*\._private|\biter_internal_ref_bundles")
+    users = {str(path.relative_to(PACKAGE)) for path in FILES if private.search(path.read_text(encoding="utf-8"))}
+    assert users == {"ray_private.py"}
+
+
+def test_files_are_short() -> None:
+    long = {path: lines for path in FILES if (lines := path.read_text(encoding="utf-8").count("\n")) > LONGEST_FILE}
+    assert not long
+
+
+def code_lines(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each function of a file with its lines of code: without docstring, comments and blanks."""
+    text = path.read_text(encoding="utf-8")
+    empty = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    tokens = [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type not in empty]
+    lines = {line for token in tokens for line in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            own = lines & set(range(node.lineno, (node.end_lineno or 0) + 1))
+            if ast.get_docstring(node) is not None:
+                own -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+            yield node.name, len(own)
+
+
+def test_functions_are_short() -> None:
+    long = {(path, name): n for path in FILES for name, n in code_lines(path) if n > LONGEST_FUNCTION}
+    assert not long
 
 
 def test_no_file_mentions_this_machine() -> None:

@@ -15,7 +15,6 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pydantic import BaseModel
 
 import fasray
 from fasray import cli, errors, protocols
@@ -23,6 +22,7 @@ from fasray.environment import VARIABLES
 from fasray.faces.record import ATTACK_TYPES, PARSING_CLASSES, RECORD_SCHEMA
 from fasray.methods import registry, space
 from fasray.methods.model_size import model_size
+from fasray.methods.settings import describe
 from fasray.results.ablations import ABLATION_COLUMNS
 from fasray.results.costs import COST_COLUMNS
 from fasray.results.frame import COLUMNS
@@ -48,9 +48,9 @@ def on_config(config: MkDocsConfig) -> None:
 
 
 def on_page_content(html: str, page: Page, **_: object) -> str:
-    """Leave out click's mark of "no default" from the commands, which mkdocs-click prints as if it were one."""
+    """Leave empty what a command has none of: mkdocs-click prints click's mark of "no default" as if it were one."""
     of_commands = page.file.src_uri == "reference/cli.md"
-    return re.sub(r"<code>(?:Sentinel\.UNSET|None)</code>", "", html) if of_commands else html
+    return re.sub(r"<code>(?:Sentinel\.UNSET|None)</code>|(?<=<td>)N/A(?=</td>)", "", html) if of_commands else html
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
@@ -269,24 +269,19 @@ def method_index() -> str:
         method = kind(kind.Config())
         facts, needs, size = method.summary(), method.needs, model_size(name)
         labels = ", ".join(["live/spoof", *(label for label in ("depth", "parsing") if getattr(needs, label))])
-        rows.append(
-            (
-                f"[`{name}`]({name}.md)", kind.title, kind.paper, str(facts.get("backbone", "")),
-                ", ".join(facts.get("losses", ())), labels, str(needs.min_domains), f"{size.parameters / 1e6:.2f}",
-                f"{size.macs / 1e9:.1f}",
-            )
-        )  # fmt: skip
-    header = (
-        "name", "method", "paper", "backbone", "losses", "labels", "least source domains", "parameters, 10^6", "GMACs",
-    )  # fmt: skip
+        made_of = f"{facts.get('backbone', '')}; {', '.join(facts.get('losses', ()))}"
+        numbers = (str(needs.min_domains), f"{size.parameters / 1e6:.2f}", f"{size.macs / 1e9:.1f}")
+        rows.append((f"[`{name}`]({name}.md)", f"{kind.title}: {kind.paper}", made_of, labels, *numbers))
+    header = ("name", "method", "backbone and losses", "labels", "domains", "parameters", "GMACs")
     return "\n\n".join(
         (
             "# Methods",
-            "At their published settings. GMACs: multiply-accumulates to score one image of 256 px, in 10^9.",
             table(header, rows),
+            "At their published settings. Domains: least number of source domains. Parameters in 10^6. GMACs: "
+            "multiply-accumulates to score one image of 256 px, in 10^9.",
             "Each page has the method's own notes (idea, equations, where paper and official code differ, published "
-            "figures), every setting and the ranges that a sweep searches if its file names none. The same is printed "
-            "by `fasray methods NAME`. To write another one, see [Add a method](../../tutorial/add-a-method.md).",
+            "figures), every setting, and the ranges that a sweep searches if its file names none. `fasray methods "
+            "NAME` prints the settings. To write another one, see [Add a method](../../tutorial/add-a-method.md).",
         )
     )
 
@@ -294,18 +289,16 @@ def method_index() -> str:
 def method_page(name: str) -> str:
     """Return the page of one method: notes of its module, settings, search ranges."""
     kind = registry.get(name)
-    schema, searched = kind.Config.model_json_schema(), kind.Config.space()
     rows = [
         (
-            f"`{key}`",
-            code(entry.get("default")),
-            values(entry, schema),
-            str(entry.get("unit", "")),
-            code(entry["paper"]) if "paper" in entry else "",
-            _range(searched[key]) if key in searched else "",
-            _sentence(entry.get("description", ""), end=""),
+            f"`{entry.name}`",
+            _sentence(entry.meaning, end=""),
+            code(entry.default),
+            entry.paper,
+            ", ".join(filter(None, (entry.range, entry.unit.removeprefix("1")))),
+            entry.searched,
         )
-        for key, entry in schema["properties"].items()
+        for entry in describe(kind.Config)
     ]
     module = inspect.getmodule(kind)
     return "\n\n".join(
@@ -314,17 +307,10 @@ def method_page(name: str) -> str:
             f"`{name}` · {kind.paper}",
             prose(module.__doc__ if module else kind.__doc__),
             "## Settings",
-            "Under `methods.{name}.config` in a sweep file, or `--set config.KEY=VALUE` of `fasray train`.".replace(
-                "{name}", name
-            ),
-            table(("setting", "default", "value", "unit", "paper", "searched", "meaning"), rows),
+            f"Under `methods.{name}.config` in a sweep file, or `--set config.KEY=VALUE` of `fasray train`.",
+            table(("setting", "meaning", "default", "paper", "values", "searched"), rows),
         )
     )
-
-
-def _range(entry: BaseModel) -> str:
-    ((key, value),) = entry.model_dump().items()
-    return f"`{key}: {list(value)}`"
 
 
 def protocol_page() -> str:

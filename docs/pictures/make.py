@@ -74,7 +74,7 @@ def report(folder: Path) -> None:
     for flag in ("--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={folder / 'chromium'}"):
         options.add_argument(flag)
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    size = {"width": 930, "height": 750, "deviceScaleFactor": 1, "mobile": False}
+    size = {"width": 1210, "height": 976, "deviceScaleFactor": 0.769, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get((folder / "report.html").as_uri())
     browser.get_screenshot_as_file(str(HERE / "report.png"))

@@ -18,7 +18,7 @@ from fasray.errors import DataError, RunFailedError
 from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg
 from fasray.faces.data_source import Dataset
-from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.loading.sampler import Sampler, Sampling
 from fasray.faces.sets.reading import read_columns
 
@@ -63,10 +63,10 @@ def measure_batches(
     with scratch():
         decoded, again, fill_seconds = _fill(dataset, say, verbose)
         folder = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
-        bank = FaceBank.open(folder)
-        sampler = _sampler(bank, seed=0)
+        pool = FacePool.open(folder)
+        sampler = _sampler(pool, seed=0)
         say("reading batches from the pool")
-        pool = [_rate(sampler, lambda rows: bank.pick(rows).images, seconds) for _ in range(repetitions)]
+        rates = [_rate(sampler, lambda rows: pool.pick(rows).images, seconds) for _ in range(repetitions)]
         say("reading batches from the pool in two processes at once")
         two = _two_processes(_Task(str(folder), seconds, repetitions, seed=0))
         images = _encoded(dataset)
@@ -78,7 +78,7 @@ def measure_batches(
         "data",
         "images/s",
         (
-            Measured("pool", "pool, one process", tuple(pool), baseline=False),
+            Measured("pool", "pool, one process", tuple(rates), baseline=False),
             Measured("pool_two_processes", "pool, two processes at once, sum", two, baseline=False),
             Measured("cv2", "JPEG bytes in memory, cv2, one process", tuple(plain)),
             Measured("data_loader_0", "the same in a torch DataLoader, no workers", loader[0]),
@@ -86,8 +86,8 @@ def measure_batches(
         ),
         lower_is_better=False,
         facts={
-            "faces": len(bank),
-            "image_size": bank.image_size,
+            "faces": len(pool),
+            "image_size": pool.image_size,
             "batch": sampler.batch,
             "fill_decoded": decoded,
             "second_fill_decoded": again,
@@ -112,19 +112,19 @@ def _fill(dataset: Dataset, say: Callable[[str], None], verbose: bool) -> tuple[
     return sum(node.decoded for node in first), sum(node.decoded for node in second), seconds
 
 
-def _sampler(bank: FaceBank, seed: int) -> Sampler:
-    domains = tuple(np.unique(bank.index.domain).tolist()[:_DOMAINS])
+def _sampler(pool: FacePool, seed: int) -> Sampler:
+    domains = tuple(np.unique(pool.index.domain).tolist()[:_DOMAINS])
     if len(domains) < _DOMAINS:
         raise DataError(
             f"the benchmark reads {_DOMAINS} domains, and these faces have {len(domains)}",
-            where=str(bank.folder),
+            where=str(pool.folder),
             remedy="name another set with --data",
         )
-    domain_id = np.full(len(bank), -1, np.int64)
+    domain_id = np.full(len(pool), -1, np.int64)
     for number, domain in enumerate(domains):
-        domain_id[bank.index.domain == domain] = number
-    rows = np.flatnonzero((domain_id >= 0) & bank.valid)
-    return Sampler(bank.index, rows, domain_id, domains, Sampling("balanced", _IMAGES_PER_GROUP), seed)
+        domain_id[pool.index.domain == domain] = number
+    rows = np.flatnonzero((domain_id >= 0) & pool.valid)
+    return Sampler(pool.index, rows, domain_id, domains, Sampling("balanced", _IMAGES_PER_GROUP), seed)
 
 
 def _rate(sampler: Sampler, batch: Batch, seconds: float) -> float:
@@ -154,12 +154,12 @@ def _two_processes(task: _Task) -> tuple[float, ...]:
 
 
 def _reader(task: _Task, barrier: Any, queue: Any) -> None:
-    bank = FaceBank.open(task.folder)
-    sampler = _sampler(bank, task.seed)
+    pool = FacePool.open(task.folder)
+    sampler = _sampler(pool, task.seed)
     rates = []
     for _ in range(task.repetitions):
         barrier.wait(timeout=120)  # the other process may have died
-        rates.append(_rate(sampler, lambda rows: bank.pick(rows).images, task.seconds))
+        rates.append(_rate(sampler, lambda rows: pool.pick(rows).images, task.seconds))
     queue.put(rates)
 
 

@@ -43,7 +43,7 @@ def measure_ledger(
         generate(data, subjects=4, domains="OCIM", image_size=32, processes=1)
         spec = spec_of(data, "erm", trials, cells, evaluations)
         say(f"writing a run of {trials} trials with {evaluations} evaluations each")
-        written = write_run(run, spec, resolve_dataset(spec))
+        written = write_run(run, spec, resolve_dataset(spec.data))
 
         def resume() -> None:
             if run_sweep(spec, str(run)).trained_now:

@@ -16,15 +16,16 @@ import pyarrow.parquet as pq
 import yaml
 
 from fasray.faces.data_source import Dataset
-from fasray.faces.record import SCORE_SCHEMA
 from fasray.metrics import SOURCE_DEV, TARGET, source_dev_summary
 from fasray.runs.driver import now
 from fasray.runs.events import EVENTS, Closed, Event, Opened
-from fasray.runs.ledger import DATA_FILE, SPEC_FILE, score_file, versions
+from fasray.runs.layout import DATA_FILE, SPEC_FILE, score_file, trial_folder
+from fasray.runs.reading import Reading
+from fasray.runs.revision import versions
+from fasray.runs.scores import SCORE_SCHEMA
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import SweepSpec
-from fasray.training.spent import Spent
 
 PROTOCOLS = tuple(f"{a}&{b}->{t}" for a, b in combinations("OCIM", 2) for t in "OCIM" if t not in (a, b))
 """Two source domains of four, one target: twelve."""
@@ -32,7 +33,7 @@ SEEDS = 5
 """Confirming runs of each cell."""
 _QUALITIES, _VIDEOS, _FRAMES = 4, 24, 2
 _NO_TRIAL = "0" * 16
-_SPENT = Spent(wall_seconds=2.0, cpu_seconds=1.75, bytes_read=2_000_000, bytes_written=100_000)
+_COST = {"seconds": 1.5, "cpu_seconds": 1.75, "gpu_seconds": 0.0, "bytes_read": 2_000_000, "bytes_written": 100_000}
 
 
 def spec_of(data: str, method: str, trials: int, cells: int, evaluations: int) -> SweepSpec:
@@ -74,14 +75,17 @@ def write_run(run: Path, spec: SweepSpec, dataset: Dataset) -> int:
     (run / DATA_FILE).write_text(json.dumps({**facts, "card": dict(manifest.card)}))
     events: list[Event] = [Opened(at=now(), host=socket.gethostname(), pid=os.getpid(), versions=versions())]
     coordinator = Coordinator(make_plan(spec, manifest.hash, dataset.index), events.append)
-    coordinator.settle()
+    coordinator.close_finished_searches()
     made = _Made()
     while (assignment := coordinator.next_assignment()) is not None:
         (run / "trials" / assignment.trial.id).mkdir(parents=True)
         for step in assignment.trial.training.evaluation_steps():
             scores = made.of(assignment, step)
-            Path(score_file(str(run), assignment.trial.id, step)).write_bytes(scores.content)
-            coordinator.report(assignment.trial.id, step, scores.auc, scores.loss, 1.5, _SPENT)
+            Path(score_file(trial_folder(str(run), assignment.trial.id), step)).write_bytes(scores.content)
+            coordinator.report(
+                assignment.trial.id,
+                Reading(step=step, source_dev_auc=scores.auc, source_dev_loss=scores.loss, **_COST),
+            )
     events.append(Closed(at=now(), status="complete"))
     (run / "events.jsonl").write_bytes(b"".join(EVENTS.dump_json(event) + b"\n" for event in events))
     return len(coordinator.records)

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 
 from fasray.errors import DivergedError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading import augment
-from fasray.faces.loading.pool import FaceBank, PoolWriter
+from fasray.faces.loading.pool import FacePool, PoolWriter
 from fasray.faces.loading.sampler import Sampler
 from fasray.methods.base import Build, Draw, Method
 from fasray.protocols.roles import Roles
@@ -43,7 +43,7 @@ _VIDEOS = 24
 """Videos of each (domain, label) group, one frame each."""
 
 
-def made_pool(folder: Path, image_size: int) -> FaceBank:
+def made_pool(folder: Path, image_size: int) -> FacePool:
     """Fill a pool of noise at ``folder``: three domains, both classes, stored at ``image_size`` pixels."""
     cells = [(domain, label, number) for domain in DOMAINS for label in (0, 1) for number in range(_VIDEOS)]
     names = [f"{domain}{label}-{number}" for domain, label, number in cells]
@@ -69,12 +69,12 @@ def made_pool(folder: Path, image_size: int) -> FaceBank:
     return pool.finish()
 
 
-def made_roles(bank: FaceBank) -> Roles:
+def made_roles(pool: FacePool) -> Roles:
     """Return roles under which every face of a made pool trains."""
     nobody = np.empty(0, np.int64)
     number = {name: position for position, name in enumerate(DOMAINS)}
-    domain_id = np.array([number[str(name)] for name in bank.index.domain], dtype=np.int64)
-    return Roles(np.arange(len(bank)), nobody, nobody, DOMAINS, domain_id)
+    domain_id = np.array([number[str(name)] for name in pool.index.domain], dtype=np.int64)
+    return Roles(np.arange(len(pool)), nobody, nobody, DOMAINS, domain_id)
 
 
 class Loop(ABC):
@@ -82,12 +82,12 @@ class Loop(ABC):
 
     Args:
         trial: what to train.
-        bank: a made pool.
+        pool: a made pool.
         device: where.
     """
 
-    def __init__(self, trial: Trial, bank: FaceBank, device: torch.device) -> None:
-        self.trial, self.bank, self.device = trial, bank, device
+    def __init__(self, trial: Trial, pool: FacePool, device: torch.device) -> None:
+        self.trial, self.pool, self.device = trial, pool, device
         self.context = Context("", seed=trial.seed, total_steps=trial.training.steps, device=device)
         self.method: Method = trial.build_method()
         torch.manual_seed(derive(trial.seed, "init"))
@@ -153,13 +153,13 @@ class Loop(ABC):
 class TrialLoop(Loop):
     """Ours: the steps of ``training.loop`` without its evaluations."""
 
-    def __init__(self, trial: Trial, bank: FaceBank, device: torch.device) -> None:
-        super().__init__(trial, bank, device)
+    def __init__(self, trial: Trial, pool: FacePool, device: torch.device) -> None:
+        super().__init__(trial, pool, device)
         if trial.training.channels_last:
             for parameter in [*self.method.networks.parameters(), *self.method.networks.buffers()]:
                 if parameter.dim() == 4:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        self._batches = Batches(trial, bank, made_roles(bank), self.method, self.context)
+        self._batches = Batches(trial, pool, made_roles(pool), self.method, self.context)
         self._sums: dict[str, Tensor] = {}
 
     @property
@@ -191,13 +191,13 @@ class TrialLoop(Loop):
 class PlainLoop(Loop):
     """The baseline; see the table above."""
 
-    def __init__(self, trial: Trial, bank: FaceBank, device: torch.device) -> None:
-        super().__init__(trial, bank, device)
-        roles, training = made_roles(bank), trial.training
+    def __init__(self, trial: Trial, pool: FacePool, device: torch.device) -> None:
+        super().__init__(trial, pool, device)
+        roles, training = made_roles(pool), trial.training
         self._sampler = Sampler(
-            bank.index, roles.train, roles.domain_id, DOMAINS, training.sampling_of(self.method), trial.seed
+            pool.index, roles.train, roles.domain_id, DOMAINS, training.sampling_of(self.method), trial.seed
         )
-        self._label = torch.from_numpy(bank.index.label.astype(np.int64))
+        self._label = torch.from_numpy(pool.index.label.astype(np.int64))
         self._domain = torch.from_numpy(roles.domain_id)
 
     @property
@@ -212,7 +212,7 @@ class PlainLoop(Loop):
     def _draw(self, step: int, number: int) -> Draw:
         rows = self._sampler.rows(step, number)
         needs, training = self.method.needs, self.trial.training
-        size, stored = training.image_size, self.bank.image_size
+        size, stored = training.image_size, self.pool.image_size
         maps = [
             augment.sample_parameters(
                 stream(self.trial.seed, "augment", step, number, view),
@@ -242,7 +242,7 @@ class PlainLoop(Loop):
     ) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
         """Return the views of one image and its labels, each with a batch dimension of 1."""
         needs = self.method.needs
-        face = self.bank.pick(np.array([row]), depth=needs.depth, parsing=needs.parsing)
+        face = self.pool.pick(np.array([row]), depth=needs.depth, parsing=needs.parsing)
         return (
             [augment.apply(face.images, one, size).contiguous() for one in maps],
             None if face.depth is None else augment.apply_depth(face.depth, maps[0], size),

@@ -32,7 +32,7 @@ from fasray.ingest.chunks import make_plan
 from fasray.ingest.worklog import Worklog
 
 if TYPE_CHECKING:
-    from fasray.ingest.prepare import Cost
+    from fasray.ingest.prepare import PreparationCost
 
 CORPUS = "msu-mfsd"
 _SIZE = (640, 480)
@@ -186,11 +186,11 @@ def _label(frame: Frame, face: Face, video: SourceVideo, size: int) -> labels.Pi
     return np.asarray(crop)
 
 
-def _measure_whole(source: Path, out: Path, settings: Settings) -> Cost:
+def _measure_whole(source: Path, out: Path, settings: Settings) -> PreparationCost:
     """Prepare the videos and return what it cost from the first result to the last."""
     from fasray.ingest.prepare import prepare  # imports Ray, which reads its settings from the session
 
-    costs: list[Cost] = []
+    costs: list[PreparationCost] = []
     plan = make_plan(CORPUS, str(source), settings)
     prepare(plan, Worklog.open(str(out), plan), on_cost=costs.append)
     cost = costs[0]

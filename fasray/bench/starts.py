@@ -6,10 +6,10 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
+from fasray.execution.messages import TrialOrder
 from fasray.execution.ray_session import ray_session
 from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
@@ -51,20 +51,20 @@ def measure_starts(
         data = str(folder / "faces")
         say("generating a few faces")
         generate(data, subjects=_SUBJECTS, domains=_DOMAINS, image_size=_IMAGE_SIZE, processes=1)
-        dataset = resolve_dataset(_spec(data, profile, 1))
+        dataset = resolve_dataset(data)
         with ray_session(verbose):
             from fasray.bench.timed import starts_in_torch_trainer, starts_in_tune  # imports Ray
             from fasray.ingest.fill import fill_pools
 
             fill_pools(dataset.uri, dataset.manifest, dataset.index)
 
-            def ready(way: str, trials: int) -> tuple[Coordinator, Callable[[Assignment], dict[str, Any]], Path]:
+            def ready(way: str, trials: int) -> tuple[Coordinator, Callable[[Assignment], TrialOrder], Path]:
                 say(f"{trials} trials: {way}")
                 spec = _spec(data, profile, trials)
                 plan = make_plan(spec, dataset.manifest.hash, dataset.index)
                 coordinator = Coordinator(plan, lambda event: None)
-                coordinator.settle()
-                return coordinator, _payload(spec, dataset, folder / way), folder / "ray"
+                coordinator.close_finished_searches()
+                return coordinator, _order_maker(spec, dataset, folder / way), folder / "ray"
 
             reused = starts_in_tune(*ready("warm", warm + 1), reuse_actors=True)
             renewed = starts_in_tune(*ready("fresh", fresh), reuse_actors=False)
@@ -108,16 +108,12 @@ def _spec(data: str, profile: str, trials: int) -> SweepSpec:
     )
 
 
-def _payload(spec: SweepSpec, dataset: Dataset, run: Path) -> Callable[[Assignment], dict[str, Any]]:
+def _order_maker(spec: SweepSpec, dataset: Dataset, run: Path) -> Callable[[Assignment], TrialOrder]:
     pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
 
-    def payload(assignment: Assignment) -> dict[str, Any]:
-        return {
-            "trial": assignment.trial.model_dump(mode="json"),
-            "run": str(run),
-            "pool": pool,
-            "target_split": spec.target_split,
-            "reported_step": assignment.reported_step,
-        }
+    def make_order(assignment: Assignment) -> TrialOrder:
+        return TrialOrder(
+            assignment.trial, str(run), pool, dataset.uri, spec.target_split, reported_step=assignment.reported_step
+        )
 
-    return payload
+    return make_order

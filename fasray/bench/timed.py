@@ -15,18 +15,17 @@ from ray.train.torch import TorchTrainer
 
 from fasray import storage
 from fasray.errors import RunFailedError
-from fasray.execution.trial_actor import WarmTrial
-from fasray.execution.tune_backend import Decide, HandOut
-from fasray.faces.loading.pool import FaceBank, pool_folder
+from fasray.execution.messages import TrialOrder
+from fasray.execution.trial_actor import ReusableTrialActor
+from fasray.execution.tune_backend import CoordinatorScheduler, CoordinatorSearcher
+from fasray.faces.loading.pool import FacePool, pool_folder
 from fasray.protocols import parse
-from fasray.runs.ledger import trial_folder
+from fasray.runs.reading import Reading
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.training.context import Context
 from fasray.training.loop import train
-from fasray.training.trial import Trial
 
-Payload = Callable[[Assignment], dict[str, Any]]
-"""From an assignment to the config of its actor, as ``WarmTrial`` wants it."""
+MakeOrder = Callable[[Assignment], TrialOrder]
 _FIRST_STEP = "first-step"
 
 
@@ -41,20 +40,22 @@ class Start:
     """From the moment it was handed out to its first optimizer step."""
 
 
-class TimedTrial(WarmTrial):
+class TimedTrial(ReusableTrialActor):
     """A warm trial that also tells when its first step began and in which process."""
 
     def step(self) -> dict[str, Any]:
-        """Train up to the next evaluation; see ``WarmTrial``."""
+        """Train up to the next evaluation; see ``ReusableTrialActor``."""
         return {**super().step(), "first_step_at": self.first_step_at, "pid": os.getpid()}
 
 
-def starts_in_tune(coordinator: Coordinator, payload: Payload, scratch: Path, *, reuse_actors: bool) -> list[Start]:
+def starts_in_tune(
+    coordinator: Coordinator, make_order: MakeOrder, scratch: Path, *, reuse_actors: bool
+) -> list[Start]:
     """Run a coordinator's trials one after another under Ray Tune and return their starts, in order.
 
     Args:
         coordinator: of a plan whose trials have not run.
-        payload: for its actors.
+        make_order: from an assignment to what its actor is sent.
         scratch: for Tune's own files.
         reuse_actors: whether a trial takes over the actor of the one before it, as a sweep does.
 
@@ -64,9 +65,9 @@ def starts_in_tune(coordinator: Coordinator, payload: Payload, scratch: Path, *,
     handed_out: dict[str, float] = {}
     found: list[Start] = []
 
-    def stamped(assignment: Assignment) -> dict[str, Any]:
+    def stamped(assignment: Assignment) -> TrialOrder:
         handed_out[assignment.trial.id] = time.time()
-        return payload(assignment)
+        return make_order(assignment)
 
     def note(trial: str, result: Mapping[str, Any]) -> None:
         if result.get("first_step_at"):
@@ -75,8 +76,8 @@ def starts_in_tune(coordinator: Coordinator, payload: Payload, scratch: Path, *,
     tune.Tuner(
         tune.with_resources(TimedTrial, {"CPU": 1}),
         tune_config=tune.TuneConfig(
-            search_alg=HandOut(coordinator, stamped),
-            scheduler=Decide(coordinator, note),
+            search_alg=CoordinatorSearcher(coordinator, stamped),
+            scheduler=CoordinatorScheduler(coordinator, note),
             num_samples=-1,
             reuse_actors=reuse_actors,
             max_concurrent_trials=1,
@@ -92,38 +93,41 @@ def starts_in_tune(coordinator: Coordinator, payload: Payload, scratch: Path, *,
     return found
 
 
-def starts_in_torch_trainer(coordinator: Coordinator, payload: Payload, scratch: Path) -> list[Start]:
+def starts_in_torch_trainer(coordinator: Coordinator, make_order: MakeOrder, scratch: Path) -> list[Start]:
     """Run a coordinator's trials one after another in a TorchTrainer of one worker each.
 
     No Tune is around it: what a Tune trial that runs a TorchTrainer adds comes on top.
     """
     found = []
     while (assignment := coordinator.next_assignment()) is not None:
-        config, began = payload(assignment), time.time()
+        order, began = make_order(assignment), time.time()
         trainer = TorchTrainer(
             _worker,
-            train_loop_config=config,
+            train_loop_config={"order": order},
             scaling_config=ray.train.ScalingConfig(num_workers=1, resources_per_worker={"CPU": 1}),
             run_config=ray.train.RunConfig(name=assignment.trial.id, storage_path=str(scratch)),
         )
         trainer.fit()
-        noted = storage.read_bytes(storage.join(trial_folder(config["run"], assignment.trial.id), _FIRST_STEP))
+        noted = storage.read_bytes(storage.join(order.folder, _FIRST_STEP))
         pid, first = noted.decode().split()
         found.append(Start(assignment.trial.id, int(pid), float(first) - began))
-        coordinator.report(assignment.trial.id, assignment.trial.training.steps, 0.5, 0.0, 0.0)
+        coordinator.report(
+            assignment.trial.id,
+            Reading(step=assignment.trial.training.steps, source_dev_auc=0.5, source_dev_loss=0.0),
+        )
     _check(coordinator)
     return found
 
 
 def _worker(config: dict[str, Any]) -> None:
     """Train the trial of ``config`` as a Ray Train worker and leave the time of its first step in its folder."""
-    trial = Trial.model_validate(config["trial"])
-    bank = FaceBank.open(pool_folder(config["pool"]))
-    roles = parse(trial.protocol, config["target_split"]).assign(bank.index)
-    folder = trial_folder(config["run"], trial.id)
-    context = Context(folder, seed=trial.seed, total_steps=trial.training.steps)
-    train(trial, bank, roles, context)
-    storage.write_bytes(storage.join(folder, _FIRST_STEP), f"{os.getpid()} {context.first_step_at}".encode())
+    order: TrialOrder = config["order"]
+    trial = order.trial
+    pool = FacePool.open(pool_folder(order.pool))
+    roles = parse(trial.protocol, order.target_split).assign(pool.index)
+    context = Context(order.folder, seed=trial.seed, total_steps=trial.training.steps)
+    train(trial, pool, roles, context)
+    storage.write_bytes(storage.join(order.folder, _FIRST_STEP), f"{os.getpid()} {context.first_step_at}".encode())
 
 
 def _check(coordinator: Coordinator) -> None:

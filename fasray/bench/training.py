@@ -20,7 +20,7 @@ import torch
 
 from fasray import errors
 from fasray.bench.loops import Loop, PlainLoop, TrialLoop, made_pool
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.sweep.spec import SweepSpec
 from fasray.training.trial import Trial, make_trial
@@ -127,10 +127,10 @@ def measure_training(
     with tempfile.TemporaryDirectory(prefix="fasray-bench-") as folder:
         for number, trial in enumerate(trials):
             size = trial.training.image_size
-            pool = Path(folder) / str(size)
-            bank = FaceBank.open(pool) if pool.exists() else made_pool(pool, size)
+            place = Path(folder) / str(size)
+            pool = FacePool.open(place) if place.exists() else made_pool(place, size)
             say(f"{trial.method} ({number + 1} of {len(trials)})")
-            rows.append(_both(trial, bank, chosen, seconds, repetitions))
+            rows.append(_both(trial, pool, chosen, seconds, repetitions))
     return TrainingBenchmark(tuple(rows), _memory_label(chosen), _facts(trials[0], training, chosen, repetitions))
 
 
@@ -160,11 +160,11 @@ def _trials(methods: Sequence[str], training: dict[str, Any], threads: int) -> l
     ]
 
 
-def _both(trial: Trial, bank: FaceBank, device: torch.device, seconds: float, repetitions: int) -> Trained:
+def _both(trial: Trial, pool: FacePool, device: torch.device, seconds: float, repetitions: int) -> Trained:
     """Measure memory first, each loop alone, then speed, in turn."""
     kinds: tuple[type[Loop], type[Loop]] = (TrialLoop, PlainLoop)
-    peaks = [_peak_bytes(kind, trial, bank, device) for kind in kinds]
-    loops = [kind(trial, bank, device) for kind in kinds]
+    peaks = [_peak_bytes(kind, trial, pool, device) for kind in kinds]
+    loops = [kind(trial, pool, device) for kind in kinds]
     for loop in loops:
         loop.run(0, least=_WARM_UP)
     values: tuple[list[float], list[float]] = ([], [])
@@ -175,7 +175,7 @@ def _both(trial: Trial, bank: FaceBank, device: torch.device, seconds: float, re
     return Trained(trial.method, ours, plain)
 
 
-def _peak_bytes(kind: type[Loop], trial: Trial, bank: FaceBank, device: torch.device) -> int:
+def _peak_bytes(kind: type[Loop], trial: Trial, pool: FacePool, device: torch.device) -> int:
     """Return the most memory that building and a few steps of a loop take.
 
     On CUDA what torch allocated on the device; on the CPU, in a process of its own, by how much its resident memory
@@ -184,7 +184,7 @@ def _peak_bytes(kind: type[Loop], trial: Trial, bank: FaceBank, device: torch.de
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
-        loop = kind(trial, bank, device)
+        loop = kind(trial, pool, device)
         loop.run(0, least=_MEMORY_STEPS)
         peak = torch.cuda.max_memory_allocated(device) - before
         del loop
@@ -192,7 +192,7 @@ def _peak_bytes(kind: type[Loop], trial: Trial, bank: FaceBank, device: torch.de
         return peak
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send_peak, args=(sender, kind, trial, bank.folder))
+    process = context.Process(target=_send_peak, args=(sender, kind, trial, pool.folder))
     process.start()
     sender.close()
     try:
@@ -209,12 +209,12 @@ def _peak_bytes(kind: type[Loop], trial: Trial, bank: FaceBank, device: torch.de
     return int(found)
 
 
-def _send_peak(sender: Any, kind: type[Loop], trial: Trial, pool: Path) -> None:
-    bank = FaceBank.open(pool)
+def _send_peak(sender: Any, kind: type[Loop], trial: Trial, folder: Path) -> None:
+    pool = FacePool.open(folder)
     _load_optimizers()
     before = _status_bytes("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # from here on the peak is counted anew
-    kind(trial, bank, torch.device("cpu")).run(0, least=_MEMORY_STEPS)
+    kind(trial, pool, torch.device("cpu")).run(0, least=_MEMORY_STEPS)
     sender.send(_status_bytes("VmHWM") - before)
 
 

@@ -37,10 +37,8 @@ def data(uri: str, seconds: float, repetitions: int, videos: int, as_json: bool,
     from fasray.bench.batches import measure_batches
     from fasray.bench.preparation import measure_preparation
     from fasray.faces.data_source import resolve_dataset
-    from fasray.sweep.spec import SweepSpec
 
-    spec = SweepSpec.model_validate({"name": "bench", "data": uri, "protocols": ["ocim"], "methods": ["erm"]})
-    found = measure_batches(resolve_dataset(spec, _generating), seconds, repetitions, _say, verbose)
+    found = measure_batches(resolve_dataset(uri, _generating), seconds, repetitions, _say, verbose)
     prepared = measure_preparation(videos, repetitions, _say, verbose) if videos else None
     if as_json:
         more = {"preparation": prepared.to_json()} if prepared else {}

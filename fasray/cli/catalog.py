@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
 @click.command()
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
-    """List the methods, or print every setting of NAME with unit, range, default and search range."""
+    """List the methods, or print every setting of NAME: default, paper's value, range, unit, search range."""
     from fasray.methods import registry
 
     if name is None:
@@ -30,7 +31,7 @@ def protocols(names: bool) -> None:
         for listing in listings:
             click.echo(listing.name)
         return
-    table = _table("protocol", "group", "trains on", "is judged on", "headline", "note")
+    table = _table("protocol", "group", "trains on", "is evaluated on", "headline", "note")
     for entry in listings:
         table.add_row(entry.name, entry.group, entry.sources, entry.target, entry.headline.upper(), entry.note)
     _console().print(table)
@@ -57,32 +58,17 @@ def _print_methods() -> None:
 
 def _print_settings(name: str) -> None:
     from fasray.methods import registry
+    from fasray.methods.settings import describe
 
     kind = registry.get(name)
     console = _console()
     console.print(f"{kind.title}: {kind.paper}", highlight=False, markup=False)
-    space = kind.Config.space()
-    schema = kind.Config.model_json_schema()["properties"]
-    table = _table("setting", "default", "range", "unit", "searched", "what it is")
-    for key, field in kind.Config.model_fields.items():
-        entry = schema[key]
-        searched = "".join(f"{k} {list(v)}" for k, v in space[key].model_dump().items()) if key in space else ""
-        unit = str(entry.get("unit", ""))
-        table.add_row(key, str(field.default), _bounds(entry), unit, searched, field.description or "")
+    table = _table("setting", "default", "paper", "range", "unit", "searched", "what it is")
+    for entry in describe(kind.Config):
+        meaning = entry.meaning.replace("``", "")
+        cells = (entry.name, entry.default, entry.paper, entry.range, entry.unit, entry.searched, meaning)
+        table.add_row(*map(escape, cells))
     console.print(table)
-
-
-def _bounds(entry: dict[str, object]) -> str:
-    """Return the values that a setting may take."""
-    if "enum" in entry:
-        return " | ".join(map(str, entry["enum"]))  # type: ignore[call-overload]
-    if entry.get("type") == "boolean":
-        return "true | false"
-    low = f"> {entry['exclusiveMinimum']}" if "exclusiveMinimum" in entry else ""
-    low = f">= {entry['minimum']}" if "minimum" in entry else low
-    high = f"< {entry['exclusiveMaximum']}" if "exclusiveMaximum" in entry else ""
-    high = f"<= {entry['maximum']}" if "maximum" in entry else high
-    return ", ".join(filter(None, (low, high)))
 
 
 def _table(*headers: str) -> Table:

@@ -14,9 +14,9 @@ from fasray.errors import DataError
 from fasray.execution.signals import interruptible
 
 if TYPE_CHECKING:
-    from fasray.ingest.chunks import Plan
-    from fasray.ingest.prepare import Progress
-    from fasray.ingest.summary import Outcome, Problem
+    from fasray.ingest.chunks import PreparationPlan
+    from fasray.ingest.prepare import PreparationProgress
+    from fasray.ingest.summary import PreparationResult, Problem
 
 _SECONDS_BETWEEN_LINES = 15.0
 _SHOWN = 20
@@ -78,7 +78,7 @@ def prepare(
         )
 
 
-def _prepare(plan: Plan, out: str, workers: int | None, verbose: bool) -> Outcome:
+def _prepare(plan: PreparationPlan, out: str, workers: int | None, verbose: bool) -> PreparationResult:
     from fasray.execution.ray_session import ray_session
     from fasray.ingest.summary import outcome
     from fasray.ingest.worklog import Worklog
@@ -96,12 +96,12 @@ def _prepare(plan: Plan, out: str, workers: int | None, verbose: bool) -> Outcom
             return run(plan, log, actors=workers, on_progress=show)
 
 
-def _tell_findings(plan: Plan) -> None:
+def _tell_findings(plan: PreparationPlan) -> None:
     click.echo(plan.findings.summary(), err=True)
     _listed(plan.findings.lines(), "findings")
 
 
-def _tell(found: Outcome, out: str) -> None:
+def _tell(found: PreparationResult, out: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -110,9 +110,9 @@ def _tell(found: Outcome, out: str) -> None:
     table.add_column("attack type")
     for name in ("videos", "unreadable", "without a face", "frames", "frames without a face"):
         table.add_column(name, justify="right")
-    for tally in found.tallies:
-        numbers = (tally.videos, tally.unreadable, tally.without_face, tally.frames, tally.misses)
-        table.add_row(tally.split, tally.attack_type, *map(str, numbers))
+    for counts in found.counts:
+        numbers = (counts.videos, counts.unreadable, counts.without_face, counts.frames, counts.misses)
+        table.add_row(counts.split, counts.attack_type, *map(str, numbers))
     Console(highlight=False).print(table)
     _listed([_line(problem) for problem in found.problems], "problems, see problems.csv")
     manifest = found.manifest
@@ -131,7 +131,7 @@ def _listed(lines: list[str], what: str) -> None:
 
 
 @contextmanager
-def _showing() -> Iterator[Callable[[Progress], None]]:
+def _showing() -> Iterator[Callable[[PreparationProgress], None]]:
     """Give a display of videos done, rate and time left: a bar on a terminal, else a line now and then."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -154,17 +154,17 @@ class _Rate:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._first: Progress | None = None
+        self._first: PreparationProgress | None = None
         self._last_line = 0.0
 
-    def text(self, progress: Progress) -> str:
+    def text(self, progress: PreparationProgress) -> str:
         """Return rate and misses as a person reads them."""
         if self._first is None:
             self._first, self._began = progress, time.monotonic()
         misses = progress.frames - progress.faces
         return f"{self._per_second(progress.frames - self._first.frames):.1f} frames/s, {misses} without a face"
 
-    def line(self, progress: Progress, write: Callable[[str], None]) -> None:
+    def line(self, progress: PreparationProgress, write: Callable[[str], None]) -> None:
         """Write a line if the last one was long ago, or everything is done."""
         from fasray.cli.terminal import duration
 

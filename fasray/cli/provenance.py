@@ -29,11 +29,10 @@ def why(run: str, method: str, protocol: str, rule: str, level: Level, variant: 
     train the same trials again.
     """
     from fasray.results.audit.provenance import to_json, to_text, trace
-    from fasray.results.load import view
     from fasray.results.tables.escape import plain
-    from fasray.runs.ledger import read_run
+    from fasray.runs.record import read_run
 
-    found = trace(read_run(run), view(run), method, protocol, rule, level, variant)
+    found = trace(read_run(run), method, protocol, rule, level, variant)
     if kind == "json":
         click.echo(to_json(found), nl=False)
     else:
@@ -48,11 +47,10 @@ def verify(run: str) -> None:
     Exit code 3 if anything is not as it should be.
     """
     from fasray.results.audit.verify import verify_run
-    from fasray.results.load import FRAME_FILE, view
     from fasray.results.tables.escape import plain
-    from fasray.runs.ledger import read_run
+    from fasray.runs.record import read_run
 
-    found = verify_run(read_run(run), view(run), FRAME_FILE)
+    found = verify_run(read_run(run))
     recorded = found.score_files - found.without_record
     click.echo(
         f"{found.trials} trials: {found.score_files} score files ({recorded} held against their SHA-256, "

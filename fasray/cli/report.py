@@ -20,15 +20,15 @@ import click
 def report(run: str, output: str | None, folder: str | None, kind: str, with_pictures: bool | None) -> None:
     """Write the report of RUN as one self-contained HTML page, and its plots as files."""
     from fasray.results.frame import compute_results
-    from fasray.results.load import REPORT_FILE, view
     from fasray.results.report import build_report, to_html, write_plots
     from fasray.results.tables.text import TABLE_SELECTIONS
+    from fasray.runs.layout import REPORT_FILE
+    from fasray.runs.record import read_run
     from fasray.storage import join, write_bytes
 
-    seen = view(run)
-    content = build_report(
-        seen, compute_results(seen, TABLE_SELECTIONS), seen.generated if with_pictures is None else with_pictures
-    )
+    record = read_run(run)
+    results = compute_results(record, TABLE_SELECTIONS)
+    content = build_report(record, results, record.generated if with_pictures is None else with_pictures)
     path = output or join(run, REPORT_FILE)
     write_bytes(path, to_html(content).encode())
     click.echo(f"wrote {path}", err=True)

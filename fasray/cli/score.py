@@ -96,7 +96,7 @@ def _of_data(scorer: Scorer, data: str | None) -> Settings | None:
     """Return the preparation told by the card of the data: a set that is named, or what the run noted of its own."""
     from fasray import storage
     from fasray.faces.sets.manifest import read_manifest
-    from fasray.runs.ledger import DATA_FILE
+    from fasray.runs.layout import DATA_FILE
 
     if data is not None:
         manifest = read_manifest(data)
@@ -136,10 +136,10 @@ def _thresholds(scorer: Scorer) -> Thresholds | None:
     from fasray.inference.files import Thresholds
     from fasray.results.scores import read_scores
     from fasray.results.selection import source_digest
-    from fasray.training.evaluate import score_uri
+    from fasray.runs.layout import score_file
 
     try:
-        digest = source_digest(read_scores(score_uri(_parent(scorer.uri), scorer.step)))
+        digest = source_digest(read_scores(score_file(_parent(scorer.uri), scorer.step)))
     except DataError:
         return None
     return Thresholds(digest.video_threshold, digest.frame_threshold)

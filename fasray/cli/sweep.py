@@ -46,7 +46,7 @@ def plan(
     from fasray.faces.data_source import resolve_dataset
     from fasray.sweep.forecast import forecast
     from fasray.sweep.plan import make_plan
-    from fasray.sweep.spec import load_sweep
+    from fasray.sweep.sweep_file import load_sweep
 
     if price is not None and not calibrate:
         raise click.UsageError("--price needs hours to multiply: add --calibrate")
@@ -57,7 +57,7 @@ def plan(
             where="--calibrate",
             remedy="leave it out, or add `--set ingest=pool` if this machine's disk has room for the faces",
         )
-    dataset = resolve_dataset(spec, _generating)
+    dataset = resolve_dataset(spec.data, _generating)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)
     click.echo(describe(planned))
     slots = slots or default_slots(spec)
@@ -90,11 +90,11 @@ def default_slots(spec: SweepSpec) -> int:
 def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
     """Time every method on the pool of this machine, which is filled first if it is not there."""
     from fasray.execution.calibrate import calibrate
-    from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+    from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 
     pool = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
     try:
-        FaceBank.open(pool)
+        FacePool.open(pool)
     except DataError:
         from fasray.execution.ray_session import ray_session
 
@@ -122,7 +122,7 @@ def sweep(
     from fasray.cli.terminal import showing
     from fasray.execution.engine import SAVED, run_sweep
     from fasray.execution.signals import interruptible
-    from fasray.sweep.spec import load_sweep
+    from fasray.sweep.sweep_file import load_sweep
 
     spec = load_sweep(_chosen(sweep_file, example), overrides)
     run = out or default_run(spec)

@@ -16,7 +16,7 @@ from fasray.errors import DataError, FasrayError
 from fasray.faces.detection import models
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.manifest import Manifest, read_manifest
-from fasray.storage import patience
+from fasray.storage import retry
 
 _TOKEN_FILE = Path("~/.ray/auth_token")
 _SECONDS = "10"
@@ -104,7 +104,7 @@ def look_at_output(uri: str) -> Diagnosis:
     made = None if storage.is_remote(uri) else _first_missing(Path(uri))
     try:
         with _impatient():
-            storage.reach(uri)
+            storage.check_access(uri)
             storage.write_bytes(probe, content)
             same = storage.read_bytes(probe) == content
             storage.remove(probe)
@@ -132,14 +132,14 @@ def look_at_models() -> Diagnosis:
 @contextlib.contextmanager
 def _impatient() -> Iterator[None]:
     """Wait seconds for a store that does not answer, not minutes; a value that the user has set counts."""
-    mine = patience.VARIABLE not in os.environ
+    mine = retry.VARIABLE not in os.environ
     if mine:
-        os.environ[patience.VARIABLE] = _SECONDS
+        os.environ[retry.VARIABLE] = _SECONDS
     try:
         yield
     finally:
         if mine:
-            os.environ.pop(patience.VARIABLE, None)
+            os.environ.pop(retry.VARIABLE, None)
 
 
 def _first_missing(folder: Path) -> Path | None:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-KeyPath = tuple[str | int, ...]
+from fasray.yaml_lines import KeyPath, YamlDocument, read_yaml
 
 
 @dataclass(frozen=True, order=True)
@@ -36,18 +34,16 @@ class Document:
     Attributes:
         file: name as it was given.
         value: its content.
-        lines: line of every key and list item, by path.
+        source: knows the line of every key and list item.
     """
 
     file: str
     value: Any
-    lines: Mapping[KeyPath, int]
+    source: YamlDocument
 
     def line(self, path: KeyPath) -> int:
         """Return the line of a key; of the nearest one above it if it is not there."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
+        return self.source.line(path) or self.source.node.start_mark.line + 1
 
     def get(self, *path: str | int, default: Any = None) -> Any:
         """Return what stands at a path, ``default`` if nothing does."""
@@ -87,46 +83,19 @@ def written(path: KeyPath) -> str:
 
 
 def read_documents(file: Path) -> tuple[list[Document], list[Finding]]:
-    """Return the documents of a YAML file, and what keeps it from being read: syntax, or a key that stands twice."""
+    """Return the documents of a YAML file, and what keeps it from being read: syntax, or a key given twice."""
     name = str(file)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return [], [Finding(name, 1, "", f"this file cannot be read: {error}", "name a text file")]
-    documents: list[Document] = []
-    findings: list[Finding] = []
-    try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
-            lines: dict[KeyPath, int] = {}
-            findings += _note_lines(node, (), lines, name)
-            value = yaml.safe_load(yaml.serialize(node))
-            if value is not None:
-                documents.append(Document(name, value, lines))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        findings.append(Finding(name, line, "", f"not readable as YAML: {error.problem}", "mend the syntax there"))
-    except yaml.YAMLError as error:
-        what = f"not readable as YAML: {str(error).splitlines()[0]}"
-        findings.append(Finding(name, 1, "", what, "name a YAML file"))
+    found, problems = read_yaml(text)
+    documents = [Document(name, one.value, one) for one in found if one.value is not None]
+    findings = [
+        Finding(name, problem.line or 1, written(problem.path), problem.what, "fix the YAML there")
+        for problem in problems
+    ]
     return documents, findings
-
-
-def _note_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], file: str) -> list[Finding]:
-    findings: list[Finding] = []
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*path, str(key.value))
-            line = key.start_mark.line + 1
-            if below in lines:
-                what = f"the key {key.value!r} stands here again, first on line {lines[below]}; only one would count"
-                findings.append(Finding(file, line, written(below), what, "remove one of the two"))
-            lines[below] = line
-            findings += _note_lines(value, below, lines, file)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            findings += _note_lines(item, (*path, number), lines, file)
-    return findings
 
 
 def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

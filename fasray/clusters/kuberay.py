@@ -8,10 +8,11 @@ from typing import Any
 
 import yaml
 
-from fasray.clusters.documents import Document, Finding, KeyPath
+from fasray.clusters.documents import Document, Finding
 from fasray.clusters.rules import SECRET_NAME, image_findings, installed_ray, written_out
 from fasray.clusters.schemas import KUBERAY_KINDS, kuberay_versions, schema_findings
 from fasray.errors import did_you_mean
+from fasray.yaml_lines import KeyPath
 
 _PUBLIC = ("LoadBalancer", "NodePort")
 _FIRST_WITH_TOKENS = (2, 52)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator
 
-from fasray.clusters.documents import Document, Finding, KeyPath
+from fasray.clusters.documents import Document, Finding
 from fasray.clusters.rules import image_findings, installed_ray, written_out
 from fasray.clusters.schemas import ray_up_schema, schema_findings
 from fasray.errors import did_you_mean
+from fasray.ray_private import validate_ray_up
+from fasray.yaml_lines import KeyPath
 
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 _EVERY_ADDRESS = re.compile(r"--dashboard-host[= ]['\"]?(0\.0\.0\.0|::|\*)(?=['\"\s]|$)")
@@ -139,10 +140,8 @@ def _images(document: Document) -> Iterator[Finding]:
 
 def _rays_own(document: Document) -> Iterator[Finding]:
     """What Ray itself would say before it starts a node; it looks at no cloud for that."""
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
     try:
-        validate_config(prepare_config(copy.deepcopy(document.value)))
+        validate_ray_up(document.value)
     except Exception as error:  # Ray raises whatever it stumbles over
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         path: KeyPath = next(((word,) for word in re.findall(r"\w+", said) if word in document.value), ())

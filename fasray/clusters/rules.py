@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from fasray.clusters.documents import Document, Finding, KeyPath
+from fasray.clusters.documents import Document, Finding
+from fasray.yaml_lines import KeyPath
 
 _CREDENTIALS = r"(?:SECRET|PASSWORD|PASSWD|TOKEN|ACCESS_KEY|API_KEY|CREDENTIALS?)"
 _ASSIGNED = re.compile(rf"\b([A-Z][A-Z0-9_]*{_CREDENTIALS}[A-Z0-9_]*)=(?!\$)[\"']?[^\s\"'$]")

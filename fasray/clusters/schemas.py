@@ -16,8 +16,9 @@ from typing import Any
 
 from jsonschema import Draft7Validator, ValidationError
 
-from fasray.clusters.documents import Document, Finding, KeyPath
+from fasray.clusters.documents import Document, Finding
 from fasray.errors import SpecError, did_you_mean
+from fasray.yaml_lines import KeyPath
 
 KUBERAY_KINDS: Mapping[str, str] = {"RayCluster": "rayclusters.json", "RayJob": "rayjobs.json"}
 """File of each definition that we have."""

@@ -8,10 +8,9 @@ refused: it waits.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ import yaml
 
 from fasray.errors import SpecError
 from fasray.execution.capacity import Demand, refuse_what_never_fits, trials_at_once, workers_on
+from fasray.ray_private import UNMANAGED, autoscaler_node_types, kuberay_node_types
 
 CLUSTER_FILE_VARIABLE = "FASRAY_CLUSTER_FILE"
 RAY_UPS_COPY = Path("~/ray_bootstrap_config.yaml")
 MOST_TRIALS = 256
 """Handed out at once, however far a cluster reaches."""
-_OWN_TYPE = "node_"
-"""Begins the name that Ray gives the type of a node that no autoscaler started."""
 _HEAD = "node:__internal_head__"
 _LOOK_AGAIN_S = 1.0
 _FIRST_REPORT_S = 10.0
@@ -102,7 +100,7 @@ def look() -> Reach:
     import ray
 
     alive = tuple(dict(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    grows = any(not name.startswith(_OWN_TYPE) for name in _reports())
+    grows = any(not name.startswith(UNMANAGED) for name in autoscaler_node_types())
     return Reach(alive, grows, _limits() if grows else None)
 
 
@@ -111,7 +109,7 @@ def look_patiently(demand: Demand) -> Reach:
     last = time.monotonic() + _FIRST_REPORT_S
     while True:
         reach = look()
-        if workers_on(reach.alive, demand) >= demand.workers or _reports() or time.monotonic() > last:
+        if workers_on(reach.alive, demand) >= demand.workers or autoscaler_node_types() or time.monotonic() > last:
             return reach
         time.sleep(_LOOK_AGAIN_S / 4)
 
@@ -190,10 +188,7 @@ def _node_types(document: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] 
     spec = spec.get("rayClusterSpec") if document.get("kind") == "RayJob" else spec
     if document.get("kind") not in ("RayCluster", "RayJob"):
         return None
-    from ray.autoscaler._private.kuberay import autoscaling_config
-
-    derived: Mapping[str, Mapping[str, Any]] = autoscaling_config._generate_available_node_types_from_ray_cr_spec(spec)
-    return derived
+    return kuberay_node_types(spec)
 
 
 def _not_a_cluster_file(path: Path, what: str) -> SpecError:
@@ -202,29 +197,3 @@ def _not_a_cluster_file(path: Path, what: str) -> SpecError:
         where=str(path),
         remedy=f"let {CLUSTER_FILE_VARIABLE} name the file given to `ray up` or kubectl",
     )
-
-
-def _reports() -> Sequence[str]:
-    """Return the node types that an autoscaler reports; none as long as there is no report.
-
-    Every cluster has a monitor that reports; one that starts no nodes makes up a type for each.
-    """
-    from ray.experimental.internal_kv import _internal_kv_get
-
-    report = json.loads(_internal_kv_get("__autoscaling_status") or b"{}").get("autoscaler_report") or {}
-    known = [*(report.get("active_nodes") or {}), *(report.get("idle_nodes") or {})]
-    return known or _second_versions()
-
-
-def _second_versions() -> list[str]:
-    """Return the same of Ray's second autoscaler, which reports elsewhere."""
-    import ray
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.core.generated.autoscaler_pb2 import GetClusterStatusReply  # type: ignore[attr-defined]
-
-    reply = GetClusterStatusReply()
-    client = GcsClient(address=ray.get_runtime_context().gcs_address)
-    reply.ParseFromString(client.get_cluster_status(timeout_s=10))
-    if not reply.HasField("autoscaling_state"):
-        return []
-    return [node.ray_node_type_name or _OWN_TYPE for node in reply.cluster_resource_state.node_states]

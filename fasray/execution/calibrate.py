@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.protocols import TargetSplit, parse
 from fasray.sweep.forecast import Pace, images_per_step
 from fasray.sweep.plan import Cell, Plan
@@ -74,22 +74,22 @@ def _rotated(trials: Sequence[_Timed], number: int) -> list[_Timed]:
 
 
 def _time_all(job: _Job) -> dict[str, Pace]:
-    bank = FaceBank.open(job.pool)
+    pool = FacePool.open(job.pool)
     for timed in job.trials:
         timed.trial.build_method()  # imports, which a sweep pays once a process and not once a trial
-    return {timed.trial.method: _time(timed, bank, job.target_split) for timed in job.trials}
+    return {timed.trial.method: _time(timed, pool, job.target_split) for timed in job.trials}
 
 
-def _time(timed: _Timed, bank: FaceBank, target_split: TargetSplit) -> Pace:
+def _time(timed: _Timed, pool: FacePool, target_split: TargetSplit) -> Pace:
     from fasray.training.context import Context
     from fasray.training.loop import evaluations
 
     trial = timed.trial
-    roles = parse(trial.protocol, target_split).assign(bank.index)
+    roles = parse(trial.protocol, target_split).assign(pool.index)
     with tempfile.TemporaryDirectory(prefix="fasray-calibrate-") as folder:
         context = Context(folder, seed=trial.seed, total_steps=trial.training.steps)
         began = time.time()
-        running = evaluations(trial, bank, roles, context)
+        running = evaluations(trial, pool, roles, context)
         try:
             next(running)
             start = (context.first_step_at or began) - began

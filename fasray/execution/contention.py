@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fasray.execution.capacity import Demand, workers_on
+from fasray.ray_private import available_resources, finished_jobs
 
 _SETTLED_S = 3.0
 """How long the resources of a job that has just ended may still be counted as held."""
@@ -25,17 +26,11 @@ def in_the_way(nodes: Sequence[Mapping[str, float]], demand: Demand) -> str:
     if workers_on(nodes, demand) < demand.workers:
         return ""
     last = time.monotonic() + _SETTLED_S
-    while workers_on(free := _free(), demand) < demand.workers:
+    while workers_on(free := available_resources(), demand) < demand.workers:
         if time.monotonic() > last:
             return _sentence(nodes, free, demand)
         time.sleep(0.2)
     return ""
-
-
-def _free() -> list[Mapping[str, float]]:
-    from ray._private.state import available_resources_per_node
-
-    return list(available_resources_per_node().values())
 
 
 def _sentence(nodes: Sequence[Mapping[str, float]], free: Sequence[Mapping[str, float]], demand: Demand) -> str:
@@ -57,9 +52,8 @@ def _sentence(nodes: Sequence[Mapping[str, float]], free: Sequence[Mapping[str, 
 def _groups() -> list[str]:
     """Describe every placement group that holds something, with the job that made it."""
     import ray
-    from ray._private.state import state
 
-    ended = {job["JobID"]: job["IsDead"] for job in state.job_table()}
+    ended = finished_jobs()
     described = []
     for identity, group in ray.util.placement_group_table().items():
         if group["state"] != "CREATED":

@@ -17,12 +17,14 @@ from fasray.execution.autoscaler import Slots, look_patiently
 from fasray.execution.capacity import Demand, refuse_what_this_machine_never_fits, workers_on
 from fasray.execution.contention import in_the_way
 from fasray.execution.initial_weights import share_weights, starts_from_weights, weights_folder
+from fasray.execution.messages import TrialOrder
 from fasray.execution.ray_job import refuse_what_ray_deletes
 from fasray.execution.ray_session import ray_session
 from fasray.execution.signals import interruptible
 from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
-from fasray.runs.ledger import DataFacts, Ledger
+from fasray.runs.ledger import Ledger
+from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import Progress, Teller
@@ -82,9 +84,9 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
     listener = listener or Listener()
     refuse_what_ray_deletes(out)
     with interruptible(out, SAVED):
-        dataset = resolve_dataset(spec, listener.generating)
+        dataset = resolve_dataset(spec.data, listener.generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
-        with Ledger(out, spec, _facts(dataset)) as ledger:
+        with Ledger(out, spec.identity(), _facts(dataset)) as ledger:
             if ledger.taken_over_from:
                 listener.starting(f"taking the run over from {ledger.taken_over_from}, which is gone")
             coordinator = Coordinator(plan, ledger.append)
@@ -92,8 +94,8 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
             listener.planned(plan, sum(record.status != "running" for record in coordinator.records.values()))
             ledger.opened()
             coordinator.retry_failed()
-            coordinator.settle()
-            before = {trial: record.readings for trial, record in coordinator.records.items()}
+            coordinator.close_finished_searches()
+            before = {trial: len(record.readings) for trial, record in coordinator.records.items()}
             try:
                 if not coordinator.finished:
                     _run(coordinator, dataset, ledger, listener, verbose)
@@ -101,7 +103,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
                 if ledger.broken is None:
                     ledger.closed("interrupted")
                 raise
-            changed = sum(record.readings != before.get(trial) for trial, record in coordinator.records.items())
+            changed = sum(len(record.readings) != before.get(trial) for trial, record in coordinator.records.items())
             failures = _failures(coordinator)
             ledger.closed("failed" if failures else "complete")
             return Outcome(out, len(coordinator.records), changed, failures)
@@ -150,17 +152,18 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
     weights = weights_folder(storage.absolute(ledger.run)) if starts_from_weights(coordinator.plan) else ""
     pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
 
-    def payload(assignment: Assignment) -> dict[str, Any]:
-        return {
-            "trial": assignment.trial.model_dump(mode="json"),
-            "run": storage.absolute(ledger.run),  # an actor has a working directory of its own
-            "pool": pool,
-            "data": storage.absolute(dataset.uri),  # a node without the pool fills it from there; a stream reads it
-            "data_cpus": demand.data_cpus,
-            "weights": weights,
-            "target_split": coordinator.plan.spec.target_split,
-            "reported_step": assignment.reported_step,
-        }
+    def make_order(assignment: Assignment) -> TrialOrder:
+        return TrialOrder(
+            trial=assignment.trial,
+            run=storage.absolute(ledger.run),
+            pool=pool,
+            data=storage.absolute(dataset.uri),
+            target_split=coordinator.plan.spec.target_split,
+            reported_step=assignment.reported_step,
+            weights=weights,
+            data_cpus=demand.data_cpus,
+            gpus=demand.gpus,
+        )
 
     teller = Teller(coordinator, slots, listener.progress)
 
@@ -171,15 +174,15 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
         if coordinator.plan.spec.in_trainer:
             from fasray.execution.train_backend import train_in_workers
 
-            train_in_workers(coordinator, payload, demand, slots, scratch, show)
+            train_in_workers(coordinator, make_order, demand, slots, scratch, show)
         else:
-            _tune(coordinator, payload, demand, slots, scratch, show)
+            _tune(coordinator, make_order, demand, slots, scratch, show)
     teller.settle()
 
 
 def _tune(
     coordinator: Coordinator,
-    payload: Callable[[Assignment], dict[str, Any]],
+    make_order: Callable[[Assignment], TrialOrder],
     demand: Demand,
     slots: Callable[[], int],
     scratch: str,
@@ -188,15 +191,15 @@ def _tune(
     """Let Tune run the coordinator's trials in warm actors."""
     from ray import tune
 
-    from fasray.execution.trial_actor import WarmTrial
-    from fasray.execution.tune_backend import Decide, HandOut
+    from fasray.execution.trial_actor import ReusableTrialActor
+    from fasray.execution.tune_backend import CoordinatorScheduler, CoordinatorSearcher
 
-    hand_out = HandOut(coordinator, payload, show, slots)
+    searcher = CoordinatorSearcher(coordinator, make_order, show, slots)
     tune.Tuner(
-        tune.with_resources(WarmTrial, demand.of_worker),
+        tune.with_resources(ReusableTrialActor, demand.of_worker),
         tune_config=tune.TuneConfig(
-            search_alg=hand_out,
-            scheduler=Decide(coordinator, show, hand_out.lost),
+            search_alg=searcher,
+            scheduler=CoordinatorScheduler(coordinator, show, searcher.lost),
             num_samples=-1,
             reuse_actors=True,
         ),

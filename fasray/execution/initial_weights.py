@@ -1,7 +1,7 @@
 """Initial weights for every node: the driver reads each once and puts a copy into the run directory.
 
-A wrong address, checksum or shape is thereby refused before any trial starts, and a run that is taken up again goes on
-with the weights that it began with.
+A wrong address, checksum or shape is thereby refused before any trial starts, and a resumed run goes on with the
+weights that it began with.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fasray import storage
+from fasray.runs.layout import WEIGHTS_FOLDER
 
 if TYPE_CHECKING:
     from fasray.sweep.plan import Cell, Plan
 
-WEIGHTS = "weights"
-
 
 def weights_folder(run: str) -> str:
     """Return where a run keeps the copies; there is nothing there if no trial starts from weights."""
-    return storage.join(run, WEIGHTS)
+    return storage.join(run, WEIGHTS_FOLDER)
 
 
 def starts_from_weights(plan: Plan) -> bool:
@@ -37,19 +36,16 @@ def share_weights(plan: Plan, run: str) -> None:
     """
     if not starts_from_weights(plan):
         return
-    from fasray.nets.weights import keeping_copies  # imports torch
-
     seen = set()
-    with keeping_copies(weights_folder(run)):
-        for cell in plan.cells:
-            what = (cell.method, len(cell.protocol.domains), cell.training.backbone_weights)
-            if cell.training.backbone_weights != "none" and what not in seen:
-                seen.add(what)
-                _build(plan, cell)
+    for cell in plan.cells:
+        what = (cell.method, len(cell.protocol.domains), cell.training.backbone_weights)
+        if cell.training.backbone_weights != "none" and what not in seen:
+            seen.add(what)
+            _build(plan, cell, weights_folder(run))
 
 
-def _build(plan: Plan, cell: Cell) -> None:
-    from fasray.methods.base import Build
+def _build(plan: Plan, cell: Cell, folder: str) -> None:
+    from fasray.methods.base import Build  # imports torch
 
     for point in cell.points[:1] or ({},):
         trial = plan.trial(cell, cell.configuration(point), plan.spec.search.seed)
@@ -60,5 +56,6 @@ def _build(plan: Plan, cell: Cell) -> None:
                 total_steps=trial.training.steps,
                 width=trial.training.width,
                 backbone_weights=trial.training.backbone_weights,
+                weights_folder=folder,
             )
         )

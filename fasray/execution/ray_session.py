@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fasray.execution.autoscaler import MOST_TRIALS
+from fasray.ray_private import do_not_propagate
 
 _TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our score files and event log are the record
@@ -49,7 +50,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
 
-    _keep_keys_out_of_logs()
+    do_not_propagate("AWS_")  # Ray's agent would log the keys; every process inherits them, or has those of its node
     level = logging.INFO if verbose else logging.ERROR
     options: dict[str, Any] = {"logging_level": level, "log_to_driver": verbose, "ignore_reinit_error": False}
     with _quiet(verbose):
@@ -64,16 +65,6 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
-
-
-def _keep_keys_out_of_logs() -> None:
-    """Stop Tune from sending the keys of the object store along with every trial: Ray's agent writes them to its log.
-
-    Nothing is lost: a private Ray's processes inherit them, and the nodes of a cluster have their own.
-    """
-    from ray.tune.execution import class_cache
-
-    class_cache.ENV_VARS_TO_PROPAGATE -= {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 Tune is left out here for what it would cost. A Tune trial is one more process around the trainer, and Tune does not
 count what the trainer's workers hold: drivers that have taken every CPU wait for workers that never get one. And Tune
 stops a trial by killing that process; the workers' placement group then stays until a detached cleaner has asked the
-dashboard, which a private Ray does not have. Here one actor, the desk, holds the ``fit()`` calls of all running trials
-and carries questions and decisions between their workers and the driver; a stopped trial returns by itself.
+dashboard, which a private Ray does not have. Here one actor, the broker, holds the ``fit()`` calls of all running
+trials and carries messages and decisions between their workers and the driver; a stopped trial returns by itself.
 
 Ray Train stores nothing: checkpoints, scores and the log are the run directory's own, so that a trial goes on after the
 loss of a worker, or of everything.
@@ -28,7 +28,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from fasray.errors import FasrayError
 from fasray.execution.autoscaler import MOST_TRIALS
 from fasray.execution.capacity import Demand
-from fasray.execution.train_worker import Told, train_share
+from fasray.execution.messages import TrialMessage, TrialOrder, deliver
+from fasray.execution.train_worker import train_worker_loop
 from fasray.runs.events import ENDED
 from fasray.sweep.coordinator import Assignment, Coordinator
 
@@ -51,7 +52,7 @@ class Asked:
     """A question that waits for its answer."""
 
     number: int
-    told: Told
+    message: TrialMessage
 
 
 class Trainer(TorchTrainer):
@@ -66,7 +67,7 @@ class Trainer(TorchTrainer):
         return [callback for callback in callbacks if type(callback).__name__ not in _UNNEEDED]
 
 
-class Desk:
+class DecisionBroker:
     """Runs trainers in threads of its own and passes between their workers and the driver; an actor.
 
     Args:
@@ -85,9 +86,8 @@ class Desk:
         self._unwanted: set[str] = set()
 
     @ray.method(concurrency_group="fit")
-    def fit(self, config: dict[str, Any]) -> str:
-        """Run the trial of ``config`` to its end; return the reason if its workers failed, else nothing."""
-        trial = config["trial"]["id"]
+    def fit(self, order: TrialOrder) -> str:
+        """Run a trial to its end; return the reason if its workers failed, else nothing."""
         scaling = ray.train.ScalingConfig(
             num_workers=self._demand.workers,
             use_gpu=self._demand.gpus > 0,
@@ -95,11 +95,11 @@ class Desk:
         )
         try:
             Trainer(
-                train_share,
-                train_loop_config={**config, "desk": ray.get_runtime_context().current_actor},
+                train_worker_loop,
+                train_loop_config={"order": order, "broker": ray.get_runtime_context().current_actor},
                 scaling_config=scaling,
                 run_config=ray.train.RunConfig(
-                    name=trial,
+                    name=order.trial.id,
                     storage_path=self._scratch,
                     failure_config=ray.train.FailureConfig(max_failures=RESTARTS),
                 ),
@@ -113,15 +113,15 @@ class Desk:
         return trial not in self._unwanted
 
     @ray.method(concurrency_group="ask")
-    def ask(self, told: Told) -> str:
-        """Take what a worker tells and wait for the driver's decision."""
+    def ask(self, message: TrialMessage) -> str:
+        """Take a worker's message and wait for the driver's decision."""
         number = next(self._numbers)
         answer: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._answers[number] = answer
-        self._asked.put(Asked(number, told))
+        self._asked.put(Asked(number, message))
         decision = answer.get()
         if decision != "continue":
-            self._unwanted.add(told.trial)
+            self._unwanted.add(message.trial)
         return decision
 
     @ray.method(concurrency_group="take")
@@ -142,7 +142,7 @@ class Desk:
 
 def train_in_workers(
     coordinator: Coordinator,
-    payload: Callable[[Assignment], dict[str, Any]],
+    make_order: Callable[[Assignment], TrialOrder],
     demand: Demand,
     slots: Callable[[], int],
     scratch: str,
@@ -151,52 +151,43 @@ def train_in_workers(
     """Run the coordinator's trials, each in workers of its own, until none is left.
 
     Args:
-        coordinator: the mind of the sweep.
-        payload: from an assignment to what its workers are told.
+        coordinator: of the sweep.
+        make_order: from an assignment to what its workers are sent.
         demand: what each trial holds.
         slots: how many trials may run now; asked again and again, for nodes come and go.
         scratch: folder on this node for Ray Train's own files.
         changed: called after every change.
     """
-    desk = _open_desk(demand, scratch)
+    broker = _start_broker(demand, scratch)
     running: dict[Any, str] = {}
     try:
         while True:
             while (
                 len(running) < min(slots(), MOST_TRIALS) and (assignment := coordinator.next_assignment()) is not None
             ):
-                running[desk.fit.remote(payload(assignment))] = assignment.trial.id
+                running[broker.fit.remote(make_order(assignment))] = assignment.trial.id
                 changed()
             if not running and coordinator.finished:
                 return
-            for asked in ray.get(desk.take.remote(_LOOK_AGAIN_S)):
-                desk.answer.remote(asked.number, _decide(coordinator, asked.told))
+            for asked in ray.get(broker.take.remote(_LOOK_AGAIN_S)):
+                broker.answer.remote(asked.number, deliver(coordinator, asked.message))
                 changed()
             for ended in ray.wait(list(running), num_returns=len(running), timeout=0)[0] if running else ():
                 _close(coordinator, running.pop(ended), ray.get(ended))
                 changed()
     finally:
-        ray.kill(desk)
+        ray.kill(broker)
 
 
-def _open_desk(demand: Demand, scratch: str) -> Any:
-    """Start the desk on this node, for the trainers' controllers run on the desk's, and this one outlives others."""
+def _start_broker(demand: Demand, scratch: str) -> Any:
+    """Start the broker on this node: the trainers' controllers run on the broker's, and this one outlives others."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     settings = _SETTINGS if os.environ.get("RAY_ADDRESS") else {**_SETTINGS, **_ALONE}
-    # Each trial has two threads of the desk.
+    # Each trial has two threads of the broker.
     groups = {"fit": MOST_TRIALS, "ask": MOST_TRIALS, "take": 1}
     remote: Any = ray.remote  # its declared overloads know no concurrency groups
-    actor = remote(num_cpus=0, concurrency_groups=groups, scheduling_strategy=here)(Desk)
+    actor = remote(num_cpus=0, concurrency_groups=groups, scheduling_strategy=here)(DecisionBroker)
     return actor.remote(demand, scratch, settings)
-
-
-def _decide(coordinator: Coordinator, told: Told) -> str:
-    if told.status == "evaluated":
-        return coordinator.report(
-            told.trial, told.step, told.source_dev_auc, told.source_dev_loss, told.seconds, told.spent
-        )
-    coordinator.end(told.trial, told.status, told.reason)
-    return "stop"
 
 
 def _close(coordinator: Coordinator, trial: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""A trial inside a warm Ray actor: the process, its imports and its view of the pool serve one trial after another.
+"""A trial inside a reused Ray actor: the process, its imports and its view of the pool serve one trial after another.
 
 From the second trial on, starting costs no more than building the networks. What a trial computes does not depend on
 what ran in the actor before it.
@@ -8,36 +8,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Literal
 
 from ray import tune
 
 from fasray.errors import DivergedError, FasrayError
-from fasray.faces.loading.pool import FaceBank
-from fasray.ingest.node_pool import own_pool
-from fasray.nets.weights import from_copies
+from fasray.execution.messages import TrialMessage, TrialOrder
+from fasray.faces.loading.pool import FacePool
+from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import Roles, TargetSplit, parse
-from fasray.runs.ledger import trial_folder
-from fasray.training.context import Context
-from fasray.training.loop import Evaluation, evaluations
-from fasray.training.trial import Trial
+from fasray.training.context import Context, default_device
+from fasray.training.evaluation import Evaluation
+from fasray.training.loop import evaluations
 
 
-class WarmTrial(tune.Trainable):
-    """Runs the trial of its config, one evaluation per ``step``; ``reset_config`` gives it another trial."""
+class ReusableTrialActor(tune.Trainable):
+    """Runs the order in its config, one evaluation per ``step``; ``reset_config`` gives it another trial."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first trial."""
         self._context: Context | None
         self._evaluations: Generator[Evaluation, None, None]
-        self._banks: dict[str, FaceBank] = {}
+        self._pools: dict[str, FacePool] = {}
         self._roles: dict[tuple[str, str], Roles] = {}
-        self._begin(config)
+        self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial in the same process."""
         self.cleanup()
-        self._begin(new_config)
+        self._begin(new_config["order"])
         return True
 
     def step(self) -> dict[str, Any]:
@@ -50,20 +49,18 @@ class WarmTrial(tune.Trainable):
         try:
             evaluation = next(self._evaluations)
         except StopIteration:
-            return {"status": "failed", "reason": "the trial had nothing left to do"}
+            return self._ended("failed", "the trial had nothing left to do")
         except DivergedError as error:
-            return {"status": "diverged", "reason": error.what}
+            return self._ended("diverged", error.what)
         except FasrayError as error:
-            return {"status": "failed", "reason": error.what}
-        return {
-            "status": "evaluated",
-            "step": evaluation.step,
-            "source_dev_auc": evaluation.source_dev_auc,
-            "source_dev_loss": evaluation.source_dev_loss,
-            "seconds": evaluation.seconds,
-            "spent": evaluation.spent,
-            "start_seconds": self._start_seconds(),
-        }
+            return self._ended("failed", error.what)
+        return self._result(TrialMessage(self._order.trial.id, evaluation.reading))
+
+    def _result(self, message: TrialMessage) -> dict[str, Any]:
+        return {"message": message, "start_seconds": self._start_seconds()}
+
+    def _ended(self, status: Literal["diverged", "failed"], reason: str) -> dict[str, Any]:
+        return self._result(TrialMessage(self._order.trial.id, status=status, reason=reason))
 
     def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return what Tune adds to a result, but not the config.
@@ -82,44 +79,39 @@ class WarmTrial(tune.Trainable):
         """Let go of the trial."""
         self._evaluations.close()
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        self._started, self._context = time.time(), None
-        self._evaluations = self._evaluate(config)
+    def _begin(self, order: TrialOrder) -> None:
+        self._started, self._context, self._order = time.time(), None, order
+        self._evaluations = self._evaluate(order)
 
-    def _evaluate(self, config: dict[str, Any]) -> Generator[Evaluation, None, None]:
-        """Train the trial of ``config``; what is wrong with the data of this node comes out here, in a ``step``."""
-        trial = Trial.model_validate(config["trial"])
-        bank = self._bank(config["pool"], config.get("data", ""))
-        roles = self._role(bank, trial.protocol, config["target_split"])
+    def _evaluate(self, order: TrialOrder) -> Generator[Evaluation, None, None]:
+        """Train the trial; what is wrong with the data of this node comes out here, in a ``step``."""
+        trial = order.trial
+        pool = self._pool(order.pool, order.data)
+        roles = self._role(pool, trial.protocol, order.target_split)
         context = self._context = Context(
-            trial_folder(config["run"], trial.id),
+            order.folder,
             seed=trial.seed,
             total_steps=trial.training.steps,
-            device=_device(),
+            device=default_device(),
+            gpus=order.gpus,
+            weights_folder=order.weights,
         )
-        with from_copies(config.get("weights", "")):
-            yield from evaluations(trial, bank, roles, context, reported_step=config["reported_step"])
+        yield from evaluations(trial, pool, roles, context, reported_step=order.reported_step)
 
     def _start_seconds(self) -> float:
         """Return the time from taking the trial to its first optimizer step; 0 if there was none here."""
         first = self.first_step_at
         return first - self._started if first is not None else 0.0
 
-    def _bank(self, key: str, uri: str) -> FaceBank:
-        if key not in self._banks:
-            self._banks = {key: own_pool(key, uri)}
+    def _pool(self, key: str, uri: str) -> FacePool:
+        if key not in self._pools:
+            self._pools = {key: open_or_fill_pool(key, uri)}
             self._roles = {}
-        return self._banks[key]
+        return self._pools[key]
 
-    def _role(self, bank: FaceBank, protocol: str, target_split: TargetSplit) -> Roles:
+    def _role(self, pool: FacePool, protocol: str, target_split: TargetSplit) -> Roles:
         parsed = parse(protocol, target_split)
-        key = (bank.key, parsed.fingerprint())
+        key = (pool.key, parsed.fingerprint())
         if key not in self._roles:
-            self._roles[key] = parsed.assign(bank.index)
+            self._roles[key] = parsed.assign(pool.index)
         return self._roles[key]
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -16,25 +16,26 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from fasray.execution.messages import TrialMessage, TrialOrder, deliver
 from fasray.sweep.coordinator import Assignment, Coordinator
 
 _NO_METRIC = {"metric": None, "mode": None}
-_TRIES = 2
+_MAX_ERRORS = 2
 """Of a trial that raises an error."""
-_LIVES = 4
+_MAX_NODE_FAILURES = 4
 """Of a trial whose process or node is lost."""
 
 
-class HandOut(Searcher):
-    """Gives Tune the coordinator's next trial, as long as there is room for it.
+class CoordinatorSearcher(Searcher):
+    """A Tune searcher that suggests the coordinator's next trial, as long as there is room for it.
 
     Tune cannot change how many trials it runs at once, and a cluster grows and shrinks: so Tune may run as many as it
     is given, and it is given none that has no room. Nor does Tune take trials up again: it does so only for those that
     had started, and a node may be lost while a trial starts.
 
     Args:
-        coordinator: the mind of the sweep; None in the copy that Tune pickles and never uses.
-        payload: from an assignment to the config of its actor.
+        coordinator: of the sweep; None in the copy that Tune pickles and never uses.
+        make_order: from an assignment to what its actor is sent.
         changed: called after every change, with what a user may want to see.
         slots: how many trials may be handed out now; asked again and again.
     """
@@ -42,22 +43,22 @@ class HandOut(Searcher):
     def __init__(
         self,
         coordinator: Coordinator | None = None,
-        payload: Callable[[Assignment], dict[str, Any]] = lambda assignment: {},
+        make_order: Callable[[Assignment], TrialOrder | None] = lambda assignment: None,
         changed: Callable[[], None] = lambda: None,
         slots: Callable[[], int] = lambda: 1,
     ) -> None:
         super().__init__(**_NO_METRIC)
-        self._coordinator, self._payload, self._changed, self._slots = coordinator, payload, changed, slots
+        self._coordinator, self._make_order, self._changed, self._slots = coordinator, make_order, changed, slots
         self._trial_of: dict[str, str] = {}
         self._lost: set[str] = set()
         self._errors: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return HandOut, ()
+        return CoordinatorSearcher, ()
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the config of the next trial, None to wait, or FINISHED."""
+        """Return the config of the next trial, its order; None to wait, or FINISHED."""
         assert self._coordinator is not None  # noqa: S101 - only the pickled copy has none
         if len(self._trial_of) >= self._slots():
             return None
@@ -66,7 +67,7 @@ class HandOut(Searcher):
             return Searcher.FINISHED if self._coordinator.finished else None
         self._trial_of[trial_id] = assignment.trial.id
         self._changed()
-        return self._payload(assignment)
+        return {"order": self._make_order(assignment)}
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Take a trial up again that ended by an error, or give it up; every other end the coordinator has decided."""
@@ -76,10 +77,10 @@ class HandOut(Searcher):
             return
         lost = trial_id in self._lost
         self._lost.discard(trial_id)
-        count, most = (self._losses, _LIVES) if lost else (self._errors, _TRIES)
+        count, most = (self._losses, _MAX_NODE_FAILURES) if lost else (self._errors, _MAX_ERRORS)
         count[trial] += 1
         if count[trial] < most:
-            self._coordinator.again(trial)
+            self._coordinator.requeue(trial)
         else:
             what = "was lost, again and again" if lost else "ended with an error"
             self._coordinator.end(trial, "failed", f"its process {what}; see the log of the run")
@@ -97,11 +98,11 @@ class HandOut(Searcher):
         """Take nothing back: the event log is what is resumed from."""
 
 
-class Decide(FIFOScheduler):
-    """Passes every result to the coordinator and its decision to Tune.
+class CoordinatorScheduler(FIFOScheduler):
+    """A Tune scheduler that passes every result to the coordinator and its decision to Tune.
 
     Args:
-        coordinator: the mind of the sweep; None in the copy that Tune pickles and never uses.
+        coordinator: of the sweep; None in the copy that Tune pickles and never uses.
         changed: called after every result with the trial's id and the result.
         lost: called, before Tune ends it, with Tune's id of a trial whose process or node was lost.
     """
@@ -118,7 +119,7 @@ class Decide(FIFOScheduler):
         self._coordinator, self._changed, self._lost = coordinator, changed, lost
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Decide, ()
+        return CoordinatorScheduler, ()
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Tell the loss of a process from an error that was raised in it."""
@@ -128,18 +129,7 @@ class Decide(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: Mapping[str, Any]) -> str:
         """Return what the coordinator decides."""
         assert self._coordinator is not None  # noqa: S101
-        identity = trial.config["trial"]["id"]
-        if result["status"] == "evaluated":
-            decision = self._coordinator.report(
-                identity,
-                int(result["step"]),
-                float(result["source_dev_auc"]),
-                float(result["source_dev_loss"]),
-                float(result["seconds"]),
-                result["spent"],
-            )
-        else:
-            self._coordinator.end(identity, result["status"], result["reason"])
-            decision = "stop"
-        self._changed(identity, result)
+        message: TrialMessage = result["message"]
+        decision = deliver(self._coordinator, message)
+        self._changed(message.trial, result)
         return str(TrialScheduler.CONTINUE if decision == "continue" else TrialScheduler.STOP)

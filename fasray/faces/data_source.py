@@ -9,15 +9,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, read_manifest
-from fasray.faces.sets.shards import read_index
-from fasray.sweep.spec import SweepSpec, SyntheticChoice
+from fasray.faces.sets.reading import read_index
+from fasray.validation import Section
 
 SYNTHETIC = "synthetic"
 CACHE_VARIABLE = "FASRAY_CACHE_DIR"
+
+
+class SyntheticSpec(Section):
+    """Size and difficulty of the generated faces; left out: the frozen default set."""
+
+    subjects: int | None = Field(None, ge=2, description="subjects a domain")
+    seed: int | None = Field(None, ge=0, description="seed of all randomness")
+    dial: float | None = Field(None, ge=0, le=1, description="difficulty: 0 easy, 1 hard")
+    image_size: int | None = Field(None, ge=32, description="pixels")
+
+
+class SyntheticChoice(Section):
+    """``data: {synthetic: ...}``."""
+
+    synthetic: SyntheticSpec
 
 
 @dataclass(frozen=True)
@@ -29,21 +46,23 @@ class Dataset:
     index: FaceIndex
 
 
-def resolve_dataset(spec: SweepSpec, on_subjects: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
-    """Return the data of a sweep; the generated set is made if it is not in the cache.
+def resolve_dataset(
+    data: str | SyntheticChoice, on_subjects: Callable[[int, int], None] = lambda done, total: None
+) -> Dataset:
+    """Return the faces that a ``data`` key names; the generated set is made if it is not in the cache.
 
     Args:
-        spec: the sweep.
+        data: path or URI of face shards, ``synthetic``, or settings of generated faces.
         on_subjects: called while faces are generated, with subjects done and subjects in all.
 
     Raises:
         DataError: there are no shards at the place named, or they are empty or damaged.
         StorageError: the store does not answer, or does not let us in.
     """
-    uri = locate_dataset(spec.data)
-    if spec.data == SYNTHETIC or isinstance(spec.data, SyntheticChoice):
-        _generate_once(uri, _given(spec.data), on_subjects)
-    storage.reach(uri)
+    uri = locate_dataset(data)
+    if data == SYNTHETIC or isinstance(data, SyntheticChoice):
+        _generate_once(uri, _given(data), on_subjects)
+    storage.check_access(uri)
     if not storage.exists(uri):
         raise DataError(
             "there is nothing at this address", where=f"data: {uri}", remedy="check the path, or use `data: synthetic`"

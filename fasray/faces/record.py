@@ -1,7 +1,6 @@
-"""The vocabulary: what a face record and a score hold, column by column.
+"""The vocabulary: what a face record holds, column by column.
 
-A **record** is one row of a Parquet face shard: a square face crop and all that is known of it. A **score** is one
-real number a frame, *higher = more bona fide (live)*; score files repeat what is needed to judge it.
+A **record** is one row of a Parquet face shard: a square face crop and all that is known of it.
 """
 
 from __future__ import annotations
@@ -62,17 +61,3 @@ INDEX_COLUMNS = (
     "label", "domain", "attack_type", "instrument", "subject", "video", "frame", "camera", "session", "split",
 )  # fmt: skip
 """What is kept beside the pixels when a pool is filled: all that protocols, samplers and score files need."""
-
-SCORE_SCHEMA = pa.schema(
-    [
-        pa.field("role", pa.string(), nullable=False),  # "source-dev" or "target"
-        pa.field("score", pa.float64(), nullable=False),  # higher = more bona fide
-        pa.field("label", pa.int8(), nullable=False),
-        pa.field("domain", pa.string(), nullable=False),
-        pa.field("attack_type", pa.string(), nullable=False),
-        pa.field("instrument", pa.string(), nullable=False),
-        pa.field("subject", pa.string(), nullable=False),
-        pa.field("video", pa.string(), nullable=False),
-        pa.field("frame", pa.int32(), nullable=False),
-    ]
-)

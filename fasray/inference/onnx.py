@@ -33,8 +33,7 @@ from fasray.inference.scorer import Scorer
 from fasray.methods.base import Augment, Method
 from fasray.results.scores import read_scores
 from fasray.results.selection import source_digest
-from fasray.runs.ledger import DATA_FILE
-from fasray.training.evaluate import score_uri
+from fasray.runs.layout import DATA_FILE, score_file
 from fasray.version import __version__
 
 TOLERANCE = 1e-4
@@ -209,7 +208,7 @@ def _preparation(scorer: Scorer) -> dict[str, Any] | None:
 
 def _thresholds(scorer: Scorer) -> dict[str, Any] | None:
     with contextlib.suppress(DataError):
-        digest = source_digest(read_scores(score_uri(_parent(scorer.uri), scorer.step)))
+        digest = source_digest(read_scores(score_file(_parent(scorer.uri), scorer.step)))
         return {"rule": "source-dev EER", "video": digest.video_threshold, "frame": digest.frame_threshold}
     return None
 

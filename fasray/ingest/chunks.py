@@ -27,14 +27,14 @@ FORMAT = "fasray-prepare/1"
 
 ROWS_PER_SHARD = 512
 _ROWS_PER_UNIT = 48
-"""About a second of work: less would be spent on handing it out, more would leave cores idle at the end."""
+"""About a second of work: less would be dominated by overhead, more would leave cores idle at the end."""
 _ROWS_OF_A_VIDEO = 64
-"""Taken for granted where the rule takes every k-th frame: only the size of chunks depends on it."""
+"""Assumed where the rule takes every k-th frame: only the size of chunks depends on it."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Consecutive videos that one worker does in one go.
+    """Consecutive videos that one worker processes in one call.
 
     Attributes:
         chunk: number of the chunk that it belongs to.
@@ -48,8 +48,8 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A corpus, where it lies, and how it is prepared.
+class PreparationPlan:
+    """A corpus, where it is, and how it is prepared.
 
     Attributes:
         corpus: name of its adapter.
@@ -118,18 +118,18 @@ class Plan:
         return digest.hexdigest()
 
 
-def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = ROWS_PER_SHARD) -> Plan:
+def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = ROWS_PER_SHARD) -> PreparationPlan:
     """Survey a corpus and return the plan of its preparation; no video is opened.
 
     Args:
         corpus: name of the adapter.
         root: local folder (of ``manifest``: the CSV file's folder or the file, as its adapter has it).
         settings: see there.
-        rows_per_shard: see Plan.
+        rows_per_shard: see PreparationPlan.
 
     Raises:
         SpecError: there is no such corpus.
-        DataError: the folder holds none of its videos, or two files stand for one video.
+        DataError: the folder holds none of its videos, or two files are the same video.
     """
     survey = get(corpus).survey(root)
     seen: dict[str, str] = {}
@@ -137,8 +137,8 @@ def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = 
         first = seen.setdefault(video.video, video.path)
         if first != video.path:
             raise DataError(
-                f"two files stand for video {video.video!r}: {first} and {video.path}",
+                f"video {video.video!r} has two files: {first} and {video.path}",
                 where=root,
                 remedy="remove one of them",
             )
-    return Plan(corpus, survey.root, survey.videos, settings, survey.findings, rows_per_shard)
+    return PreparationPlan(corpus, survey.root, survey.videos, settings, survey.findings, rows_per_shard)

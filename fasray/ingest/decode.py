@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.index import FaceIndex
-from fasray.faces.loading.pool import FaceBank, PoolWriter, pool_folder, pool_key
+from fasray.faces.face_index import FaceIndex
+from fasray.faces.loading.pool import FacePool, PoolWriter, pool_folder, pool_key
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.manifest import Manifest
 
@@ -37,7 +37,7 @@ def decode(batch: pa.Table | pa.RecordBatch, size: int) -> dict[str, NDArray[Any
 
     Returns:
         ``image`` [n, size, size, 3] RGB, ``depth`` [n, 32, 32], ``parsing`` [n, 64, 64], ``video``, ``frame``, and
-        ``state``, which :meth:`Filling.store` understands.
+        ``state``, which :meth:`PoolFill.store` understands.
     """
     cv2.setNumThreads(1)
     images = np.zeros((len(batch), size, size, 3), np.uint8)
@@ -68,7 +68,7 @@ def reason(state: int) -> str:
     return _REASONS[state]
 
 
-class Filling:
+class PoolFill:
     """A pool of this node that is being filled.
 
     Args:
@@ -115,7 +115,7 @@ class Filling:
             self._writer.exclude(int(rows[bad]), _REASONS[int(batch["state"][bad])], shard=str(shards[bad]))
         return len(rows)
 
-    def finish(self) -> FaceBank:
+    def finish(self) -> FacePool:
         """Make the pool final and open it; DataError if rows are missing."""
         return self._writer.finish()
 

@@ -21,12 +21,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray import ray_private, storage
 from fasray.errors import DataError, FasrayError
-from fasray.faces.index import FaceIndex
-from fasray.faces.loading.pool import Excluded, FaceBank, pool_folder, pool_key
+from fasray.faces.face_index import FaceIndex
+from fasray.faces.loading.pool import Excluded, FacePool, pool_folder, pool_key
 from fasray.faces.sets.manifest import Manifest
 from fasray.faces.sets.reading import check_shards
-from fasray.ingest.decode import COLUMNS, Filling, decode
-from fasray.ingest.node_pool import own_pool
+from fasray.ingest.decode import COLUMNS, PoolFill, decode
+from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.ingest.ray_data import last_line, silence
 
 _BLOCK_ROWS = 256
@@ -55,7 +55,7 @@ def fill_pools(
 
     Nodes that have it already are left alone; if all have, nothing is read. Where there is no node yet that could hold
     a worker, one is asked for, and fills its pool by itself; so does every node that comes later, when its first trial
-    does (:func:`fasray.ingest.node_pool.own_pool`).
+    does (:func:`fasray.ingest.node_pool.open_or_fill_pool`).
 
     Args:
         uri: folder of the shards.
@@ -94,12 +94,12 @@ def _fill_on_a_new_node(uri: str, manifest: Manifest, worker: Mapping[str, float
 def _own_facts(key: str, uri: str) -> PoolFacts:
     """Return what the pool of this node holds, which is filled if it is not there."""
     decoded: list[int] = []
-    bank = own_pool(key, uri, lambda filled: decoded.append(filled.decoded))
-    return _facts(bank, sum(decoded))
+    pool = open_or_fill_pool(key, uri, lambda filled: decoded.append(filled.decoded))
+    return _facts(pool, sum(decoded))
 
 
-def _facts(bank: FaceBank, decoded: int) -> PoolFacts:
-    return PoolFacts(ray.get_runtime_context().get_node_id(), len(bank), decoded, tuple(bank.excluded))
+def _facts(pool: FacePool, decoded: int) -> PoolFacts:
+    return PoolFacts(ray.get_runtime_context().get_node_id(), len(pool), decoded, tuple(pool.excluded))
 
 
 def _fill(uri: str, manifest: Manifest, caches: dict[str, Any], on_rows: Callable[[int], None]) -> list[PoolFacts]:
@@ -185,14 +185,14 @@ class _Cache:
     def __init__(self, manifest: Manifest, index: FaceIndex) -> None:
         self._manifest, self._index = manifest, index
         self._folder = pool_folder(pool_key(manifest.hash, manifest.image_size))
-        self._filling: Filling | None = None
+        self._filling: PoolFill | None = None
 
     def begin(self) -> bool:
         """Return whether the node has the pool already; if not, start it."""
         with contextlib.suppress(DataError):  # none there, or a damaged one
-            FaceBank.open(self._folder)
+            FacePool.open(self._folder)
             return True
-        self._filling = Filling(self._manifest, self._index)
+        self._filling = PoolFill(self._manifest, self._index)
         return False
 
     def write(self, block: Any) -> int:
@@ -205,7 +205,7 @@ class _Cache:
         """Make the pool final and say what it holds."""
         if self._filling:
             return _facts(self._filling.finish(), self._filling.decoded)
-        return _facts(FaceBank.open(self._folder), 0)
+        return _facts(FacePool.open(self._folder), 0)
 
 
 def _start_cache(node: str, manifest: Manifest, index: FaceIndex) -> Any:

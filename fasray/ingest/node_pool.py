@@ -20,10 +20,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fasray.errors import DataError
-from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.sets.manifest import Manifest, read_manifest
 from fasray.faces.sets.reading import check_shards, open_shard, read_index
-from fasray.ingest.decode import COLUMNS, Filling, decode
+from fasray.ingest.decode import COLUMNS, PoolFill, decode
 
 _BATCH_ROWS = 64
 _MOST_THREADS = 16
@@ -31,7 +31,7 @@ _MOST_THREADS = 16
 _Decoded = tuple[str, dict[str, NDArray[Any]]]
 
 
-def own_pool(key: str, uri: str, filled: Callable[[FaceBank], None] = lambda bank: None) -> FaceBank:
+def open_or_fill_pool(key: str, uri: str, filled: Callable[[FacePool], None] = lambda pool: None) -> FacePool:
     """Open this node's pool; if it has none, or a damaged one, fill it from the shards.
 
     Args:
@@ -45,15 +45,15 @@ def own_pool(key: str, uri: str, filled: Callable[[FaceBank], None] = lambda ban
     """
     folder = pool_folder(key)
     if not uri:
-        return FaceBank.open(folder)
+        return FacePool.open(folder)
     with contextlib.suppress(DataError):
-        return FaceBank.open(folder)
+        return FacePool.open(folder)
     with _one_at_a_time(folder):
         with contextlib.suppress(DataError):  # another process was first
-            return FaceBank.open(folder)
-        bank = _fill(key, uri)
-    filled(bank)
-    return bank
+            return FacePool.open(folder)
+        pool = _fill(key, uri)
+    filled(pool)
+    return pool
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def _fill(key: str, uri: str) -> FaceBank:
+def _fill(key: str, uri: str) -> FacePool:
     manifest = read_manifest(uri)
     found = pool_key(manifest.hash, manifest.image_size)
     if found != key:
@@ -75,7 +75,7 @@ def _fill(key: str, uri: str) -> FaceBank:
             remedy="restore the set, or start a new run",
         )
     check_shards(uri, manifest)
-    filling = Filling(manifest, read_index(uri, manifest))
+    filling = PoolFill(manifest, read_index(uri, manifest))
     try:
         for shard, batch in _decoded(uri, manifest):
             filling.store(batch, np.full(len(batch["state"]), shard))
@@ -89,9 +89,9 @@ def _decoded(uri: str, manifest: Manifest) -> Iterator[_Decoded]:
     """Yield the shards' names and decoded batches in order; threads decode ahead, a few batches and no more."""
     threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
     waiting: deque[tuple[str, Future[dict[str, NDArray[Any]]]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) as executor:
         for shard, batch in _batches(uri, manifest):
-            waiting.append((shard, pool.submit(decode, batch, manifest.image_size)))
+            waiting.append((shard, executor.submit(decode, batch, manifest.image_size)))
             if len(waiting) > threads:
                 first, decoding = waiting.popleft()
                 yield first, decoding.result()

@@ -1,9 +1,9 @@
 """From the videos of a corpus to face shards, on every core of a machine or cluster.
 
 Ray Data hands portions of videos to a pool of actors, each with a detector of its own; nothing else runs in the pass,
-so no task waits for a core that an actor holds. The driver puts what comes back in order and writes a shard as soon as
-its chunk is complete: it is the only writer, holds only the chunks that are under way, and notes each shard that is
-done, so that a killed run goes on with the next one.
+so no task waits for a core that an actor holds. The driver puts the results in order and writes a shard as soon as its
+chunk is complete: it is the only writer, holds only the chunks in progress, and records each shard that is written, so
+that a killed run goes on with the next one.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from fasray.faces.extraction.extract import Extractor, Settings, unreadable
 from fasray.faces.record import RECORD_SCHEMA
 from fasray.faces.sets.manifest import Manifest
 from fasray.faces.sets.shards import finish_set, shard_name, write_shard
-from fasray.ingest.chunks import Plan, Unit
+from fasray.ingest.chunks import PreparationPlan, Unit
 from fasray.ingest.ray_data import last_line, silence
-from fasray.ingest.summary import Outcome, card, documents, outcome
-from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, report_of, tallies_of
+from fasray.ingest.summary import PreparationResult, card, documents, outcome
+from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, count_videos, report_of
 
 _VIDEOS = TypeAdapter(tuple[SourceVideo, ...])
 _REPORTS = TypeAdapter(tuple[VideoReport, ...])
 
 
 @dataclass(frozen=True)
-class Progress:
+class PreparationProgress:
     """How far a preparation is.
 
     Attributes:
-        videos: done, those of earlier attempts among them.
+        videos: finished, including those of earlier attempts.
         of_videos: in all.
         frames: looked at by this attempt.
         faces: found by this attempt.
-        odd: reports of the videos that have just come and that something is to be told of.
+        reports: of the videos that have just been finished and need one.
     """
 
     videos: int
     of_videos: int
     frames: int
     faces: int
-    odd: tuple[VideoReport, ...] = ()
+    reports: tuple[VideoReport, ...] = ()
 
 
 @dataclass(frozen=True)
-class Cost:
+class PreparationCost:
     """Processor time of this attempt, from the first result to the last; start-up is left out.
 
     Attributes:
@@ -74,13 +74,13 @@ class Cost:
 
 
 def prepare(
-    plan: Plan,
+    plan: PreparationPlan,
     log: Worklog,
     *,
     actors: int | None = None,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    on_cost: Callable[[Cost], None] = lambda cost: None,
-) -> Outcome:
+    on_progress: Callable[[PreparationProgress], None] = lambda progress: None,
+    on_cost: Callable[[PreparationCost], None] = lambda cost: None,
+) -> PreparationResult:
     """Prepare a corpus into face shards at the place of ``log``, or go on with it; Ray must be running.
 
     Args:
@@ -92,7 +92,7 @@ def prepare(
 
     Raises:
         DataError: there is no face in the whole corpus, or a shard cannot be written.
-        RunFailedError: workers died again and again.
+        RunFailedError: workers kept dying.
     """
     if log.finished is not None:
         return outcome(plan, log.finished)
@@ -108,7 +108,7 @@ def prepare(
     return outcome(plan, _finish(plan, log, writer.records()))
 
 
-def _finish(plan: Plan, log: Worklog, records: list[ChunkRecord]) -> Manifest:
+def _finish(plan: PreparationPlan, log: Worklog, records: list[ChunkRecord]) -> Manifest:
     shards = [record.shard for record in records if record.shard is not None]
     if not shards:
         first = next((report for record in records for report in record.odd if report.unreadable), None)
@@ -145,7 +145,7 @@ class _Result:
 class _Writer:
     """Collects results by chunk and writes each shard when its chunk is complete."""
 
-    def __init__(self, plan: Plan, log: Worklog) -> None:
+    def __init__(self, plan: PreparationPlan, log: Worklog) -> None:
         self._log = log
         self._chunks = plan.chunks()
         self._units = {
@@ -159,7 +159,7 @@ class _Writer:
         self._frames = self._faces = 0
 
     def waiting(self) -> list[Unit]:
-        """Return what is still to be done, in order."""
+        """Return the remaining units, in order."""
         return [unit for units in self._units.values() for unit in units]
 
     def add(self, unit: Unit, result: _Result) -> None:
@@ -176,8 +176,8 @@ class _Writer:
         table = pa.concat_tables([result.records for result in results]).combine_chunks()
         shard = write_shard(self._log.uri, shard_name(number), table, set()) if table.num_rows else None
         reports = [report for result in results for report in result.reports]
-        odd = tuple(report for report in reports if report.odd)
-        record = ChunkRecord(number=number, shard=shard, tallies=tallies_of(reports), odd=odd)
+        odd = tuple(report for report in reports if report.needs_report)
+        record = ChunkRecord(number=number, shard=shard, tallies=count_videos(reports), odd=odd)
         self._log.commit(record)
         self._log.done[number] = record
 
@@ -185,12 +185,12 @@ class _Writer:
         """Return the records of all chunks, in order."""
         missing = len(self._chunks) - len(self._log.done)
         if missing:
-            raise RunFailedError(f"{missing} chunks never came back", remedy="run the same command again to go on")
+            raise RunFailedError(f"{missing} chunks are missing", remedy="run the same command again to go on")
         return [self._log.done[number] for number in range(len(self._chunks))]
 
-    def progress(self, reports: tuple[VideoReport, ...]) -> Progress:
-        odd = tuple(report for report in reports if report.odd)
-        return Progress(self._videos, self._total, self._frames, self._faces, odd)
+    def progress(self, reports: tuple[VideoReport, ...]) -> PreparationProgress:
+        shown = tuple(report for report in reports if report.needs_report)
+        return PreparationProgress(self._videos, self._total, self._frames, self._faces, shown)
 
 
 class _Meter:
@@ -209,8 +209,8 @@ class _Meter:
         first, _ = self._workers.get(result.pid, (result.process_seconds, 0.0))
         self._workers[result.pid] = (first, result.process_seconds)
 
-    def cost(self) -> Cost:
-        return Cost(
+    def cost(self) -> PreparationCost:
+        return PreparationCost(
             frames=self._frames,
             actor_seconds=sum(last - first for first, last in self._workers.values()),
             driver_seconds=time.process_time() - self._began[0],
@@ -219,17 +219,17 @@ class _Meter:
         )
 
 
-def _results(units: list[Unit], plan: Plan, actors: int | None) -> Iterator[tuple[Unit, _Result]]:
-    """Yield every unit with its result, in whatever order they come."""
+def _results(units: list[Unit], plan: PreparationPlan, actors: int | None) -> Iterator[tuple[Unit, _Result]]:
+    """Yield every unit with its result, in order of completion."""
     silence(ray.data.DataContext.get_current())
-    equipment = ray.put(_Equipment(os.path.abspath(plan.root), plan.settings, plan.settings.read_models()))
+    setup = ray.put(_WorkerSetup(os.path.abspath(plan.root), plan.settings, plan.settings.read_models()))
     attempts: Any = ray.remote(_Attempts).options(num_cpus=0).remote()
     rows = [{"unit": number, "videos": _VIDEOS.dump_json(unit.videos)} for number, unit in enumerate(units)]
     workers = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
     workers = min(workers, len(units))
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         _Worker,
-        fn_constructor_args=(equipment, attempts),
+        fn_constructor_args=(setup, attempts),
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
@@ -251,7 +251,7 @@ def _results(units: list[Unit], plan: Plan, actors: int | None) -> Iterator[tupl
 
 
 class _Attempts:
-    """Counts how often a video was begun: one that kills whoever decodes it would be tried for ever."""
+    """Counts how often a video was begun: one that kills its worker must not be retried for ever."""
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = {}
@@ -263,7 +263,7 @@ class _Attempts:
         return before
 
     def end(self, path: str) -> None:
-        """Forget a video that is done."""
+        """Forget a finished video."""
         self._begun.pop(path, None)
 
 
@@ -271,8 +271,8 @@ _MOST_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class _Equipment:
-    """What every worker needs; put into the object store once and fetched once a node."""
+class _WorkerSetup:
+    """What every worker needs; stored once in the object store and fetched once a node."""
 
     root: str
     settings: Settings
@@ -283,18 +283,18 @@ class _Worker:
     """An actor with a detector.
 
     Args:
-        equipment: reference to an _Equipment.
+        setup: reference to a _WorkerSetup.
         attempts: handle of the _Attempts actor.
     """
 
-    def __init__(self, equipment: Any, attempts: Any) -> None:
-        given: _Equipment = ray.get(equipment)
+    def __init__(self, setup: Any, attempts: Any) -> None:
+        given: _WorkerSetup = ray.get(setup)
         self._attempts = attempts
         self._root = given.root
         self._extractor = Extractor(given.settings, given.models)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Do the units of a batch: columns ``unit`` and ``videos`` to one row a unit."""
+        """Process a batch of units: columns ``unit`` and ``videos`` to one row a unit."""
         return pa.Table.from_pylist(
             [self._do(row["unit"], _VIDEOS.validate_json(row["videos"])) for row in batch.to_pylist()],
             schema=_RESULT_SCHEMA,

@@ -1,9 +1,9 @@
-"""Faces that pass by: for data beyond a node's disk, read by Ray Data row group by row group, held only until used.
+"""Streamed faces: for data larger than a node's disk, read by Ray Data row group by row group, held only until used.
 
-Each worker has one iterator. It follows the worker's read schedule (:mod:`fasray.faces.loading.read_schedule`) through
-the shards: every item is a visit to a row group, which one Ray Data task reads with a single ranged request, checks
-against the manifest's checksum, and decodes, no more than the worker takes there. The worker keeps the rows that it
-does not need yet. Whatever the order in which tasks end, the schedule alone decides which rows make up a batch.
+Each worker has one iterator, which follows the worker's read schedule (:mod:`fasray.faces.loading.read_schedule`): one
+Ray Data task reads a row group with a single ranged request, checks it against the manifest's checksum, and decodes the
+rows that the worker takes. The worker holds the rows that it does not need yet. Whatever the order in which tasks end,
+the schedule alone decides which rows make up a batch.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ray.data import DataContext, Dataset, ExecutionResources
 
 from fasray import ray_private, storage
 from fasray.errors import DataError, FasrayError, StorageError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import Excluded, Faces, Pixels
-from fasray.faces.loading.read_schedule import Visit
+from fasray.faces.loading.read_schedule import RowGroupRead
 from fasray.faces.loading.row_groups import Rows, locations, row_group_of
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.manifest import Manifest, RowGroup, read_manifest
@@ -31,14 +31,14 @@ from fasray.faces.sets.reading import check_shards, fetch_row_group, read_index
 from fasray.ingest.decode import COLUMNS, decode, reason
 from fasray.ingest.ray_data import silence
 
-_LEG = 256
-"""Visits of one Ray Data execution; to start the next one takes a moment, to plan very many takes memory."""
+_WINDOW = 256
+"""Reads of one Ray Data execution: starting the next execution takes time, planning very many reads takes memory."""
 _BLOCKS_AHEAD = 4
-"""Decoded visits that may wait in the object store, for each CPU that decodes."""
+"""Decoded row groups that may wait in the object store, for each CPU that decodes."""
 
 
 class FaceStream:
-    """All faces of a set, for a worker that says beforehand which it will pick.
+    """All faces of a set, for a worker that announces which it will pick.
 
     Args:
         uri: folder of the shards.
@@ -82,14 +82,14 @@ class FaceStream:
         """Rows that are decoded here and not used yet."""
         return sum(map(len, self._held.values()))
 
-    def follow(self, visits: Iterator[Visit], *, depth: bool, parsing: bool) -> None:
-        """Hear which rows will be picked, in order; what was announced before is forgotten."""
+    def set_read_order(self, reads: Iterator[RowGroupRead], *, depth: bool, parsing: bool) -> None:
+        """Announce which rows will be picked, in order; an earlier announcement is dropped."""
         self.close()
         self._maps = tuple(name for name, wanted in (("depth", depth), ("parsing", parsing)) if wanted)
-        self._coming = self._decoded(visits)
+        self._coming = self._decoded(reads)
 
     def pick(self, rows: Rows, *, depth: bool = False, parsing: bool = False) -> Faces:
-        """Return the pixels of ``rows``, in their order, and let go of them.
+        """Return the pixels of ``rows``, in their order, and release them.
 
         Raises:
             DataError: a row group is not what the manifest says, or an image of it cannot be decoded.
@@ -106,7 +106,7 @@ class FaceStream:
         )
 
     def close(self) -> None:
-        """End what is being read, and drop what is held."""
+        """Stop reading, and drop what is held."""
         coming, self._coming, self._held = self._coming, iter(()), {}
         if isinstance(coming, Generator):
             coming.close()
@@ -124,32 +124,32 @@ class FaceStream:
         return pixels
 
     def _hold(self, arrived: Mapping[str, NDArray[Any]]) -> None:
-        """Copy each row out of the object store, so that it can be let go of alone."""
+        """Copy each row out of the object store, so that it can be released alone."""
         names = [name for name in ("image", *self._maps) if name in arrived]
         for place, row in enumerate(arrived["row"].tolist()):
             pixels = tuple(np.array(arrived[name][place], dtype=np.uint8) for name in names)
             self._held.setdefault((row, len(pixels) > 1), []).append(pixels)
 
-    def _decoded(self, visits: Iterator[Visit]) -> Iterator[Mapping[str, NDArray[Any]]]:
-        """Yield the rows of every visit, in the order of the visits."""
-        for leg in iter(lambda: list(itertools.islice(visits, _LEG)), []):
-            for reference in ray_private.iter_block_refs(self._dataset(leg)):
+    def _decoded(self, reads: Iterator[RowGroupRead]) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Yield the rows of every read, in order."""
+        for window in iter(lambda: list(itertools.islice(reads, _WINDOW)), []):
+            for reference in ray_private.iter_block_refs(self._dataset(window)):
                 block = ray_private.block_to_numpy(ray.get(reference))
                 if "error" in block:
                     raise _raised(block)
                 yield block
 
-    def _dataset(self, leg: list[Visit]) -> Dataset:
-        """Return the Ray Data set of some visits, one block each, in order."""
+    def _dataset(self, window: list[RowGroupRead]) -> Dataset:
+        """Return a Ray Data dataset of some reads, one block each, in order."""
         context = silence(DataContext.get_current().copy())
         options = context.execution_options
         options.preserve_order = True
-        rows = min(max(len(visit.rows) for visit in leg), self._largest)
+        rows = min(max(len(read.rows) for read in window), self._largest)
         block = rows * (int(np.prod(_shape(self.image_size))) + DEPTH_SIZE**2 + PARSING_SIZE**2)
         options.resource_limits = ExecutionResources(
             cpu=self._cpus, object_store_memory=_BLOCKS_AHEAD * (self._cpus + 1) * block
         )
-        items = [self._item(visit) for visit in leg]
+        items = [self._item(read) for read in window]
         with DataContext.current(context):
             return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
                 _Read(self._uri, self.image_size),
@@ -159,18 +159,18 @@ class FaceStream:
                 concurrency=self._cpus,
             )
 
-    def _item(self, visit: Visit) -> dict[str, Any]:
-        location = self._locations[visit.row_group]
+    def _item(self, read: RowGroupRead) -> dict[str, Any]:
+        location = self._locations[read.row_group]
         return {
             **asdict(location),
             "group": location.group.model_dump(),
-            "rows": visit.rows.tolist(),
-            "maps": list(self._maps) if visit.to_train else [],
+            "rows": read.rows.tolist(),
+            "maps": list(self._maps) if read.to_train else [],
         }
 
 
 class _Read:
-    """Reads and decodes what a visit takes: a function of Ray Data tasks.
+    """Reads and decodes the rows of a read: a function of Ray Data tasks.
 
     Args:
         uri: folder of the shards.
@@ -184,13 +184,13 @@ class _Read:
         """Return ``row``, ``image`` and the maps that are wanted; what is wrong with the data goes back as a value."""
         (item,) = items.to_pylist()
         try:
-            return self._visited(item)
+            return self._rows(item)
         except FasrayError as error:
             kind = "data" if isinstance(error, DataError) else "storage"
-            told = {"error": error.what, "where": error.where, "remedy": error.remedy, "kind": kind}
-            return {name: np.array([text or ""]) for name, text in told.items()}
+            message = {"error": error.what, "where": error.where, "remedy": error.remedy, "kind": kind}
+            return {name: np.array([text or ""]) for name, text in message.items()}
 
-    def _visited(self, item: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    def _rows(self, item: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         where = storage.join(self._uri, item["shard"])
         rows = np.array(item["rows"], dtype=np.int64)
         table = fetch_row_group(self._uri, item["shard"], item["number"], RowGroup(**item["group"]), COLUMNS)

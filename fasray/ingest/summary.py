@@ -1,4 +1,4 @@
-"""What is told of a preparation: counts, misses and problems, for the card, for files beside the shards, for a person.
+"""The results of a preparation: counts, misses and problems, for the card, the files next to the shards, and people.
 
 Nothing here depends on when or where it ran, so that the same preparation has the same manifest.
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 from fasray.faces.corpora import Findings, get
 from fasray.faces.sets.manifest import Manifest
-from fasray.ingest.chunks import Plan
-from fasray.ingest.worklog import CARD_KEY, ChunkRecord, Tally, VideoReport, merged
+from fasray.ingest.chunks import PreparationPlan
+from fasray.ingest.worklog import CARD_KEY, ChunkRecord, VideoCounts, VideoReport, add_counts
 
 CARD_NAME, MISSES_NAME, PROBLEMS_NAME = "CARD.md", "misses.csv", "problems.csv"
 
@@ -24,7 +24,7 @@ UNREADABLE, NO_FACE, ODD = "unreadable", "no face", "odd"
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that gave nothing, or that was used although it is odd.
+    """A file that gave nothing, or that was used although it is unusual.
 
     Attributes:
         path: relative to the corpus.
@@ -38,39 +38,39 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PreparationResult:
     """A finished preparation.
 
     Attributes:
         manifest: of the set.
-        tallies: counts by split and attack type.
+        counts: by split and attack type.
         problems: by file, in order.
         findings: how the folder differs from the published corpus.
     """
 
     manifest: Manifest
-    tallies: tuple[Tally, ...]
+    counts: tuple[VideoCounts, ...]
     problems: tuple[Problem, ...]
     findings: Findings
 
     @property
     def clean(self) -> bool:
-        """Tell whether the corpus is whole and every file could be read."""
+        """Whether the corpus is complete and every file could be read."""
         return self.findings.whole and not any(problem.kind == UNREADABLE for problem in self.problems)
 
 
-def outcome(plan: Plan, manifest: Manifest) -> Outcome:
-    """Return what the card of a finished set tells."""
-    told = manifest.card
-    return Outcome(
+def outcome(plan: PreparationPlan, manifest: Manifest) -> PreparationResult:
+    """Return the result that the card of a finished set holds."""
+    stored = manifest.card
+    return PreparationResult(
         manifest=manifest,
-        tallies=tuple(Tally(**entry) for entry in told["counts"]),
-        problems=tuple(Problem(**entry) for entry in told["problems"]),
+        counts=tuple(VideoCounts(**entry) for entry in stored["counts"]),
+        problems=tuple(Problem(**entry) for entry in stored["problems"]),
         findings=plan.findings,
     )
 
 
-def card(plan: Plan, records: list[ChunkRecord]) -> dict[str, Any]:
+def card(plan: PreparationPlan, records: list[ChunkRecord]) -> dict[str, Any]:
     """Return the card of the manifest, JSON values."""
     settings = plan.settings
     return {
@@ -81,24 +81,24 @@ def card(plan: Plan, records: list[ChunkRecord]) -> dict[str, Any]:
         "image": f"JPEG quality {settings.quality}, 4:4:4",
         "depth": f"{settings.detector}, 32x32, near = 255, zeros for attacks",
         "parsing": f"{settings.detector}, 64x64, class ids, zeros for attacks",
-        "counts": [tally.model_dump() for tally in merged(tally for record in records for tally in record.tallies)],
+        "counts": [counts.model_dump() for counts in add_counts(part for record in records for part in record.tallies)],
         "problems": [
             {"path": problem.path, "kind": problem.kind, "reason": problem.reason}
-            for problem in _problems(_odd(records))
+            for problem in _problems(_reports(records))
         ],
         "corpus_findings": plan.findings.lines(),
     }
 
 
-def documents(plan: Plan, records: list[ChunkRecord]) -> dict[str, bytes]:
-    """Return the readable files beside the shards, by name."""
+def documents(plan: PreparationPlan, records: list[ChunkRecord]) -> dict[str, bytes]:
+    """Return the readable files next to the shards, by name."""
     misses = [
         (report.path, report.video, report.attack_type, frame)
-        for report in _odd(records)
+        for report in _reports(records)
         if not report.unreadable
         for frame in report.misses
     ]
-    problems = [(problem.path, problem.kind, problem.reason) for problem in _problems(_odd(records))]
+    problems = [(problem.path, problem.kind, problem.reason) for problem in _problems(_reports(records))]
     return {
         CARD_NAME: _card_text(plan, records).encode(),
         MISSES_NAME: _csv(("path", "video", "attack_type", "frame"), misses),
@@ -106,7 +106,7 @@ def documents(plan: Plan, records: list[ChunkRecord]) -> dict[str, bytes]:
     }
 
 
-def _odd(records: Iterable[ChunkRecord]) -> list[VideoReport]:
+def _reports(records: Iterable[ChunkRecord]) -> list[VideoReport]:
     return [report for record in records for report in record.odd]
 
 
@@ -130,12 +130,12 @@ def _csv(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _card_text(plan: Plan, records: list[ChunkRecord]) -> str:
+def _card_text(plan: PreparationPlan, records: list[ChunkRecord]) -> str:
     settings = plan.settings
-    tallies = merged(tally for record in records for tally in record.tallies)
+    counts = add_counts(part for record in records for part in record.tallies)
     rows = "\n".join(
         f"| {t.split} | {t.attack_type} | {t.videos} | {t.unreadable} | {t.without_face} | {t.frames} | {t.misses} |"
-        for t in tallies
+        for t in counts
     )
     models = "\n".join(f"- {name}: sha256 {digest}" for name, digest in settings.facts()["models"].items())
     versions = ", ".join(f"{name} {version}" for name, version in plan.facts["versions"].items())

@@ -1,10 +1,10 @@
-"""What an unfinished preparation has done so far, on disk beside its shards.
+"""What an unfinished preparation has done so far, on disk next to its shards.
 
 OUT/_preparation/plan.json          what is prepared and how; written first
 OUT/_preparation/chunk-00012.json   written after shard-00012.parquet: that chunk is done
 OUT/manifest.json                   written last, by ``prepare``; then this folder is removed
 
-A chunk without its file is done again, and gives the same shard.
+A chunk without its file is prepared again, and gives the same shard.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from fasray.faces.extraction.extract import Extracted
 from fasray.faces.record import ATTACK_TYPES, SPLITS
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, canonical_json, read_manifest
 from fasray.faces.sets.shards import is_shard_name
-from fasray.ingest.chunks import Plan
+from fasray.ingest.chunks import PreparationPlan
 from fasray.validation import difference
 
 FOLDER = "_preparation"
 PLAN_NAME = "plan.json"
 CARD_KEY = "plan"
-"""Where a finished set's card has the facts of its plan."""
+"""Key of the plan's facts in the card of a finished set."""
 _CHUNK_NAME = re.compile(r"chunk-(\d{5,})\.json")
 
 
@@ -41,7 +41,7 @@ class _Part(BaseModel):
 
 
 class VideoReport(_Part):
-    """What is to be told of one video, beyond that it was prepared.
+    """How the preparation of one video went.
 
     Attributes:
         path: relative to the corpus.
@@ -50,7 +50,7 @@ class VideoReport(_Part):
         attack_type: of it; ``live`` for bona fide.
         taken: frames that were looked at.
         misses: numbers of those without a face.
-        remarks: what is odd about the file.
+        remarks: what is unusual about the file.
         unreadable: why nothing was taken from it; empty if it was.
     """
 
@@ -64,12 +64,12 @@ class VideoReport(_Part):
     unreadable: str
 
     @property
-    def odd(self) -> bool:
-        """Tell whether there is anything to tell."""
+    def needs_report(self) -> bool:
+        """Whether anything about the video is worth reporting."""
         return bool(self.misses or self.remarks or self.unreadable)
 
 
-class Tally(_Part):
+class VideoCounts(_Part):
     """Counts over the videos of one split and attack type.
 
     Attributes:
@@ -92,28 +92,28 @@ class Tally(_Part):
 
 
 class ChunkRecord(_Part):
-    """One chunk that is done.
+    """One finished chunk.
 
     Attributes:
         number: of the chunk.
         shard: its shard; None if no face was found in it.
-        tallies: of its videos.
-        odd: reports of the videos that something is to be told of, in order.
+        tallies: counts of its videos.
+        odd: reports of the videos that need one, in order.
     """
 
     number: int
     shard: Shard | None
-    tallies: tuple[Tally, ...]
+    tallies: tuple[VideoCounts, ...]
     odd: tuple[VideoReport, ...]
 
 
-def tallies_of(reports: Iterable[VideoReport]) -> tuple[Tally, ...]:
+def count_videos(reports: Iterable[VideoReport]) -> tuple[VideoCounts, ...]:
     """Count videos and frames by split and attack type, in the order of the vocabulary."""
     groups: dict[tuple[str, str], list[VideoReport]] = {}
     for report in reports:
         groups.setdefault((report.split, report.attack_type), []).append(report)
-    return merged(
-        Tally(
+    return add_counts(
+        VideoCounts(
             split=split,
             attack_type=attack_type,
             videos=len(group),
@@ -126,22 +126,22 @@ def tallies_of(reports: Iterable[VideoReport]) -> tuple[Tally, ...]:
     )
 
 
-def merged(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
-    """Add up tallies of the same split and attack type, in the order of the vocabulary."""
+def add_counts(parts: Iterable[VideoCounts]) -> tuple[VideoCounts, ...]:
+    """Add up counts of the same split and attack type, in the order of the vocabulary."""
     sums: dict[tuple[str, str], dict[str, int]] = {}
-    for tally in tallies:
-        counts = sums.setdefault((tally.split, tally.attack_type), dict.fromkeys(_COUNTS, 0))
+    for part in parts:
+        total = sums.setdefault((part.split, part.attack_type), dict.fromkeys(_COUNTS, 0))
         for name in _COUNTS:
-            counts[name] += getattr(tally, name)
+            total[name] += getattr(part, name)
     order = sorted(sums, key=lambda key: (SPLITS.index(key[0]), ATTACK_TYPES.index(key[1])))
-    return tuple(Tally(split=key[0], attack_type=key[1], **sums[key]) for key in order)
+    return tuple(VideoCounts(split=key[0], attack_type=key[1], **sums[key]) for key in order)
 
 
 _COUNTS = ("videos", "unreadable", "without_face", "frames", "misses")
 
 
 def report_of(video: SourceVideo, extracted: Extracted) -> VideoReport:
-    """Return the report of a video that an extractor has gone through."""
+    """Return the report of a video that has been extracted."""
     return VideoReport(
         path=video.path,
         video=video.video,
@@ -156,12 +156,12 @@ def report_of(video: SourceVideo, extracted: Extracted) -> VideoReport:
 
 @dataclass(frozen=True)
 class Worklog:
-    """The place of a preparation, found fit for its plan.
+    """The progress of a preparation at its place, which fits its plan.
 
     Attributes:
         uri: folder or ``s3://`` prefix of the shards.
-        done: chunks that are done, by number.
-        finished: the manifest, if the whole preparation is done.
+        done: finished chunks, by number.
+        finished: the manifest, if the whole preparation is finished.
     """
 
     uri: str
@@ -169,19 +169,19 @@ class Worklog:
     finished: Manifest | None
 
     @classmethod
-    def open(cls, uri: str, plan: Plan) -> Worklog:
-        """Look at the place and begin or go on there.
+    def open(cls, uri: str, plan: PreparationPlan) -> Worklog:
+        """Begin a preparation at ``uri``, or go on with it.
 
         Raises:
-            SpecError: something else stands there, or it was begun with another plan.
+            SpecError: something else is there, or it was begun with another plan.
             DataError: it cannot be read or written.
             StorageError: the store does not answer, or does not let us in.
         """
-        storage.reach(uri)
+        storage.check_access(uri)
         names = storage.listing(uri)
         if MANIFEST_NAME in names:
             manifest = read_manifest(uri)
-            _check_same(uri, manifest.card.get(CARD_KEY), plan, "a finished face set stands here")
+            _check_same(uri, manifest.card.get(CARD_KEY), plan, "a finished face set exists here")
             log = cls(uri, {}, manifest)
             log.clean_up()
             return log
@@ -189,7 +189,9 @@ class Worklog:
         inside = storage.listing(folder)
         if PLAN_NAME not in inside:
             if any(is_shard_name(name) for name in names):
-                raise SpecError("there are shards here that are not of a preparation", where=uri, remedy=_ELSEWHERE)
+                raise SpecError(
+                    "there are shards here that do not belong to a preparation", where=uri, remedy=_ELSEWHERE
+                )
             storage.write_bytes(storage.join(folder, PLAN_NAME), canonical_json(plan.facts).encode())
             return cls(uri, {}, None)
         begun = _read_json(storage.join(folder, PLAN_NAME))
@@ -198,11 +200,11 @@ class Worklog:
         return cls(uri, {record.number: record for record in _records(folder, inside, shards)}, None)
 
     def commit(self, record: ChunkRecord) -> None:
-        """Note that a chunk is done, after its shard was written."""
+        """Record that a chunk is finished, after its shard was written."""
         storage.write_bytes(self._chunk_file(record.number), record.model_dump_json().encode())
 
     def clean_up(self) -> None:
-        """Remove the notes, once the manifest is written."""
+        """Remove the records, once the manifest is written."""
         folder = storage.join(self.uri, FOLDER)
         for name in storage.listing(folder):
             storage.remove(storage.join(folder, name))
@@ -218,7 +220,7 @@ _ELSEWHERE = "name another OUT, or delete what is there first"
 
 
 def _records(folder: str, names: Iterable[str], shards: set[str]) -> list[ChunkRecord]:
-    """Return the chunks that are done; one whose note or shard is missing or damaged is to be done again."""
+    """Return the finished chunks; one whose record or shard is missing or damaged is prepared again."""
     uris = [storage.join(folder, name) for name in sorted(names) if _CHUNK_NAME.fullmatch(name)]
     records = []
     for data in storage.read_many(uris):
@@ -238,16 +240,18 @@ def _read_json(uri: str) -> Any:
         raise DataError("this file is damaged", where=uri, remedy="delete the folder and prepare again") from error
 
 
-def _check_same(uri: str, old: Any, plan: Plan, what: str) -> None:
-    """Refuse to go on with another plan (SpecError), telling the difference."""
+def _check_same(uri: str, old: Any, plan: PreparationPlan, what: str) -> None:
+    """Refuse to go on with another plan (SpecError), listing the differences."""
     new = json.loads(canonical_json(plan.facts))
     if not isinstance(old, dict):
-        raise SpecError(f"{what}, which is not of `fasray data prepare`", where=uri, remedy=_ELSEWHERE)
+        raise SpecError(f"{what}, which was not made by `fasray data prepare`", where=uri, remedy=_ELSEWHERE)
     lines = difference(old, new)
     if lines:
-        told = "\n    ".join(_told(line) for line in lines)
-        raise SpecError(f"{what} with another plan:\n    {told}", where=uri, remedy=f"undo the change, or {_ELSEWHERE}")
+        changes = "\n    ".join(_in_words(line) for line in lines)
+        raise SpecError(
+            f"{what} with another plan:\n    {changes}", where=uri, remedy=f"undo the change, or {_ELSEWHERE}"
+        )
 
 
-def _told(line: str) -> str:
-    return "the files of the corpus, their lengths or what is known of them" if line.startswith("listing:") else line
+def _in_words(line: str) -> str:
+    return "the files of the corpus, their lengths or their labels" if line.startswith("listing:") else line

@@ -24,10 +24,11 @@ from fasray.methods.space import Range
 class MethodConfig(BaseModel):
     """Base of every method's ``Config``: frozen, unknown keys are errors, each field documents itself.
 
-    Each field carries a description, its bounds, and ``json_schema_extra={"unit": ..., "paper": ...}``.
+    A number is declared by :func:`fasray.methods.settings.quantity`, with default, bounds and unit; the docstring below
+    a field gives its meaning and ``Paper: VALUE``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -78,6 +79,8 @@ class Build:
     """Channel multiplier of the networks."""
     backbone_weights: str = "none"
     """``none``, ``imagenet``, or a path or URI of weights."""
+    weights_folder: str = ""
+    """Where copies of such weights are kept, see :func:`fasray.nets.weights.load_backbone`; empty: nowhere."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 

@@ -1,6 +1,6 @@
 """ERM: a ResNet-18 trained on all source domains pooled, the baseline that every other method must beat.
 
-Vapnik, Principles of Risk Minimization for Learning Theory, NIPS 1991; its standing as a baseline in domain
+Vapnik, Principles of Risk Minimization for Learning Theory, NIPS 1991; as a baseline in domain
 generalization: Gulrajani and Lopez-Paz, In Search of Lost Domain Generalization, ICLR 2021.
 
 Idea: treat all source domains as one set and minimise the mean classification loss over it. Batches hold as many live
@@ -22,11 +22,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.normalize import ImageNetNormalize
 from fasray.nets.resnet import ResNet18
@@ -34,40 +34,28 @@ from fasray.nets.weights import load_backbone
 
 
 class ERMConfig(MethodConfig):
-    """Settings of ERM."""
+    """Settings of ERM; the paper's values are those of SSDG's training."""
 
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of each label given to both classes", json_schema_extra={"unit": "fraction"}
-    )
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="Adam wants a learning rate near 1e-4")
-    learning_rate: float = Field(
-        0.01, gt=0, le=1, description="constant over the run", json_schema_extra={"unit": "1", "paper": 0.01}
-    )
-    momentum: float = Field(
-        0.9, ge=0, lt=1, description="of SGD; Adam keeps its own", json_schema_extra={"unit": "1", "paper": 0.9}
-    )
-    weight_decay: float = Field(
-        5e-4, ge=0, le=1, description="L2 penalty, all parameters", json_schema_extra={"unit": "1", "paper": 5e-4}
-    )
-    images_per_group: int = Field(
-        10, ge=1, description="images of each (domain, label) group a step", json_schema_extra={"unit": "images"}
-    )
-    flip: float = Field(
-        0.5, ge=0, le=1, description="probability of a mirrored image", json_schema_extra={"unit": "probability"}
-    )
-    crop: Literal["pixels", "resize", "scale"] = Field(
-        "pixels", description="window of stored pixels, whole crop resized, or random part of the crop resized"
-    )
-    scale_min: float = Field(
-        0.2,
-        gt=0,
-        le=1,
-        description="least part of the crop shown, with crop: scale",
-        json_schema_extra={"unit": "area"},
-    )
-    rotation: float = Field(
-        0.0, ge=0, le=180, description="rotation either way, at most", json_schema_extra={"unit": "degrees"}
-    )
+    label_smoothing: float = quantity(0.0, ge=0, lt=1, unit="fraction")
+    """Share of each label given to both classes."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Optimizer; Adam needs a learning rate near 1e-4."""
+    learning_rate: float = quantity(0.01, gt=0, le=1)
+    """Learning rate, constant. Paper: 0.01."""
+    momentum: float = quantity(0.9, ge=0, lt=1)
+    """Momentum of SGD; not used by Adam. Paper: 0.9."""
+    weight_decay: float = quantity(5e-4, ge=0, le=1)
+    """L2 penalty, all parameters. Paper: 5e-4."""
+    images_per_group: int = quantity(10, ge=1, unit="images")
+    """Images of each (domain, label) group a step."""
+    flip: float = quantity(0.5, ge=0, le=1, unit="probability")
+    """Probability of a mirrored image."""
+    crop: Literal["pixels", "resize", "scale"] = "pixels"
+    """Window of stored pixels, the whole crop resized, or a random part of the crop resized."""
+    scale_min: float = quantity(0.2, gt=0, le=1, unit="area")
+    """Smallest part of the crop shown, with ``crop: scale``."""
+    rotation: float = quantity(0.0, ge=0, le=180, unit="degrees")
+    """Largest rotation, either way."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -120,7 +108,7 @@ class ERM(Method):
         """Create the backbone, one head and the optimizer."""
         backbone = ResNet18(build.width)
         head = nn.Linear(backbone.num_features, 1)
-        load_backbone(backbone, build.backbone_weights)
+        load_backbone(backbone, build.backbone_weights, build.weights_folder)
         self.networks = nn.ModuleDict({"normalize": ImageNetNormalize(), "backbone": backbone, "head": head})
         self.networks.to(build.device)
         c = self.config
@@ -150,7 +138,7 @@ class ERM(Method):
         return self._logits(images).sigmoid()
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what ``fasray methods`` tells."""
+        """Return what ``fasray methods`` prints."""
         return {"backbone": "ResNet-18", "losses": ("BCE",), "score": "sigmoid of one head"}
 
     def _logits(self, x_BCHW: Tensor) -> Tensor:

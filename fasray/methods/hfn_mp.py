@@ -3,7 +3,7 @@
 Cai, Li, Wan, Li, Hu and Kot, Learning Meta Pattern for Face Anti-Spoofing, TIFS 2022 (arXiv 2110.06753).
 
 Idea: instead of a hand-made texture image (LBP and the like) a tiny network extracts one, the meta pattern. A network
-of two streams (HFN) judges image and pattern together, fusing them at every level of a feature pyramid. At each step
+of two streams (HFN) classifies image and pattern, fusing them at every level of a feature pyramid. At each step
 the domains are split anew: the extractor learns on the meta-test domain, HFN on the meta-train domains, so that those
 patterns are rewarded which help HFN on faces of a domain that it is not trained on at that time.
 
@@ -18,7 +18,7 @@ patterns are rewarded which help HFN on faces of a domain that it is not trained
 Where paper and official code differ, and what we do:
 - The paper presents a bi-level problem; the code alternates two first-order updates, and nothing is differentiated
   through an update. So do we, by default. `order: second` is [inferred], our own reading of the paper: the extractor
-  is judged on the meta-test domain by HFN after a virtual step (HFN's learning rate, no momentum) on the meta-train
+  is evaluated on the meta-test domain by HFN after a virtual step (HFN's learning rate, no momentum) on the meta-train
   domains, and its gradient goes through that step, too.
 - The code's second stage (freeze the extractor, train HFN anew) cannot run. `retrain_part` is [inferred]: in the last
   part of the budget HFN and its optimizer start again from initial weights and see all domains, the whole L, and
@@ -32,7 +32,7 @@ Where paper and official code differ, and what we do:
   He initialisation; the map head is normal with deviation .01.
 - Loss weights, weight decay, dropout and Adam are there to search over; at their defaults the updates are the code's.
 - Fifty layers of BatchNorm on images all alike make gradients that no float32 holds. `gradient_limit`, which the code
-  lacks, stops those and is meant to stand far above what faces give.
+  lacks, stops those and is meant to be far above what faces give.
 - The code has no stopping rule (a million iterations) and no schedule. The budget is the sweep's, the rate constant.
 - Two meta-train domains and one meta-test domain become all but one and one; two source domains are the fewest.
 
@@ -49,12 +49,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.hfn import HFN
 from fasray.nets.pattern import PatternExtractor
@@ -63,88 +63,42 @@ from fasray.nets.pattern import PatternExtractor
 class HFNMPConfig(MethodConfig):
     """Settings of HFN+MP; the defaults are those of the official training script."""
 
-    map_weight: float = Field(
-        1.0, ge=0, le=100, description="weight of the map's squared error", json_schema_extra={"unit": "1", "paper": 1}
-    )
-    class_weight: float = Field(
-        1.0, ge=0, le=100, description="weight of the cross-entropy", json_schema_extra={"unit": "1", "paper": 1}
-    )
-    restoration_weight: float = Field(
-        0.0,
-        ge=0,
-        le=100,
-        description="weight, for the extractor, of the squared error of the image restored from its pattern",
-        json_schema_extra={"unit": "1", "paper": 0},
-    )
-    order: Literal["first", "second"] = Field(
-        "first",
-        description="alternate two plain updates, or differentiate the extractor's through a virtual step of HFN",
-        json_schema_extra={"paper": "first"},
-    )
-    inner_loops: int = Field(
-        4,
-        ge=1,
-        le=32,
-        description="updates of the extractor a step, each on images of its own",
-        json_schema_extra={"unit": "updates", "paper": 4},
-    )
-    learning_rate: float = Field(
-        0.001, gt=0, le=1, description="of HFN, constant", json_schema_extra={"unit": "1", "paper": 0.001}
-    )
-    pattern_rate: float = Field(
-        4.0,
-        gt=0,
-        le=100,
-        description="learning rate of the extractor; the code multiplies by its number of inner loops",
-        json_schema_extra={"unit": "learning_rate", "paper": 4},
-    )
-    optimizer: Literal["sgd", "adam"] = Field(
-        "sgd", description="of both; Adam wants a learning rate near 1e-4", json_schema_extra={"paper": "sgd"}
-    )
-    momentum: float = Field(
-        0.9, ge=0, lt=1, description="of SGD; Adam keeps its own", json_schema_extra={"unit": "1", "paper": 0.9}
-    )
-    weight_decay: float = Field(
-        0.0, ge=0, le=1, description="L2 penalty, all parameters", json_schema_extra={"unit": "1", "paper": 0}
-    )
-    gradient_limit: float = Field(
-        1e4,
-        gt=0,
-        description="norm of a network's gradient at most; one that is not finite skips the update",
-        json_schema_extra={"unit": "1", "paper": "none"},
-    )
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="before the class head", json_schema_extra={"unit": "probability", "paper": 0}
-    )
-    retrain_part: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="last part of the budget that trains HFN anew under a frozen extractor; 0 = none",
-        json_schema_extra={"unit": "fraction of the budget", "paper": "described, but cannot run"},
-    )
-    retrain_learning_rate: float = Field(
-        0.001, gt=0, le=1, description="of HFN while it is trained anew", json_schema_extra={"unit": "1"}
-    )
-    channel_order: Literal["bgr", "rgb"] = Field(
-        "bgr", description="order of the colours that the networks see", json_schema_extra={"paper": "bgr"}
-    )
-    images_per_group: int = Field(
-        4,
-        ge=1,
-        description="images of each (domain, label) group a draw",
-        json_schema_extra={"unit": "images", "paper": 4},
-    )
-    flip: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="probability of a mirrored image",
-        json_schema_extra={"unit": "probability", "paper": 0.5},
-    )
-    crop: Literal["pixels", "resize"] = Field(
-        "resize", description="window of stored pixels, or whole crop resized", json_schema_extra={"paper": "resize"}
-    )
+    map_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight of the map's squared error. Paper: 1."""
+    class_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight of the cross-entropy. Paper: 1."""
+    restoration_weight: float = quantity(0.0, ge=0, le=100)
+    """Weight, for the extractor, of the squared error of the image restored from its pattern. Paper: 0."""
+    order: Literal["first", "second"] = "first"
+    """Alternate two plain updates, or differentiate the extractor's through a virtual step of HFN. Paper: first."""
+    inner_loops: int = quantity(4, ge=1, le=32, unit="updates")
+    """Updates of the extractor a step, each on images of its own. Paper: 4."""
+    learning_rate: float = quantity(0.001, gt=0, le=1)
+    """Learning rate of HFN, constant. Paper: 0.001."""
+    pattern_rate: float = quantity(4.0, gt=0, le=100, unit="learning_rate")
+    """Learning rate of the extractor over that of HFN; in the code, the number of inner loops. Paper: 4."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """Optimizer of both networks; Adam needs a learning rate near 1e-4. Paper: sgd."""
+    momentum: float = quantity(0.9, ge=0, lt=1)
+    """Momentum of SGD; not used by Adam. Paper: 0.9."""
+    weight_decay: float = quantity(0.0, ge=0, le=1)
+    """L2 penalty, all parameters. Paper: 0."""
+    gradient_limit: float = quantity(1e4, gt=0)
+    """Largest norm of a network's gradient; one that is not finite skips the update. Paper: none."""
+    dropout: float = quantity(0.0, ge=0, lt=1, unit="probability")
+    """Dropout rate before the class head. Paper: 0."""
+    retrain_part: float = quantity(0.0, ge=0, lt=1, unit="fraction of the budget")
+    """Last part of the budget, which retrains HFN under a frozen extractor; 0 = none. The code's cannot run."""
+    retrain_learning_rate: float = quantity(0.001, gt=0, le=1)
+    """Learning rate of HFN while it is retrained."""
+    channel_order: Literal["bgr", "rgb"] = "bgr"
+    """Order of the colour channels that the networks see. Paper: bgr."""
+    images_per_group: int = quantity(4, ge=1, unit="images")
+    """Images of each (domain, label) group a draw. Paper: 4."""
+    flip: float = quantity(0.5, ge=0, le=1, unit="probability")
+    """Probability of a mirrored image. Paper: 0.5."""
+    crop: Literal["pixels", "resize"] = "resize"
+    """Window of stored pixels, or the whole crop resized. Paper: resize."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -162,7 +116,7 @@ class HFNMPConfig(MethodConfig):
         }
 
     def retrain_step(self, total_steps: int) -> int:
-        """Return the step (counted from 0) before which HFN starts again; ``total_steps`` = never."""
+        """Return the step (counted from 0) before which HFN is reset; ``total_steps`` = never."""
         return max(1, round((1 - self.retrain_part) * total_steps)) if self.retrain_part else total_steps
 
     def min_grace(self, total_steps: int) -> int:
@@ -196,7 +150,7 @@ def limit_gradients(gradients: Sequence[Tensor], limit: float) -> None:
 
 
 class HFNMP(Method):
-    """A learnt pattern beside the image, each network updated on domains that the other's update leaves out."""
+    """A learnt pattern next to the image, each network updated on domains that the other's update leaves out."""
 
     name: ClassVar[str] = "hfn_mp"
     title: ClassVar[str] = "HFN+MP"
@@ -232,7 +186,7 @@ class HFNMP(Method):
         self.networks.train()
         if c.retrain_part and ctx.step >= retrain_step:
             if ctx.step == retrain_step:
-                self._start_again(ctx)
+                self._reset_hfn(ctx)
             self.networks["pattern"].eval()
             domains = range(self._build.num_domains)
             return self._learn_hfn(self._part(draws[-1], domains), 1.0, c.retrain_learning_rate, ctx)
@@ -251,10 +205,10 @@ class HFNMP(Method):
         """Return the mean of map and class probability, [B] in [0, 1]."""
         self.networks.eval()
         x_BCHW = self._ordered(images)
-        return fused_score(*self._judged(x_BCHW, self._pattern(x_BCHW)))
+        return fused_score(*self._predict(x_BCHW, self._pattern(x_BCHW)))
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what ``fasray methods`` tells."""
+        """Return what ``fasray methods`` prints."""
         return {
             "backbone": "two ResNet-50 pyramids",
             "losses": ("MSE of constant maps", "cross-entropy"),
@@ -275,12 +229,12 @@ class HFNMP(Method):
     ) -> Tensor:
         """Return the extractor's loss, as a function of its parameters, on images and labels of each kind.
 
-        ``meta_train`` is looked at in the second order only.
+        ``meta_train`` is used in the second order only.
         """
         c, (x_BCHW, label_B) = self.config, meta_test
         weights = self._virtual_weights(meta_train, ctx) if c.order == "second" else {}
         pattern_BCHW = self._pattern(x_BCHW)
-        map_loss, class_loss = live_losses(*self._judged(x_BCHW, pattern_BCHW, weights), label_B)
+        map_loss, class_loss = live_losses(*self._predict(x_BCHW, pattern_BCHW, weights), label_B)
         loss = c.map_weight * map_loss + c.class_weight * class_loss
         if c.restoration_weight:
             loss = loss + c.restoration_weight * functional.mse_loss(self._pattern.restore(pattern_BCHW), x_BCHW)
@@ -289,7 +243,7 @@ class HFNMP(Method):
     def _virtual_weights(self, meta_train: tuple[Tensor, Tensor], ctx: StepContext) -> dict[str, Tensor]:
         """Return HFN's parameters after one plain step on meta-train images, differentiable in the extractor's."""
         c, (x_BCHW, label_B) = self.config, meta_train
-        map_loss, class_loss = live_losses(*self._judged(x_BCHW, self._pattern(x_BCHW)), label_B)
+        map_loss, class_loss = live_losses(*self._predict(x_BCHW, self._pattern(x_BCHW)), label_B)
         names, own = zip(*self._hfn.named_parameters(), strict=True)
         loss = (c.map_weight * map_loss + c.class_weight * class_loss) / 2
         grads = ctx.average(torch.autograd.grad(loss, own, create_graph=True))
@@ -302,7 +256,7 @@ class HFNMP(Method):
         c, (x_BCHW, label_B) = self.config, batch
         with torch.no_grad():
             pattern_BCHW = self._pattern(x_BCHW)
-        map_loss, class_loss = live_losses(*self._judged(x_BCHW, pattern_BCHW), label_B)
+        map_loss, class_loss = live_losses(*self._predict(x_BCHW, pattern_BCHW), label_B)
         loss = factor * (c.map_weight * map_loss + c.class_weight * class_loss)
         for group in self.optimizers["hfn"].param_groups:
             group["lr"] = learning_rate
@@ -310,12 +264,12 @@ class HFNMP(Method):
         logs = ctx.average([loss.detach(), map_loss.detach(), class_loss.detach()])
         return dict(zip(("loss", "map", "class"), logs, strict=True))
 
-    def _judged(
+    def _predict(
         self, x_BCHW: Tensor, pattern_BCHW: Tensor, weights: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return HFN's maps and logits, by its own parameters or by ``weights`` in their place."""
-        judged: tuple[Tensor, Tensor] = functional_call(self._hfn, dict(weights or {}), (x_BCHW, pattern_BCHW))
-        return judged
+        predicted: tuple[Tensor, Tensor] = functional_call(self._hfn, dict(weights or {}), (x_BCHW, pattern_BCHW))
+        return predicted
 
     def _update(self, name: str, loss: Tensor, ctx: StepContext) -> None:
         """Take one step of that network's optimizer; the other network gets no gradient."""
@@ -326,7 +280,7 @@ class HFNMP(Method):
         limit_gradients([value.grad for value in trained if value.grad is not None], self.config.gradient_limit)
         optimizer.step()
 
-    def _start_again(self, ctx: StepContext) -> None:
+    def _reset_hfn(self, ctx: StepContext) -> None:
         """Give HFN new initial weights, the same whatever was built or drawn before, and forget its momentum."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(ctx.rng("hfn_mp/retrain").integers(2**63)))
@@ -334,7 +288,8 @@ class HFNMP(Method):
         self.optimizers["hfn"].state.clear()
 
     def _new_hfn(self) -> HFN:
-        return HFN(self._build.width, self.config.dropout, self._build.backbone_weights)
+        build = self._build
+        return HFN(build.width, self.config.dropout, build.backbone_weights, build.weights_folder)
 
     def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         c = self.config

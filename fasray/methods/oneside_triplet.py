@@ -43,12 +43,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.rfmeta import classification_loss, depth_loss, rows_by_domain, split_domains
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.depthnet import (
     BatchNormInit,
@@ -67,63 +67,46 @@ from fasray.nets.weights import load_backbone
 class OneSideTripletConfig(MethodConfig):
     """Settings of OneSideTriplet; no default is the paper's for certain."""
 
-    triplet_weight: float = Field(
-        1.0, ge=0, le=100, description="weight T of the triplet loss", json_schema_extra={"unit": "1"}
-    )
-    parsing_weight: float = Field(
-        1.0, ge=0, le=100, description="weight S of the parsing loss", json_schema_extra={"unit": "1"}
-    )
-    depth_weight: float = Field(
-        10.0, ge=0, le=1000, description="weight W of the depth loss", json_schema_extra={"unit": "1"}
-    )
-    meta_test_weight: float = Field(
-        1.0, ge=0, le=100, description="weight V of the held-out domains' losses", json_schema_extra={"unit": "1"}
-    )
-    margin: float = Field(
-        0.1, ge=0, le=4, description="of the first stage, m1", json_schema_extra={"unit": "distance on the unit sphere"}
-    )
-    margin_factor: float = Field(
-        3.0, ge=1, le=20, description="second stage's margin m2 over that of the first", json_schema_extra={"unit": "1"}
-    )
-    margin_schedule: Literal["meta", "budget"] = Field(
-        "meta", description="the two stages: meta-train and meta-test, or first and second half of the budget"
-    )
-    distance: Literal["l2", "squared"] = Field("l2", description="of two vectors on the unit sphere")
-    known_positives: bool = Field(True, description="meta-train live faces are positives in meta-test triplets")
-    spoof_parsing: Literal["background", "ignore"] = Field(
-        "background", description="spoof faces are to be parsed as background, or left out of the parsing loss"
-    )
-    inner_learning_rate: float = Field(
-        1e-3, ge=0, le=10, description="of the meta learner's inner step", json_schema_extra={"unit": "1"}
-    )
-    second_order: bool = Field(True, description="differentiate through the inner gradient; false: it is a constant")
-    meta_train_domains: int = Field(
-        2,
-        ge=1,
-        description="domains with an inner step, at most all but one; the others are held out",
-        json_schema_extra={"unit": "domains"},
-    )
-    bn_momentum: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="share of the newest batch in the meta learner's running statistics; 0.1 is steadier",
-        json_schema_extra={"unit": "fraction"},
-    )
-    bn_init: BatchNormInit = Field(
-        "uniform", description="initial scales of batch normalisation: uniform in [0.02, 1], normal (1, 0.02) or ones"
-    )
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="of Adam, constant", json_schema_extra={"unit": "1"})
-    weight_decay: float = Field(
-        0.0, ge=0, le=1, description="L2 penalty, all parameters", json_schema_extra={"unit": "1"}
-    )
-    images_per_group: int = Field(
-        10, ge=1, description="images of each (domain, label) group a step", json_schema_extra={"unit": "images"}
-    )
-    flip: float = Field(
-        0.0, ge=0, le=1, description="probability of a mirrored image", json_schema_extra={"unit": "probability"}
-    )
-    crop: Literal["pixels", "resize"] = Field("resize", description="window of stored pixels, or whole crop resized")
+    triplet_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight T of the triplet loss."""
+    parsing_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight S of the parsing loss."""
+    depth_weight: float = quantity(10.0, ge=0, le=1000)
+    """Weight W of the depth loss."""
+    meta_test_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight V of the held-out domains' losses."""
+    margin: float = quantity(0.1, ge=0, le=4, unit="distance on the unit sphere")
+    """Margin of the first stage, m1."""
+    margin_factor: float = quantity(3.0, ge=1, le=20)
+    """Margin m2 of the second stage, over that of the first."""
+    margin_schedule: Literal["meta", "budget"] = "meta"
+    """The two stages: meta-train and meta-test, or first and second half of the budget."""
+    distance: Literal["l2", "squared"] = "l2"
+    """Distance of two vectors on the unit sphere."""
+    known_positives: bool = True
+    """Whether meta-train live faces are positives in meta-test triplets."""
+    spoof_parsing: Literal["background", "ignore"] = "background"
+    """Whether spoof faces are to be parsed as background, or left out of the parsing loss."""
+    inner_learning_rate: float = quantity(1e-3, ge=0, le=10)
+    """Learning rate of the meta learner's inner step."""
+    second_order: bool = True
+    """Whether to differentiate through the inner gradient; ``false`` takes it as a constant."""
+    meta_train_domains: int = quantity(2, ge=1, unit="domains")
+    """Domains with an inner step, at most all but one; the others are held out."""
+    bn_momentum: float = quantity(1.0, gt=0, le=1, unit="fraction")
+    """Share of the newest batch in the meta learner's running statistics; 0.1 is steadier."""
+    bn_init: BatchNormInit = "uniform"
+    """Initial scales of batch normalisation: uniform in [0.02, 1], normal (1, 0.02) or ones."""
+    learning_rate: float = quantity(1e-3, gt=0, le=1)
+    """Learning rate of Adam, constant."""
+    weight_decay: float = quantity(0.0, ge=0, le=1)
+    """L2 penalty, all parameters."""
+    images_per_group: int = quantity(10, ge=1, unit="images")
+    """Images of each (domain, label) group a step."""
+    flip: float = quantity(0.0, ge=0, le=1, unit="probability")
+    """Probability of a mirrored image."""
+    crop: Literal["pixels", "resize"] = "resize"
+    """Window of stored pixels, or the whole crop resized."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -272,7 +255,7 @@ class OneSideTriplet(Method):
         self.networks = nn.ModuleDict({"extractor": extractor, "depth": depth, "parser": parser, "embedder": embedder})
         initialise(self.networks, c.bn_init)
         if build.backbone_weights != "imagenet":
-            load_backbone(extractor, build.backbone_weights)
+            load_backbone(extractor, build.backbone_weights, build.weights_folder)
         self.networks.to(build.device)
         self.num_domains = build.num_domains
         self.optimizers = {
@@ -331,13 +314,13 @@ class OneSideTriplet(Method):
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Tensor:
-        """Return the meta learner's live probability, [B] in [0, 1]; depth and parsing have no say."""
+        """Return the meta learner's live probability, [B] in [0, 1]; depth and parsing are not used."""
         self.networks.eval()
         logit_B: Tensor = self.networks["embedder"](self.networks["extractor"](with_hsv(images))[1])[1]
         return logit_B.sigmoid()
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what ``fasray methods`` tells."""
+        """Return what ``fasray methods`` prints."""
         losses = ("BCE", "depth MSE", "parsing cross-entropy", "one-side triplet")
         return {"backbone": "DepthNet, RGB + HSV", "losses": losses, "score": "sigmoid of meta learner"}
 

@@ -30,7 +30,7 @@ METHODS: Mapping[str, str] = {
     "rfmeta": "fasray.methods.rfmeta:RFMeta",
     "oneside_triplet": "fasray.methods.oneside_triplet:OneSideTriplet",
 }
-"""Where each of our own methods' class stands, ``module:class``."""
+"""Class of each built-in method, ``module:class``."""
 
 GROUP = "fasray.methods"
 """Entry points of installed packages: name = ``module:class``."""
@@ -39,17 +39,17 @@ _REGISTERED: dict[str, type[Method]] = {}
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all methods: our own, in the order of their registration, then those of other packages.
+    """Return the names of all methods: built-in ones, in the order of their registration, then those of other packages.
 
     Raises:
-        SpecError: another package calls its method by a name that is taken.
+        SpecError: another package gives its method a name that is taken.
     """
     return (*METHODS, *_installed(), *_REGISTERED)
 
 
 @contextmanager
 def registered(method: type[Method]) -> Iterator[None]:
-    """Make a class known by its name for the time of a ``with`` block, in this process; for tests and notebooks.
+    """Register a class by its name inside a ``with`` block, in this process; for tests and notebooks.
 
     Raises:
         SpecError: the name is taken by another class.
@@ -58,7 +58,9 @@ def registered(method: type[Method]) -> Iterator[None]:
     if name in names():
         if get(name) is not method:
             raise SpecError(
-                f"there is another method {name!r}", where=f"{method.__qualname__}.name", remedy="take another name"
+                f"method {name!r} is already registered",
+                where=f"{method.__qualname__}.name",
+                remedy="choose another name",
             )
         yield
         return
@@ -73,7 +75,7 @@ def get(name: str) -> type[Method]:
     """Return the class of a method; this imports its module, and with it torch.
 
     Raises:
-        SpecError: there is no method of that name, or the package that offers it cannot be imported.
+        SpecError: there is no method of that name, or the package that provides it cannot be imported.
     """
     if name in _REGISTERED:
         return _REGISTERED[name]
@@ -89,19 +91,19 @@ def get(name: str) -> type[Method]:
         raise SpecError(
             f"method {name!r} cannot be loaded: {error}",
             where=f"entry point {name} = {places[name]} of group {GROUP}",
-            remedy="mend or remove the package that offers it",
+            remedy="fix or remove the package that provides it",
         ) from error
     return method
 
 
 @cache
 def _installed() -> Mapping[str, str]:
-    """Where the methods of installed packages stand, ``module:class``; looked up once a process."""
+    """Return the class of each method of an installed package, ``module:class``; looked up once per process."""
     found: dict[str, str] = {}
     for point in entry_points(group=GROUP):
         if point.name in METHODS or found.get(point.name, point.value) != point.value:
             raise SpecError(
-                f"two packages offer a method {point.name!r}",
+                f"two packages provide a method {point.name!r}",
                 where=f"entry point {point.name} = {point.value} of group {GROUP}",
                 remedy="rename it in the package's entry points, or remove the package",
             )
@@ -110,7 +112,7 @@ def _installed() -> Mapping[str, str]:
 
 
 def config(name: str, overrides: Mapping[str, Any] | None = None) -> MethodConfig:
-    """Return a method's configuration: the published defaults with ``overrides`` put over them.
+    """Return a method's configuration: the published defaults, with ``overrides`` applied.
 
     Raises:
         SpecError: no such method, no such field, or a value outside its bounds; names key, value and remedy.

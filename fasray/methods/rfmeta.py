@@ -47,11 +47,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.depthnet import BatchNormInit, DepthEstimator, FeatEmbedder, FeatExtractor, initialise
 from fasray.nets.hsv import with_hsv
@@ -62,68 +62,30 @@ from fasray.nets.weights import load_backbone
 class RFMetaConfig(MethodConfig):
     """Settings of RFMeta; the defaults are those of the official training script."""
 
-    depth_weight: float = Field(
-        10.0, ge=0, le=1000, description="weight W of the depth loss", json_schema_extra={"unit": "1", "paper": 10}
-    )
-    meta_test_weight: float = Field(
-        1.0,
-        ge=0,
-        le=100,
-        description="weight V of the held-out domains' losses",
-        json_schema_extra={"unit": "1", "paper": 1},
-    )
-    inner_learning_rate: float = Field(
-        1e-3,
-        ge=0,
-        le=10,
-        description="of the meta learner's inner step",
-        json_schema_extra={"unit": "1", "paper": 1e-3},
-    )
-    second_order: bool = Field(
-        True,
-        description="differentiate through the inner gradient; false takes it as a constant",
-        json_schema_extra={"paper": True},
-    )
-    meta_train_domains: int = Field(
-        2,
-        ge=1,
-        description="domains with an inner step, at most all but one; the others are held out",
-        json_schema_extra={"unit": "domains", "paper": 2},
-    )
-    bn_momentum: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="share of the newest batch in the meta learner's running statistics; 0.1 is steadier",
-        json_schema_extra={"unit": "fraction", "paper": 1.0},
-    )
-    bn_init: BatchNormInit = Field(
-        "uniform",
-        description="initial scales of batch normalisation: uniform in [0.02, 1], normal (1, 0.02) or ones",
-        json_schema_extra={"paper": "uniform"},
-    )
-    learning_rate: float = Field(
-        1e-3, gt=0, le=1, description="of Adam, constant", json_schema_extra={"unit": "1", "paper": 1e-3}
-    )
-    weight_decay: float = Field(
-        0.0, ge=0, le=1, description="L2 penalty, all parameters", json_schema_extra={"unit": "1", "paper": 0}
-    )
-    images_per_group: int = Field(
-        10,
-        ge=1,
-        description="images of each (domain, label) group a step",
-        json_schema_extra={"unit": "images", "paper": 10},
-    )
-    flip: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="probability of a mirrored image",
-        json_schema_extra={"unit": "probability", "paper": 0},
-    )
-    crop: Literal["pixels", "resize"] = Field(
-        "resize", description="window of stored pixels, or whole crop resized", json_schema_extra={"paper": "resize"}
-    )
+    depth_weight: float = quantity(10.0, ge=0, le=1000)
+    """Weight W of the depth loss. Paper: 10."""
+    meta_test_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight V of the held-out domains' losses. Paper: 1."""
+    inner_learning_rate: float = quantity(1e-3, ge=0, le=10)
+    """Learning rate of the meta learner's inner step. Paper: 1e-3."""
+    second_order: bool = True
+    """Whether to differentiate through the inner gradient; ``false`` takes it as a constant. Paper: true."""
+    meta_train_domains: int = quantity(2, ge=1, unit="domains")
+    """Domains with an inner step, at most all but one; the others are held out. Paper: 2."""
+    bn_momentum: float = quantity(1.0, gt=0, le=1, unit="fraction")
+    """Share of the newest batch in the meta learner's running statistics; 0.1 is steadier. Paper: 1.0."""
+    bn_init: BatchNormInit = "uniform"
+    """Initial scales of batch normalisation: uniform in [0.02, 1], normal (1, 0.02) or ones. Paper: uniform."""
+    learning_rate: float = quantity(1e-3, gt=0, le=1)
+    """Learning rate of Adam, constant. Paper: 1e-3."""
+    weight_decay: float = quantity(0.0, ge=0, le=1)
+    """L2 penalty, all parameters. Paper: 0."""
+    images_per_group: int = quantity(10, ge=1, unit="images")
+    """Images of each (domain, label) group a step. Paper: 10."""
+    flip: float = quantity(0.0, ge=0, le=1, unit="probability")
+    """Probability of a mirrored image. Paper: 0."""
+    crop: Literal["pixels", "resize"] = "resize"
+    """Window of stored pixels, or the whole crop resized. Paper: resize."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -214,7 +176,7 @@ class RFMeta(Method):
         self.networks = nn.ModuleDict({"extractor": extractor, "depth": depth, "embedder": embedder})
         initialise(self.networks, c.bn_init)
         if build.backbone_weights != "imagenet":
-            load_backbone(extractor, build.backbone_weights)
+            load_backbone(extractor, build.backbone_weights, build.weights_folder)
         self.networks.to(build.device)
         self.num_domains = build.num_domains
         self.optimizers = {
@@ -259,13 +221,13 @@ class RFMeta(Method):
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Tensor:
-        """Return the meta learner's live probability, [B] in [0, 1]; the depth map has no say."""
+        """Return the meta learner's live probability, [B] in [0, 1]; the depth map is not used."""
         self.networks.eval()
         logit_B: Tensor = self.networks["embedder"](self.networks["extractor"](with_hsv(images))[1])[1]
         return logit_B.sigmoid()
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what ``fasray methods`` tells."""
+        """Return what ``fasray methods`` prints."""
         return {"backbone": "DepthNet, RGB + HSV", "losses": ("BCE", "depth MSE"), "score": "sigmoid of meta learner"}
 
     def _domain(self, draw: Draw, rows_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -40,11 +40,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.normalize import ImageNetNormalize
 from fasray.nets.resnet import ResNet18
@@ -57,70 +57,38 @@ BASE_TEMPERATURE = 0.07
 class SAFASConfig(MethodConfig):
     """Settings of SA-FAS; the defaults are those of the official training script."""
 
-    separability_weight: float = Field(
-        0.1, ge=0, le=10, description="weight of the contrastive loss", json_schema_extra={"unit": "1", "paper": 0.1}
-    )
-    temperature: float = Field(
-        0.1, gt=0, le=10, description="of the contrastive loss", json_schema_extra={"unit": "1", "paper": 0.1}
-    )
-    alignment_alpha: float = Field(
-        0.995,
-        ge=0,
-        le=1,
-        description="how much of its own direction a head keeps at each step; 1 = never aligned",
-        json_schema_extra={"unit": "1", "paper": 0.995},
-    )
-    align_from: float = Field(
-        0.2,
-        ge=0,
-        lt=1,
-        description="part of the budget before the alignment starts",
-        json_schema_extra={"unit": "fraction of the budget", "paper": "epoch 20 of 100"},
-    )
-    head_scale: float = Field(
-        1.0, gt=0, le=100, description="factor on the logits, s", json_schema_extra={"unit": "1", "paper": 1.0}
-    )
-    learning_rate: float = Field(
-        0.005, gt=0, le=1, description="at the start", json_schema_extra={"unit": "1", "paper": 0.005}
-    )
-    decay_every: float = Field(
-        0.4,
-        gt=0,
-        le=1,
-        description="part of the budget after which the learning rate is multiplied by decay_factor, again and again",
-        json_schema_extra={"unit": "fraction of the budget", "paper": "40 of 100 epochs"},
-    )
-    decay_factor: float = Field(
-        0.5, gt=0, le=1, description="of the learning rate", json_schema_extra={"unit": "1", "paper": 0.5}
-    )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD", json_schema_extra={"unit": "1", "paper": 0.9})
-    weight_decay: float = Field(
-        5e-4, ge=0, le=1, description="L2 penalty, all parameters", json_schema_extra={"unit": "1", "paper": 5e-4}
-    )
-    batch: int = Field(
-        96, ge=2, description="images a step, each in two views", json_schema_extra={"unit": "images", "paper": 96}
-    )
-    flip: float = Field(
-        0.5, ge=0, le=1, description="probability of a mirrored view", json_schema_extra={"unit": "probability"}
-    )
-    crop: Literal["pixels", "resize", "scale"] = Field(
-        "scale",
-        description="window of stored pixels, whole crop resized, or random part of the crop resized",
-        json_schema_extra={"paper": "scale"},
-    )
-    scale_min: float = Field(
-        0.2, gt=0, le=1, description="least part of the crop shown", json_schema_extra={"unit": "area", "paper": 0.2}
-    )
-    eval_scale: float = Field(
-        0.9, gt=0, le=1, description="part shown at evaluation", json_schema_extra={"unit": "area", "paper": 0.9}
-    )
-    rotation: float = Field(
-        180.0,
-        ge=0,
-        le=180,
-        description="rotation either way, at most",
-        json_schema_extra={"unit": "degrees", "paper": 180},
-    )
+    separability_weight: float = quantity(0.1, ge=0, le=10)
+    """Weight of the contrastive loss. Paper: 0.1."""
+    temperature: float = quantity(0.1, gt=0, le=10)
+    """Temperature of the contrastive loss. Paper: 0.1."""
+    alignment_alpha: float = quantity(0.995, ge=0, le=1)
+    """How much of its own direction a head keeps at each step; 1 = never aligned. Paper: 0.995."""
+    align_from: float = quantity(0.2, ge=0, lt=1, unit="fraction of the budget")
+    """Part of the budget before the alignment starts. Paper: 0.2; epoch 20 of 100."""
+    head_scale: float = quantity(1.0, gt=0, le=100)
+    """Factor on the logits, s. Paper: 1.0."""
+    learning_rate: float = quantity(0.005, gt=0, le=1)
+    """Learning rate at the start. Paper: 0.005."""
+    decay_every: float = quantity(0.4, gt=0, le=1, unit="fraction of the budget")
+    """Part of the budget between two decays of the learning rate. Paper: 0.4; 40 of 100 epochs."""
+    decay_factor: float = quantity(0.5, gt=0, le=1)
+    """Factor of each decay. Paper: 0.5."""
+    momentum: float = quantity(0.9, ge=0, lt=1)
+    """Momentum of SGD. Paper: 0.9."""
+    weight_decay: float = quantity(5e-4, ge=0, le=1)
+    """L2 penalty, all parameters. Paper: 5e-4."""
+    batch: int = quantity(96, ge=2, unit="images")
+    """Images a step, each in two views. Paper: 96."""
+    flip: float = quantity(0.5, ge=0, le=1, unit="probability")
+    """Probability of a mirrored view. Paper: 0.5."""
+    crop: Literal["pixels", "resize", "scale"] = "scale"
+    """Window of stored pixels, the whole crop resized, or a random part of the crop resized. Paper: scale."""
+    scale_min: float = quantity(0.2, gt=0, le=1, unit="area")
+    """Smallest part of the crop shown. Paper: 0.2."""
+    eval_scale: float = quantity(0.9, gt=0, le=1, unit="area")
+    """Part of the crop shown at evaluation. Paper: 0.9."""
+    rotation: float = quantity(180.0, ge=0, le=180, unit="degrees")
+    """Largest rotation, either way. Paper: 180."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -212,8 +180,8 @@ def align_heads(weight_EF: Tensor, alpha: float) -> Tensor:
     unit_EF = functional.normalize(weight_EF, dim=1)
     farthest_E = head_cosines(weight_EF).fill_diagonal_(math.inf).argmin(1)
     turned_EF = functional.normalize(alpha * unit_EF + (1 - alpha) * unit_EF[farthest_E], dim=1)
-    kept: Tensor = weight_EF.norm(dim=1, keepdim=True) * turned_EF
-    return kept
+    aligned: Tensor = weight_EF.norm(dim=1, keepdim=True) * turned_EF
+    return aligned
 
 
 class SAFAS(Method):
@@ -245,7 +213,7 @@ class SAFAS(Method):
         """Create the backbone, one head a domain (rows of one linear layer) and SGD."""
         backbone = ResNet18(build.width)
         heads = nn.Linear(backbone.num_features, build.num_domains)
-        load_backbone(backbone, build.backbone_weights)
+        load_backbone(backbone, build.backbone_weights, build.weights_folder)
         self.networks = nn.ModuleDict({"normalize": ImageNetNormalize(), "backbone": backbone, "heads": heads})
         self.networks.to(build.device)
         c = self.config
@@ -287,7 +255,7 @@ class SAFAS(Method):
         return self._logits(self._features(images)).sigmoid().mean(1)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what ``fasray methods`` tells."""
+        """Return what ``fasray methods`` prints."""
         return {"backbone": "ResNet-18", "losses": ("BCE per domain", "SupCon"), "score": "mean of sigmoid heads"}
 
     @property

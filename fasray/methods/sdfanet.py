@@ -3,9 +3,9 @@
 Zhou, Luo, Gao, Li, Lei and Leng, Selective Domain-Invariant Feature Alignment Network for Face Anti-Spoofing, IEEE
 Transactions on Information Forensics and Security 16, 2021 (DOI 10.1109/TIFS.2021.3125603).
 
-Idea: a single discriminator aligns background as eagerly as skin. So beside a global one there is a discriminator for
+Idea: a single discriminator aligns background as eagerly as skin. So next to a global one there is a discriminator for
 each region of the feature map, and regions count by how much they are worth: those of the face, or those whose domain
-cannot be told. Domain adapters and an attention over three levels of the backbone narrow the gaps beforehand.
+cannot be recognised. Domain adapters and an attention over three levels of the backbone narrow the gaps beforehand.
 
 **There is no public code, and we have not seen the paper's full text.** From its abstract and keywords come: local and
 global alignment of live faces, domain adapters with domain attention, multi-scale attention fusion, regions selected by
@@ -47,7 +47,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -55,6 +54,7 @@ from fasray.faces.record import FACE_CLASSES
 from fasray.losses.domain import domain_loss
 from fasray.losses.triplet import asymmetric_groups, triplet_loss
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, Range
 from fasray.nets.dropout import dropout_mask
 from fasray.nets.normalize import ImageNetNormalize
@@ -74,64 +74,54 @@ GRACE = 0.11
 class SDFANetConfig(MethodConfig):
     """Settings of SDFANet; the paper's own are not known to us, the defaults are inferred."""
 
-    alignment_weight: float = Field(
-        0.5, ge=0, le=100, description="weight of the multi-grained domain loss", json_schema_extra={"unit": "1"}
-    )
-    local_weight: float = Field(
-        1.0, ge=0, le=100, description="of the local beside the global domain loss", json_schema_extra={"unit": "1"}
-    )
-    center_weight: float = Field(
-        1e-3, ge=0, le=100, description="weight of the center loss", json_schema_extra={"unit": "1"}
-    )
-    triplet_weight: float = Field(
-        1.0, ge=0, le=100, description="weight of the asymmetric triplet loss", json_schema_extra={"unit": "1"}
-    )
-    region: Literal["face", "learned", "both"] = Field("face", description="what says how much a region counts")
-    grid: int = Field(4, ge=1, le=8, description="regions a side", json_schema_extra={"unit": "regions"})
-    adapters: bool = Field(True, description="domain adapters after the stages of the backbone")
-    fusion: bool = Field(True, description="fuse three stages of the backbone by attention")
-    centers: Literal["live", "both"] = Field("live", description="classes drawn to a centre of their own")
-    center_rate: float = Field(
-        0.5, gt=0, le=1, description="how far a centre moves to its class a step", json_schema_extra={"unit": "1"}
-    )
-    margin: float = Field(
-        0.1, ge=0, le=100, description="of the triplets", json_schema_extra={"unit": "distance", "paper": "as SSDG"}
-    )
-    distance: Literal["l2", "sq"] = Field("l2", description="of two features: Euclidean, or squared")
-    hardest: bool = Field(False, description="hardest triplet of each anchor instead of all violated ones")
-    norm: Norm = Field("official", description="of the embedding, as in SSDG: as coded, unit length, or none")
-    reversal: float = Field(
-        1.0, ge=0, le=10, description="greatest factor of the reversed gradient", json_schema_extra={"unit": "1"}
-    )
-    dropout: float = Field(
-        0.5,
-        ge=0,
-        lt=1,
-        description="share of embedding and global discriminator features dropped in training",
-        json_schema_extra={"unit": "probability"},
-    )
-    learning_rate: float = Field(0.01, gt=0, le=1, description="at the start", json_schema_extra={"unit": "1"})
-    decay_at: float = Field(
-        0.375,
-        gt=0,
-        le=1,
-        description="part of the budget after which the learning rate is multiplied by decay_factor",
-        json_schema_extra={"unit": "fraction of the budget"},
-    )
-    decay_factor: float = Field(0.1, gt=0, le=1, description="of the learning rate", json_schema_extra={"unit": "1"})
-    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD", json_schema_extra={"unit": "1"})
-    weight_decay: float = Field(
-        5e-4, ge=0, le=1, description="L2 penalty, all parameters", json_schema_extra={"unit": "1"}
-    )
-    images_per_group: int = Field(
-        10, ge=1, description="images of each (domain, label) group a step", json_schema_extra={"unit": "images"}
-    )
-    flip: float = Field(
-        0.5, ge=0, le=1, description="probability of a mirrored image", json_schema_extra={"unit": "probability"}
-    )
-    crop: Literal["pixels", "resize"] = Field(
-        "resize", description="window of stored pixels, or the whole crop resized"
-    )
+    alignment_weight: float = quantity(0.5, ge=0, le=100)
+    """Weight of the multi-grained domain loss."""
+    local_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight of the local domain loss, relative to the global one."""
+    center_weight: float = quantity(1e-3, ge=0, le=100)
+    """Weight of the center loss."""
+    triplet_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight of the asymmetric triplet loss."""
+    region: Literal["face", "learned", "both"] = "face"
+    """What decides how much a region counts."""
+    grid: int = quantity(4, ge=1, le=8, unit="regions")
+    """Regions a side."""
+    adapters: bool = True
+    """Domain adapters after the stages of the backbone."""
+    fusion: bool = True
+    """Whether to fuse three stages of the backbone by attention."""
+    centers: Literal["live", "both"] = "live"
+    """Classes that are drawn to a centre of their own."""
+    center_rate: float = quantity(0.5, gt=0, le=1)
+    """How far a centre moves towards its class at each step."""
+    margin: float = quantity(0.1, ge=0, le=100, unit="distance")
+    """Margin of the triplets. Paper: 0.1; as in SSDG."""
+    distance: Literal["l2", "sq"] = "l2"
+    """Distance of two features: Euclidean, or squared."""
+    hardest: bool = False
+    """Hardest triplet of each anchor instead of all violated ones."""
+    norm: Norm = "official"
+    """How the embedding is normalised, as in SSDG: as in its code, to unit length, or not."""
+    reversal: float = quantity(1.0, ge=0, le=10)
+    """Largest factor on the reversed gradient."""
+    dropout: float = quantity(0.5, ge=0, lt=1, unit="probability")
+    """Share of embedding and global discriminator features dropped in training."""
+    learning_rate: float = quantity(0.01, gt=0, le=1)
+    """Learning rate at the start."""
+    decay_at: float = quantity(0.375, gt=0, le=1, unit="fraction of the budget")
+    """Part of the budget before the decay of the learning rate."""
+    decay_factor: float = quantity(0.1, gt=0, le=1)
+    """Factor of the decay."""
+    momentum: float = quantity(0.9, ge=0, lt=1)
+    """Momentum of SGD."""
+    weight_decay: float = quantity(5e-4, ge=0, le=1)
+    """L2 penalty, all parameters."""
+    images_per_group: int = quantity(10, ge=1, unit="images")
+    """Images of each (domain, label) group a step."""
+    flip: float = quantity(0.5, ge=0, le=1, unit="probability")
+    """Probability of a mirrored image."""
+    crop: Literal["pixels", "resize"] = "resize"
+    """Window of stored pixels, or the whole crop resized."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -155,7 +145,7 @@ class SDFANetConfig(MethodConfig):
 
 
 def transferability(logit_BKD: Tensor) -> Tensor:
-    """Return w_k = 1 + H(p_k) / log D, [B, K] in [1, 2]: 2 where the domain cannot be told; carries no gradient."""
+    """Return w_k = 1 + H(p_k) / log D, [B, K] in [1, 2]: 2 where the domain is unrecognisable; carries no gradient."""
     full = torch.promote_types(logit_BKD.dtype, torch.float32)
     log_p = logit_BKD.detach().to(full).log_softmax(-1)
     return 1 - (log_p.exp() * log_p).sum(-1) / math.log(logit_BKD.shape[-1])
@@ -239,7 +229,7 @@ class SDFANet(Method):
         c = self.config
         side = -(-build.image_size // STRIDE)
         generator = Generator(build.width, build.num_domains, adapters=c.adapters, fusion=c.fusion)
-        load_backbone(generator.backbone, build.backbone_weights)
+        load_backbone(generator.backbone, build.backbone_weights, build.weights_folder)
         features = generator.num_features
         self.networks = nn.ModuleDict(
             {
@@ -318,7 +308,7 @@ class SDFANet(Method):
         return logits[:, 0].sigmoid()
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what ``fasray methods`` tells."""
+        """Return what ``fasray methods`` prints."""
         return {
             "backbone": "ResNet-18 with domain adapters and attention fusion",
             "losses": ("BCE", "global and local domain CE of live features, reversed", "center", "asymmetric triplet"),

@@ -1,4 +1,18 @@
-"""Ranges of a search space, as a sweep file writes them: ``{choice: [...]}``, ``{loguniform: [lo, hi]}`` ..."""
+"""Ranges of a search space, as a sweep file writes them: ``{choice: [...]}``, ``{loguniform: [low, high]}`` ...
+
+>>> from pydantic import TypeAdapter
+>>> search = TypeAdapter(Range).validate_python({"loguniform": [1e-4, 1e-2]})
+>>> search
+LogUniform(loguniform=(0.0001, 0.01))
+>>> rng = np.random.default_rng(0)
+>>> draws = [search.sample(rng) for _ in range(1000)]
+>>> round(sum(draw < 1e-3 for draw in draws) / 1000, 1)  # as many below the geometric mean as above it
+0.5
+>>> sorted({IntRange(integers=(1, 3)).sample(rng) for _ in range(100)})
+[1, 2, 3]
+>>> Choice(choice=("l2", "sq")).sample(rng) in {"l2", "sq"}
+True
+"""
 
 from __future__ import annotations
 
@@ -22,7 +36,7 @@ class Grid(_Range):
 
 
 class Choice(_Range):
-    """One of the listed values, each as likely."""
+    """One of the listed values, all equally likely."""
 
     choice: tuple[Value, ...] = Field(min_length=1)
 

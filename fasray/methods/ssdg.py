@@ -45,13 +45,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.losses.domain import domain_loss
 from fasray.losses.triplet import asymmetric_groups, triplet_loss
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, Range
 from fasray.nets.dropout import dropout_mask
 from fasray.nets.normalize import ImageNetNormalize
@@ -67,86 +67,40 @@ GRACE = 0.11
 class SSDGConfig(MethodConfig):
     """Settings of SSDG; the defaults are those of the official training script for OCI->M."""
 
-    triplet_weight: float = Field(
-        1.0,
-        ge=0,
-        le=100,
-        description="weight of the asymmetric triplet loss",
-        json_schema_extra={"unit": "1", "paper": "1; 2 for ICM->O"},
-    )
-    adversarial_weight: float = Field(
-        0.5,
-        ge=0,
-        le=100,
-        description="weight of the domain loss on live features",
-        json_schema_extra={"unit": "1", "paper": "0.5; 0.1 for ICM->O"},
-    )
-    margin: float = Field(
-        0.1, ge=0, le=100, description="of the triplets", json_schema_extra={"unit": "distance", "paper": 0.1}
-    )
-    distance: Literal["l2", "sq"] = Field(
-        "l2", description="of two features: Euclidean, or squared", json_schema_extra={"paper": "sq; its code l2"}
-    )
-    hardest: bool = Field(
-        False,
-        description="hardest positive and negative of each anchor instead of all violated triplets",
-        json_schema_extra={"paper": False},
-    )
-    norm: Norm = Field(
-        "official",
-        description="of features and classifier weights: as coded, as written, or none",
-        json_schema_extra={"paper": "paper; its code official"},
-    )
-    backbone: Literal["resnet18", "depthnet"] = Field(
-        "resnet18", description="SSDG-R or SSDG-M", json_schema_extra={"paper": "both"}
-    )
-    pretrained_layer4: bool = Field(
-        False,
-        description="start layer4 of resnet18 from backbone_weights too, if there are any",
-        json_schema_extra={"paper": False},
-    )
-    dropout: float = Field(
-        0.5,
-        ge=0,
-        lt=1,
-        description="share of embedding and discriminator features dropped in training",
-        json_schema_extra={"unit": "probability", "paper": 0.5},
-    )
-    learning_rate: float = Field(
-        0.001, gt=0, le=1, description="at the start", json_schema_extra={"unit": "1", "paper": "0.01 less its x0.1"}
-    )
-    decay_at: float = Field(
-        0.375,
-        gt=0,
-        le=1,
-        description="part of the budget after which the learning rate is multiplied by decay_factor",
-        json_schema_extra={"unit": "fraction of the budget", "paper": "1500 (OMI->C, OCM->I: 500) of 4000 steps"},
-    )
-    decay_factor: float = Field(
-        0.1, gt=0, le=1, description="of the learning rate", json_schema_extra={"unit": "1", "paper": 0.1}
-    )
-    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD", json_schema_extra={"unit": "1", "paper": 0.9})
-    weight_decay: float = Field(
-        5e-4, ge=0, le=1, description="L2 penalty, all parameters", json_schema_extra={"unit": "1", "paper": 5e-4}
-    )
-    images_per_group: int = Field(
-        10,
-        ge=1,
-        description="images of each (domain, label) group a step",
-        json_schema_extra={"unit": "images", "paper": 10},
-    )
-    flip: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="probability of a mirrored image",
-        json_schema_extra={"unit": "probability", "paper": 0.5},
-    )
-    crop: Literal["pixels", "resize"] = Field(
-        "resize",
-        description="window of stored pixels, or the whole crop resized",
-        json_schema_extra={"paper": "resize"},
-    )
+    triplet_weight: float = quantity(1.0, ge=0, le=100)
+    """Weight of the asymmetric triplet loss. Paper: 1; 2 for ICM->O."""
+    adversarial_weight: float = quantity(0.5, ge=0, le=100)
+    """Weight of the domain loss on live features. Paper: 0.5; 0.1 for ICM->O."""
+    margin: float = quantity(0.1, ge=0, le=100, unit="distance")
+    """Margin of the triplets. Paper: 0.1."""
+    distance: Literal["l2", "sq"] = "l2"
+    """Distance of two features: Euclidean, or squared. Paper: sq; its code l2."""
+    hardest: bool = False
+    """Hardest positive and negative of each anchor instead of all violated triplets. Paper: false."""
+    norm: Norm = "official"
+    """How features and classifier weights are normalised: as in the code, as in the paper, or not. Paper: paper."""
+    backbone: Literal["resnet18", "depthnet"] = "resnet18"
+    """SSDG-R or SSDG-M. Paper: resnet18; and depthnet, as SSDG-M."""
+    pretrained_layer4: bool = False
+    """Whether layer4 of resnet18 starts from ``backbone_weights`` too, if there are any. Paper: false."""
+    dropout: float = quantity(0.5, ge=0, lt=1, unit="probability")
+    """Share of embedding and discriminator features dropped in training. Paper: 0.5."""
+    learning_rate: float = quantity(0.001, gt=0, le=1)
+    """Learning rate at the start. Paper: 0.01; multiplied by 0.1 before the first step."""
+    decay_at: float = quantity(0.375, gt=0, le=1, unit="fraction of the budget")
+    """Part of the budget before the decay of the learning rate. Paper: 0.375; 0.125 for OMI->C and OCM->I."""
+    decay_factor: float = quantity(0.1, gt=0, le=1)
+    """Factor of the decay. Paper: 0.1."""
+    momentum: float = quantity(0.9, ge=0, lt=1)
+    """Momentum of SGD. Paper: 0.9."""
+    weight_decay: float = quantity(5e-4, ge=0, le=1)
+    """L2 penalty, all parameters. Paper: 5e-4."""
+    images_per_group: int = quantity(10, ge=1, unit="images")
+    """Images of each (domain, label) group a step. Paper: 10."""
+    flip: float = quantity(0.5, ge=0, le=1, unit="probability")
+    """Probability of a mirrored image. Paper: 0.5."""
+    crop: Literal["pixels", "resize"] = "resize"
+    """Window of stored pixels, or the whole crop resized. Paper: resize."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -202,11 +156,12 @@ class SSDG(Method):
         if c.backbone == "resnet18":
             backbone = ResNet18(build.width)
             fresh = copy.deepcopy(backbone.layer4)
-            load_backbone(backbone, build.backbone_weights)
+            load_backbone(backbone, build.backbone_weights, build.weights_folder)
             backbone.layer4 = backbone.layer4 if c.pretrained_layer4 else fresh
         else:
             backbone = PlainNet(build.width)
-            load_backbone(backbone, "none" if build.backbone_weights == "imagenet" else build.backbone_weights)
+            weights = "none" if build.backbone_weights == "imagenet" else build.backbone_weights
+            load_backbone(backbone, weights, build.weights_folder)
         classifier = nn.Linear(backbone.num_features, 2)
         nn.init.normal_(classifier.weight, 0, 0.01)
         nn.init.zeros_(classifier.bias)
@@ -226,7 +181,7 @@ class SSDG(Method):
         }
 
     def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
-        """Do one gradient step; the discriminator learns in it, and the features unlearn."""
+        """Do one gradient step, on the discriminator and, through the reversed gradient, against it on the features."""
         c, draw, optimizer = self.config, draws[0], self.optimizers["all"]
         for group in optimizer.param_groups:
             group["lr"] = c.learning_rate * (c.decay_factor if ctx.step >= c.decay_at * ctx.total_steps else 1)
@@ -270,7 +225,7 @@ class SSDG(Method):
         return self._logits(self._features(self._pooled(images)), weight_CF).softmax(1)[:, 1]
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what ``fasray methods`` tells."""
+        """Return what ``fasray methods`` prints."""
         return {
             "backbone": "ResNet-18" if self.config.backbone == "resnet18" else "13 convolutions (MADDG)",
             "losses": ("CE", "asymmetric triplet", "domain CE of live features, reversed"),

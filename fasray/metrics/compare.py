@@ -59,6 +59,10 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> P
     Raises:
         DataError: no pairs, lengths that differ, or a figure that is not finite.
         SpecError: a confidence that is none.
+
+    >>> found = paired_difference([0.10, 0.12, 0.11], [0.13, 0.14, 0.15])
+    >>> round(found.mean, 3), round(found.lower, 3), round(found.upper, 3)
+    (-0.03, -0.055, -0.005)
     """
     check_confidence(confidence)
     difference = _differences(a, b)

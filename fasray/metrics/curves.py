@@ -66,6 +66,9 @@ def auc(score: ArrayLike, label: ArrayLike) -> float:
 
     Raises:
         DataError: empty, NaN, strange labels or one class only.
+
+    >>> auc([0.9, 0.4, 0.4, 0.1], [1, 1, 0, 0])  # three pairs of four in order, and half a tie
+    0.875
     """
     return tally(score, label).auc()
 
@@ -80,6 +83,10 @@ def eer(score: ArrayLike, label: ArrayLike) -> Eer:
 
     Raises:
         DataError: empty, NaN, strange labels or one class only.
+
+    >>> found = eer([0.9, 0.8, 0.3, 0.6, 0.2, 0.1], [1, 1, 1, 0, 0, 0])
+    >>> round(found.eer, 3), round(found.threshold, 3)
+    (0.333, 0.45)
     """
     return Eer(*tally(score, label).eer())
 
@@ -92,6 +99,9 @@ def tpr_at_fpr(score: ArrayLike, label: ArrayLike, fpr: float) -> float:
     Raises:
         DataError: empty, NaN, strange labels or one class only.
         SpecError: ``fpr`` is no rate.
+
+    >>> tpr_at_fpr([0.9, 0.8, 0.3, 0.6, 0.2, 0.1], [1, 1, 1, 0, 0, 0], fpr=0.01)
+    0.6666666666666666
     """
     check_rate(fpr)
     counted = tally(score, label)
@@ -111,6 +121,12 @@ def bpcer_at_apcer(score: ArrayLike, label: ArrayLike, apcer: float, attack_type
     Raises:
         DataError: empty, NaN, strange labels, one class only, or lengths that differ.
         SpecError: ``apcer`` is no rate.
+
+    >>> score, label = [0.9, 0.8, 0.5, 0.6, 0.2, 0.1], [1, 1, 1, 0, 0, 0]
+    >>> bpcer_at_apcer(score, label, 0.4)  # one attack of three may pass
+    0.0
+    >>> bpcer_at_apcer(score, label, 0.4, ["", "", "", "print", "replay", "replay"])  # it is every print
+    0.3333333333333333
     """
     check_rate(apcer)
     counted = tally(score, label)

@@ -56,6 +56,10 @@ def rates_at(score: ArrayLike, label: ArrayLike, threshold: float) -> Rates:
 
     Raises:
         DataError: empty, NaN (scores or threshold), strange labels or one class only.
+
+    >>> rates = rates_at([0.9, 0.3, 0.6, 0.1], [1, 1, 0, 0], threshold=0.3)  # a score at the threshold is accepted
+    >>> rates.far, rates.frr, rates.hter
+    (0.5, 0.0, 0.25)
     """
     scores, live = check_scores(score, label)
     lives, attacks = check_both_classes(live)
@@ -72,6 +76,12 @@ def pad_rates_at(score: ArrayLike, label: ArrayLike, attack_type: ArrayLike, thr
 
     Raises:
         DataError: empty, NaN (scores or threshold), strange labels, one class only, or lengths that differ.
+
+    >>> rates = pad_rates_at([0.9, 0.4, 0.6, 0.1, 0.2], [1, 1, 0, 0, 0], ["", "", "print", "print", "replay"], 0.5)
+    >>> rates.apcer_by_type
+    (('print', 0.5), ('replay', 0.0))
+    >>> rates.apcer, rates.bpcer, rates.acer
+    (0.5, 0.5, 0.5)
     """
     scores, live = check_scores(score, label)
     lives, _ = check_both_classes(live)

@@ -88,6 +88,10 @@ def choose_threshold(rule: str, score: ArrayLike, label: ArrayLike, attack_type:
     Raises:
         SpecError: there is no such rule.
         DataError: see the rules.
+
+    >>> score, label = [0.9, 0.8, 0.3, 0.6, 0.2, 0.1], [1, 1, 1, 0, 0, 0]
+    >>> [round(choose_threshold(rule, score, label), 2) for rule in ("eer", "bpcer=0", "apcer=0", "min-hter")]
+    [0.45, 0.25, 0.7, 0.25]
     """
     name, given, number = rule.partition("=")
     if not given and name in ("eer", "min-hter"):

@@ -53,6 +53,10 @@ def to_videos(
         DataError: empty, NaN, strange labels, lengths that differ, a video whose frames disagree in label, domain or
             attack type or share an index, or a video whose mean does not exist (+inf and -inf among its frames).
         SpecError: there is no such aggregate.
+
+    >>> videos = to_videos([0.9, 0.7, 0.1], [1, 1, 0], ["O"] * 3, ["", "", "print"], ["a", "a", "b"])
+    >>> list(zip(videos.video.tolist(), videos.score.round(2).tolist(), videos.frames.tolist()))
+    [('a', 0.8, 2), ('b', 0.1, 1)]
     """
     count = check_aggregate(aggregate)
     scores, live = check_scores(score, label)

@@ -109,14 +109,17 @@ class HFN(nn.Module):
         dropout: before the class head.
         backbone_weights: for both trunks: ``none``, ``imagenet``, or a path or URI, see
             :func:`fasray.nets.weights.load_backbone`.
+        weights_folder: where copies of such weights are kept; empty: nowhere.
     """
 
-    def __init__(self, width: float = 1.0, dropout: float = 0.0, backbone_weights: str = "none") -> None:
+    def __init__(
+        self, width: float = 1.0, dropout: float = 0.0, backbone_weights: str = "none", weights_folder: str = ""
+    ) -> None:
         super().__init__()
         channels, hidden = scaled(256, width), scaled(128, width)
         self.normalize = ImageNetNormalize()
         self.rgb, self.texture = Stream(width), Stream(width)
-        load_backbone(self.rgb.trunk, backbone_weights, architecture="resnet50")
+        load_backbone(self.rgb.trunk, backbone_weights, weights_folder, architecture="resnet50")
         self.texture.load_state_dict(self.rgb.state_dict())
         self.map_head = nn.Sequential(
             nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(hidden, 1, 1), nn.Sigmoid()

@@ -38,7 +38,7 @@ def inner_step(module: nn.Module, loss: Tensor, rate: float, *, second_order: bo
 def forward_with(module: nn.Module, parameters: Parameters, x: Tensor) -> Any:
     """Return ``module(x)`` computed with other parameters; its running statistics stay as they are.
 
-    Batch statistics are used in training mode as ever: what a batch leaves behind goes to copies of the buffers.
+    Training mode uses batch statistics as usual; the running statistics that it updates are copies.
     """
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     return functional_call(module, {**parameters, **buffers}, (x,))

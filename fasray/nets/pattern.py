@@ -1,4 +1,4 @@
-"""The meta pattern extractor of HFN+MP: an image of learnt texture from an RGB image, and the way back.
+"""The meta pattern extractor of HFN+MP: an image of learnt texture from an RGB image, and the inverse.
 
 Source: Cai et al., Learning Meta Pattern for Face Anti-Spoofing, TIFS 2022 (arXiv 2110.06753).
 """

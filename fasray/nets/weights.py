@@ -1,20 +1,18 @@
 """Initial weights of a backbone: none, ImageNet's, or a file's.
 
-A sweep says ``backbone_weights: none | imagenet | PATH or URI``; an address may end in ``#sha256=<hex>``, and then the
-file must be that very file. Files are safetensors, or state dicts read without unpickling objects.
+A sweep says ``backbone_weights: none | imagenet | PATH or URI``; an address may end in ``#sha256=<hex>``, which the
+file must then have. Files are safetensors, or state dicts read without unpickling objects.
 
-Where trials run on many machines, the driver of the sweep reads each once and keeps a copy that all can reach
-(``keeping_copies``); their trials then read that (``from_copies``), and need neither the file nor the internet.
+A run keeps a copy of all weights that it reads: the driver of the sweep reads each once, and trials on other machines
+then need neither the file nor the internet.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
@@ -28,78 +26,44 @@ CLASSIFIER = ("fc.",)
 """Prefix of torchvision's 1000-class layer, which a feature extractor does not have."""
 
 
-@dataclass(frozen=True)
-class _Copies:
-    folder: str
-    keep: bool
-    """Whether to write those that are missing."""
-
-
-_copies: _Copies | None = None
-
-
-@contextlib.contextmanager
-def keeping_copies(folder: str) -> Iterator[None]:
-    """Let ``load_backbone`` leave a copy of all weights that it reads, under ``folder``; those there are read instead.
-
-    Args:
-        folder: path or URI.
-    """
-    with _looking_in(_Copies(folder, keep=True)):
-        yield
-
-
-@contextlib.contextmanager
-def from_copies(folder: str) -> Iterator[None]:
-    """Let ``load_backbone`` read the copies under ``folder``, where there are any; empty: no such folder."""
-    with _looking_in(_Copies(folder, keep=False) if folder else None):
-        yield
-
-
-@contextlib.contextmanager
-def _looking_in(copies: _Copies | None) -> Iterator[None]:
-    global _copies
-    before, _copies = _copies, copies
-    try:
-        yield
-    finally:
-        _copies = before
-
-
 def load_backbone(
-    backbone: nn.Module, weights: str, *, ignore: Sequence[str] = CLASSIFIER, architecture: str = "resnet18"
+    backbone: nn.Module,
+    weights: str,
+    copies: str = "",
+    *,
+    ignore: Sequence[str] = CLASSIFIER,
+    architecture: str = "resnet18",
 ) -> None:
     """Fill ``backbone`` in place with the weights that ``weights`` names; ``none`` leaves it as it is.
 
     Args:
         backbone: a module with the file's state-dict names, e.g. :class:`fasray.nets.resnet.ResNet18`.
         weights: ``none``, ``imagenet`` (torchvision's, from its download cache), or a path or URI.
+        copies: folder or URI of copies; a copy that is there is read instead, one that is missing is written; empty:
+            no copies.
         ignore: prefixes of entries in the file that the backbone need not have.
         architecture: torchvision's name of the network that the backbone is.
 
     Raises:
-        DataError: no such file, another checksum, not a weights file, or names or shapes that do not fit.
+        DataError: no such file, a different checksum, not a weights file, or names or shapes that do not fit.
     """
     if weights == "none":
         return
-    copy = _copy_of(weights, architecture)
+    copy = _copy_of(weights, architecture, copies) if copies else ""
     copied = bool(copy) and storage.exists(copy)
     state = _read_copy(copy) if copied else _original(weights, architecture)
     kept = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(ignore))}
     _check(backbone.state_dict(), kept, weights, architecture)
-    if _copies is not None and _copies.keep and not copied:
+    if copy and not copied:
         apart = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # such files share no memory
         storage.write_bytes(copy, safetensors.torch.save(apart))
     backbone.load_state_dict(kept, strict=False)
 
 
-def _copy_of(weights: str, architecture: str) -> str:
-    """Return where the copy of these weights is, or would be; empty if none are looked for."""
-    if _copies is None:
-        return ""
+def _copy_of(weights: str, architecture: str, folder: str) -> str:
     kind = architecture if weights == "imagenet" else ""
     name = hashlib.sha256(f"{weights} {kind}".encode()).hexdigest()[:24]
-    return storage.join(_copies.folder, f"{name}.safetensors")
+    return storage.join(folder, f"{name}.safetensors")
 
 
 @functools.lru_cache(maxsize=2)
@@ -122,10 +86,10 @@ def _imagenet(architecture: str) -> Mapping[str, Tensor]:
         )
     except Exception as error:  # a download and torch's reader fail in a dozen ways, with no common class
         raise DataError(
-            f"the ImageNet weights can neither be read from torchvision's download cache nor fetched: {_reason(error)}",
+            f"the ImageNet weights can be neither read from torchvision's cache nor downloaded: {_reason(error)}",
             where="training.backbone_weights: imagenet",
-            remedy="fetch them on a machine with internet access and give the file's path, "
-            "delete a damaged file from the cache, or take backbone_weights: none",
+            remedy="download them on a machine with internet access and give the file's path, "
+            "delete a damaged file from the cache, or set backbone_weights: none",
         ) from error
     return state
 
@@ -136,16 +100,16 @@ def _read(address: str) -> Mapping[str, Tensor]:
     found = hashlib.sha256(data).hexdigest()
     if wanted and found != wanted.lower():
         raise DataError(
-            f"these are other weights than asked for: SHA-256 {found}, not {wanted}",
+            f"the weights have SHA-256 {found}, expected {wanted}",
             where=uri,
-            remedy="give the right file, or its checksum",
+            remedy="give the right file, or correct the checksum",
         )
     try:
         if uri.endswith(".safetensors"):
             state = safetensors.torch.load(data)
         else:
             state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged bytes torch's reader raises whatever its parser stumbles over
+    except Exception as error:  # on damaged bytes torch's reader raises many kinds of exceptions
         raise DataError(
             f"not a readable weights file: {_reason(error)}",
             where=uri,
@@ -153,7 +117,7 @@ def _read(address: str) -> Mapping[str, Tensor]:
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(
-            "the file does not hold a state dict (names to tensors)",
+            "the file is not a state dict (names to tensors)",
             where=uri,
             remedy="save model.state_dict() alone, without optimizer or other entries",
         )
@@ -169,15 +133,15 @@ def _check(own: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: str,
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in given if name not in own]
     shapes = [
-        f"{name} is {tuple(given[name].shape)} there and {tuple(own[name].shape)} here"
+        f"{name} is {tuple(given[name].shape)} in the file and {tuple(own[name].shape)} in the backbone"
         for name in own
         if name in given and given[name].shape != own[name].shape
     ]
     findings = [
         f"{kind}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("different shapes", shapes))
         if names
     ]
     if findings:
-        remedy = "take training.width: 1" if shapes else f"the names must be those of torchvision's {architecture}"
+        remedy = "set training.width: 1" if shapes else f"the names must be those of torchvision's {architecture}"
         raise DataError(f"the weights do not fit this backbone; {'; '.join(findings)}", where=weights, remedy=remedy)

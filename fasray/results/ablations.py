@@ -14,9 +14,11 @@ from fasray.metrics.compare import PairedDifference, paired_difference
 from fasray.results.bootstrap import Resamples
 from fasray.results.figures import FIGURES, Judge
 from fasray.results.leave_one_out import digests_for
-from fasray.results.scores import LEVELS, Level, RunView, ScoreReader, Trial
+from fasray.results.scores import LEVELS, Level, ScoreReader
 from fasray.results.selection import choose
 from fasray.results.tables.text import NOTHING, Grid, percent
+from fasray.runs.events import TrialRecord
+from fasray.runs.record import RunRecord
 
 MEAN_OF_PROTOCOLS = "mean"
 """In place of a protocol: each seed's figures are first averaged over the protocols that all its runs ended on."""
@@ -50,7 +52,7 @@ _Runs = dict[tuple[str, int], _Pair]
 """hter and auc by (protocol, seed)."""
 
 
-def ablation_frame(run: RunView, selection: str = "source-dev") -> pd.DataFrame:
+def ablation_frame(run: RunRecord, selection: str = "source-dev") -> pd.DataFrame:
     """Return one row for each ablation, protocol and level of a run, and their means; see ``ABLATION_COLUMNS``.
 
     The difference is taken run by run: both of a pair share seed, batches and faces. Its interval speaks of other
@@ -119,7 +121,7 @@ def _cells(row: Mapping[str, Any], figure: str) -> tuple[str, str, str, str]:
     return percent(row[figure]), percent(row[f"{figure}_ablated"]), difference, interval
 
 
-def _judge(run: RunView, selection: str) -> dict[tuple[str, str, Level], _Runs]:
+def _judge(run: RunRecord, selection: str) -> dict[tuple[str, str, Level], _Runs]:
     """Return the figures of every confirmed run of a method that has ablations."""
     ablated = {trial.method for trial in run.trials if trial.variant}
     judged: dict[tuple[str, str, Level], _Runs] = defaultdict(dict)
@@ -131,7 +133,7 @@ def _judge(run: RunView, selection: str) -> dict[tuple[str, str, Level], _Runs]:
     return judged
 
 
-def _judge_one(run: RunView, trial: Trial, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
+def _judge_one(run: RunRecord, trial: TrialRecord, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
     read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
     evaluations = dict(zip(trial.steps, read, strict=True))
     choice = choose(rule, digests_for(rule, run, trial, evaluations.values(), reader))

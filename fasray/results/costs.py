@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from fasray.results.scores import Reading, Trial
-from fasray.runs.events import cell_protocol
+from fasray.runs.events import TrialRecord, cell_protocol
+from fasray.runs.reading import Reading
 
 COST_COLUMNS: dict[str, str] = {
     "scope": "cell, or sweep for the sum over all cells",
@@ -59,9 +59,9 @@ def cost_of(readings: Iterable[Reading]) -> Cost:
     )
 
 
-def cost_frame(trials: Sequence[Trial]) -> pd.DataFrame:
+def cost_frame(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """Return one row a cell, in the order of their first trials, and a last one for the sweep; see ``COST_COLUMNS``."""
-    cells: dict[tuple[str, str], list[Trial]] = {}
+    cells: dict[tuple[str, str], list[TrialRecord]] = {}
     for trial in trials:
         cells.setdefault((trial.method, cell_protocol(trial)), []).append(trial)
     rows = [_row("cell", *key, members) for key, members in cells.items()]
@@ -69,7 +69,7 @@ def cost_frame(trials: Sequence[Trial]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COST_COLUMNS))
 
 
-def _row(scope: str, method: str, protocol: str, trials: Sequence[Trial]) -> dict[str, object]:
+def _row(scope: str, method: str, protocol: str, trials: Sequence[TrialRecord]) -> dict[str, object]:
     cost = cost_of(reading for trial in trials for reading in trial.readings)
     return {
         "scope": scope,

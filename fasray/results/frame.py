@@ -15,7 +15,7 @@ from fasray.metrics.intervals import RESAMPLES
 from fasray.results.bootstrap import Resamples, are_few, interval
 from fasray.results.figures import FIGURES, Judge, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
-from fasray.results.scores import ENDED, LEVELS, Evaluation, Level, RunView, ScoreReader, Trial
+from fasray.results.scores import LEVELS, Evaluation, Level, ScoreReader
 from fasray.results.selection import (
     PLANNED_SELECTIONS,
     SELECTIONS,
@@ -29,6 +29,8 @@ from fasray.results.selection import (
     selection,
     target_digest,
 )
+from fasray.runs.events import ENDED, TrialRecord
+from fasray.runs.record import RunRecord
 
 COLUMNS: dict[str, str] = {
     "method": "name of the method",
@@ -108,10 +110,10 @@ class CellFigures:
 class Kept(Protocol):
     """Rows of an earlier table that still hold, rule by rule."""
 
-    def rows(self, key: Key, rule: str, trials: Sequence[Trial]) -> Sequence[CellFigures] | None:
+    def rows(self, key: Key, rule: str, trials: Sequence[TrialRecord]) -> Sequence[CellFigures] | None:
         """Return the rows that a rule gave for a cell of these trials, ``None`` if they have to be computed."""
 
-    def keep(self, key: Key, rule: str, trials: Sequence[Trial], rows: Sequence[CellFigures]) -> None:
+    def keep(self, key: Key, rule: str, trials: Sequence[TrialRecord], rows: Sequence[CellFigures]) -> None:
         """Take the rows that have just been computed."""
 
 
@@ -126,13 +128,13 @@ class RunResults:
     """By (trial id, selection), for the rules that judge each confirmed trial."""
 
 
-def offered(run: RunView) -> tuple[str, ...]:
+def offered(run: RunRecord) -> tuple[str, ...]:
     """Return the names of all rules that can be applied to a run."""
     return (*SELECTIONS, *(PLANNED_SELECTIONS if has_inner_trials(run.trials) else ()))
 
 
 def results_frame(
-    run: RunView, selections: Sequence[str] = tuple(SELECTIONS), kept: Kept | None = None
+    run: RunRecord, selections: Sequence[str] = tuple(SELECTIONS), kept: Kept | None = None
 ) -> pd.DataFrame:
     """Return the result frame of a run; see ``COLUMNS``.
 
@@ -152,7 +154,7 @@ def results_frame(
 
 
 def compute_results(
-    run: RunView,
+    run: RunRecord,
     selections: Sequence[str] = tuple(SELECTIONS),
     reader: ScoreReader | None = None,
     resamples: int = RESAMPLES,
@@ -191,7 +193,7 @@ def _all_rows(judged: _Judged, kept: Kept | None = None) -> list[CellFigures]:
     return [*rows, *_aggregates(rows)]
 
 
-def _rules(run: RunView, selections: Sequence[str]) -> list[Selection]:
+def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
     """Return the rules by name, and the oracle, which gaps are told from."""
     rules = [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
     for rule in rules:
@@ -204,9 +206,9 @@ def _rules(run: RunView, selections: Sequence[str]) -> list[Selection]:
     return rules
 
 
-def _cells(trials: Iterable[Trial]) -> dict[Key, list[Trial]]:
+def _cells(trials: Iterable[TrialRecord]) -> dict[Key, list[TrialRecord]]:
     """Return the trials of each cell, cells by their first ended confirming run; others are left out."""
-    found: dict[Key, list[Trial]] = {}
+    found: dict[Key, list[TrialRecord]] = {}
     trials = list(trials)
     for trial in trials:
         if trial.stage == "confirm" and trial.status in ENDED:
@@ -217,7 +219,7 @@ def _cells(trials: Iterable[Trial]) -> dict[Key, list[Trial]]:
     return found
 
 
-def _key(trial: Trial) -> Key:
+def _key(trial: TrialRecord) -> Key:
     return trial.method, trial.variant, trial.protocol
 
 
@@ -225,14 +227,14 @@ def _key(trial: Trial) -> Key:
 class _Judged:
     """Reads the trials of one cell after another and keeps what the rules make of them."""
 
-    run: RunView
+    run: RunRecord
     rules: Sequence[Selection]
     reader: ScoreReader
     judge: Judge
     digests: dict[str, TrialDigests] = field(default_factory=dict)
     choices: dict[tuple[str, str], Choice] = field(default_factory=dict)
 
-    def rows(self, key: Key, trials: Sequence[Trial]) -> list[CellFigures]:
+    def rows(self, key: Key, trials: Sequence[TrialRecord]) -> list[CellFigures]:
         """Return the rows of a cell."""
         ended = [trial for trial in trials if trial.stage == "confirm" and trial.status in ENDED]
         confirmed = {trial.id for trial in ended if trial.status == "done" and trial.steps}
@@ -260,18 +262,18 @@ class _Judged:
             for level in LEVELS
         ]
 
-    def _lost(self, rule: Selection, confirmed: set[str], ended: Sequence[Trial]) -> int:
+    def _lost(self, rule: Selection, confirmed: set[str], ended: Sequence[TrialRecord]) -> int:
         """Return how many confirming runs a rule cannot judge, for an inner trial of theirs diverged or failed."""
         runs = [trial for trial in ended if rule.inner and trial.id in confirmed]
         return sum(inner_trials(self.run.trials, trial).lost for trial in runs)
 
-    def _read(self, trial: Trial) -> dict[int, Evaluation]:
+    def _read(self, trial: TrialRecord) -> dict[int, Evaluation]:
         read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
         return dict(zip(trial.steps, read, strict=True))
 
     def _judge_run(
         self,
-        trial: Trial,
+        trial: TrialRecord,
         evaluations: dict[int, Evaluation],
         figures: dict[tuple[str, Level], list[TrialFigures]],
     ) -> None:
@@ -291,14 +293,14 @@ class _Judged:
 class _Candidate:
     """The best evaluation of one trial, by the target's labels."""
 
-    trial: Trial
+    trial: TrialRecord
     digests: TrialDigests
     evaluation: Evaluation
     merit: tuple[float, float]
     """Lower is better; the first of equals wins."""
 
     @classmethod
-    def of(cls, trial: Trial, evaluations: dict[int, Evaluation], digests: TrialDigests | None) -> _Candidate:
+    def of(cls, trial: TrialRecord, evaluations: dict[int, Evaluation], digests: TrialDigests | None) -> _Candidate:
         target = digests.target if digests else tuple(map(target_digest, evaluations.values()))
         best = best_target_step(target)
         return cls(trial, TrialDigests(trial.id, (), (best,)), evaluations[best.step], merit(best))

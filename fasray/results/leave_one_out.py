@@ -14,9 +14,10 @@ import numpy as np
 from fasray import protocols
 from fasray.metrics import eer
 from fasray.metrics.tally import tally
-from fasray.results.scores import ENDED, Evaluation, RunView, ScoreReader, Trial
+from fasray.results.scores import Evaluation, ScoreReader
 from fasray.results.selection import LeftOutDigest, TrialDigests, digests_of, selection
-from fasray.runs.events import cell_protocol
+from fasray.runs.events import ENDED, TrialRecord, cell_protocol
+from fasray.runs.record import RunRecord
 
 INNER = "inner"
 """The stage of inner trials."""
@@ -26,7 +27,7 @@ INNER = "inner"
 class InnerTrials:
     """The inner trials of one confirming run, in the order of the log."""
 
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialRecord, ...]
     planned: int
     """One for each source domain."""
 
@@ -41,12 +42,12 @@ class InnerTrials:
         return any(trial.status in ENDED and trial.status != "done" for trial in self.trials)
 
 
-def has_inner_trials(trials: Sequence[Trial]) -> bool:
+def has_inner_trials(trials: Sequence[TrialRecord]) -> bool:
     """Whether a run planned inner trials, and has come to them."""
     return any(trial.stage == INNER for trial in trials)
 
 
-def inner_trials(trials: Sequence[Trial], run: Trial) -> InnerTrials:
+def inner_trials(trials: Sequence[TrialRecord], run: TrialRecord) -> InnerTrials:
     """Return the inner trials of a confirming run.
 
     Args:
@@ -60,7 +61,7 @@ def inner_trials(trials: Sequence[Trial], run: Trial) -> InnerTrials:
 
 
 def digests_for(
-    rule: str, run: RunView, trial: Trial, evaluations: Iterable[Evaluation], reader: ScoreReader
+    rule: str, run: RunRecord, trial: TrialRecord, evaluations: Iterable[Evaluation], reader: ScoreReader
 ) -> TrialDigests:
     """Return all that a rule may know of a confirming run.
 
@@ -75,7 +76,7 @@ def digests_for(
     return with_inner_trials(digests, run, trial, reader) if selection(rule).inner else digests
 
 
-def with_inner_trials(digests: TrialDigests, run: RunView, trial: Trial, reader: ScoreReader) -> TrialDigests:
+def with_inner_trials(digests: TrialDigests, run: RunRecord, trial: TrialRecord, reader: ScoreReader) -> TrialDigests:
     """Return the digests of a confirming run with what its inner trials tell; as they are if those are not whole.
 
     Raises:

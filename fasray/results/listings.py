@@ -12,10 +12,10 @@ from fasray.metrics import SOURCE_DEV, TARGET
 from fasray.results.cache.evaluations import EvaluationIndex, figures_of
 from fasray.results.costs import cost_of
 from fasray.results.leave_one_out import digests_for
-from fasray.results.scores import Evaluation, RunView, ScoreReader, Trial
+from fasray.results.scores import Evaluation, ScoreReader
 from fasray.results.selection import choose, selection
-from fasray.runs.events import TrialRecord, collecting_later
-from fasray.runs.ledger import RunRecord
+from fasray.runs.events import TrialRecord, gc_paused
+from fasray.runs.record import RunRecord
 
 TRIAL_COLUMNS: dict[str, str] = {
     "trial": "id, which is also the folder under trials/",
@@ -90,7 +90,7 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
     won = {(event.method, event.protocol): event.trial for event in record.events if event.event == "won"}
     trials = record.trials
     fields = list(dict.fromkeys(name for trial in trials for name in trial.searched))
-    with collecting_later():
+    with gc_paused():
         rows = [_trial_row(trial, won.get((trial.method, trial.protocol)) == trial.id, fields) for trial in trials]
     return pd.DataFrame(rows, columns=[*TRIAL_COLUMNS, *(f"config.{name}" for name in fields)])
 
@@ -123,7 +123,7 @@ def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[
     }
 
 
-def evaluations_frame(run: RunView, kept: EvaluationIndex | None = None) -> pd.DataFrame:
+def evaluations_frame(run: RunRecord, kept: EvaluationIndex | None = None) -> pd.DataFrame:
     """Return one row an evaluation of every trial; see ``EVALUATION_COLUMNS``.
 
     Args:
@@ -148,7 +148,7 @@ def evaluations_frame(run: RunView, kept: EvaluationIndex | None = None) -> pd.D
     return pd.DataFrame(rows, columns=list(EVALUATION_COLUMNS))
 
 
-def scores_frame(run: RunView, rule: str = "source-dev", trials: Sequence[str] = ()) -> pd.DataFrame:
+def scores_frame(run: RunRecord, rule: str = "source-dev", trials: Sequence[str] = ()) -> pd.DataFrame:
     """Return one row a frame of the confirmed runs, at the step that a rule picked; see ``SCORE_COLUMNS``.
 
     Args:
@@ -182,7 +182,7 @@ def _scores(evaluation: Evaluation, role: str, head: dict[str, object]) -> pd.Da
     return pd.DataFrame({**head, "role": role, **columns}, columns=list(SCORE_COLUMNS))
 
 
-def _who(trial: Trial | TrialRecord) -> dict[str, object]:
+def _who(trial: TrialRecord) -> dict[str, object]:
     return {
         "trial": trial.id,
         "method": trial.method,

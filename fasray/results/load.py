@@ -1,11 +1,10 @@
-"""From a run directory to its results: what the ledger holds, in the shape that the results are computed from."""
+"""From a run directory to its results, as frames and as files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pandas as pd
-import yaml
 
 from fasray.results.ablations import ablation_frame
 from fasray.results.cache.evaluations import EvaluationIndex
@@ -14,31 +13,10 @@ from fasray.results.cache.validity import LEAST_SCORE_FILES
 from fasray.results.costs import cost_frame
 from fasray.results.frame import compute_results, offered, results_frame
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
-from fasray.results.scores import RunView
 from fasray.results.tables.export import write_parquet
-from fasray.runs.ledger import read_run
+from fasray.runs.layout import REPORT_FILE, RESULTS_FILE
+from fasray.runs.record import RunRecord, read_run
 from fasray.storage import exists, join, write_bytes
-
-FRAME_FILE, REPORT_FILE = "results.parquet", "report.html"
-
-
-def view(run: str) -> RunView:
-    """Return a run directory, finished or not, as the results see it.
-
-    Raises:
-        DataError: this is no run directory, or a file of it is damaged.
-    """
-    record = read_run(run)
-    return RunView(
-        name=record.name,
-        spec_text=yaml.safe_dump(dict(record.spec), sort_keys=False, allow_unicode=True),
-        trials=record.trials,
-        score_uri=record.score_uri,
-        data_card=record.data.card,
-        versions=record.versions,
-        manifest_hash=record.data.manifest_hash,
-        data=record.spec.get("data"),
-    )
 
 
 def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
@@ -55,12 +33,12 @@ def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
         DataError: this is no run directory, or a file of it is missing or damaged.
         SpecError: there is no such selection.
     """
-    seen = view(run)
-    selections = selections or offered(seen)
-    if not _is_long(seen):
-        return results_frame(seen, selections)
+    record = read_run(run)
+    selections = selections or offered(record)
+    if not _is_long(record):
+        return results_frame(record, selections)
     index = RowIndex(run)
-    frame = results_frame(seen, selections, index)
+    frame = results_frame(record, selections, index)
     index.save()
     return frame
 
@@ -90,7 +68,7 @@ def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:
         DataError: this is no run directory, or a file of it is missing or damaged.
         SpecError: there is no such selection.
     """
-    return ablation_frame(view(run), selection)
+    return ablation_frame(read_run(run), selection)
 
 
 def load_evaluations(run: str) -> pd.DataFrame:
@@ -101,11 +79,11 @@ def load_evaluations(run: str) -> pd.DataFrame:
     Raises:
         DataError: this is no run directory, or a file of it is missing or damaged.
     """
-    seen = view(run)
-    if not _is_long(seen):
-        return evaluations_frame(seen)
-    index = EvaluationIndex(run, seen.trials)
-    frame = evaluations_frame(seen, index)
+    record = read_run(run)
+    if not _is_long(record):
+        return evaluations_frame(record)
+    index = EvaluationIndex(run, record.trials)
+    frame = evaluations_frame(record, index)
     index.save()
     return frame
 
@@ -122,10 +100,10 @@ def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] =
         DataError: this is no run directory, or a file of it is missing or damaged, or it has no such trial.
         SpecError: there is no such selection, or it judges no confirmed run.
     """
-    return scores_frame(view(run), selection, trials)
+    return scores_frame(read_run(run), selection, trials)
 
 
-def _is_long(run: RunView) -> bool:
+def _is_long(run: RunRecord) -> bool:
     """Tell whether a run has so many score files that what they gave is worth keeping."""
     return sum(len(trial.steps) for trial in run.trials) >= LEAST_SCORE_FILES
 
@@ -136,13 +114,13 @@ def write_derived(run: str, renew: bool) -> list[str]:
     Returns:
         The paths written.
     """
-    paths = [join(run, name) for name in (FRAME_FILE, REPORT_FILE)]
+    paths = [join(run, name) for name in (RESULTS_FILE, REPORT_FILE)]
     if not renew and all(exists(path) for path in paths):
         return []
     from fasray.results.report import render_report  # pictures take a second to import, and tables need none
 
-    seen = view(run)
-    results = compute_results(seen, offered(seen))
+    record = read_run(run)
+    results = compute_results(record, offered(record))
     write_parquet(results.frame, paths[0])
-    write_bytes(paths[1], render_report(seen, results).encode())
+    write_bytes(paths[1], render_report(record, results).encode())
     return paths

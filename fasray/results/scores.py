@@ -1,143 +1,26 @@
-"""Score files and the run that they belong to, read back as typed columns.
+"""Score files, read back as typed columns.
 
-Everything in this package is a pure function of these files; nothing else of a run is needed for its numbers.
+Every number in this package is a pure function of these files and of the run's record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.record import SCORE_SCHEMA
-from fasray.faces.sets.manifest import is_generated
 from fasray.metrics import SOURCE_DEV, TARGET, SourceDev, Videos, source_dev_summary, to_videos
+from fasray.runs.scores import REMEDY, SCORE_SCHEMA, parse_scores
 
 Level = Literal["video", "frame"]
 LEVELS: tuple[Level, ...] = ("video", "frame")
-
-ENDED = ("done", "diverged", "failed")
-"""States of a trial that will not change any more; ``stopped`` ones were cut in the search."""
-
-
-class Reading(Protocol):
-    """One evaluation as the event log has it: source-dev figures only."""
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps done."""
-
-    @property
-    def source_dev_auc(self) -> float:
-        """Macro average over the source domains, video level."""
-
-    @property
-    def seconds(self) -> float:
-        """Wall seconds since the evaluation before, evaluating included; 0 if it was read back after a resume."""
-
-    @property
-    def cpu_seconds(self) -> float | None:
-        """Processor seconds of all workers; None, as are the next three, if nobody measured them."""
-
-    @property
-    def gpu_seconds(self) -> float | None:
-        """GPUs held, times wall seconds."""
-
-    @property
-    def bytes_read(self) -> int | None:
-        """Bytes of faces taken from the pool."""
-
-    @property
-    def bytes_written(self) -> int | None:
-        """Bytes of files."""
-
-
-class Trial(Protocol):
-    """What this package needs to know of a trial."""
-
-    @property
-    def id(self) -> str:
-        """Unique in the run."""
-
-    @property
-    def method(self) -> str:
-        """Name of the method."""
-
-    @property
-    def protocol(self) -> str:
-        """Name of the protocol."""
-
-    @property
-    def stage(self) -> str:
-        """``search``, ``confirm``, or ``inner``: a confirming run again without one source domain, which judges it."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of all its streams."""
-
-    @property
-    def variant(self) -> str:
-        """Name of the ablation; empty for the method itself."""
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The method's configuration."""
-
-    @property
-    def searched(self) -> Sequence[str]:
-        """Fields of the configuration that the search varied, loss weights first."""
-
-    @property
-    def status(self) -> str:
-        """``running``, ``stopped``, ``done``, ``diverged`` or ``failed``."""
-
-    @property
-    def total_steps(self) -> int:
-        """Full budget, optimizer steps."""
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Evaluated steps, ascending."""
-
-    @property
-    def readings(self) -> Sequence[Reading]:
-        """The evaluations as the log has them."""
-
-
-@dataclass(frozen=True)
-class RunView:
-    """A run as the results see it."""
-
-    name: str
-    spec_text: str
-    """The specification as the user may read it."""
-    trials: Sequence[Trial]
-    score_uri: Callable[[str, int], str]
-    """Where the score file of (trial id, step) is."""
-    data_card: Mapping[str, Any] = field(default_factory=dict)
-    """How the data was prepared: the card of its manifest."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    manifest_hash: str = ""
-    data: Any = None
-    """The specification's ``data`` key, which says where the faces were; None if nobody knows."""
-
-    @property
-    def generated(self) -> bool:
-        """Whether the faces were generated, so that scores on them are no evidence about real ones."""
-        return is_generated(self.data_card)
-
-    @property
-    def confirmed(self) -> list[Trial]:
-        """The confirming runs that reached their full budget."""
-        return [trial for trial in self.trials if trial.stage == "confirm" and trial.status == "done"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,14 +86,6 @@ class Scores:
         """Return the subject of each row of ``at(level)``."""
         return self.grouping.subjects if level == "video" else self.subject
 
-    def relabelled(self, label: NDArray[np.int8], attack_type: NDArray[np.str_]) -> Scores:
-        """Return the same scores under other labels and attack types, both [V], in the order of ``videos``."""
-        videos = replace(self.grouping.videos, label=label, attack_type=attack_type)
-        inverse = self.grouping.inverse
-        return replace(
-            self, label=label[inverse], attack_type=attack_type[inverse], grouping=replace(self.grouping, videos=videos)
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -237,7 +112,6 @@ def read_scores(uri: str) -> Evaluation:
     return ScoreReader().read(uri)
 
 
-_REMEDY = "restore the file, or run the same sweep again in a new folder"
 _LAYOUT = [name for name in SCORE_SCHEMA.names if name != "score"]
 _LAYOUTS_KEPT = 8
 
@@ -282,7 +156,8 @@ class ScoreReader:
 
     def decode(self, content: bytes, uri: str) -> Evaluation:
         """Return what the bytes of a score file hold; errors as ``read_scores``."""
-        table, trial, step = _parse(content, uri)
+        rows, trial, step = parse_scores(content, uri)
+        table = rows.combine_chunks().replace_schema_metadata(None)
         score = table.column("score").to_numpy()
         bad = int((~np.isfinite(score)).sum())
         if bad:
@@ -291,8 +166,8 @@ class ScoreReader:
                 where=uri,
                 remedy="the trial has diverged; its scores cannot be judged",
             )
-        rows = self._rows(table.select(_LAYOUT), score, uri)
-        return Evaluation(trial, step, rows[SOURCE_DEV].scores(score), rows[TARGET].scores(score))
+        parts = self._rows(table.select(_LAYOUT), score, uri)
+        return Evaluation(trial, step, parts[SOURCE_DEV].scores(score), parts[TARGET].scores(score))
 
     def _rows(self, layout: pa.Table, score: NDArray[np.float64], uri: str) -> dict[str, _Rows]:
         for known in reversed(self._layouts):
@@ -304,27 +179,11 @@ class ScoreReader:
         for name in (SOURCE_DEV, TARGET):
             picked = np.flatnonzero(role == name)
             if not picked.size:
-                raise DataError(f"the score file has no {name} rows", where=uri, remedy=_REMEDY)
+                raise DataError(f"the score file has no {name} rows", where=uri, remedy=REMEDY)
             chosen: dict[str, NDArray[Any]] = {key: column[picked] for key, column in columns.items()}
             found[name] = _Rows(picked, chosen, Grouping.of(score[picked], chosen))
         self._layouts = [*self._layouts[1 - _LAYOUTS_KEPT :], _Layout(layout, found)]
         return found
-
-
-def _parse(content: bytes, uri: str) -> tuple[pa.Table, str, int]:
-    try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"the score file is damaged: {error}", where=uri, remedy=_REMEDY) from error
-    if not table.schema.equals(SCORE_SCHEMA):
-        found = {f.name: str(f.type) for f in table.schema}
-        wrong = [f.name for f in SCORE_SCHEMA if found.get(f.name) != str(f.type)]
-        raise DataError(f"this is no score file: check column {', '.join(wrong)}", where=uri, remedy=_REMEDY)
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    trial, step = metadata.get("fasray.trial"), metadata.get("fasray.step", "")
-    if trial is None or not step.isdecimal():
-        raise DataError("the score file does not say which trial and step it is of", where=uri, remedy=_REMEDY)
-    return table.combine_chunks().replace_schema_metadata(None), trial, int(step)
 
 
 def _column(table: pa.Table, name: str) -> NDArray[Any]:

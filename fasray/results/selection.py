@@ -39,7 +39,7 @@ from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import eer, rates_at
 from fasray.metrics.tally import tally
 from fasray.metrics.thresholds import min_hter_threshold
-from fasray.results.scores import Evaluation, Level, Scores, Trial
+from fasray.results.scores import Evaluation, Level, Scores
 
 ThresholdRule = Literal["source-dev-eer", "left-out-eer", "target-eer", "target-min-hter"]
 
@@ -184,11 +184,6 @@ def target_digest(evaluation: Evaluation) -> TargetDigest:
         least,
         min_hter_threshold(frames.score, frames.label),
     )
-
-
-def digest_trial(trial: Trial, evaluation_at: Callable[[str, int], Evaluation]) -> TrialDigests:
-    """Read each evaluation of a trial once and sum it up."""
-    return digests_of(trial.id, [evaluation_at(trial.id, step) for step in trial.steps])
 
 
 def digests_of(trial: str, evaluations: Iterable[Evaluation]) -> TrialDigests:

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fasray import storage
 from fasray.errors import DataError
-
-FILES_FILE = "files.json"
+from fasray.runs.layout import CHECKSUM_FILE, checkpoint_file, score_file
 
 
 class Files(BaseModel):
@@ -32,7 +31,7 @@ def read_files(trial_dir: str) -> Files | None:
     Raises:
         DataError: the record is damaged.
     """
-    uri = storage.join(trial_dir, FILES_FILE)
+    uri = storage.join(trial_dir, CHECKSUM_FILE)
     if not storage.exists(uri):
         return None
     try:
@@ -55,12 +54,12 @@ def record_files(trial_dir: str, step: int, *, renew: bool) -> None:
         known = Files()
     if not renew and step in known.scores:
         return
-    scores = hashlib.sha256(storage.read_bytes(storage.join(trial_dir, f"eval-{step:08d}.parquet"))).hexdigest()
-    card = storage.join(trial_dir, "checkpoint", f"step-{step:08d}.json")
+    scores = hashlib.sha256(storage.read_bytes(score_file(trial_dir, step))).hexdigest()
+    card = checkpoint_file(trial_dir, step, "json")
     # The card names the hash of its weights, so that they need not be read again.
     weights = {step: str(json.loads(storage.read_bytes(card))["sha256"])} if storage.exists(card) else {}
     found = Files(
         scores=dict(sorted({**known.scores, step: scores}.items())),
         checkpoints=dict(sorted({**known.checkpoints, **weights}.items())),
     )
-    storage.write_bytes(storage.join(trial_dir, FILES_FILE), found.model_dump_json(indent=1).encode())
+    storage.write_bytes(storage.join(trial_dir, CHECKSUM_FILE), found.model_dump_json(indent=1).encode())

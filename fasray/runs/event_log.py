@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from fasray import storage
 from fasray.errors import DataError, StorageError
-from fasray.runs.events import EVENTS, Event, Opened, collecting_later
+from fasray.runs.events import EVENTS, Event, Opened, gc_paused
+from fasray.runs.layout import LOG_FILE, LOG_FOLDER
 from fasray.runs.lease import Lease
 from fasray.runs.lock import Lock
 
-FILE, FOLDER = "events.jsonl", "events"
 PACK_FROM = 256
 """Loose events of a remote log from which a new driver packs them."""
 _LOOSE = re.compile(r"(\d{8})\.json")
@@ -51,7 +51,7 @@ def open_log(run: str, lock: Lock) -> tuple[EventLog, tuple[Event, ...]]:
         pack(run, PACK_FROM)
         events = tuple(read_events(run))
         return _NumberedLog(run, lock, len(events)), events
-    log = _AppendedLog(Path(run) / FILE)
+    log = _AppendedLog(Path(run) / LOG_FILE)
     return log, tuple(read_events(run))
 
 
@@ -64,7 +64,7 @@ def read_events(run: str) -> list[Event]:
     """
     if storage.is_remote(run):
         return [event for _, event in _numbered(run)]
-    uri = storage.join(run, FILE)
+    uri = storage.join(run, LOG_FILE)
     if not storage.exists(uri):
         return []
     lines = storage.read_bytes(uri).split(b"\n")
@@ -77,7 +77,7 @@ def _parsed(lines: Sequence[bytes], where: Callable[[int], str]) -> list[Event]:
     events: list[Event] = []
     parse = EVENTS.validator.validate_json
     try:
-        with collecting_later():
+        with gc_paused():
             for line in lines:
                 events.append(parse(line))  # noqa: PERF401 - how far it came names the damaged line
     except ValidationError as error:
@@ -134,12 +134,12 @@ class _NumberedLog:
 
 
 def _loose(run: str, number: int) -> str:
-    return storage.join(run, FOLDER, f"{number:08d}.json")
+    return storage.join(run, LOG_FOLDER, f"{number:08d}.json")
 
 
 def _numbered(run: str) -> list[tuple[int, Event]]:
     """Return the events of a remote log with their numbers."""
-    names = storage.listing(storage.join(run, FOLDER))
+    names = storage.listing(storage.join(run, LOG_FOLDER))
     packs = [(int(m[1]), int(m[2]), m[0]) for m in map(_PACK.fullmatch, names) if m]
     loose = [(int(m[1]), m[0]) for m in map(_LOOSE.fullmatch, names) if m]
     end = 0
@@ -152,10 +152,10 @@ def _numbered(run: str) -> list[tuple[int, Event]]:
     for expected, (number, _) in enumerate(kept, end):
         if number != expected:
             raise DataError("this event of the log is missing", where=_loose(run, expected), remedy=_RESTORE)
-    uris = [storage.join(run, FOLDER, name) for name in (*wanted, *(name for _, name in kept))]
+    uris = [storage.join(run, LOG_FOLDER, name) for name in (*wanted, *(name for _, name in kept))]
     lines = [(line, uri) for uri, data in zip(uris, storage.read_many(uris), strict=True) for line in _lines(data, uri)]
     if len(lines) != end + len(kept):
-        raise DataError(f"{len(lines)} events instead of {end + len(kept)}", where=storage.join(run, FOLDER))
+        raise DataError(f"{len(lines)} events instead of {end + len(kept)}", where=storage.join(run, LOG_FOLDER))
     return list(enumerate(_parsed([line for line, _ in lines], lambda number: lines[number][1])))
 
 
@@ -174,13 +174,13 @@ def pack(run: str, from_count: int) -> None:
         run: URI of the run.
         from_count: loose events from which it is done.
     """
-    names = storage.listing(storage.join(run, FOLDER))
+    names = storage.listing(storage.join(run, LOG_FOLDER))
     packed = max((int(m[2]) + 1 for m in map(_PACK.fullmatch, names) if m), default=0)
     loose = [int(m[1]) for m in map(_LOOSE.fullmatch, names) if m]
     if sum(number >= packed for number in loose) >= from_count:
         events = _numbered(run)[packed:]
         data = b"".join(EVENTS.dump_json(event) + b"\n" for _, event in events)
         last = packed + len(events) - 1
-        storage.write_once(storage.join(run, FOLDER, f"{packed:08d}-{last:08d}.jsonl"), data)
+        storage.write_once(storage.join(run, LOG_FOLDER, f"{packed:08d}-{last:08d}.jsonl"), data)
         doomed = [number for number, event in events if number in loose and not isinstance(event, Opened)]
-        storage.at_once(lambda number: storage.remove(_loose(run, number)), doomed, run)
+        storage.map_concurrently(lambda number: storage.remove(_loose(run, number)), doomed, run)

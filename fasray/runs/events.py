@@ -7,16 +7,17 @@ gives back every trial, rung and decision.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fasray.protocols import outer_name
-from fasray.sweep.schedule import Decision
+from fasray.runs.reading import Reading, best
 
+Decision = Literal["continue", "stop", "done"]
 Stage = Literal["search", "confirm", "inner"]
 """``inner`` trials are confirming runs again, each without one of the source domains, which judges it."""
 Status = Literal["running", "stopped", "done", "diverged", "failed"]
@@ -53,20 +54,19 @@ class Suggested(_Event):
     """Name of the ablation; empty for the method itself."""
 
 
-class Reported(_Event):
-    """A trial was evaluated, and what was decided about it. Source-dev figures only: target figures never come here."""
-
+class _OfTrial(_Event):
     event: Literal["reported"] = "reported"
     trial: str
-    step: int
-    source_dev_auc: float
-    source_dev_loss: float
-    seconds: float = 0.0
-    cpu_seconds: float | None = None
-    gpu_seconds: float | None = None
-    bytes_read: int | None = None
-    bytes_written: int | None = None
+
+
+class _Decided(_Event):
     decision: Decision
+
+
+class Reported(_Decided, Reading, _OfTrial):
+    """A trial was evaluated, and what was decided about it: a reading, in the log between trial and decision."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Ended(_Event):
@@ -107,23 +107,9 @@ Event = Annotated[Opened | Suggested | Reported | Ended | Retried | Won | Closed
 EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-class Reading(NamedTuple):
-    """What one evaluation told the scheduler, and what it took since the one before; None where nobody knows."""
-
-    step: int
-    source_dev_auc: float
-    source_dev_loss: float
-    seconds: float
-    cpu_seconds: float | None = None
-    gpu_seconds: float | None = None
-    """GPUs that the trial held, times seconds."""
-    bytes_read: int | None = None
-    bytes_written: int | None = None
-
-
-@dataclass(frozen=True)
+@dataclass
 class TrialRecord:
-    """All that the log says of one trial."""
+    """All that the log says of one trial; only :func:`fold` changes it."""
 
     id: str
     method: str
@@ -135,7 +121,7 @@ class TrialRecord:
     total_steps: int
     status: Status = "running"
     reason: str = ""
-    readings: tuple[Reading, ...] = field(default=())
+    readings: list[Reading] = field(default_factory=list)
     variant: str = ""
 
     @property
@@ -146,13 +132,13 @@ class TrialRecord:
     @property
     def best(self) -> Reading | None:
         """Reading of the highest source-dev AUC, ties broken by the lower loss, then the earlier step."""
-        return min(self.readings, key=lambda r: (-r.source_dev_auc, r.source_dev_loss, r.step), default=None)
+        return best(self.readings)
 
 
 _STATUS_AFTER: Mapping[Decision, Status] = {"continue": "running", "stop": "stopped", "done": "done"}
 
 
-class Placed(Protocol):
+class HasCell(Protocol):
     """What says which cell a trial belongs to."""
 
     @property
@@ -164,87 +150,44 @@ class Placed(Protocol):
         """The protocol that the trial itself runs on."""
 
 
-def cell_protocol(trial: Placed) -> str:
+def cell_protocol(trial: HasCell) -> str:
     """Return the protocol of the cell that a trial belongs to; that of an inner trial is not its own."""
     return outer_name(trial.protocol) if trial.stage == "inner" else trial.protocol
 
 
-def fold(records: Mapping[str, TrialRecord], event: Event) -> TrialRecord | None:
-    """Return the trial's record after ``event``, or None if the event is about no trial."""
+def fold(records: dict[str, TrialRecord], event: Event) -> None:
+    """Bring the records up to date with the next event of the log."""
     match event:
-        case Suggested():
-            facts = event.model_dump(exclude={"event", "trial"})
-            return TrialRecord(id=event.trial, **facts)
         case Reported():
-            return after_reports(records[event.trial], [event])
+            record = records[event.trial]
+            record.readings.append(event)
+            record.status = _STATUS_AFTER[event.decision]
+        case Suggested():
+            records[event.trial] = TrialRecord(id=event.trial, **event.model_dump(exclude={"event", "trial"}))
         case Ended():
             record = records[event.trial]
-            return _changed(record, event.status, event.reason, record.readings)
+            record.status, record.reason = event.status, event.reason
         case Retried():
             record = records[event.trial]
-            return _changed(record, "running", "", record.readings)
-    return None
-
-
-def after_reports(record: TrialRecord, reports: Sequence[Reported]) -> TrialRecord:
-    """Return a trial's record after results that came one after the other, at least one."""
-    readings = (*record.readings, *map(_reading, reports))
-    return _changed(record, _STATUS_AFTER[reports[-1].decision], record.reason, readings)
-
-
-def _reading(event: Reported) -> Reading:
-    return Reading(
-        event.step, event.source_dev_auc, event.source_dev_loss, event.seconds,
-        event.cpu_seconds, event.gpu_seconds, event.bytes_read, event.bytes_written,
-    )  # fmt: skip
-
-
-def _changed(record: TrialRecord, status: Status, reason: str, readings: tuple[Reading, ...]) -> TrialRecord:
-    """Do what ``dataclasses.replace`` does, six times as fast."""
-    return TrialRecord(
-        record.id, record.method, record.protocol, record.stage, record.seed, record.config, record.searched,
-        record.total_steps, status, reason, readings, record.variant,
-    )  # fmt: skip
+            record.status, record.reason = "running", ""
 
 
 def trials_of(events: Iterable[Event]) -> dict[str, TrialRecord]:
     """Return every trial of a log by id, in the order in which they were suggested."""
     records: dict[str, TrialRecord] = {}
-    with collecting_later():
-        for batch in batches_of(events):
-            if isinstance(batch, dict):
-                for trial, reports in batch.items():
-                    records[trial] = after_reports(records[trial], reports)
-            elif (record := fold(records, batch)) is not None:
-                records[record.id] = record
+    with gc_paused():
+        for event in events:
+            fold(records, event)
     return records
 
 
-def batches_of(events: Iterable[Event]) -> Iterator[Event | dict[str, list[Reported]]]:
-    """Return the events in order, but results that follow each other at once, by trial.
-
-    Long logs have hundreds of thousands of results, and a record is made anew for each batch of them.
-    """
-    reports: dict[str, list[Reported]] = {}
-    for event in events:
-        if isinstance(event, Reported):
-            reports.setdefault(event.trial, []).append(event)
-            continue
-        if reports:
-            yield reports
-            reports = {}
-        yield event
-    if reports:
-        yield reports
-
-
 @contextmanager
-def collecting_later() -> Iterator[None]:
-    """Put off garbage collection: a long log becomes a million objects that are no garbage, walked again and again."""
-    collecting = gc.isenabled()
+def gc_paused() -> Iterator[None]:
+    """Pause garbage collection: a long log becomes a million objects that all live, walked again and again."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if collecting:
+        if enabled:
             gc.enable()

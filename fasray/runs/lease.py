@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fasray import storage
 from fasray.errors import DataError, FasrayError, SpecError
 from fasray.runs.driver import Owner, driven_by, this_process
+from fasray.runs.layout import LOCK
 
 log = logging.getLogger(__name__)
 
-FOLDER = "lock"
 LEASE_SECONDS = 30.0
 _SIGNS_PER_LEASE = 4
 
@@ -57,14 +57,14 @@ class Lease:
     """
 
     def __init__(self, run: str, seconds: float = LEASE_SECONDS, owner: Owner | None = None) -> None:
-        self._run, self._folder = run, storage.join(run, FOLDER)
+        self._run, self._folder = run, storage.join(run, LOCK)
         self._number, self.taken_over_from = self._wait_for_turn()
         self._claim = _Claim(owner=owner or this_process(), seconds=seconds)
         self._lost_to = ""
         self._abandoned = False
         if not storage.write_once(self._uri(self._number), self._claim.to_bytes()):
             raise driven_by(str(self._read(self._number).owner), run)
-        if not storage.keeps_conditions(self._uri(self._number), self._claim.to_bytes()):
+        if not storage.supports_conditional_writes(self._uri(self._number), self._claim.to_bytes()):
             self._write(released=True)
             raise SpecError(
                 "this store overwrites files that it was told not to (If-None-Match), so two drivers could not be "

@@ -10,9 +10,8 @@ from typing import Protocol
 
 from fasray import storage
 from fasray.runs.driver import driven_by, now
+from fasray.runs.layout import LOCK
 from fasray.runs.lease import Lease
-
-LOCK = "lock"
 
 
 class Lock(Protocol):

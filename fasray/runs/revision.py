@@ -1,11 +1,15 @@
-"""Which code runs: the commit of the checkout that this package is imported from, where it is one."""
+"""Which code runs: versions, and the commit of the checkout that this package is imported from, where it is one."""
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from functools import cache
+from importlib import metadata
 from pathlib import Path
+
+from fasray.version import __version__
 
 _SECONDS = 10.0
 
@@ -21,6 +25,13 @@ def commit() -> str:
         return ""
     head = _git(package, "rev-parse", "HEAD")
     return f"{head}+changes" if head and _git(package, "status", "--porcelain", "--", ".") else head
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a number may depend on."""
+    packages = ("torch", "torchvision", "numpy", "ray", "pyarrow", "opencv-python-headless")
+    ours = {"fasray": __version__, **({"commit": commit()} if commit() else {}), "python": platform.python_version()}
+    return ours | {package: metadata.version(package) for package in packages}
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -1,14 +1,15 @@
 """Where files are kept: a local disk, or any store that fsspec knows (``s3://`` ...), named by a path or a URI.
 
-Files are written once and whole: a reader never sees half of one. What a store cannot do just now is waited for
-(``patience``); what it will never do is said at once and with its remedy (``faults``).
+Files are written once and whole: a reader never sees half of one. Transient failures of a store are retried
+(``retry``); all others are raised at once, with their remedy (``faults``).
 """
 
+from fasray.storage.access import check_access, seconds_since_written, supports_conditional_writes
 from fasray.storage.files import (
-    at_once,
     exists,
     filesystem,
     listing,
+    map_concurrently,
     open_read,
     read_bytes,
     read_many,
@@ -19,14 +20,14 @@ from fasray.storage.files import (
     write_bytes,
     write_once,
 )
+from fasray.storage.fingerprints import FileFingerprint, file_fingerprints
 from fasray.storage.local import sync_folder
 from fasray.storage.paths import absolute, is_remote, is_s3, join
-from fasray.storage.reach import keeps_conditions, reach, seconds_since_written
-from fasray.storage.stamps import Stamp, stamps
 from fasray.storage.traffic import bytes_written
 
 __all__ = [
-    "Stamp", "absolute", "at_once", "bytes_written", "exists", "filesystem", "is_remote", "is_s3", "join",
-    "keeps_conditions", "listing", "open_read", "reach", "read_bytes", "read_many", "remove", "remove_folder",
-    "remove_leftovers", "seconds_since_written", "sizes", "stamps", "sync_folder", "write_bytes", "write_once",
+    "FileFingerprint", "absolute", "bytes_written", "check_access", "exists", "file_fingerprints", "filesystem",
+    "is_remote", "is_s3", "join", "listing", "map_concurrently", "open_read", "read_bytes", "read_many", "remove",
+    "remove_folder", "remove_leftovers", "seconds_since_written", "sizes", "supports_conditional_writes",
+    "sync_folder", "write_bytes", "write_once",
 ]  # fmt: skip

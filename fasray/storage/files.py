@@ -15,16 +15,16 @@ from fasray.storage import faults, local
 from fasray.storage.paths import bucket_of, is_remote, is_s3
 from fasray.storage.traffic import count_written
 
-_AT_ONCE = 16
+_MAX_CONCURRENT = 16
 _BLOCK_BYTES = 256 * 1024
-"""What a reader of a few columns fetches at once; more would fetch the images between them."""
+"""What a reader of a few columns fetches in one request; more would fetch the images between them."""
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
-    """Return ``(fsspec file system, path inside it)`` for ``uri``; for ``s3://`` one that waits for its server.
+    """Return ``(fsspec file system, path inside it)`` for ``uri``; for ``s3://`` one that retries.
 
     Raises:
         DataError: the scheme is unknown.
@@ -43,7 +43,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
     try:
         fs, path = url_to_fs(uri)
     except (ValueError, ImportError) as error:
-        raise DataError(f"this kind of address is not known: {error}", where=uri) from error
+        raise DataError(f"this kind of address is not supported: {error}", where=uri) from error
     return fs, path
 
 
@@ -66,7 +66,7 @@ def _explaining(uri: str) -> Iterator[None]:
 
 
 def exists(uri: str) -> bool:
-    """Tell whether a file or folder stands at ``uri``."""
+    """Return whether a file or folder exists at ``uri``."""
     with _explaining(uri):
         fs, path = filesystem(uri)
         return bool(fs.exists(path))
@@ -83,7 +83,7 @@ def sizes(uri: str) -> dict[str, int]:
 
 
 def listed(uri: str) -> dict[str, dict[str, Any]]:
-    """Return what the store tells of the files directly under ``uri``, by base name; empty if there is no folder."""
+    """Return what the store reports of the files directly under ``uri``, by base name; empty if there is no folder."""
     return {_base(entry["name"]): entry for entry in _entries(uri) if entry["type"] != "directory"}
 
 
@@ -124,15 +124,15 @@ def read_many(uris: Sequence[str]) -> list[bytes]:
         DataError: there is no such file.
         StorageError: the store cannot be reached, or refuses.
     """
-    return at_once(read_bytes, uris, uris[0] if uris else "")
+    return map_concurrently(read_bytes, uris, uris[0] if uris else "")
 
 
-def at_once(work: Callable[[S], T], items: Iterable[S], uri: str) -> list[T]:
-    """Return ``work(item)`` for each item, in order; several at a time if ``uri``, where they lie, is remote."""
+def map_concurrently(work: Callable[[S], T], items: Iterable[S], uri: str) -> list[T]:
+    """Return ``work(item)`` for each item, in order; concurrently if ``uri``, where they are, is remote."""
     asked = list(items)
     if len(asked) < 2 or not is_remote(uri):
         return [work(item) for item in asked]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(asked)), thread_name_prefix="fasray-read") as threads:
+    with ThreadPoolExecutor(min(_MAX_CONCURRENT, len(asked)), thread_name_prefix="fasray-read") as threads:
         return list(threads.map(work, asked))
 
 
@@ -155,17 +155,17 @@ def write_bytes(uri: str, data: bytes) -> None:
 
 
 def write_once(uri: str, data: bytes) -> bool:
-    """Write ``data`` to ``uri`` unless something stands there; of several writers one wins.
+    """Write ``data`` to ``uri`` unless the file exists; of several writers one wins.
 
-    A write whose answer was lost and that is made again counts as one.
+    A write that is retried because its answer was lost counts as one.
 
     Returns:
-        True if ``data`` stands there now, False if something else does.
+        True if the file holds ``data`` now, False if it holds something else.
 
     Raises:
         DataError: the place cannot be written, or has no room.
-        StorageError: the store cannot be reached, or refuses. One that ignores the condition (``keeps_conditions``)
-            replaces what stands there.
+        StorageError: the store cannot be reached, or refuses. One that ignores the condition replaces the file (see
+            ``supports_conditional_writes``).
     """
     with _explaining(uri), _writing(uri):
         fs, path = filesystem(uri)
@@ -199,14 +199,14 @@ def _writing(uri: str) -> Iterator[None]:
 
 
 def remove(uri: str) -> None:
-    """Delete one file; a file that is not there is no error."""
+    """Delete one file; a missing file is not an error."""
     with contextlib.suppress(FileNotFoundError), _explaining(uri):
         fs, path = filesystem(uri)
         fs.rm_file(path)
 
 
 def remove_folder(uri: str) -> None:
-    """Delete everything under ``uri``; a folder that is not there is no error."""
+    """Delete everything under ``uri``; a missing folder is not an error."""
     with contextlib.suppress(FileNotFoundError), _explaining(uri):
         fs, path = filesystem(uri)
         if is_remote(uri):

@@ -23,7 +23,7 @@ def replace_whole(target: Path, data: bytes) -> None:
 
 
 def create_whole(target: Path, data: bytes) -> bool:
-    """Write ``data`` to ``target`` unless something stands there; tell whether it was written."""
+    """Write ``data`` to ``target`` unless it exists; return whether it was written."""
     with _temporary(target, data) as temporary:
         try:
             os.link(temporary, target)
@@ -54,7 +54,7 @@ def _temporary(target: Path, data: bytes) -> Iterator[Path]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder and all in it; one that is not there is no error."""
+    """Delete a folder and all in it; a missing folder is not an error."""
     if folder.exists():
         shutil.rmtree(folder)
 

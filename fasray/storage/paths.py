@@ -6,12 +6,12 @@ import os
 
 
 def is_remote(uri: str) -> bool:
-    """Tell whether ``uri`` names something that is not on a local disk."""
+    """Return whether ``uri`` is not on a local disk."""
     return "://" in uri and not uri.startswith("file://")
 
 
 def is_s3(uri: str) -> bool:
-    """Tell whether ``uri`` is on an object store that speaks S3."""
+    """Return whether ``uri`` is on an S3 object store."""
     return uri.startswith(("s3://", "s3a://"))
 
 
@@ -21,10 +21,10 @@ def join(uri: str, *parts: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """Return an address that means the same in a process with another working folder."""
+    """Return an address that holds in any working folder."""
     return uri if "://" in uri else os.path.abspath(uri)
 
 
 def bucket_of(uri: str) -> str:
-    """Return what stands between the scheme and the first slash."""
+    """Return the part between the scheme and the first slash."""
     return uri.split("://", 1)[-1].split("/", 1)[0]

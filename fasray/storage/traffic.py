@@ -1,4 +1,4 @@
-"""How many bytes this process has written to files, counted for whoever wants to know what something cost."""
+"""How many bytes this process has written to files, for reports of cost."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def bytes_written() -> int:
 
 def count_written(data: bytes) -> None:
     """Count what has just been written."""
-    global _written  # noqa: PLW0603 - of the process, as its clock of processor time is
+    global _written  # noqa: PLW0603 - of the process, as its processor time is
     with _lock:
         _written += len(data)

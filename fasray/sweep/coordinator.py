@@ -1,4 +1,4 @@
-"""The mind of a sweep, without Ray: which trial is next, what becomes of it, and what the log says of both.
+"""The Ray-free state machine of a sweep: which trial is next, what becomes of it, and what the log says of both.
 
 Every change of state is an event that is logged before it takes effect. ``replay`` feeds the events of an earlier
 driver through the same code, so that a resumed sweep stands exactly where the log ends.
@@ -15,6 +15,7 @@ from typing import Any
 from fasray.errors import DataError
 from fasray.runs.events import (
     ENDED,
+    Decision,
     Ended,
     Event,
     Reported,
@@ -23,16 +24,14 @@ from fasray.runs.events import (
     Suggested,
     TrialRecord,
     Won,
-    after_reports,
-    batches_of,
     cell_protocol,
-    collecting_later,
     fold,
+    gc_paused,
 )
+from fasray.runs.reading import Reading
 from fasray.sweep.plan import Cell, Plan
-from fasray.sweep.schedule import CellScheduler, Decision
+from fasray.sweep.schedule import CellScheduler
 from fasray.sweep.search import Tried
-from fasray.training.spent import Spent
 from fasray.training.trial import Trial
 
 
@@ -98,12 +97,9 @@ class Coordinator:
         Raises:
             DataError: the log does not fit the plan, or a decision in it is not the one that its results give.
         """
-        with collecting_later():
-            for batch in batches_of(self._checked(events)):
-                if isinstance(batch, dict):
-                    self.records.update({t: after_reports(self.records[t], reports) for t, reports in batch.items()})
-                else:
-                    self._apply(batch)
+        with gc_paused():
+            for event in self._checked(events):
+                self._apply(event)
         self._left_over.extend(trial for trial, record in self.records.items() if record.status == "running")
 
     def _checked(self, events: Iterable[Event]) -> Iterator[Event]:
@@ -127,7 +123,7 @@ class Coordinator:
                 self._record(Retried(trial=record.id))
                 self._left_over.append(record.id)
 
-    def settle(self) -> None:
+    def close_finished_searches(self) -> None:
         """Close every search that has nothing left to run."""
         for state in self._cells.values():
             self._settle(state)
@@ -182,22 +178,15 @@ class Coordinator:
         )  # fmt: skip
         return self._hand_out(trial.id)
 
-    def report(
-        self, trial: str, step: int, auc: float, loss: float, seconds: float, spent: Spent | None = None
-    ) -> Decision:
+    def report(self, trial: str, reading: Reading) -> Decision:
         """Take a result of a running trial and decide; a step that is on record already changes nothing."""
         record = self.records[trial]
         if record.status in ENDED:
             return "stop"
-        if record.steps and step <= record.steps[-1]:
+        if record.readings and reading.step <= record.readings[-1].step:
             return "continue"
-        decision = self._scheduler(trial).report(trial, step, auc)
-        self._record(
-            Reported(
-                trial=trial, step=step, source_dev_auc=auc, source_dev_loss=loss, seconds=seconds, decision=decision,
-                **self._cost(spent),
-            )
-        )  # fmt: skip
+        decision = self._scheduler(trial).report(trial, reading.step, reading.source_dev_auc)
+        self._record(Reported(trial=trial, decision=decision, **dict(reading)))
         if decision != "continue":
             self._close_trial(trial)
         return decision
@@ -209,7 +198,7 @@ class Coordinator:
         self._record(Ended.model_validate({"trial": trial, "status": status, "reason": reason}))
         self._close_trial(trial)
 
-    def again(self, trial: str) -> None:
+    def requeue(self, trial: str) -> None:
         """Take back a running trial whose process was lost; it is handed out again, before any new one."""
         if self.records[trial].status not in ENDED:
             self._running.discard(trial)
@@ -223,18 +212,6 @@ class Coordinator:
         """Return the cells whose search ended without one finished trial."""
         return [state.cell for state in self._cells.values() if state.won and not self._confirmable(state)]
 
-    def _cost(self, spent: Spent | None) -> dict[str, Any]:
-        """Return what a result says of its cost; nothing if the trial does not know."""
-        if spent is None:
-            return {}
-        resources = self.plan.spec.resources
-        return {
-            "cpu_seconds": spent.cpu_seconds,
-            "gpu_seconds": spent.wall_seconds * resources.gpus_per_worker * resources.workers,
-            "bytes_read": spent.bytes_read,
-            "bytes_written": spent.bytes_written,
-        }
-
     def _confirmable(self, state: _CellState) -> bool:
         return bool(state.waiting or state.suggested["confirm"])
 
@@ -245,9 +222,7 @@ class Coordinator:
     def _apply(self, event: Event) -> None:
         if isinstance(event, Suggested):
             self._take(event)
-        record = fold(self.records, event)
-        if record is not None:
-            self.records[record.id] = record
+        fold(self.records, event)
         if isinstance(event, Won):
             state = self._cells[event.method, event.protocol]
             state.won = True
@@ -303,7 +278,9 @@ class Coordinator:
     def _hand_out(self, trial: str) -> Assignment:
         record, state = self.records[trial], self._cell_of[trial]
         self._running.add(trial)
-        return Assignment(self._trials[trial], state.cell, record.stage, record.steps[-1] if record.steps else -1)
+        return Assignment(
+            self._trials[trial], state.cell, record.stage, record.readings[-1].step if record.readings else -1
+        )
 
     def _close_trial(self, trial: str) -> None:
         self._running.discard(trial)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fasray.runs.reading import Reading
 from fasray.seeds import stream
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Cell, Plan
@@ -106,7 +107,7 @@ class _Simulation:
         self.steps: defaultdict[str, int] = defaultdict(int)
         self.busy: defaultdict[str, float] = defaultdict(float)
         self._coordinator = Coordinator(plan, lambda event: None)
-        self._coordinator.settle()
+        self._coordinator.close_finished_searches()
         self._hand_out(slots)
         while self._events:
             self._arrive(slots)
@@ -132,7 +133,9 @@ class _Simulation:
 
     def _arrive(self, slots: int) -> None:
         self.now, trial, step = heapq.heappop(self._events)
-        decision = self._coordinator.report(trial, step, self._score(trial, step), 0.5, 0.0)
+        decision = self._coordinator.report(
+            trial, Reading(step=step, source_dev_auc=self._score(trial, step), source_dev_loss=0.5)
+        )
         if decision == "continue":
             self._advance(self._running[trial], after=step, delay=0.0)
         else:

@@ -19,7 +19,8 @@ from fasray.protocols import Protocol, RowTable, resolve
 from fasray.runs.events import Stage
 from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
 from fasray.sweep.search import Listed, Point, Searcher, suggestions
-from fasray.sweep.spec import AshaChoice, SweepSpec, bounds_or_values
+from fasray.sweep.spec import AshaChoice, SweepSpec
+from fasray.sweep.sweep_file import bounds_or_values
 from fasray.sweep.tpe import Tpe
 from fasray.training.trial import TrainingSpec, Trial, make_trial
 

@@ -35,26 +35,30 @@ class Profile:
 
 
 # The generated attacks' cues live at pixel scale: the CPU profiles cut windows instead of shrinking and turning crops.
+_SMALL_TRAINING: Mapping[str, Any] = {"image_size": 96, "width": 0.25, "steps": 300, "evaluations": 3}
+_SMALL_METHODS: Mapping[str, Mapping[str, Any]] = {
+    "erm": {"images_per_group": 4},
+    "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
+    "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
+    "sdfanet": {"images_per_group": 4, "crop": "pixels", "decay_at": 0.75},
+    "rfmeta": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
+    "oneside_triplet": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
+    "hfn_mp": {
+        "images_per_group": 4,
+        "inner_loops": 2,
+        "crop": "pixels",
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+    },
+}
+_META_LEARNING = ("rfmeta", "oneside_triplet", "hfn_mp")
+
 PROFILES: Mapping[str, Profile] = {
     "full": Profile("the published sizes and budgets; wants a GPU"),
     "small": Profile(
         "a quarter of the width or less on 96 px windows: meaningful quality on a CPU, about a minute a trial",
-        {"image_size": 96, "width": 0.25, "steps": 300, "evaluations": 3},
-        {
-            "erm": {"images_per_group": 4},
-            "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
-            "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
-            "sdfanet": {"images_per_group": 4, "crop": "pixels", "decay_at": 0.75},
-            "rfmeta": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
-            "oneside_triplet": {"images_per_group": 4, "crop": "pixels", "bn_momentum": 0.1},
-            "hfn_mp": {
-                "images_per_group": 4,
-                "inner_loops": 2,
-                "crop": "pixels",
-                "optimizer": "adam",
-                "learning_rate": 0.001,
-            },
-        },
+        _SMALL_TRAINING,
+        _SMALL_METHODS,
         budgets={
             "rfmeta": {"width": 0.125, "steps": 90},
             "oneside_triplet": {"width": 0.125, "steps": 90},
@@ -63,22 +67,8 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "quick": Profile(
         "the small networks on a budget of seconds a trial; what the quickstart runs",
-        {"image_size": 96, "width": 0.25, "steps": 120, "evaluations": 3},
-        {
-            "erm": {"images_per_group": 4},
-            "safas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
-            "ssdg": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.01},
-            "sdfanet": {"images_per_group": 4, "crop": "pixels", "decay_at": 0.75},
-            "rfmeta": {"images_per_group": 2, "crop": "pixels", "bn_momentum": 0.1},
-            "oneside_triplet": {"images_per_group": 2, "crop": "pixels", "bn_momentum": 0.1},
-            "hfn_mp": {
-                "images_per_group": 2,
-                "inner_loops": 2,
-                "crop": "pixels",
-                "optimizer": "adam",
-                "learning_rate": 0.001,
-            },
-        },
+        {**_SMALL_TRAINING, "steps": 120},
+        {**_SMALL_METHODS, **{name: {**_SMALL_METHODS[name], "images_per_group": 2} for name in _META_LEARNING}},
         budgets={
             "rfmeta": {"width": 0.125, "steps": 60},
             "oneside_triplet": {"width": 0.125, "steps": 60},

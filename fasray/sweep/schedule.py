@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
-Decision = Literal["continue", "stop", "done"]
+from fasray.runs.events import Decision
 
 
 class CellScheduler(Protocol):
@@ -58,6 +58,12 @@ class Asha:
         steps: optimizer steps at which trials report, ascending; the last one is the full budget.
         grace: first rung, as a fraction of the budget.
         reduction: only about one in ``reduction`` goes on.
+
+    >>> asha = Asha([10, 20, 30, 40], grace=0.25, reduction=2)
+    >>> [asha.report(trial, 10, value) for trial, value in (("a", 0.9), ("b", 0.6), ("c", 0.8))]
+    ['continue', 'stop', 'continue']
+    >>> asha.report("a", 40, 0.95)
+    'done'
     """
 
     def __init__(self, steps: Sequence[int], grace: float, reduction: int) -> None:
@@ -93,6 +99,9 @@ def rung_steps(steps: Sequence[int], grace: float, reduction: int) -> tuple[int,
     """Return the reporting steps that are rungs, ascending.
 
     Rungs stand at ``grace * budget * reduction ** k`` below the budget, each moved up to the next reporting step.
+
+    >>> rung_steps([10, 20, 30, 40], grace=0.25, reduction=2)
+    (10, 20)
     """
     total, rungs, level = steps[-1], [], grace * steps[-1]
     while level < total:

@@ -1,44 +1,37 @@
-"""The sweep file: read safely, checked to the last key, put into one canonical form.
+"""What a sweep asks for, in one canonical form.
 
 Two files that mean the same have the same canonical form and hash; a run belongs to one of them for good.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from fasray.errors import SpecError, did_you_mean
+from fasray.errors import SpecError
+from fasray.faces.data_source import SyntheticChoice
 from fasray.methods import registry
 from fasray.methods.base import MethodConfig
 from fasray.methods.space import Range
+from fasray.runs.record import identity_hash
 from fasray.sweep.profiles import profile
 from fasray.training.trial import TrainingSpec
-from fasray.validation import Location, spec_error
+from fasray.validation import Section, spec_error
 
 HYPEROPT_AT_ONCE = 4
 """Open suggestions of a cell that TPE still works well with: each takes a place that a result would have taken."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class BudgetSpec(_Section):
+class BudgetSpec(Section):
     """Budget of one method, in place of the training section's."""
 
     steps: int = Field(ge=1, description="optimizer steps")
 
 
-class MethodSpec(_Section):
+class MethodSpec(Section):
     """One method of the sweep."""
 
     space: dict[str, Range] | None = Field(None, description="ranges by config field; left out: the method's own")
@@ -59,10 +52,13 @@ class MethodSpec(_Section):
         return ablations
 
 
-class SearchSpec(_Section):
+class SearchSpec(Section):
     """How configurations are tried in each cell."""
 
-    algorithm: Literal["grid", "random", "hyperopt"] = "random"
+    algorithm: Literal["grid", "random", "hyperopt"] = Field(
+        "random",
+        description="all combinations of the grids, random draws, or TPE, which learns from the cell's results",
+    )
     trials_per_cell: int = Field(8, ge=1, description="draws a cell, the paper's own setting among them")
     seed: int = Field(100, ge=0, description="seed of the draws and of every search trial")
     max_concurrent: Literal["auto"] | int = Field(
@@ -77,20 +73,20 @@ class SearchSpec(_Section):
         return value
 
 
-class AshaSpec(_Section):
+class AshaSpec(Section):
     """Asynchronous successive halving."""
 
     grace: float = Field(0.1, gt=0, le=1, description="first rung, as a fraction of the budget")
     reduction: int = Field(3, ge=2, description="about one in this many goes on at each rung")
 
 
-class AshaChoice(_Section):
+class AshaChoice(Section):
     """``scheduler: {asha: ...}``."""
 
     asha: AshaSpec
 
 
-class ConfirmSpec(_Section):
+class ConfirmSpec(Section):
     """How each cell's winner is run again."""
 
     seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1, description="seeds of the confirming runs")
@@ -106,7 +102,7 @@ class ConfirmSpec(_Section):
         return seeds
 
 
-class ResourcesSpec(_Section):
+class ResourcesSpec(Section):
     """What one trial holds while it runs, and how many run at once."""
 
     backend: Literal["auto", "inprocess", "torchtrainer"] = Field(
@@ -132,22 +128,7 @@ class ResourcesSpec(_Section):
         return self
 
 
-class SyntheticSpec(_Section):
-    """Size and difficulty of the generated faces; left out: the frozen default set."""
-
-    subjects: int | None = Field(None, ge=2, description="subjects a domain")
-    seed: int | None = Field(None, ge=0)
-    dial: float | None = Field(None, ge=0, le=1, description="difficulty: 0 easy, 1 hard")
-    image_size: int | None = Field(None, ge=32, description="pixels")
-
-
-class SyntheticChoice(_Section):
-    """``data: {synthetic: ...}``."""
-
-    synthetic: SyntheticSpec
-
-
-class SweepSpec(_Section):
+class SweepSpec(Section):
     """A whole sweep: every method on every protocol, searched, then confirmed."""
 
     name: str = Field(description="names the run directory")
@@ -156,10 +137,14 @@ class SweepSpec(_Section):
         "pool", description="faces decoded once into a pool on each node's disk, or again and again as they are used"
     )
     protocols: tuple[str, ...] = Field(min_length=1, description="groups or names of protocols")
-    target_split: Literal["train+test", "all", "test"] = "train+test"
-    methods: dict[str, MethodSpec] = Field(min_length=1)
+    target_split: Literal["train+test", "all", "test"] = Field(
+        "train+test", description="official splits of the target domain that are evaluated"
+    )
+    methods: dict[str, MethodSpec] = Field(min_length=1, description="by name; or a list of names")
     search: SearchSpec = SearchSpec()
-    scheduler: Literal["fifo"] | AshaChoice = AshaChoice(asha=AshaSpec())
+    scheduler: Literal["fifo"] | AshaChoice = Field(
+        AshaChoice(asha=AshaSpec()), description="ASHA stops weak search trials early; fifo stops none"
+    )
     confirm: ConfirmSpec = ConfirmSpec()
     training: dict[str, Any] = Field(default_factory=dict, description="`profile` and overrides of it")
     resources: ResourcesSpec = ResourcesSpec()
@@ -249,7 +234,7 @@ class SweepSpec(_Section):
 
     def hash(self) -> str:
         """Return a short SHA-256 over the identity."""
-        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:16]
+        return identity_hash(self.identity())
 
     @property
     def profile_name(self) -> str:
@@ -310,149 +295,3 @@ class SweepSpec(_Section):
             return TrainingSpec.model_validate(merged)
         except ValidationError as error:
             raise spec_error(error, TrainingSpec, prefix="training") from error
-
-
-def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Read, override and check a sweep file.
-
-    Args:
-        path: the YAML file.
-        overrides: ``key.sub=value`` items, the value read as YAML.
-
-    Raises:
-        SpecError: with file, key and line of the first thing that is not right.
-    """
-    file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise SpecError("no such sweep file", where=str(path), remedy="see the folder sweeps/ for examples") from error
-    except UnicodeDecodeError as error:
-        raise SpecError("this is not a text file", where=str(path)) from error
-    return parse_sweep(text, str(path), overrides)
-
-
-def parse_sweep(text: str, file: str = "", overrides: Sequence[str] = ()) -> SweepSpec:
-    """Check a sweep given as YAML text; like ``load_sweep``."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeated_keys(root, file)
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise SpecError(f"not readable as YAML: {error.problem}", where=f"{file}, line {line}") from error
-    except yaml.YAMLError as error:
-        raise SpecError(f"not readable as YAML: {error}", where=file) from error
-    if not isinstance(values, dict):
-        raise SpecError("a sweep file is a mapping of keys", where=file, remedy="start with `name:` and `data:`")
-    for item in overrides:
-        _override(values, item)
-    try:
-        spec = SweepSpec.model_validate(values)
-    except ValidationError as error:
-        raise spec_error(error, SweepSpec, file=file, line_of=lambda location: _line(root, location)) from error
-    _check_methods(spec, file, root)
-    return spec
-
-
-def _check_methods(spec: SweepSpec, file: str, root: yaml.Node | None) -> None:
-    """Check what pydantic cannot: names and values that the registry and the profiles decide."""
-    for name in spec.methods:
-        line = _line(root, ("methods", name))
-        where = ", ".join(filter(None, (file, f"line {line}" if line else "")))
-        if name not in registry.names():
-            raise SpecError(
-                f"unknown method {name!r}", where=f"{where}, key methods.{name}",
-                remedy=did_you_mean(name, registry.names()),
-            )  # fmt: skip
-        try:
-            config = spec.config(name)
-            for key, entry in spec.space(name).items():
-                if key not in type(config).model_fields:
-                    raise SpecError(
-                        f"unknown key {key!r}", where=f"key methods.{name}.space.{key}",
-                        remedy=did_you_mean(key, type(config).model_fields),
-                    )  # fmt: skip
-                for value in bounds_or_values(entry):
-                    registry.config(name, {**config.model_dump(), key: value})
-            for label, overrides in spec.methods[name].ablations.items():
-                with _naming(f"key methods.{name}.ablations.{label}"):
-                    registry.config(name, {**config.model_dump(), **overrides})
-            spec.training_of(name)
-        except SpecError as error:
-            raise SpecError(
-                error.what, where=", ".join(filter(None, (where, error.where))), remedy=error.remedy
-            ) from error
-
-
-@contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Say in which part of the file a configuration is wrong."""
-    try:
-        yield
-    except SpecError as error:
-        raise SpecError(error.what, where=where, remedy=error.remedy) from error
-
-
-def bounds_or_values(entry: Range) -> list[Any]:
-    """Return the values of a range that a config must accept: all listed ones, or the bounds."""
-    (values,) = entry.model_dump().values()
-    return list(values)
-
-
-def _override(values: dict[str, Any], item: str) -> None:
-    key, separator, text = item.partition("=")
-    if not separator or not key:
-        raise SpecError(f"not of the form key.sub=value: {item!r}", where="--set")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"the value is not readable as YAML: {text!r}", where=f"--set {key}") from error
-    *path, last = key.split(".")
-    current: Any = values
-    for part in path:
-        if current.get(part) is None:
-            current[part] = {}
-        current = current[part]
-        if not isinstance(current, dict):
-            raise SpecError(f"{part!r} is not a section that has keys", where=f"--set {key}")
-    current[last] = value
-
-
-def _line(root: yaml.Node | None, location: Location) -> int | None:
-    """Return the line of the deepest key of ``location`` that the file has."""
-    node, line = root, None
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _refuse_repeated_keys(root: yaml.Node | None, file: str) -> None:
-    """YAML would silently keep the last of two equal keys."""
-    waiting, seen_nodes = [root], set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen_nodes:  # an alias, which may even stand inside its own anchor
-            continue
-        seen_nodes.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                waiting.append(value)
-                if not isinstance(key, yaml.ScalarNode):  # refused when the values are built
-                    continue
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise SpecError(f"the key {key.value!r} stands twice", where=f"{file}, line {line}")
-                seen.add(key.value)

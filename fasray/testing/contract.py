@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from fasray.errors import ProtocolError
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.methods.base import Method, MethodConfig
 from fasray.sweep.plan import Plan, make_plan
@@ -178,15 +178,15 @@ class MethodContract:
             with self._registered(), tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
                 assert len(self._plan(number).cells) == 1
                 trial = toy_trial(self.method, self.settings, num_domains=number, steps=2, evaluations=1)
-                (evaluation,) = train_toy(trial, _bank(), Path(folder))
-            assert evaluation.step == 2, f"{number} domains: ended at step {evaluation.step} of 2"
+                (evaluation,) = train_toy(trial, _pool(), Path(folder))
+            assert evaluation.reading.step == 2, f"{number} domains: ended at step {evaluation.reading.step} of 2"
 
     def test_half_precision_stays_finite(self) -> None:
         """A trial in bf16 autocast runs; weights and scores stay finite and float32."""
         with self._registered(), tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
             trial = toy_trial(self.method, self.settings, steps=2, evaluations=1, precision="bf16")
-            (evaluation,) = train_toy(trial, _bank(), Path(folder))
-        assert 0 <= evaluation.source_dev_auc <= 1, f"source-dev AUC is {evaluation.source_dev_auc}"
+            (evaluation,) = train_toy(trial, _pool(), Path(folder))
+        assert 0 <= evaluation.reading.source_dev_auc <= 1, f"source-dev AUC is {evaluation.reading.source_dev_auc}"
         method = self._built()
         for step in range(2):
             with torch.autocast("cpu", torch.bfloat16):
@@ -213,8 +213,8 @@ class MethodContract:
             assert codes == [-signal.SIGKILL], f"the trial to be killed at step {KILLED_AT} ended with {codes}"
             assert len(digests(folder)) == 2, "the killed trial left no checkpoint to go on from"
             with self._registered():
-                went_on = train_toy(toy_trial(self.method, self.settings), _bank(), folder)
-            assert [evaluation.step for evaluation in went_on] == [2, 4, 6]
+                went_on = train_toy(toy_trial(self.method, self.settings), _pool(), folder)
+            assert [evaluation.reading.step for evaluation in went_on] == [2, 4, 6]
             assert digests(folder) == whole, (
                 "the resumed trial has other bits: something outside of networks and optimizers is carried along"
             )
@@ -252,7 +252,7 @@ class MethodContract:
         return registry.registered(self.method)
 
     def _errand(self, folder: Path, *, doomed: bool = False) -> Errand:
-        return Errand(Address.of(self.method), self.settings, folder, _bank().folder, doomed)
+        return Errand(Address.of(self.method), self.settings, folder, _pool().folder, doomed)
 
     def _whole_trial(self) -> dict[str, str]:
         with self._registered():
@@ -282,11 +282,11 @@ def _plan(name: str, settings: Mapping[str, Any], num_domains: int) -> Plan:
             "training": {"steps": 2, "evaluations": 1},
         }
     )
-    return make_plan(spec, "made", _bank().index)
+    return make_plan(spec, "made", _pool().index)
 
 
 @cache
-def _bank() -> FaceBank:
+def _pool() -> FacePool:
     folder = Path(tempfile.mkdtemp(prefix="fasray-testing-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return made_faces(folder / "pool")
@@ -296,7 +296,7 @@ def _bank() -> FaceBank:
 def _whole_trial(kind: type[Method], settings: str) -> dict[str, str]:
     """Return the digests of an uninterrupted trial; both checks that need it share it."""
     with tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
-        train_toy(toy_trial(kind, json.loads(settings)), _bank(), Path(folder))
+        train_toy(toy_trial(kind, json.loads(settings)), _pool(), Path(folder))
         return digests(Path(folder))
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from fasray import storage
-from fasray.faces.index import FaceIndex
-from fasray.faces.loading.pool import FaceBank, PoolWriter
+from fasray.faces.face_index import FaceIndex
+from fasray.faces.loading.pool import FacePool, PoolWriter
 from fasray.methods.base import Method
 from fasray.protocols import Protocol, parse
 from fasray.training.context import Context
-from fasray.training.loop import Evaluation, evaluations
+from fasray.training.evaluation import Evaluation
+from fasray.training.loop import evaluations
 from fasray.training.trial import TrainingSpec, Trial, make_trial
 
 STORED_SIZE = 40
@@ -30,7 +31,7 @@ KILLED_AT = 3
 """Step at which a trial is killed: after its first evaluation (2) and between two checkpoints."""
 
 
-def made_faces(folder: Path, *, seed: int = 0) -> FaceBank:
+def made_faces(folder: Path, *, seed: int = 0) -> FacePool:
     """Fill a pool at ``folder`` with noise, live faces a little brighter, and return it, open."""
     index, rng = made_index(), np.random.default_rng(seed)
     count = len(index)
@@ -100,11 +101,11 @@ def toy_trial(kind: type[Method], config: Mapping[str, Any], *, num_domains: int
     )
 
 
-def train_toy(trial: Trial, bank: FaceBank, folder: Path, *, context: Context | None = None) -> list[Evaluation]:
+def train_toy(trial: Trial, pool: FacePool, folder: Path, *, context: Context | None = None) -> list[Evaluation]:
     """Train a toy trial in ``folder`` to its end, from its newest checkpoint if there is one."""
-    roles = parse(trial.protocol).assign(bank.index)
+    roles = parse(trial.protocol).assign(pool.index)
     context = context or Context(str(folder), seed=trial.seed, total_steps=trial.training.steps)
-    return list(evaluations(trial, bank, roles, context))
+    return list(evaluations(trial, pool, roles, context))
 
 
 class Doomed(Context):

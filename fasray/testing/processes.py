@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.methods.base import Method
 from fasray.nets.batchnorm import synchronise
@@ -130,7 +130,7 @@ def train_errand(errand: Errand, rank: int) -> None:
     trial = toy_trial(errand.address.load(), errand.config)
     kind = Doomed if errand.doomed else Context
     context = kind(str(errand.folder), seed=trial.seed, total_steps=trial.training.steps)
-    train_toy(trial, FaceBank.open(errand.pool), errand.folder, context=context)
+    train_toy(trial, FacePool.open(errand.pool), errand.folder, context=context)
 
 
 def work_errand(errand: Errand, rank: int) -> None:

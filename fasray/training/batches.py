@@ -1,4 +1,4 @@
-"""From rows of the bank to the draws of one step: picked, augmented, on the device; this worker's share only."""
+"""From rows of the face_source to the draws of one step: picked, augmented, on the device; this worker's share only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fasray.errors import SpecError
 from fasray.faces.loading import augment
+from fasray.faces.loading.face_source import FaceSource
 from fasray.faces.loading.sampler import Sampler
-from fasray.faces.loading.source import FaceSource
 from fasray.methods.base import Draw, Method
 from fasray.protocols.roles import Roles
 from fasray.seeds import stream
@@ -23,7 +23,7 @@ class Batches:
 
     Args:
         trial: whose seed and training section decide.
-        bank: where the pixels are.
+        face_source: where the pixels are.
         roles: only ``train`` rows are ever read.
         method: says what it needs.
         context: tells rank and device.
@@ -34,9 +34,9 @@ class Batches:
             trial is to be streamed and the faces are not, or the other way round.
     """
 
-    def __init__(self, trial: Trial, bank: FaceSource, roles: Roles, method: Method, context: Context) -> None:
-        self._seed, self._bank, self._device = trial.seed, bank, context.device
-        if (trial.training.ingest == "stream") != (bank.row_group is not None):
+    def __init__(self, trial: Trial, face_source: FaceSource, roles: Roles, method: Method, context: Context) -> None:
+        self._seed, self._face_source, self._device = trial.seed, face_source, context.device
+        if (trial.training.ingest == "stream") != (face_source.row_group is not None):
             raise SpecError(
                 f"this trial is for `ingest: {trial.training.ingest}`, and its faces come otherwise",
                 where="key ingest",
@@ -46,17 +46,17 @@ class Batches:
         self._size = trial.training.image_size
         self._layout = torch.channels_last if trial.training.channels_last else torch.contiguous_format
         self.sampler = Sampler(
-            bank.index,
-            valid_rows(bank, roles.train),
+            face_source.index,
+            valid_rows(face_source, roles.train),
             roles.domain_id,
             roles.domains,
             trial.training.sampling_of(method),
             trial.seed,
-            bank.row_group,
+            face_source.row_group,
         )
         self._context = context
         self._positions = self.sampler.positions(context.rank, context.world_size)
-        self._label: NDArray[np.int64] = bank.index.label.astype(np.int64)
+        self._label: NDArray[np.int64] = face_source.index.label.astype(np.int64)
         self._domain = roles.domain_id
 
     @property
@@ -70,14 +70,14 @@ class Batches:
 
     def _draw(self, step: int, draw: int) -> Draw:
         rows = self.sampler.rows(step, draw)[self._positions]
-        faces = self._bank.pick(rows, depth=self._needs.depth, parsing=self._needs.parsing)
+        faces = self._face_source.pick(rows, depth=self._needs.depth, parsing=self._needs.parsing)
         self._context.bytes_read += faces.nbytes
         maps = [
             augment.sample_parameters(
                 stream(self._seed, "augment", step, draw, view),
                 self.sampler.batch,
                 self._augment,
-                self._bank.image_size,
+                self._face_source.image_size,
                 self._size,
             )[self._positions]
             for view in range(self._needs.views)

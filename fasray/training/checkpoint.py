@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_serializer
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -24,6 +24,7 @@ from torch import Tensor
 from fasray import storage
 from fasray.errors import DataError
 from fasray.methods.base import Method
+from fasray.runs.reading import Reading, best
 from fasray.training.trial import Trial
 from fasray.version import __version__
 
@@ -32,23 +33,6 @@ log = logging.getLogger(__name__)
 _FORMAT = 1
 _NAME = re.compile(r"step-(\d{8,})\.json")
 _NETWORKS, _OPTIMIZERS = "networks", "optimizers"
-
-
-class Milestone(BaseModel):
-    """The source-dev figures of one evaluation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-    step: int
-    source_dev_auc: float
-    source_dev_loss: float
-
-    @property
-    def merit(self) -> tuple[float, float, int]:
-        """Sorts better ones higher: by AUC (NaN counts as 0), then by lower loss, then earlier."""
-        auc = self.source_dev_auc if self.source_dev_auc == self.source_dev_auc else 0.0
-        loss = self.source_dev_loss if self.source_dev_loss == self.source_dev_loss else float("inf")
-        return auc, -loss, -self.step
 
 
 class CheckpointCard(BaseModel):
@@ -63,8 +47,13 @@ class CheckpointCard(BaseModel):
     domains: tuple[str, ...]
     optimizers: dict[str, dict[str, Any]]
     """By optimizer: ``groups`` (the param groups) and ``state`` (what of it is no tensor, by parameter number)."""
-    history: tuple[Milestone, ...]
+    history: tuple[Reading, ...]
+    """Figures only: what an evaluation cost differs from run to run."""
     versions: dict[str, str]
+
+    @field_serializer("history")
+    def _figures(self, history: tuple[Reading, ...]) -> list[dict[str, Any]]:
+        return [reading.model_dump(include={"step", "source_dev_auc", "source_dev_loss"}) for reading in history]
 
 
 @dataclass(frozen=True)
@@ -80,7 +69,7 @@ class Checkpoint:
         return self.card.step
 
 
-def save(folder: str, method: Method, trial: Trial, domains: Sequence[str], history: Sequence[Milestone]) -> None:
+def save(folder: str, method: Method, trial: Trial, domains: Sequence[str], history: Sequence[Reading]) -> None:
     """Write a checkpoint of a built method after the last step of ``history``, then drop those no longer needed.
 
     Args:
@@ -108,9 +97,11 @@ def save(folder: str, method: Method, trial: Trial, domains: Sequence[str], hist
     _drop_all_but(folder, {step, best_step(history)})
 
 
-def best_step(history: Sequence[Milestone]) -> int:
+def best_step(history: Sequence[Reading]) -> int:
     """Return the step of the best evaluation by source-dev AUC; ties go to the lower loss, then to the earlier."""
-    return max(history, key=lambda milestone: milestone.merit).step
+    found = best(history)
+    assert found is not None  # noqa: S101 - no checkpoint is without an evaluation
+    return found.step
 
 
 def steps(folder: str) -> list[int]:

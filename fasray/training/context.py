@@ -15,10 +15,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fasray import storage
+from fasray.runs.layout import CHECKPOINT_FOLDER
 from fasray.seeds import stream
 
 if TYPE_CHECKING:
-    from fasray.training.evaluate import Evaluation
+    from fasray.training.evaluation import Evaluation
+
+
+def default_device() -> str:
+    """Return the device that a trial computes on where none is asked for: ``cuda`` if torch finds one, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Context:
@@ -29,12 +35,23 @@ class Context:
         seed: of the trial.
         total_steps: full budget in optimizer steps.
         device: where the networks live.
+        gpus: that this worker holds, for the account of its cost; a fraction if it shares one.
+        weights_folder: where the run keeps copies of initial weights; empty: nowhere.
     """
 
     def __init__(
-        self, trial_dir: str, *, seed: int, total_steps: int, device: torch.device | str | None = None
+        self,
+        trial_dir: str,
+        *,
+        seed: int,
+        total_steps: int,
+        device: torch.device | str | None = None,
+        gpus: float = 0.0,
+        weights_folder: str = "",
     ) -> None:
         self.trial_dir = trial_dir
+        self.gpus = gpus
+        self.weights_folder = weights_folder
         self.seed = seed
         self.device = torch.device(device or "cpu")
         self.step = 0
@@ -87,7 +104,7 @@ class Context:
 
     def resume(self) -> str | None:
         """Return the folder of checkpoints to go on from, ``None`` to start afresh."""
-        return storage.join(self.trial_dir, "checkpoint")
+        return storage.join(self.trial_dir, CHECKPOINT_FOLDER)
 
     def report(self, evaluation: Evaluation) -> None:
         """Take an evaluation as it comes; called on every rank."""

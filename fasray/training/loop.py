@@ -23,43 +23,35 @@ from torch import Tensor
 
 from fasray import storage
 from fasray.errors import DivergedError
-from fasray.faces.loading.read_schedule import Scoring, course
-from fasray.faces.loading.source import FaceSource
+from fasray.faces.loading.face_source import FaceSource
+from fasray.faces.loading.read_schedule import Scoring, read_schedule
 from fasray.methods.base import Build, Method
 from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles
 from fasray.runs.checksums import record_files
+from fasray.runs.layout import CHECKPOINT_FOLDER, TRIAL_FILE, score_file
+from fasray.runs.reading import Reading
+from fasray.runs.scores import find_scores, write_scores
 from fasray.seeds import derive
 from fasray.training import checkpoint
 from fasray.training.batches import Batches
-from fasray.training.checkpoint import Milestone
 from fasray.training.context import Context
-from fasray.training.evaluate import (
-    Evaluation as Evaluation,
-)
-from fasray.training.evaluate import (
-    evaluation_of,
-    read_scores,
-    score_table,
-    score_uri,
-    scored_rows,
-    write_scores,
-)
-from fasray.training.spent import Meter
+from fasray.training.evaluate import evaluation_of, score_table, scored_rows
+from fasray.training.evaluation import Evaluation
+from fasray.training.meter import Meter
 from fasray.training.tensorboard import Curves, curve_points
 from fasray.training.trial import TrainingSpec, Trial
 
-SPEC_FILE = "spec.json"
 CHECK_EVERY = 20
 """Steps between two looks at whether the logs are still finite; each look waits for the device."""
 
 
-def train(trial: Trial, bank: FaceSource, roles: Roles, context: Context, *, reported_step: int = -1) -> None:
+def train(trial: Trial, face_source: FaceSource, roles: Roles, context: Context, *, reported_step: int = -1) -> None:
     """Run a trial to its end, or until ``context.should_stop()``; every evaluation goes to ``context.report``.
 
     Raises: as :func:`evaluations`.
     """
-    running = evaluations(trial, bank, roles, context, reported_step=reported_step)
+    running = evaluations(trial, face_source, roles, context, reported_step=reported_step)
     try:
         for evaluation in running:
             context.report(evaluation)
@@ -70,7 +62,7 @@ def train(trial: Trial, bank: FaceSource, roles: Roles, context: Context, *, rep
 
 
 def evaluations(
-    trial: Trial, bank: FaceSource, roles: Roles, context: Context, *, reported_step: int = -1
+    trial: Trial, face_source: FaceSource, roles: Roles, context: Context, *, reported_step: int = -1
 ) -> Generator[Evaluation, None, None]:
     """Train a trial and yield its evaluations in order.
 
@@ -81,7 +73,7 @@ def evaluations(
 
     Args:
         trial: what to train.
-        bank: all faces.
+        face_source: all faces.
         roles: the protocol's rows of them; target rows are only scored.
         context: where the trial runs.
         reported_step: step of the last evaluation that the caller has on record, -1 for none.
@@ -94,7 +86,7 @@ def evaluations(
     held: list[weakref.ref[object]] = []
     try:
         with reproducible(trial.training.threads, context.device):
-            yield from _Run(trial, bank, roles, context, held).evaluations(reported_step)
+            yield from _Run(trial, face_source, roles, context, held).evaluations(reported_step)
     finally:
         if any(reference() is not None for reference in held):
             gc.collect()  # a method with reference cycles; looking through the whole heap takes half a second
@@ -144,9 +136,9 @@ class _Run:
     """One trial in this process, from building its networks on; ``held`` gets references to what takes memory."""
 
     def __init__(
-        self, trial: Trial, bank: FaceSource, roles: Roles, context: Context, held: list[weakref.ref[object]]
+        self, trial: Trial, face_source: FaceSource, roles: Roles, context: Context, held: list[weakref.ref[object]]
     ) -> None:
-        self.trial, self.bank, self.roles, self.context = trial, bank, roles, context
+        self.trial, self.face_source, self.roles, self.context = trial, face_source, roles, context
         self.meter = Meter(context)
         training = trial.training
         context.step = 0
@@ -161,6 +153,7 @@ class _Run:
                 total_steps=training.steps,
                 width=training.width,
                 backbone_weights=training.backbone_weights,
+                weights_folder=context.weights_folder,
                 device=context.device,
             )
         )
@@ -168,8 +161,8 @@ class _Run:
         lay_out(self.method, training)
         self.method.networks.train()
         held += map(weakref.ref, (self.method, *self.method.networks.parameters(), *self.method.optimizers.values()))
-        self.batches = Batches(trial, bank, roles, self.method, context)
-        self.history: list[Milestone] = []
+        self.batches = Batches(trial, face_source, roles, self.method, context)
+        self.history: list[Reading] = []
         self.stored = self._resume()
 
     def _resume(self) -> dict[int, pa.Table]:
@@ -183,7 +176,7 @@ class _Run:
         if folder is None or not there:
             return tables
         for step in self.trial.training.evaluation_steps():
-            table = read_scores(score_uri(self.context.trial_dir, step), self.trial.id, step)
+            table = find_scores(score_file(self.context.trial_dir, step), self.trial.id, step)
             if table is None:
                 break
             tables[step] = table
@@ -200,7 +193,7 @@ class _Run:
             if self.context.rank == 0:
                 record_files(self.context.trial_dir, step, renew=False)
             if step > reported_step:
-                yield evaluation_of(self.trial, table, score_uri(self.context.trial_dir, step))
+                yield evaluation_of(self.trial, table, score_file(self.context.trial_dir, step))
         remaining = [step for step in self.trial.training.evaluation_steps() if step not in self.stored]
         if not remaining:
             return
@@ -210,28 +203,30 @@ class _Run:
             for step in remaining:
                 evaluation = self._advance(step, curves)
                 if step > reported_step:
-                    yield replace(evaluation, spent=self.meter.lap())
+                    yield replace(evaluation, reading=self.meter.charge(evaluation.reading))
         finally:
             if curves is not None:
                 curves.close()
 
     def _announce(self, remaining: list[int]) -> None:
         """Tell faces that come as a stream which of them this worker will pick, in order."""
-        bank, context, needs = self.bank, self.context, self.method.needs
-        if bank.row_group is None:
+        face_source, context, needs = self.face_source, self.context, self.method.needs
+        if face_source.row_group is None:
             return
-        scoring = Scoring(scored_rows(bank, self.roles), self.trial.training.eval_batch_size, bank.row_group)
+        scoring = Scoring(
+            scored_rows(face_source, self.roles), self.trial.training.eval_batch_size, face_source.row_group
+        )
         sampler, first = self.batches.sampler, context.step
-        visits = course(sampler, scoring, first, remaining, context.rank, context.world_size)
-        bank.follow(visits, depth=needs.depth, parsing=needs.parsing)
+        reads = read_schedule(sampler, scoring, first, remaining, context.rank, context.world_size)
+        face_source.set_read_order(reads, depth=needs.depth, parsing=needs.parsing)
 
     def _advance(self, step: int, curves: Curves | None) -> Evaluation:
         """Train to ``step``, evaluate there and write everything down."""
         context, began, first = self.context, time.perf_counter(), self.context.step
         logs = self._train_to(step)
         trained = time.perf_counter() - began
-        uri = score_uri(context.trial_dir, step)
-        table = score_table(self.trial, self.bank, self.roles, self.method, context, logs)
+        uri = score_file(context.trial_dir, step)
+        table = score_table(self.trial, self.face_source, self.roles, self.method, context, logs)
         if context.rank == 0:
             table = write_scores(uri, table)
         evaluation = evaluation_of(
@@ -241,11 +236,9 @@ class _Run:
             seconds=time.perf_counter() - began,
             images_per_second=(step - first) * self.batches.images_per_step / max(trained, 1e-9),
         )
-        self.history.append(
-            Milestone(step=step, source_dev_auc=evaluation.source_dev_auc, source_dev_loss=evaluation.source_dev_loss)
-        )
+        self.history.append(evaluation.reading)
         if context.rank == 0:
-            folder = storage.join(context.trial_dir, "checkpoint")
+            folder = storage.join(context.trial_dir, CHECKPOINT_FOLDER)
             checkpoint.save(folder, self.method, self.trial, self.roles.domains, self.history)
             record_files(context.trial_dir, step, renew=True)
         if curves is not None:
@@ -275,7 +268,7 @@ class _Run:
 
 def _write_spec(trial: Trial, context: Context) -> None:
     """Leave beside the score files what they are scores of; written once."""
-    uri = storage.join(context.trial_dir, SPEC_FILE)
+    uri = storage.join(context.trial_dir, TRIAL_FILE)
     storage.write_once(uri, trial.model_dump_json(indent=1).encode())
 
 

@@ -17,7 +17,9 @@ from fasray import storage
 from fasray.metrics.curves import auc
 from fasray.metrics.summary import TARGET
 from fasray.metrics.video import to_videos
-from fasray.training.evaluate import Evaluation, source_dev_of
+from fasray.runs.layout import CURVE_FOLDER
+from fasray.training.evaluate import source_dev_of
+from fasray.training.evaluation import Evaluation
 
 
 class Curves:
@@ -32,7 +34,7 @@ class Curves:
     """
 
     def __init__(self, trial_dir: str, *, after_step: int = 0) -> None:
-        self._uri = storage.join(trial_dir, "tensorboard")
+        self._uri = storage.join(trial_dir, CURVE_FOLDER)
         self._remote = storage.is_remote(trial_dir)
         local = tempfile.mkdtemp(prefix="fasray-curves-") if self._remote else storage.filesystem(self._uri)[1]
         self._folder = Path(local)

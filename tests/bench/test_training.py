@@ -12,7 +12,7 @@ import torch
 from fasray.bench import training
 from fasray.bench.loops import PlainLoop, TrialLoop, made_pool
 from fasray.errors import SpecError
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.training.trial import Trial
 
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> FacePool:
     return made_pool(tmp_path_factory.mktemp("noise") / "pool", 40)
 
 
@@ -30,9 +30,9 @@ def trial_of(name: str) -> Trial:
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_both_loops_train_on_the_same_images_and_labels(name: str, bank: FaceBank) -> None:
+def test_both_loops_train_on_the_same_images_and_labels(name: str, pool: FacePool) -> None:
     trial = trial_of(name)
-    ours, plain = TrialLoop(trial, bank, CPU), PlainLoop(trial, bank, CPU)
+    ours, plain = TrialLoop(trial, pool, CPU), PlainLoop(trial, pool, CPU)
     assert ours.images_per_step == plain.images_per_step
     for one, other in zip(ours.draws(3), plain.draws(3), strict=True):
         assert len(one.views) == len(other.views)
@@ -46,11 +46,11 @@ def test_both_loops_train_on_the_same_images_and_labels(name: str, bank: FaceBan
                 torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
 
 
-def test_both_loops_come_to_the_same_loss(bank: FaceBank) -> None:
+def test_both_loops_come_to_the_same_loss(pool: FacePool) -> None:
     trial = trial_of("erm")
     losses = []
     for kind in (TrialLoop, PlainLoop):
-        loop = kind(trial, bank, CPU)
+        loop = kind(trial, pool, CPU)
         for step in range(2):
             loop.context.step = step
             logs = loop.method.step(loop.draws(step), loop.context)
@@ -58,8 +58,8 @@ def test_both_loops_come_to_the_same_loss(bank: FaceBank) -> None:
     torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
 
 
-def test_a_run_gives_images_a_second_and_goes_round_the_budget(bank: FaceBank) -> None:
-    loop = TrialLoop(trial_of("erm"), bank, CPU)
+def test_a_run_gives_images_a_second_and_goes_round_the_budget(pool: FacePool) -> None:
+    loop = TrialLoop(trial_of("erm"), pool, CPU)
     assert loop.run(0, least=loop.trial.training.steps + 3) > 0
     assert loop.context.step == 3
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from made_runs import Size, write_run
 
-from fasray.results.load import view
 from fasray.results.report import render_report
+from fasray.runs.record import read_run
 
 HOSTILE = "<script>document.title='taken'</script>\"'><img src=x onerror=\"document.title='taken'\">"
 FLAGS = (
@@ -83,7 +83,7 @@ def report_page(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Address of the report of a small run with searches, several seeds and a name that wants to be a script."""
     folder = tmp_path_factory.mktemp("made") / "run"
     write_run(folder, Size(), card={"kind": "synthetic", "settings": {"author": HOSTILE}}, name=HOSTILE)
-    return site.put("/report", render_report(view(str(folder))))
+    return site.put("/report", render_report(read_run(str(folder))))
 
 
 @pytest.fixture

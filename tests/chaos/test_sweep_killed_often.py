@@ -13,7 +13,7 @@ from fasray.faces.data_source import resolve_dataset
 from fasray.runs.events import ENDED, Reported, Suggested, trials_of
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import make_plan
-from fasray.sweep.spec import load_sweep
+from fasray.sweep.sweep_file import load_sweep
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
@@ -88,7 +88,7 @@ def test_with_asha_rungs_and_history_are_what_the_log_says(small_faces: Path, tm
     assert last.code == 0, last.err
     nothing_was_done_twice(here, kills)
     spec = load_sweep(here.sweep)
-    dataset = resolve_dataset(spec)
+    dataset = resolve_dataset(spec.data)
     plan = make_plan(spec, dataset.manifest.hash, dataset.index)
     again = Coordinator(plan, lambda event: pytest.fail(f"replaying logged {event}"))
     events = here.events()

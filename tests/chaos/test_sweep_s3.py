@@ -12,8 +12,8 @@ from s3_sweeps import RUN, remote_place, remote_table, score_files, until_event_
 from small_sweeps import SMALL, Ran, pause, table_of, wait_until
 
 from fasray import storage
+from fasray.runs.event_log import read_events
 from fasray.runs.events import ENDED, Event, Suggested, trials_of
-from fasray.runs.ledger import read_events
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 

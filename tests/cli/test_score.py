@@ -18,15 +18,16 @@ from fasray.faces import jpeg
 from fasray.faces.corpora import get
 from fasray.faces.extraction.extract import Extractor, Settings
 from fasray.faces.extraction.frames import FrameRule
-from fasray.faces.loading.pool import FaceBank, PoolWriter
+from fasray.faces.loading.pool import FacePool, PoolWriter
 from fasray.faces.mimics import MimicSettings, write
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
-from fasray.faces.sets.shards import read_columns, read_index, write_shards
+from fasray.faces.sets.reading import read_columns, read_index
+from fasray.faces.sets.shards import write_shards
 from fasray.protocols import parse
 from fasray.results.scores import read_scores
 from fasray.results.selection import source_digest
+from fasray.runs.layout import score_file
 from fasray.training.context import Context
-from fasray.training.evaluate import score_uri
 from fasray.training.loop import evaluations
 from fasray.training.trial import TrainingSpec, make_trial
 
@@ -47,7 +48,7 @@ class Model:
     """By name in the records."""
 
     def scores(self, step: int) -> dict[tuple[str, int], float]:
-        table = pq.read_table(score_uri(str(self.trial), step)).to_pylist()
+        table = pq.read_table(score_file(str(self.trial), step)).to_pylist()
         return {(row["video"], row["frame"]): row["score"] for row in table}
 
 
@@ -65,20 +66,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     data, run = folder / "faces", folder / "run"
     card = {"kind": "prepared", "plan": {"settings": SETTINGS.facts()}}
     manifest = write_shards(records, str(data), card, image_size=SETTINGS.image_size)
-    bank = filled(folder / "pool", data, manifest)
-    roles = parse("C->M").assign(bank.index)
+    pool = filled(folder / "pool", data, manifest)
+    roles = parse("C->M").assign(pool.index)
     trial = make_trial(
         method="erm", config={}, training=TRAINING, protocol="C->M", fingerprint="f", data=manifest.hash, seed=1
     )
     at = run / "trials" / trial.id
-    for _ in evaluations(trial, bank, roles, Context(str(at), seed=1, total_steps=TRAINING.steps)):
+    for _ in evaluations(trial, pool, roles, Context(str(at), seed=1, total_steps=TRAINING.steps)):
         pass
     facts = {"manifest_hash": manifest.hash, "rows": manifest.rows, "image_size": manifest.image_size, "card": card}
     (run / "data.json").write_text(json.dumps(facts))
     return Model(run, at, data, videos)
 
 
-def filled(folder: Path, data: Path, manifest: Any) -> FaceBank:
+def filled(folder: Path, data: Path, manifest: Any) -> FacePool:
     index = read_index(str(data))
     pool = PoolWriter.create(folder, len(index), manifest.image_size, index, manifest.hash)
     table = read_columns(str(data), manifest.shards[0], ["image", "depth", "parsing"])
@@ -115,7 +116,7 @@ def test_scores_of_videos_are_those_of_the_trial_itself(model: Model) -> None:
 
 def test_the_threshold_is_the_source_dev_eer_of_that_step(model: Model) -> None:
     found = json.loads(score(model.trial / "checkpoint", *model.videos.values(), "--format", "json"))
-    digest = source_digest(read_scores(score_uri(str(model.trial), found["step"])))
+    digest = source_digest(read_scores(score_file(str(model.trial), found["step"])))
     assert found["threshold"] == {
         "rule": "source-dev-eer", "video": digest.video_threshold, "frame": digest.frame_threshold,
     }  # fmt: skip

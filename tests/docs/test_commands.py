@@ -1,6 +1,7 @@
 """What README and documentation show exists: commands, options, make targets, sweep files, linked files."""
 
 import contextlib
+import pkgutil
 import re
 import shlex
 
@@ -10,7 +11,7 @@ from locations import ROOT
 
 from fasray.cli import cli
 from fasray.faces import corpora
-from fasray.faces.corpora import manifest
+from fasray.faces.corpora import csv_corpus
 from fasray.sweep.profiles import PROFILES
 from fasray.sweep.sweep_file import parse_sweep
 
@@ -66,6 +67,18 @@ def test_make_targets_exist() -> None:
     assert targets <= set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
 
 
+def test_named_files_modules_and_functions_exist() -> None:
+    told = "".join(TEXTS.values())
+    for path in set(re.findall(r"(?<![\w/.~-])(?:fasray|cluster|docs|tests)/[\w/.-]*\w", told)) - {
+        "fasray/methods/mine.py"
+    }:
+        assert (ROOT / path).exists(), path
+    names = set(re.findall(r"(?<![\w/.-])fasray(?:\.[A-Za-z_]\w*)+", told))
+    assert len(names) > 10
+    for name in names:
+        assert pkgutil.resolve_name(name), name
+
+
 def test_the_sweep_file_of_the_tutorial_is_accepted() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", TEXTS["docs/tutorial/your-own-sweep.md"], re.DOTALL)
     spec = parse_sweep(text, "your-own-sweep.md")
@@ -91,7 +104,7 @@ def test_every_corpus_and_every_column_of_a_manifest_is_told() -> None:
     listed = re.findall(r"^\| `([a-z-]+)` \| \w+ \| ", TEXTS["docs/how-to/prepare-a-corpus.md"], re.MULTILINE)
     assert listed == corpora.names()
     own = TEXTS["docs/how-to/own-faces.md"]
-    for name in (*manifest.REQUIRED, *manifest.OPTIONAL):
+    for name in (*csv_corpus.REQUIRED, *csv_corpus.OPTIONAL):
         assert re.search(rf"(?:^|[`,]){name}(?:[`,]|$)", own, re.MULTILINE), name
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from fasray.execution.calibrate import calibrate
 from fasray.faces.data_source import resolve_dataset
 from fasray.sweep.plan import make_plan
-from fasray.sweep.spec import load_sweep
+from fasray.sweep.sweep_file import load_sweep
 
 
 def test_each_method_is_timed_in_as_many_processes_as_trials_will_run(finished) -> None:
     spec = load_sweep(finished.place.sweep)
-    dataset = resolve_dataset(spec)
+    dataset = resolve_dataset(spec.data)
     plan = make_plan(spec, dataset.manifest.hash, dataset.index)
     (pool,) = (path.parent for path in Path(finished.place.pools).glob("*/index.npz"))
     said: list[str] = []

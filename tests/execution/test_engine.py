@@ -14,7 +14,7 @@ from small_sweeps import pool_cards, score_digests, table_of
 
 from fasray.faces.sets.manifest import read_manifest
 from fasray.results.selection import SELECTIONS
-from fasray.runs.ledger import read_run
+from fasray.runs.record import read_run
 
 OURS = re.compile(
     r"tiny: 2 methods x 2 protocols, 8 search trials and 8 confirming runs"
@@ -26,16 +26,16 @@ OURS = re.compile(
 TRAIN_AFRESH = """
 import sys
 from pathlib import Path
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.protocols import parse
 from fasray.training.context import Context
 from fasray.training.loop import train
 from fasray.training.trial import Trial
 
-spec, pool, out = map(Path, sys.argv[1:])
-trial, bank = Trial.model_validate_json(spec.read_bytes()), FaceBank.open(pool)
+spec, folder, out = map(Path, sys.argv[1:])
+trial, pool = Trial.model_validate_json(spec.read_bytes()), FacePool.open(folder)
 context = Context(str(out), seed=trial.seed, total_steps=trial.training.steps)
-train(trial, bank, parse(trial.protocol).assign(bank.index), context)
+train(trial, pool, parse(trial.protocol).assign(pool.index), context)
 """
 
 

@@ -9,9 +9,9 @@ from sweep_fixtures import plan_of
 
 from fasray.errors import DataError
 from fasray.execution.initial_weights import share_weights, weights_folder
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.nets.resnet import ResNet18
-from fasray.nets.weights import from_copies, load_backbone
+from fasray.nets.weights import load_backbone
 
 ONE = """
 name: one
@@ -43,8 +43,7 @@ def test_one_copy_serves_all_cells_after_the_file_has_gone(table: FaceIndex, wei
     share_weights(plan, run)  # the run is taken up again
     assert copies[0].stat().st_mtime_ns == written
     backbone = ResNet18(0.125)
-    with from_copies(weights_folder(run)):
-        load_backbone(backbone, str(weights))
+    load_backbone(backbone, str(weights), weights_folder(run))
     assert all(torch.equal(value, expected[name]) for name, value in backbone.state_dict().items())
 
 

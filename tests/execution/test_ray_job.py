@@ -113,10 +113,10 @@ def storm(finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]
     here = place(tmp_path_factory.mktemp("jobs"), finished.place.data)
     project = project_of(here)
     with RayHead(here.folder / "head", here.env) as head:
-        to = ("--out", here.run_folder)
+        to: tuple[str | Path, ...] = ("--out", here.run_folder)
 
         def submit(job: str, *arguments: str | Path, options: tuple[str, ...] = ("--no-wait",)) -> Said:
-            asked = ("--working-dir", project, "--submission-id", job, *options)
+            asked: tuple[str | Path, ...] = ("--working-dir", project, "--submission-id", job, *options)
             return head.job("submit", *asked, "--", "fasray", "sweep", "sweeps/tiny.yaml", *arguments, timeout=400)
 
         submit("refused")

@@ -16,8 +16,8 @@ from small_sweeps import COST, SMALL, Place, Ran, environment, table_of
 from fasray import load_results, load_sweep, run_sweep, storage
 from fasray.errors import DataError, FasrayError, SpecError, StorageError
 from fasray.faces.sets.verify import verify
+from fasray.runs.event_log import read_events
 from fasray.runs.events import Event, Opened, Reported, trials_of
-from fasray.runs.ledger import read_events
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -153,7 +153,7 @@ def test_no_file_and_no_log_holds_a_secret(storm: Storm) -> None:
     [
         ("s3://no-such-bucket/run", {}, "'no-such-bucket' does not exist"),
         (RUN, {"AWS_SECRET_ACCESS_KEY": "wrong"}, "secret key is not the one"),
-        (RUN, {"AWS_ACCESS_KEY_ID": STRANGER}, "may not do this"),
+        (RUN, {"AWS_ACCESS_KEY_ID": STRANGER}, "do not allow this"),
         (RUN, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "nothing answers at http://127.0.0.1:9"),
     ],
 )

@@ -14,15 +14,15 @@ from locations import SUPPORT
 from pandas.testing import assert_frame_equal
 from plain_workers import Errand, train_by
 from small_sweeps import Place, place, score_digests
-from sweep_fixtures import SWEEP, plan_of
+from sweep_fixtures import SWEEP, made_reading, plan_of
 
 import fasray
 from fasray.errors import SpecError
 from fasray.execution.capacity import Demand
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.methods import registry
-from fasray.runs.ledger import read_run
-from fasray.sweep.spec import parse_sweep
+from fasray.runs.record import read_run
+from fasray.sweep.sweep_file import parse_sweep
 
 ONE_TRIAL = """
 name: one
@@ -119,24 +119,27 @@ def watched(small_faces: Path, folder: Path, mode: str) -> dict[str, Any]:
 
 def test_a_question_waits_for_its_own_answer_and_a_decided_trial_is_not_trained_again() -> None:
     """Two trials ask at once; the second is answered first."""
-    from fasray.execution.train_backend import Desk
-    from fasray.execution.train_worker import Told
+    from fasray.execution.messages import TrialMessage
+    from fasray.execution.train_backend import DecisionBroker
 
-    desk = Desk(Demand(1, 1, 0.0), "", {})
+    broker: Any = DecisionBroker(Demand(1, 1, 0.0), "", {})
     with ThreadPoolExecutor(2) as workers:
-        first = workers.submit(desk.ask, Told("one", "evaluated", step=2))
-        asked = desk.take(60)
-        second = workers.submit(desk.ask, Told("two", "evaluated", step=4))
-        asked += desk.take(60)
-        assert [(question.told.trial, question.told.step) for question in asked] == [("one", 2), ("two", 4)]
-        desk.answer(asked[1].number, "stop")
+        first = workers.submit(broker.ask, TrialMessage("one", made_reading(2, 0.5)))
+        asked = broker.take(60)
+        second = workers.submit(broker.ask, TrialMessage("two", made_reading(4, 0.5)))
+        asked += broker.take(60)
+        assert [(one.message.trial, one.message.reading and one.message.reading.step) for one in asked] == [
+            ("one", 2),
+            ("two", 4),
+        ]
+        broker.answer(asked[1].number, "stop")
         assert second.result(60) == "stop"
         assert not first.done()
-        desk.answer(asked[0].number, "continue")
+        broker.answer(asked[0].number, "continue")
         assert first.result(60) == "continue"
-    assert desk.take(0) == []
-    assert desk.wants("one")
-    assert not desk.wants("two")
+    assert broker.take(0) == []
+    assert broker.wants("one")
+    assert not broker.wants("two")
 
 
 @pytest.mark.slow

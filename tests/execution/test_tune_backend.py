@@ -1,13 +1,13 @@
 """What Tune is given, and what becomes of a trial whose process is lost. Tune itself runs in the engine's tests."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
-from sweep_fixtures import value_of
+from sweep_fixtures import made_reading, value_of
 
-from fasray.execution.tune_backend import HandOut
+from fasray.execution.messages import TrialOrder
+from fasray.execution.tune_backend import CoordinatorSearcher
 from fasray.runs.events import Event, Suggested
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Plan
@@ -20,26 +20,26 @@ class Given:
         self.log: list[Event] = []
         self.room = 2
         self.coordinator = Coordinator(plan, self.log.append)
-        self.coordinator.settle()
-        self.hand_out = HandOut(self.coordinator, self._payload, slots=lambda: self.room)
+        self.coordinator.close_finished_searches()
+        self.searcher = CoordinatorSearcher(self.coordinator, self._order, slots=lambda: self.room)
         self._ids = map(str, range(10_000))
 
     @staticmethod
-    def _payload(assignment: Assignment) -> dict[str, Any]:
-        return {"trial": assignment.trial.id, "reported_step": assignment.reported_step}
+    def _order(assignment: Assignment) -> TrialOrder:
+        return TrialOrder(assignment.trial, "", "", "", "train+test", assignment.reported_step)
 
     def take(self) -> tuple[str, Any]:
         """Return Tune's id of a new trial, and what it is given for it."""
         tune_id = next(self._ids)
-        return tune_id, self.hand_out.suggest(tune_id)
+        return tune_id, self.searcher.suggest(tune_id)
 
     def lose(self, tune_id: str) -> None:
-        self.hand_out.lost(tune_id)
-        self.hand_out.on_trial_complete(tune_id, error=True)
+        self.searcher.lost(tune_id)
+        self.searcher.on_trial_complete(tune_id, error=True)
 
 
 @pytest.fixture
-def given(plan: Plan) -> Iterator[Given]:
+def given(plan: Plan) -> Given:
     return Given(plan)
 
 
@@ -57,10 +57,11 @@ def test_no_trial_is_handed_out_for_which_there_is_no_room(given: Given) -> None
 def test_a_trial_whose_process_was_lost_goes_on_from_its_last_result_before_any_new_one_starts(given: Given) -> None:
     tune_id, config = given.take()
     step = given.coordinator.plan.cells[0].training.evaluation_steps()[0]
-    given.coordinator.report(config["trial"], step, value_of(config["trial"], step), 0.5, 1.0)
+    given.coordinator.report(config["order"].trial.id, made_reading(step, value_of(config["order"].trial.id, step)))
     given.lose(tune_id)
     suggested = [event.trial for event in given.log if isinstance(event, Suggested)]
-    assert given.take()[1] == {"trial": config["trial"], "reported_step": step}
+    again = given.take()[1]["order"]
+    assert (again.trial.id, again.reported_step) == (config["order"].trial.id, step)
     assert [event.trial for event in given.log if isinstance(event, Suggested)] == suggested, "it is no new suggestion"
 
 
@@ -71,28 +72,28 @@ def test_a_trial_is_given_up_after_two_errors_or_four_losses(given: Given, lost:
         if lost:
             given.lose(tune_id)
         else:
-            given.hand_out.on_trial_complete(tune_id, error=True)
-        assert given.coordinator.records[config["trial"]].status == "running"
+            given.searcher.on_trial_complete(tune_id, error=True)
+        assert given.coordinator.records[config["order"].trial.id].status == "running"
         tune_id, again = given.take()
-        assert again["trial"] == config["trial"]
+        assert again["order"].trial.id == config["order"].trial.id
     if lost:
-        given.hand_out.lost(tune_id)
-    given.hand_out.on_trial_complete(tune_id, error=True)
-    record = given.coordinator.records[config["trial"]]
+        given.searcher.lost(tune_id)
+    given.searcher.on_trial_complete(tune_id, error=True)
+    record = given.coordinator.records[config["order"].trial.id]
     assert record.status == "failed"
     assert ("lost" in record.reason) == lost
 
 
 def test_a_lost_process_of_a_trial_that_has_ended_changes_nothing(given: Given) -> None:
     tune_id, config = given.take()
-    given.coordinator.end(config["trial"], "diverged", "not finite")
+    given.coordinator.end(config["order"].trial.id, "diverged", "not finite")
     given.lose(tune_id)
-    assert given.coordinator.records[config["trial"]].status == "diverged"
-    assert given.take()[1]["trial"] != config["trial"]
+    assert given.coordinator.records[config["order"].trial.id].status == "diverged"
+    assert given.take()[1]["order"].trial.id != config["order"].trial.id
 
 
 def test_at_the_end_tune_is_told_so(given: Given) -> None:
     while (taken := given.take())[1] != Searcher.FINISHED:
-        given.coordinator.end(taken[1]["trial"], "failed", "x")
-        given.hand_out.on_trial_complete(taken[0])
+        given.coordinator.end(taken[1]["order"].trial.id, "failed", "x")
+        given.searcher.on_trial_complete(taken[0])
     assert given.coordinator.finished

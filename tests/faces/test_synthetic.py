@@ -183,7 +183,7 @@ def test_settings_out_of_range_are_refused_by_name(tmp_path, change, where):
 
 def test_a_finished_set_is_refused_before_anything_is_drawn(face_set):
     calls = []
-    with pytest.raises(DataError, match="already stands here"):
+    with pytest.raises(DataError, match="already exists here"):
         generate(str(face_set), progress=lambda done, total: calls.append(done))
     assert calls == []
 

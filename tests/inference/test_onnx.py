@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from made_trials import SIZE, TINY, made_bank, made_trial, run
+from made_trials import SIZE, TINY, made_pool, made_trial, run
 
 from fasray.cli import cli
 from fasray.errors import RunFailedError, SpecError
@@ -22,7 +22,7 @@ from fasray.methods.base import Build, Method
 from fasray.methods.erm import ERM
 from fasray.results.scores import read_scores
 from fasray.results.selection import source_digest
-from fasray.training.evaluate import score_uri
+from fasray.runs.layout import score_file
 
 IN_EVERY_RUN = ("erm", "rfmeta")  # one that is plain, one that reads HSV
 
@@ -96,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     trial = made_trial()
     at = folder / "run" / "trials" / trial.id
-    run(trial, made_bank(folder / "pool"), at)
+    run(trial, made_pool(folder / "pool"), at)
     card = {"kind": "prepared", "plan": {"settings": {"margin": 1.4, "quality": 90, "detector": "blazeface"}}}
     (folder / "run" / "data.json").write_text(json.dumps({"image_size": SIZE, "card": card}))
     return at
@@ -115,7 +115,7 @@ def test_the_command_writes_a_file_that_explains_itself(trained: Path, tmp_path:
     assert told["input"] == {"name": "images", "layout": "NCHW", "colours": "RGB", "range": [0, 1], "size": 32}
     assert told["window"] == {"rule": "middle", "pixels": 32, "resize": None}
     assert told["preparation"] == {"margin": 1.4, "quality": 90, "detector": "blazeface", "image_size": SIZE}
-    digest = source_digest(read_scores(score_uri(str(trained), scorer.step)))
+    digest = source_digest(read_scores(score_file(str(trained), scorer.step)))
     assert told["output"]["direction"] == "higher = more bona fide"
     assert told["output"]["threshold"] == {
         "rule": "source-dev EER", "video": digest.video_threshold, "frame": digest.frame_threshold,

@@ -10,14 +10,16 @@ from fasray.errors import SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
-from fasray.ingest.chunks import Plan
-from fasray.ingest.worklog import Tally, VideoReport, merged, tallies_of
+from fasray.ingest.chunks import PreparationPlan
+from fasray.ingest.worklog import VideoCounts, VideoReport, add_counts, count_videos
 
 VIDEOS = get("msu-mfsd").official()
 
 
-def plan(count: int, rule: FrameRule, rows_per_shard: int = 512, videos: tuple[SourceVideo, ...] = VIDEOS) -> Plan:
-    return Plan("msu-mfsd", "nowhere", videos[:count], Settings(rule), Findings("MSU-MFSD"), rows_per_shard)
+def plan(
+    count: int, rule: FrameRule, rows_per_shard: int = 512, videos: tuple[SourceVideo, ...] = VIDEOS
+) -> PreparationPlan:
+    return PreparationPlan("msu-mfsd", "nowhere", videos[:count], Settings(rule), Findings("MSU-MFSD"), rows_per_shard)
 
 
 @given(st.integers(1, 280), st.integers(1, 60), st.integers(1, 700))
@@ -69,15 +71,17 @@ def report(split: str, attack_type: str, taken: int, misses: int, unreadable: st
 
 
 def test_counts_add_up_by_split_and_attack_type() -> None:
-    first = tallies_of([report("test", "live", 10, 1), report("train", "print", 10, 10), report("train", "live", 5, 0)])
-    second = tallies_of([report("test", "live", 0, 0, "cut short")])
+    first = count_videos(
+        [report("test", "live", 10, 1), report("train", "print", 10, 10), report("train", "live", 5, 0)]
+    )
+    second = count_videos([report("test", "live", 0, 0, "cut short")])
     names = ("split", "attack_type", "videos", "unreadable", "without_face", "frames", "misses")
 
-    def tally(*values: object) -> Tally:
-        return Tally.model_validate(dict(zip(names, values, strict=True)))
+    def counts(*values: object) -> VideoCounts:
+        return VideoCounts.model_validate(dict(zip(names, values, strict=True)))
 
-    assert merged([*first, *second]) == (
-        tally("train", "live", 1, 0, 0, 5, 0),
-        tally("train", "print", 1, 0, 1, 10, 10),
-        tally("test", "live", 2, 1, 0, 10, 1),
+    assert add_counts([*first, *second]) == (
+        counts("train", "live", 1, 0, 0, 5, 0),
+        counts("train", "print", 1, 0, 1, 10, 10),
+        counts("test", "live", 2, 1, 0, 10, 1),
     )

@@ -12,12 +12,12 @@ from small_sweeps import environment, rewritten, wait_until
 
 from fasray.errors import DataError
 from fasray.execution.ray_session import ray_session
-from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.reading import read_index
 from fasray.faces.sets.verify import verify
 from fasray.ingest.fill import PoolFacts, fill_pools
-from fasray.ingest.node_pool import own_pool
+from fasray.ingest.node_pool import open_or_fill_pool
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -30,28 +30,28 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield ray
 
 
-def fill(uri: Path) -> tuple[PoolFacts, FaceBank, list[int]]:
-    """Fill the pool of this machine; also return its bank and what was said while it filled."""
+def fill(uri: Path) -> tuple[PoolFacts, FacePool, list[int]]:
+    """Fill the pool of this machine; also return its pool and what was said while it filled."""
     manifest, told = read_manifest(str(uri)), []
     (facts,) = fill_pools(str(uri), manifest, read_index(str(uri)), told.append)
-    return facts, FaceBank.open(pool_folder(pool_key(manifest.hash, manifest.image_size))), told
+    return facts, FacePool.open(pool_folder(pool_key(manifest.hash, manifest.image_size))), told
 
 
 @pytest.fixture(scope="module")
-def filled(ray: Any, small_faces: Path) -> tuple[PoolFacts, FaceBank, list[int]]:
+def filled(ray: Any, small_faces: Path) -> tuple[PoolFacts, FacePool, list[int]]:
     return fill(small_faces)
 
 
 def test_every_row_is_decoded_once_and_lies_where_the_index_says(filled: Any, small_faces: Path) -> None:
-    facts, bank, told = filled
-    assert facts.decoded == facts.rows == len(bank) == 480
+    facts, pool, told = filled
+    assert facts.decoded == facts.rows == len(pool) == 480
     assert told[-1] == 480
     index = read_index(str(small_faces))
-    assert (bank.index.video == index.video).all()
-    assert bank.valid.all()
+    assert (pool.index.video == index.video).all()
+    assert pool.valid.all()
     live = index.label == 1
-    assert (bank.depth[live].reshape(live.sum(), -1).max(1) > 0).all(), "a live face has depth"
-    assert not bank.depth[~live].any(), "an attack has none"
+    assert (pool.depth[live].reshape(live.sum(), -1).max(1) > 0).all(), "a live face has depth"
+    assert not pool.depth[~live].any(), "an attack has none"
 
 
 def test_pixels_are_those_of_the_shards(filled: Any, small_faces: Path) -> None:
@@ -59,23 +59,23 @@ def test_pixels_are_those_of_the_shards(filled: Any, small_faces: Path) -> None:
 
     from fasray.faces import jpeg
 
-    _, bank, _ = filled
+    _, pool, _ = filled
     shard = read_manifest(str(small_faces)).shards[0]
     images = pq.read_table(small_faces / shard.name, columns=["image"])["image"].to_pylist()
     for row in (0, 17, 255, 256, 479):
-        assert (bank.images[row] == jpeg.decode(images[row])).all()
+        assert (pool.images[row] == jpeg.decode(images[row])).all()
 
 
 def test_what_a_node_fills_by_itself_is_what_the_pass_over_the_cluster_gives(
     filled: Any, small_faces: Path, tmp_path: Path
 ) -> None:
-    _, bank, _ = filled
+    _, pool, _ = filled
     with environment({"FASRAY_POOL_DIR": str(tmp_path)}):
-        own = own_pool(bank.key, str(small_faces))
+        own = open_or_fill_pool(pool.key, str(small_faces))
     assert own.folder.parent == tmp_path
     for name in ("images", "depth", "parsing", "valid"):
-        assert (getattr(own, name) == getattr(bank, name)).all(), name
-    assert own.excluded == bank.excluded
+        assert (getattr(own, name) == getattr(pool, name)).all(), name
+    assert own.excluded == pool.excluded
 
 
 def test_a_second_pass_over_the_same_data_decodes_nothing(filled: Any, small_faces: Path) -> None:
@@ -87,8 +87,8 @@ def test_a_second_pass_over_the_same_data_decodes_nothing(filled: Any, small_fac
 
 def test_afterwards_the_object_store_holds_no_image(ray: Any, filled: Any) -> None:
     """The tolerance is a twentieth of the smallest block that went through it."""
-    _, bank, _ = filled
-    block = 224 * bank.images[0].nbytes
+    _, pool, _ = filled
+    block = 224 * pool.images[0].nbytes
     capacity = ray.cluster_resources()["object_store_memory"]
 
     def held() -> float:
@@ -102,27 +102,27 @@ def test_afterwards_the_object_store_holds_no_image(ray: Any, filled: Any) -> No
 
 SHARE = """
 import os, sys
-from fasray.faces.loading.pool import FaceBank
-bank = FaceBank.open(sys.argv[1])
-print(int(bank.images.sum()), flush=True)
+from fasray.faces.loading.pool import FacePool
+pool = FacePool.open(sys.argv[1])
+print(int(pool.images.sum()), flush=True)
 sys.stdin.readline()
 """
 
 
 def test_two_processes_that_map_a_pool_share_its_pages(filled: Any) -> None:
-    _, bank, _ = filled
+    _, pool, _ = filled
     readers = [
         subprocess.Popen(
-            [sys.executable, "-c", SHARE, bank.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SHARE, pool.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for _ in range(2)
     ]
     try:
         sums = {reader.stdout.readline() for reader in readers if reader.stdout}
-        assert sums == {f"{int(bank.images.sum())}\n"}
+        assert sums == {f"{int(pool.images.sum())}\n"}
         for reader in readers:
-            mapped = mapping(reader.pid, bank.folder / "images.u8")
-            assert mapped["Rss"] * 1024 >= bank.images.nbytes, "this process has read it all"
+            mapped = mapping(reader.pid, pool.folder / "images.u8")
+            assert mapped["Rss"] * 1024 >= pool.images.nbytes, "this process has read it all"
             assert mapped["Private_Dirty"] == mapped["Private_Clean"] == 0, "and nothing of it is its own"
             assert mapped["Pss"] <= mapped["Rss"] / 2
     finally:
@@ -154,7 +154,7 @@ def test_bad_images_are_counted_and_named_and_the_rest_goes_on(ray: Any, small_f
         return records
 
     broken = rewritten(small_faces, tmp_path / "broken", damage)
-    facts, bank, _ = fill(broken)
+    facts, pool, _ = fill(broken)
     assert facts.decoded == 477
     assert [entry.row for entry in facts.excluded] == [3, 200, 479]
     assert [entry.video for entry in facts.excluded] == videos
@@ -166,8 +166,8 @@ def test_bad_images_are_counted_and_named_and_the_rest_goes_on(ray: Any, small_f
     reasons = [entry.reason for entry in facts.excluded]
     assert reasons[0] == reasons[2] == "the image cannot be decoded"
     assert "sha256" in reasons[1]
-    assert bank.valid.sum() == 477
-    assert not bank.images[[3, 200, 479]].any()
+    assert pool.valid.sum() == 477
+    assert not pool.images[[3, 200, 479]].any()
     assert fill(broken)[0].excluded == facts.excluded, "a pool that is there already names them again"
 
 

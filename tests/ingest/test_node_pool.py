@@ -10,15 +10,15 @@ import pytest
 from small_sweeps import MISHAPS, environment, rewritten, wait_until
 
 from fasray.errors import DataError
-from fasray.faces.loading.pool import FaceBank, pool_folder, pool_key
+from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.sets.manifest import read_manifest
-from fasray.ingest.node_pool import own_pool
+from fasray.ingest.node_pool import open_or_fill_pool
 
 NEED = """
 import sys
-from fasray.ingest.node_pool import own_pool
-bank = own_pool(sys.argv[1], sys.argv[2], lambda bank: print("filled"))
-print(int(bank.images.sum()))
+from fasray.ingest.node_pool import open_or_fill_pool
+pool = open_or_fill_pool(sys.argv[1], sys.argv[2], lambda pool: print("filled"))
+print(int(pool.images.sum()))
 """
 
 
@@ -52,9 +52,9 @@ def test_one_that_is_killed_while_it_fills_leaves_the_next_one_free_to_start(sma
         wait_until(lambda: tally.exists() and tally.stat().st_size > 0, 60)
         first.send_signal(signal.SIGKILL)
     with environment({"FASRAY_POOL_DIR": str(tmp_path / "pools")}):
-        bank = own_pool(key_of(small_faces), str(small_faces))
-    assert bank.valid.all()
-    assert len(bank) == 480
+        pool = open_or_fill_pool(key_of(small_faces), str(small_faces))
+    assert pool.valid.all()
+    assert len(pool) == 480
     assert not list((tmp_path / "pools").glob("*.partial-*")), "what the killed one had begun is gone"
 
 
@@ -68,26 +68,26 @@ def test_a_pool_that_is_there_is_opened_without_a_look_at_the_shards(
     small_faces: Path, pools: Path, tmp_path: Path
 ) -> None:
     key = key_of(small_faces)
-    told: list[FaceBank] = []
-    own_pool(key, str(small_faces), told.append)
+    told: list[FacePool] = []
+    open_or_fill_pool(key, str(small_faces), told.append)
     assert len(told) == 1
-    assert own_pool(key, str(tmp_path / "nowhere"), told.append).key == key
+    assert open_or_fill_pool(key, str(tmp_path / "nowhere"), told.append).key == key
     assert len(told) == 1, "it was not filled again"
 
 
 def test_a_damaged_pool_is_filled_again(small_faces: Path, pools: Path) -> None:
     key = key_of(small_faces)
-    whole = own_pool(key, str(small_faces)).images.sum()
+    whole = open_or_fill_pool(key, str(small_faces)).images.sum()
     with (pools / key / "images.u8").open("r+b") as file:
         file.truncate(1000)
-    assert own_pool(key, str(small_faces)).images.sum() == whole
+    assert open_or_fill_pool(key, str(small_faces)).images.sum() == whole
 
 
 def test_other_faces_than_those_of_the_run_are_refused(small_faces: Path, pools: Path, tmp_path: Path) -> None:
     key = key_of(small_faces)
     other = rewritten(small_faces, tmp_path / "other", lambda records: records[:-1])
     with pytest.raises(DataError, match="has changed since the run began"):
-        own_pool(key, str(other))
+        open_or_fill_pool(key, str(other))
     assert not pool_folder(key).exists()
 
 
@@ -100,11 +100,11 @@ def test_a_shard_with_other_bytes_is_named_and_leaves_no_half_pool(
     data[len(data) // 3] ^= 0xFF
     shard.write_bytes(data)
     with pytest.raises(DataError, match="cannot be read") as error:
-        own_pool(key_of(faces), str(faces))
+        open_or_fill_pool(key_of(faces), str(faces))
     assert error.value.where.endswith(f"{shard.name} row group 0")
     assert [path.name for path in pools.iterdir() if path.is_dir()] == []
 
 
 def test_without_an_address_a_missing_pool_is_an_error(small_faces: Path, pools: Path) -> None:
     with pytest.raises(DataError, match="no finished pool"):
-        own_pool(key_of(small_faces), "")
+        open_or_fill_pool(key_of(small_faces), "")

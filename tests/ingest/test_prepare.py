@@ -26,8 +26,8 @@ from fasray.faces.mimics import MimicSettings, film, write
 from fasray.faces.record import DEPTH_SIZE, RECORD_SCHEMA
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, read_manifest
 from fasray.faces.sets.verify import verify
-from fasray.ingest.chunks import Plan, make_plan
-from fasray.ingest.summary import NO_FACE, UNREADABLE, Outcome
+from fasray.ingest.chunks import PreparationPlan, make_plan
+from fasray.ingest.summary import NO_FACE, UNREADABLE, PreparationResult
 from fasray.ingest.worklog import FOLDER, Worklog
 
 pytestmark = pytest.mark.timeout(600)
@@ -54,11 +54,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def plan_of(source: Path, settings: Settings = SMALL) -> Plan:
+def plan_of(source: Path, settings: Settings = SMALL) -> PreparationPlan:
     return make_plan(CORPUS, str(source), settings, ROWS)
 
 
-def prepared(plan: Plan, out: Path | str, **more: Any) -> Outcome:
+def prepared(plan: PreparationPlan, out: Path | str, **more: Any) -> PreparationResult:
     from fasray.ingest.prepare import prepare
 
     return prepare(plan, Worklog.open(str(out), plan), **more)
@@ -73,7 +73,7 @@ def rows(uri: Path | str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def whole(ray: Any, source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def whole(ray: Any, source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PreparationResult]:
     """A preparation that nothing disturbed. Read only."""
     out = tmp_path_factory.mktemp("prepared") / "set"
     return out, prepared(plan_of(source), out)
@@ -92,15 +92,15 @@ def test_every_video_gives_its_frames_and_the_set_is_sound(whole: Any, source: P
             assert row[name] == getattr(video, name)
         assert (row["label"], row["source_path"], row["label_source"]) == (video.label, video.path, "mesh468")
         assert row["frame"] in (1, 3), "the middles of two halves of four frames"
-    assert sum(tally.frames for tally in outcome.tallies) == 2 * len(videos)
-    assert sum(tally.frames - tally.misses for tally in outcome.tallies) == len(taken)
+    assert sum(counts.frames for counts in outcome.counts) == 2 * len(videos)
+    assert sum(counts.frames - counts.misses for counts in outcome.counts) == len(taken)
     assert outcome.clean
 
 
 def test_faces_of_the_living_are_found_and_their_depth_is_like_the_exact_one(whole: Any) -> None:
     out, outcome = whole
-    live = [tally for tally in outcome.tallies if tally.attack_type == "live"]
-    assert sum(tally.misses for tally in live) <= 0.03 * sum(tally.frames for tally in live)
+    live = [counts for counts in outcome.counts if counts.attack_type == "live"]
+    assert sum(counts.misses for counts in live) <= 0.03 * sum(counts.frames for counts in live)
     exact = {video.video: film(MIMIC, video).depth for video in MIMIC.videos() if video.attack_type == "live"}
     agree = []
     for row in rows(out):
@@ -190,7 +190,7 @@ def test_a_corpus_that_has_changed_is_not_gone_on_with(whole: Any, source: Path,
 
 def test_shards_of_something_else_are_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "shard-00000.parquet").write_bytes(b"precious")
-    with pytest.raises(SpecError, match="not of a preparation"):
+    with pytest.raises(SpecError, match="do not belong to a preparation"):
         Worklog.open(str(tmp_path), plan_of(source))
     assert [path.name for path in tmp_path.iterdir()] == ["shard-00000.parquet"]
 
@@ -218,7 +218,7 @@ def test_broken_videos_are_reported_and_the_rest_is_prepared(ray: Any, source: P
         assert any(problem.kind == UNREADABLE for problem in reasons[path]) == (kind in BROKEN)
     assert [problem.kind for problem in reasons[empty]] == [NO_FACE]
     assert not outcome.clean
-    assert sum(tally.unreadable for tally in outcome.tallies) == len(BROKEN)
+    assert sum(counts.unreadable for counts in outcome.counts) == len(BROKEN)
     assert verify(str(tmp_path / "set")) == []
     good = {entry.video for entry in entries[len(kinds) + 1 :]}
     assert good <= {row["video"] for row in rows(tmp_path / "set")}

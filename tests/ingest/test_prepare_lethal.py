@@ -42,5 +42,5 @@ def test_a_lethal_file_is_left_out_after_three_tries(tmp_path: Path, monkeypatch
     assert [(problem.path, problem.reason) for problem in outcome.problems] == [
         (entries[5].path, "3 processes died of it")
     ]
-    assert sum(tally.frames for tally in outcome.tallies) == len(entries) - 1
+    assert sum(counts.frames for counts in outcome.counts) == len(entries) - 1
     assert verify(str(tmp_path / "set")) == []

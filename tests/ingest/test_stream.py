@@ -18,13 +18,13 @@ from small_sweeps import environment
 
 from fasray.errors import DataError, SpecError
 from fasray.execution.ray_session import ray_session
-from fasray.faces.loading.pool import FaceBank, pool_key
-from fasray.faces.loading.read_schedule import Scoring, course
+from fasray.faces.loading.pool import FacePool, pool_key
+from fasray.faces.loading.read_schedule import Scoring, read_schedule
 from fasray.faces.loading.row_groups import row_group_of
 from fasray.faces.loading.sampler import Sampler, Sampling
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import write_shards
-from fasray.ingest.node_pool import own_pool
+from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.methods import registry
 from fasray.protocols import Roles, parse
 from fasray.training.context import Context
@@ -64,12 +64,12 @@ def faces(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pool(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
+def pool(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> FacePool:
     """A pool of the same faces that knows their row groups: its trials take the stream's order."""
     manifest = read_manifest(str(faces))
     with environment({"FASRAY_POOL_DIR": str(tmp_path_factory.mktemp("pool"))}):
-        bank = own_pool(pool_key(manifest.hash, manifest.image_size), str(faces))
-    return replace(bank, row_group=row_group_of(manifest))
+        pool = open_or_fill_pool(pool_key(manifest.hash, manifest.image_size), str(faces))
+    return replace(pool, row_group=row_group_of(manifest))
 
 
 def stream_of(faces: Path) -> Any:
@@ -78,22 +78,22 @@ def stream_of(faces: Path) -> Any:
     return FaceStream.open(str(faces), read_manifest(str(faces)).hash)
 
 
-def assigned(bank: Any) -> Roles:
-    return PROTOCOL.assign(bank.index)
+def assigned(pool: Any) -> Roles:
+    return PROTOCOL.assign(pool.index)
 
 
 def followed(stream: Any, steps: int = 5) -> Sampler:
-    """Announce a course of ``steps`` steps and an evaluation of the source-dev rows."""
+    """Announce ``steps`` steps and an evaluation of the source-dev rows."""
     roles = assigned(stream)
     sampler = Sampler(
         stream.index, roles.train, roles.domain_id, roles.domains, Sampling(images=3), 7, stream.row_group
     )
     scoring = Scoring((roles.source_dev,), 40, stream.row_group)
-    stream.follow(course(sampler, scoring, 0, (steps,), 0, 1), depth=True, parsing=True)
+    stream.set_read_order(read_schedule(sampler, scoring, 0, (steps,), 0, 1), depth=True, parsing=True)
     return sampler
 
 
-def test_pixels_are_those_of_a_pool_and_nothing_is_kept(ray: Any, faces: Path, pool: FaceBank) -> None:
+def test_pixels_are_those_of_a_pool_and_nothing_is_kept(ray: Any, faces: Path, pool: FacePool) -> None:
     with closing(stream_of(faces)) as stream:
         sampler, roles = followed(stream), assigned(pool)
         for step in range(5):
@@ -110,24 +110,24 @@ def test_pixels_are_those_of_a_pool_and_nothing_is_kept(ray: Any, faces: Path, p
             stream.pick(roles.target)
 
 
-def test_a_new_course_replaces_one_that_was_left_in_the_middle(ray: Any, faces: Path, pool: FaceBank) -> None:
+def test_a_new_course_replaces_one_that_was_left_in_the_middle(ray: Any, faces: Path, pool: FacePool) -> None:
     with closing(stream_of(faces)) as stream:
         stream.pick(followed(stream, steps=50).rows(0), depth=True, parsing=True)
         rows = followed(stream).rows(0)
         assert (stream.pick(rows, depth=True, parsing=True).images == pool.pick(rows).images).all()
 
 
-def trial_of(method: str, bank: FaceBank) -> Trial:
+def trial_of(method: str, pool: FacePool) -> Trial:
     return make_trial(
         method=method, config={}, training=TRAINING, protocol=PROTOCOL.name, fingerprint=PROTOCOL.fingerprint(),
-        data=bank.manifest_hash, seed=3,
+        data=pool.manifest_hash, seed=3,
     )  # fmt: skip
 
 
-def trained(trial: Trial, bank: Any, folder: Path, stop_after: int = 99) -> dict[str, str]:
+def trained(trial: Trial, pool: Any, folder: Path, stop_after: int = 99) -> dict[str, str]:
     """Train until the end or until that many evaluations came; return digests of score files and weights."""
     context = Context(str(folder), seed=trial.seed, total_steps=trial.training.steps)
-    running = evaluations(trial, bank, assigned(bank), context)
+    running = evaluations(trial, pool, assigned(pool), context)
     for number, _ in enumerate(running, start=1):
         if number == stop_after:
             break
@@ -141,7 +141,7 @@ def trained(trial: Trial, bank: Any, folder: Path, stop_after: int = 99) -> dict
     [name if name in IN_DEFAULT_RUN else pytest.param(name, marks=pytest.mark.slow) for name in registry.names()],
 )
 def test_a_streamed_trial_that_was_interrupted_has_the_bits_of_one_from_a_pool_in_that_order(
-    ray: Any, faces: Path, pool: FaceBank, tmp_path: Path, method: str
+    ray: Any, faces: Path, pool: FacePool, tmp_path: Path, method: str
 ) -> None:
     trial = trial_of(method, pool)
     expected = trained(trial, pool, tmp_path / "pool")
@@ -153,7 +153,7 @@ def test_a_streamed_trial_that_was_interrupted_has_the_bits_of_one_from_a_pool_i
     assert found == expected
 
 
-def test_the_order_of_a_stream_is_part_of_what_a_trial_is(pool: FaceBank, tmp_path: Path) -> None:
+def test_the_order_of_a_stream_is_part_of_what_a_trial_is(pool: FacePool, tmp_path: Path) -> None:
     streamed = trial_of("erm", pool)
     pooled = make_trial(
         method="erm", config={}, training=TRAINING.model_copy(update={"ingest": "pool"}), protocol=PROTOCOL.name,
@@ -161,9 +161,9 @@ def test_the_order_of_a_stream_is_part_of_what_a_trial_is(pool: FaceBank, tmp_pa
     )  # fmt: skip
     assert streamed.id != pooled.id
     assert "ingest" not in pooled.identity(), "trials from pools keep the ids that they always had"
-    for trial, bank in ((streamed, replace(pool, row_group=None)), (pooled, pool)):
+    for trial, other in ((streamed, replace(pool, row_group=None)), (pooled, pool)):
         with pytest.raises(SpecError, match=f"ingest: {trial.training.ingest}"):
-            trained(trial, bank, tmp_path / trial.id)
+            trained(trial, other, tmp_path / trial.id)
 
 
 def test_bytes_that_are_not_the_manifests_are_named(ray: Any, faces: Path, tmp_path: Path) -> None:

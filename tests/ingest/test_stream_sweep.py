@@ -29,7 +29,7 @@ from fasray.faces.loading.pool import pool_key
 from fasray.faces.loading.row_groups import row_group_of
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import write_shards
-from fasray.ingest.node_pool import own_pool
+from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import parse
 from fasray.sweep.spec import SweepSpec
 from fasray.sweep.sweep_file import parse_sweep
@@ -68,12 +68,12 @@ def from_a_pool(here: Place, folder: Path) -> dict[str, str]:
     """Train the trials of a run again, here, from a pool in the stream's order; return digests of score files."""
     manifest = read_manifest(str(here.data))
     with environment({"FASRAY_POOL_DIR": str(folder / "pool")}):
-        bank = own_pool(pool_key(manifest.hash, manifest.image_size), str(here.data))
-    bank = replace(bank, row_group=row_group_of(manifest))
+        pool = open_or_fill_pool(pool_key(manifest.hash, manifest.image_size), str(here.data))
+    pool = replace(pool, row_group=row_group_of(manifest))
     for spec in sorted(here.run_folder.glob("trials/*/spec.json")):
         trial = Trial.model_validate_json(spec.read_text())
         context = Context(str(folder / trial.id), seed=trial.seed, total_steps=trial.training.steps)
-        assert len(list(evaluations(trial, bank, parse(trial.protocol).assign(bank.index), context))) == 3
+        assert len(list(evaluations(trial, pool, parse(trial.protocol).assign(pool.index), context))) == 3
     return digests(folder, "*")
 
 
@@ -151,7 +151,7 @@ def test_two_workers_with_a_stream_each_compute_what_two_plain_ones_do_and_so_wh
     (spec,) = here.run_folder.glob("trials/*/spec.json")
     with environment({"FASRAY_POOL_DIR": str(tmp_path / "pool")}):
         manifest = read_manifest(str(rows_apart))
-        pool = own_pool(pool_key(manifest.hash, manifest.image_size), str(rows_apart)).folder
+        pool = open_or_fill_pool(pool_key(manifest.hash, manifest.image_size), str(rows_apart)).folder
     scores = {}
     for workers, in_double in ((2, False), (1, True), (2, True)):
         folder = tmp_path / f"plain{workers}{in_double}" / spec.parent.name

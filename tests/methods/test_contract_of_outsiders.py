@@ -54,7 +54,7 @@ class TestOutsider(MethodContract):
 
 
 class Local(Outsider):
-    """A method that stands in a test file, which no other process can import by name."""
+    """A method that is defined in a test file, which no other process can import by name."""
 
     name = "local"
 
@@ -87,7 +87,7 @@ def test_nothing_stays_registered() -> None:
 
 def test_a_name_that_is_taken_is_refused() -> None:
     taken = type("Taken", (Outsider,), {"name": "erm"})
-    with pytest.raises(SpecError, match="another method 'erm'"), registry.registered(taken):
+    with pytest.raises(SpecError, match="method 'erm' is already registered"), registry.registered(taken):
         pass
 
 
@@ -100,13 +100,13 @@ def test_a_class_inside_a_function_is_refused_with_the_reason() -> None:
         contract.test_two_workers_with_half_batches_train_like_one()
 
 
-def test_what_fails_in_another_process_is_told_here() -> None:
+def test_what_fails_in_another_process_is_reported_here() -> None:
     contract = type("Contract", (MethodContract,), {"method": third_party.Homebound})()
     with pytest.raises(AssertionError, match=r"(?s)Homebound failed in a process of its own.*far from home"):
         contract.test_the_same_seed_gives_the_same_bits_in_a_fresh_process()
 
 
-def test_waits_are_named_and_pure_arithmetic_is_none() -> None:
+def test_waits_are_named_and_pure_arithmetic_has_none() -> None:
     import torch
 
     values = torch.arange(6.0)
@@ -141,7 +141,7 @@ def test_a_method_of_an_installed_package_is_found_everywhere(tmp_path: Path) ->
     ("line", "said"),
     [
         ("outsider = third_party:Missing", "cannot be loaded"),
-        ("erm = third_party:Outsider", "two packages offer a method 'erm'"),
+        ("erm = third_party:Outsider", "two packages provide a method 'erm'"),
     ],
 )
 def test_an_entry_point_that_cannot_be_used_is_named(tmp_path: Path, line: str, said: str) -> None:

@@ -59,21 +59,21 @@ def test_the_first_order_gradient_differs_where_the_inner_step_counts():
 
 
 def test_the_losses_are_those_of_a_loop_over_copies_of_the_meta_learner():
-    """Written again with deep copies and plain gradient descent instead of functional calls."""
+    """Reimplemented with deep copies and plain gradient descent instead of functional calls."""
     method = built("rfmeta", inner_learning_rate=0.3)
     draw, networks = draws_of(method)[0], method.networks.train()
     order = context().rng("meta-split").permutation(3)
-    again = {name: copy.deepcopy(module) for name, module in networks.items()}
+    clones = {name: copy.deepcopy(module) for name, module in networks.items()}
     losses = method.losses(draw, context())
     criterion, squared, adapted = torch.nn.BCEWithLogitsLoss(), torch.nn.MSELoss(), []
     sums = {"train_cls": 0.0, "train_depth": 0.0, "test_cls": 0.0, "test_depth": 0.0}
     for place, domain in enumerate(order):
         mine = draw.domain == int(domain)
-        joined, x = again["extractor"](with_hsv(draw.views[0][mine]))
+        joined, x = clones["extractor"](with_hsv(draw.views[0][mine]))
         part = "test" if place == 2 else "train"
-        sums[f"{part}_depth"] += squared(again["depth"](joined), draw.depth[mine]).item()
+        sums[f"{part}_depth"] += squared(clones["depth"](joined), draw.depth[mine]).item()
         if place < 2:
-            one = copy.deepcopy(again["embedder"])
+            one = copy.deepcopy(clones["embedder"])
             loss = criterion(one(x)[1], draw.label[mine].float())
             sums["train_cls"] += loss.item()
             loss.backward(inputs=list(one.parameters()))

@@ -47,7 +47,7 @@ def test_a_center_moves_towards_the_mean_of_its_class_and_stays_without_one():
     assert center_loss(feature, label, moved, torch.zeros(3, dtype=torch.bool)) == 0
 
 
-def test_a_region_counts_double_where_the_domain_cannot_be_told():
+def test_a_region_counts_double_where_the_domain_is_unrecognisable():
     logit = torch.tensor([[[0.0, 0.0, 0.0], [90.0, 0.0, 0.0], [math.log(2), 0.0, -math.inf]]], requires_grad=True)
     found = transferability(logit[:, :2])
     assert not found.requires_grad
@@ -102,7 +102,7 @@ def test_adapters_and_fusion_can_be_left_out():
 
 
 def test_the_maps_of_attacks_are_never_seen():
-    """A spoof face has no parsing map; were its pooling another than a live face's, it would tell the label."""
+    """A spoof face has no parsing map; pooling that differed from a live face's would reveal the label."""
     updates = []
     for spoof_class in (0, 1):
         method = built("sdfanet", size=128)

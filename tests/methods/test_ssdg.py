@@ -165,7 +165,7 @@ def test_the_discriminator_tells_as_many_domains_as_there_are(num_domains):
     assert run(method, 1, num_domains=num_domains)["loss"].isfinite()
 
 
-def test_layer4_starts_afresh_unless_told_otherwise(tmp_path):
+def test_layer4_starts_from_random_values_by_default(tmp_path):
     source = built("ssdg", seed=7).networks["backbone"]
     torch.save(source.state_dict(), tmp_path / "weights.pt")
     for pretrained in (False, True):

@@ -12,7 +12,7 @@ from protocol_tables import domain_rows, ocim_table, oulu_table, table_of
 
 from fasray import protocols
 from fasray.errors import DataError, ProtocolError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 
 
 @pytest.fixture(scope="module")

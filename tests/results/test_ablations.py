@@ -12,8 +12,8 @@ from score_runs import MadeTrial, make_run
 from fasray.errors import SpecError
 from fasray.results.ablations import ABLATION_COLUMNS, MEAN_OF_PROTOCOLS, ablation_frame, ablation_grid
 from fasray.results.frame import results_frame
-from fasray.results.scores import RunView
 from fasray.results.tables.text import to_markdown, to_text
+from fasray.runs.record import RunRecord
 
 PROTOCOLS = ("C&M->I", "C&M->O")
 
@@ -36,11 +36,11 @@ def trials() -> list[MadeTrial]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunView:
+def run(tmp_path: Path) -> RunRecord:
     return make_run(tmp_path, trials())
 
 
-def test_the_difference_is_that_of_the_result_frame_and_its_interval_students(run: RunView) -> None:
+def test_the_difference_is_that_of_the_result_frame_and_its_interval_students(run: RunRecord) -> None:
     frame = ablation_frame(run)
     assert list(frame.columns) == list(ABLATION_COLUMNS)
     results = results_frame(run, ["source-dev"]).query("method == 'ssdg'").set_index(["variant", "protocol", "level"])
@@ -54,8 +54,7 @@ def test_the_difference_is_that_of_the_result_frame_and_its_interval_students(ru
 
     def by_seed(variant: str) -> np.ndarray:
         chosen = [t for t in run.trials if (t.variant, t.protocol) == (variant, PROTOCOLS[0]) and t.method == "ssdg"]
-        alone = [RunView("one", "", [trial], run.score_uri) for trial in chosen]
-        frames = [results_frame(view, ["source-dev"]) for view in alone]
+        frames = [results_frame(run.subset([trial.id]), ["source-dev"]) for trial in chosen]
         return np.array([frame[frame["level"] == "video"]["auc"].item() for frame in frames])
 
     expected = stats.ttest_rel(by_seed("no triplet"), by_seed(""))
@@ -64,23 +63,23 @@ def test_the_difference_is_that_of_the_result_frame_and_its_interval_students(ru
     assert row["auc_p"] == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-def test_a_pair_of_which_one_failed_is_left_out_and_counted(run: RunView) -> None:
+def test_a_pair_of_which_one_failed_is_left_out_and_counted(run: RunRecord) -> None:
     frame = ablation_frame(run).query("level == 'video'").set_index("protocol")
     assert frame["n_pairs"].to_dict() == {PROTOCOLS[0]: 3, PROTOCOLS[1]: 2, MEAN_OF_PROTOCOLS: 2}
 
 
-def test_methods_without_ablations_are_left_out_and_a_run_without_any_is_empty(run: RunView, tmp_path: Path) -> None:
+def test_methods_without_ablations_are_left_out_and_a_run_without_any_is_empty(run: RunRecord, tmp_path: Path) -> None:
     assert set(ablation_frame(run)["method"]) == {"ssdg"}
     assert ablation_frame(make_run(tmp_path / "other", [MadeTrial("plain")])).empty
 
 
-def test_the_table_says_what_a_difference_means(run: RunView) -> None:
+def test_the_table_says_what_a_difference_means(run: RunRecord) -> None:
     grid = ablation_grid(ablation_frame(run))
     assert len(grid.rows) == 3
     assert "ssdg    triplet  C&M->I" in to_text(grid)
     assert "without the part minus with it" in to_markdown(grid)
 
 
-def test_an_unknown_rule_is_refused(run: RunView) -> None:
+def test_an_unknown_rule_is_refused(run: RunRecord) -> None:
     with pytest.raises(SpecError, match="no selection 'best'"):
         ablation_frame(run, "best")

@@ -11,20 +11,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from click.testing import CliRunner
 from locations import GOLDEN
-from score_runs import MadeReading, MadeTrial
+from score_runs import MadeTrial, made_reading, records
 
 import fasray
 from fasray.cli import cli
 from fasray.results.costs import COST_COLUMNS, cost_frame
 from fasray.results.report.cost import cost_rows, duration, total
+from fasray.runs.reading import Reading
 
 RUN = str(GOLDEN / "frozen_sweep" / "run")
 
 
-def reading(step: int, cpu: float | None = 2.0) -> MadeReading:
+def reading(step: int, cpu: float | None = 2.0) -> Reading:
     if cpu is None:
-        return MadeReading(step, 0.5, seconds=0.0)
-    return MadeReading(step, 0.5, cpu_seconds=cpu, gpu_seconds=0.5, bytes_read=100, bytes_written=7)
+        return made_reading(step, 0.5, seconds=0.0)
+    return made_reading(step, 0.5, cpu_seconds=cpu, gpu_seconds=0.5, bytes_read=100, bytes_written=7)
 
 
 def command(*arguments: str) -> str:
@@ -40,7 +41,7 @@ def test_evaluations_add_up_to_cells_and_cells_to_the_sweep() -> None:
         MadeTrial("c", protocol="C&M->I", variant="no x", steps=(10,), readings=(reading(10, 8.0),)),
         MadeTrial("d", protocol="C&M->I", status="failed", steps=()),
     ]
-    frame = cost_frame(trials)
+    frame = cost_frame(records(trials))
     assert list(frame.columns) == list(COST_COLUMNS)
     assert frame[["scope", "protocol", "n_trials", "optimizer_steps"]].to_numpy().tolist() == [
         ["cell", "C&M->I", 3, 20], ["cell", "C&I->M", 1, 20], ["sweep", "", 4, 40],
@@ -57,7 +58,7 @@ def test_what_was_not_measured_is_left_out_and_counted() -> None:
         MadeTrial("a", protocol="C&M->I", steps=(10, 20), readings=(reading(10, None), reading(20, 3.0))),
         MadeTrial("b", protocol="C&I->M", steps=(10,), readings=(reading(10, None),)),
     ]
-    frame = cost_frame(trials)
+    frame = cost_frame(records(trials))
     assert frame["n_unmeasured"].tolist() == [1, 1, 2]
     assert frame["cpu_seconds"].tolist()[0] == 3
     assert math.isnan(frame["cpu_seconds"].tolist()[1])
@@ -84,8 +85,12 @@ def test_a_run_without_accounting_has_seconds_and_empty_figures_in_every_format(
 
 
 def test_the_report_tells_the_same_and_a_dash_where_nobody_measured() -> None:
-    measured = MadeTrial("a", protocol="C&M->I", stage="search", steps=(10,), readings=(reading(10),))
-    unknown = MadeTrial("b", protocol="C&I->M", steps=(10,), readings=(reading(10, None),))
+    measured, unknown = records(
+        [
+            MadeTrial("a", protocol="C&M->I", stage="search", steps=(10,), readings=(reading(10),)),
+            MadeTrial("b", protocol="C&I->M", steps=(10,), readings=(reading(10, None),)),
+        ]
+    )
     rows = cost_rows({("erm", trial.protocol): [trial] for trial in (measured, unknown)})
     assert [(row.cpu, row.gpu) for row in rows[:1]] == [(2.0, 0.5)]
     assert [duration(rows[1].cpu), duration(rows[1].gpu)] == ["-", "-"]

@@ -15,8 +15,9 @@ from fasray.errors import DataError
 from fasray.protocols import GROUPS
 from fasray.results.figures import FIGURES
 from fasray.results.frame import COLUMNS, compute_results, results_frame
-from fasray.results.scores import RunView, read_scores
+from fasray.results.scores import read_scores
 from fasray.results.selection import SELECTIONS
+from fasray.runs.record import RunRecord
 
 
 def two_cells() -> list[MadeTrial]:
@@ -31,11 +32,11 @@ def two_cells() -> list[MadeTrial]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> RunView:
+def run(tmp_path: Path) -> RunRecord:
     return make_run(tmp_path, two_cells())
 
 
-def test_each_cell_has_a_row_per_rule_and_level(run: RunView) -> None:
+def test_each_cell_has_a_row_per_rule_and_level(run: RunRecord) -> None:
     frame = results_frame(run)
     assert list(frame.columns) == list(COLUMNS)
     assert len(frame) == 3 * len(SELECTIONS) * 2
@@ -49,7 +50,7 @@ def test_each_cell_has_a_row_per_rule_and_level(run: RunView) -> None:
     assert results_frame(run, ["source-dev"])["selection"].unique().tolist() == ["source-dev"]
 
 
-def test_every_number_can_be_computed_again_from_the_files_that_its_row_names(run: RunView) -> None:
+def test_every_number_can_be_computed_again_from_the_files_that_its_row_names(run: RunRecord) -> None:
     for row in results_frame(run).to_dict("records"):
         values = []
         for trial, step, threshold in zip(row["trials"], row["steps"], row["thresholds"], strict=True):
@@ -74,7 +75,7 @@ def test_every_number_can_be_computed_again_from_the_files_that_its_row_names(ru
         assert (row["videos"], row["frames"]) == (12, 36)
 
 
-def test_the_gap_is_oracle_minus_honest_on_the_same_runs(run: RunView) -> None:
+def test_the_gap_is_oracle_minus_honest_on_the_same_runs(run: RunRecord) -> None:
     one_run_each = [name for name, rule in SELECTIONS.items() if not rule.any_trial]
     frame = results_frame(run, one_run_each).set_index(["method", "protocol", "level", "selection"])
     for method, protocol, level, selection in frame.index:
@@ -87,13 +88,13 @@ def test_the_gap_is_oracle_minus_honest_on_the_same_runs(run: RunView) -> None:
             assert list(dict.fromkeys(row["trials"])) == oracle["trials"]
 
 
-def test_oracle_hter_at_video_level_is_the_targets_eer(run: RunView) -> None:
+def test_oracle_hter_at_video_level_is_the_targets_eer(run: RunRecord) -> None:
     frame = results_frame(run, ["oracle"])
     chosen = frame[frame["level"] == "video"]
     assert chosen["hter"].to_numpy() == pytest.approx(chosen["eer"].to_numpy(), abs=1e-12)
 
 
-def test_acer_takes_the_worst_of_print_and_replay(run: RunView) -> None:
+def test_acer_takes_the_worst_of_print_and_replay(run: RunRecord) -> None:
     row = results_frame(run, ["last"]).query("method == 'safas' and level == 'video'").iloc[0]
     videos = read_scores(run.score_uri("s0", 30)).target.videos
     accepted = videos.score >= row["thresholds"][0]
@@ -125,7 +126,7 @@ def test_a_missing_score_file_is_named(tmp_path: Path) -> None:
     assert "eval-00000020" in error.value.where
 
 
-def test_oracle_search_takes_the_best_evaluation_of_any_trial_of_the_cell(run: RunView) -> None:
+def test_oracle_search_takes_the_best_evaluation_of_any_trial_of_the_cell(run: RunRecord) -> None:
     rows = results_frame(run, ["oracle-search"]).set_index(["method", "protocol", "level"])
     every = [t for t in run.trials if (t.method, t.protocol) == ("erm", "C&M->I")]
     found = []
@@ -163,7 +164,7 @@ def test_an_ablation_has_rows_of_its_own(tmp_path: Path) -> None:
     assert all(set(t) <= {"a", "c"} for t in frame[frame["variant"] == ""]["trials"])
 
 
-def test_intervals_hold_their_figure_and_are_those_of_one_run_alone(run: RunView) -> None:
+def test_intervals_hold_their_figure_and_are_those_of_one_run_alone(run: RunRecord) -> None:
     frame = results_frame(run)
     video = frame[frame["level"] == "video"]
     assert (video["hter_lower"] <= video["hter"] + 1e-6).all()
@@ -180,7 +181,7 @@ def test_intervals_hold_their_figure_and_are_those_of_one_run_alone(run: RunView
     assert (row["auc_lower"], row["auc_upper"]) == pytest.approx((alone.auc.lower, alone.auc.upper), abs=1e-6)
 
 
-def oulu_run(folder: Path, missing: str = "") -> RunView:
+def oulu_run(folder: Path, missing: str = "") -> RunRecord:
     names = [name for name in GROUPS["oulu-npu-3"] if name != missing]
     return make_run(
         folder, [MadeTrial(f"{name}-{seed}", protocol=name, seed=seed) for name in names for seed in (0, 1)]
@@ -202,7 +203,7 @@ def test_oulu_protocol_3_has_no_row_before_all_six_runs_are_there(tmp_path: Path
     assert "oulu-npu-3" not in set(frame["protocol"])
 
 
-def test_choices_are_kept_for_plots_and_the_report(run: RunView) -> None:
+def test_choices_are_kept_for_plots_and_the_report(run: RunRecord) -> None:
     results = compute_results(run)
     assert set(results.digests) == {"e0", "e1", "s0", "e2"}
     choice = results.choices["e1", "source-dev"]

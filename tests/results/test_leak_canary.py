@@ -6,18 +6,20 @@ picks cannot depend on them, so its HTER averages one half. An oracle picks what
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-from score_runs import MadeTrial, score_path, score_table, write_scores
+from numpy.typing import NDArray
+from score_runs import MadeTrial, make_run, score_path, score_table, write_scores
 
 from fasray.results.frame import compute_results, offered
-from fasray.results.scores import Evaluation, RunView, ScoreReader
+from fasray.results.scores import Evaluation, ScoreReader, Scores
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS
 
 RELABELLINGS = 200
 TARGET_VIDEOS = 80
-STEPS = (10, 20, 30)
 
 
 class Relabelling(ScoreReader):
@@ -36,16 +38,28 @@ class Relabelling(ScoreReader):
         if "I" not in whole.target.domain:  # of an inner trial, which never saw the target
             return whole
         attack = np.where(self.label == 1, "live", "print")
-        return Evaluation(whole.trial, whole.step, whole.source_dev, whole.target.relabelled(self.label, attack))
+        return Evaluation(whole.trial, whole.step, whole.source_dev, relabel(whole.target, self.label, attack))
+
+
+def relabel(scores: Scores, label: NDArray[np.int8], attack_type: NDArray[np.str_]) -> Scores:
+    """The same scores under other labels and attack types, both [V], in the order of ``videos``."""
+    grouping = scores.grouping
+    videos = replace(grouping.videos, label=label, attack_type=attack_type)
+    return replace(
+        scores, label=label[grouping.inverse], attack_type=attack_type[grouping.inverse],
+        grouping=replace(grouping, videos=videos),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def relabelled(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Rows of the frame at video level, one set for each relabelling."""
     folder = tmp_path_factory.mktemp("canary")
-    trials = [MadeTrial("s0", stage="search", status="stopped", steps=STEPS, seed=9), MadeTrial("c0", steps=STEPS)]
-    for number, trial in enumerate(trials):
-        for step in STEPS:
+    outer = [MadeTrial("s0", stage="search", status="stopped", seed=9), MadeTrial("c0")]
+    inner = [MadeTrial(f"i{name}", protocol=f"C&M->I/{name}", stage="inner") for name in "CM"]
+    run = make_run(folder, [*outer, *inner])
+    for number, trial in enumerate(outer):
+        for step in trial.steps:
             # A little better than chance, so that a leak of the true labels would show as well.
             rng = np.random.default_rng([number, step])
             source = score_table(rng, 0.3, 0.3, videos=12, frames=2)
@@ -53,13 +67,11 @@ def relabelled(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
             kept = [place for place, role in enumerate(source["role"]) if role == "source-dev"]
             columns = {name: [source[name][place] for place in kept] + target[name] for name in source}
             write_scores(score_path(folder, trial.id, step), trial.id, step, columns)
-    for left_out, other in (("C", "M"), ("M", "C")):
-        trials.append(MadeTrial(f"i{left_out}", protocol=f"C&M->I/{left_out}", stage="inner", steps=STEPS))
-        for step in STEPS:
+    for trial, left_out, other in zip(inner, "CM", "MC", strict=True):
+        for step in trial.steps:
             rng = np.random.default_rng([ord(left_out), step])
             columns = score_table(rng, 0.3, 0.2, frames=2, sources=(other,), target=left_out)
-            write_scores(score_path(folder, trials[-1].id, step), trials[-1].id, step, columns)
-    run = RunView("canary", "", trials, lambda trial, step: str(score_path(folder, trial, step)))
+            write_scores(score_path(folder, trial.id, step), trial.id, step, columns)
     reader, rng, parts = Relabelling(), np.random.default_rng(5), []
     for _ in range(RELABELLINGS):
         reader.label = (rng.permutation(TARGET_VIDEOS) % 2).astype(np.int8)

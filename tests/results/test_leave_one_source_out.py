@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,36 +26,40 @@ from fasray.results.audit.verify import verify_run
 from fasray.results.frame import compute_results, offered, results_frame
 from fasray.results.leave_one_out import inner_trials
 from fasray.results.listings import scores_frame
-from fasray.results.load import FRAME_FILE, view, write_derived
+from fasray.results.load import write_derived
 from fasray.results.report import render_report
-from fasray.results.scores import RunView, ScoreReader
+from fasray.results.scores import ScoreReader
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, LeftOutDigest, TrialDigests, choose
-from fasray.runs.ledger import read_run
+from fasray.runs.events import Status
+from fasray.runs.layout import RESULTS_FILE
+from fasray.runs.record import RunRecord, read_run
 
 RULE = "leave-one-source-out"
 STEPS = (10, 20, 30)
 
 
-def made(folder: Path, **changed: str) -> RunView:
+def made(folder: Path, **changed: Status) -> RunRecord:
     """A cell C&M->I with two confirming runs, each with its inner trials; ``changed`` gives some another status."""
-    trials = [MadeTrial("search", stage="search", seed=9), MadeTrial("run0"), MadeTrial("run1", seed=1)]
-    run = make_run(folder, trials)
-    for confirmed in trials[1:]:
-        for left_out, other in (("C", "M"), ("M", "C")):
-            name = f"{confirmed.id}-{left_out}"
-            status = changed.get(name.replace("-", "_"), "done")
-            steps = STEPS if status == "done" else STEPS[:1]
-            trials.append(
+    confirming = [MadeTrial("run0"), MadeTrial("run1", seed=1)]
+    inner = []
+    for confirmed in confirming:
+        for left_out in "CM":
+            status = changed.get(f"{confirmed.id}_{left_out}", "done")
+            inner.append(
                 MadeTrial(
-                    name, protocol=f"C&M->I/{left_out}", stage="inner", seed=confirmed.seed, status=status, steps=steps
+                    f"{confirmed.id}-{left_out}", protocol=f"C&M->I/{left_out}", stage="inner", seed=confirmed.seed,
+                    status=status, steps=STEPS if status == "done" else STEPS[:1],
                 )
-            )
-            for number, step in enumerate(steps):
-                rng = np.random.default_rng([sum(map(ord, name)), step])
-                gap = 0.02 + 0.07 * ((number + confirmed.seed) % 3)
-                columns = score_table(rng, 0.3, gap, sources=(other,), target=left_out)
-                write_scores(score_path(folder, name, step), name, step, columns)
-    return replace(run, trials=trials)
+            )  # fmt: skip
+    run = make_run(folder, [MadeTrial("search", stage="search", seed=9), *confirming, *inner])
+    for trial in inner:
+        for number, step in enumerate(trial.steps):
+            left_out = trial.protocol[-1]
+            gap = 0.02 + 0.07 * ((number + trial.seed) % 3)
+            rng = np.random.default_rng([sum(map(ord, trial.id)), step])
+            columns = score_table(rng, 0.3, gap, sources="CM".replace(left_out, ""), target=left_out)
+            write_scores(score_path(folder, trial.id, step), trial.id, step, columns)
+    return run
 
 
 def left_out_videos(folder: Path, name: str, step: int) -> tuple[list[int], list[float]]:
@@ -73,9 +78,8 @@ def test_step_and_threshold_are_those_of_the_definition(tmp_path: Path, seed: in
     means = {step: np.mean([roc_auc_score(*left_out_videos(tmp_path, name, step)) for name in inner]) for step in STEPS}
     assert choice.step == max(STEPS, key=lambda step: (means[step], -step))
     assert len({round(float(mean), 9) for mean in means.values()}) == len(STEPS)
-    label, score = (
-        sum(parts, []) for parts in zip(*(left_out_videos(tmp_path, n, choice.step) for n in inner), strict=True)
-    )
+    of_each = [left_out_videos(tmp_path, name, choice.step) for name in inner]
+    label, score = (list(chain(*parts)) for parts in zip(*of_each, strict=True))
     far = np.mean([one >= choice.video_threshold for one, kind in zip(score, label, strict=True) if kind == 0])
     frr = np.mean([one < choice.video_threshold for one, kind in zip(score, label, strict=True) if kind == 1])
     assert abs(far - frr) <= 1 / 12 + 1e-12
@@ -105,7 +109,7 @@ def test_ties_go_to_the_earlier_step() -> None:
 
 def test_the_other_rules_do_not_see_inner_trials(tmp_path: Path) -> None:
     run = made(tmp_path)
-    without = replace(run, trials=[trial for trial in run.trials if trial.stage != "inner"])
+    without = run.subset([trial.id for trial in run.trials if trial.stage != "inner"])
     everything = results_frame(run, offered(run))
     pd.testing.assert_frame_equal(
         everything[everything["selection"] != RULE].reset_index(drop=True), results_frame(without)
@@ -121,7 +125,7 @@ def test_a_run_that_planned_none_refuses_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "failed"), [("running", 0), ("failed", 1), ("diverged", 1)])
-def test_a_run_is_judged_only_if_all_of_its_inner_trials_are_done(tmp_path: Path, status: str, failed: int) -> None:
+def test_a_run_is_judged_only_if_all_of_its_inner_trials_are_done(tmp_path: Path, status: Status, failed: int) -> None:
     run = made(tmp_path, run1_M=status)
     frame = results_frame(run, [RULE, "source-dev"])
     rows = frame[frame["level"] == "video"].set_index("selection")
@@ -157,7 +161,7 @@ def test_a_trained_sweep_offers_it_everywhere(trained: TrainedRun) -> None:
     run = str(trained.run)
     frame = fasray.load_results(run)
     assert set(frame["selection"]) == {*SELECTIONS, RULE}
-    stored = pd.read_parquet(trained.run / FRAME_FILE)
+    stored = pd.read_parquet(trained.run / RESULTS_FILE)
     assert set(stored["selection"]) == {*SELECTIONS, RULE}
     shown = command(trained, "results", run, "--select", RULE)
     assert "leave-one-source-out: step of the best mean AUC on a left-out source domain" in shown.output
@@ -165,7 +169,7 @@ def test_a_trained_sweep_offers_it_everywhere(trained: TrainedRun) -> None:
     trials = fasray.load_trials(run)
     assert list(trials["stage"]) == ["search"] * 2 + ["confirm"] * 2 + ["inner"] * 4
     assert set(trials["protocol"][trials["stage"] == "inner"]) == {"O&C->M/O", "O&C->M/C"}
-    page = render_report(view(run))
+    page = render_report(read_run(run))
     assert "inner" in page
     assert "O&amp;C-&gt;M/O" not in page  # no cells of their own
 
@@ -205,7 +209,7 @@ def inner_again(trained: TrainedRun, line: str) -> bool:
     words = shlex.split(line)
     wanted = read_trial(words[words.index("--spec") + 1])
     spec = sweep_of(wanted, str(trained.data))
-    dataset = resolve_dataset(spec)
+    dataset = resolve_dataset(spec.data)
     plan = make_plan(spec, dataset.manifest.hash, dataset.index)
     check_same(wanted, plan.trial(plan.cells[0], plan.cells[0].config.model_dump(mode="json"), wanted.seed))
     return "/" in wanted.protocol
@@ -214,7 +218,7 @@ def inner_again(trained: TrainedRun, line: str) -> bool:
 def test_verify_computes_it_again_and_sees_a_changed_inner_score(trained: TrainedRun, tmp_path: Path) -> None:
     shutil.copytree(trained.run, tmp_path / "run")
     run = tmp_path / "run"
-    assert not verify_run(read_run(str(run)), view(str(run)), FRAME_FILE).findings
+    assert not verify_run(read_run(str(run))).findings
     (inner, *_) = [trial for trial in read_run(str(run)).trials if trial.stage == "inner"]
     for step in inner.steps:
         path = run / "trials" / inner.id / f"eval-{step:08d}.parquet"
@@ -225,12 +229,12 @@ def test_verify_computes_it_again_and_sees_a_changed_inner_score(trained: Traine
             for score, role in zip(columns["score"], columns["role"], strict=True)
         ]
         pq.write_table(type(table).from_pydict(columns, schema=table.schema), path)
-    found = verify_run(read_run(str(run)), view(str(run)), FRAME_FILE).findings
+    found = verify_run(read_run(str(run))).findings
     assert {finding.where for finding in found} == {
         f"trials/{inner.id}/eval-{step:08d}.parquet" for step in inner.steps
     }
     assert all("SHA-256 has changed" in finding.what for finding in found)
     (run / "trials" / inner.id / "files.json").unlink()
-    found = verify_run(read_run(str(run)), view(str(run)), FRAME_FILE).findings
+    found = verify_run(read_run(str(run))).findings
     assert found
     assert all(RULE in finding.what for finding in found)

@@ -20,7 +20,7 @@ from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
 from fasray.results.tables.published import PUBLISHED, PUBLISHED_COLUMNS
-from fasray.runs.ledger import read_run
+from fasray.runs.record import read_run
 
 RUN = str(GOLDEN / "frozen_sweep" / "run")
 

@@ -92,7 +92,7 @@ def test_no_label_is_cut_and_words_tell_the_same(make: Callable[[], Plot]) -> No
 @pytest.mark.parametrize("name", ["heat", "roc", "scores", "learning", "interaction"])
 def test_the_same_numbers_give_the_same_bytes(name: str) -> None:
     for kind in ("svg", "png"):
-        assert plots.encode(PLOTS[name](), kind) == plots.encode(PLOTS[name](), kind)  # type: ignore[arg-type]
+        assert plots.encode(PLOTS[name](), kind) == plots.encode(PLOTS[name](), kind)
     assert plots.to_page_svg(PLOTS[name]()) == plots.to_page_svg(PLOTS[name]())
 
 

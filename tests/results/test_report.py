@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 from made_runs import Size, write_run
-from score_runs import MadeReading, MadeTrial, make_run
+from score_runs import MadeTrial, made_reading, make_run
 
 from fasray.results.frame import compute_results
-from fasray.results.load import view
 from fasray.results.report import build_report, render_report, to_html, write_plots
-from fasray.results.scores import RunView
+from fasray.runs.record import RunRecord, read_run
 
 HOSTILE = "<script>alert(1)</script>"
 QUOTES = "\"><img src=x onerror='alert(1)'>"
@@ -59,7 +58,7 @@ class Page(HTMLParser):
 
 
 def searched(name: str, auc: float, **facts: object) -> MadeTrial:
-    readings = (MadeReading(10, auc - 0.1), MadeReading(20, auc))
+    readings = (made_reading(10, auc - 0.1), made_reading(20, auc))
     config = {"weight": auc / 2, "kind": f"k{int(auc * 100) % 3}", "other": 0.1}
     return replace(
         MadeTrial(name, stage="search", steps=(10, 20), readings=readings, config=config, searched=("weight", "kind")),
@@ -73,7 +72,7 @@ def trials() -> list[MadeTrial]:
         searched(f"s{n}", auc, status="done" if n in (0, 5) else "stopped", seed=100) for n, auc in enumerate(aucs)
     ]
     winner = search[-1].config
-    readings = tuple(MadeReading(step, 0.8, seconds=30.0) for step in (10, 20, 30))
+    readings = tuple(made_reading(step, 0.8, seconds=30.0) for step in (10, 20, 30))
     return [
         *search,
         MadeTrial("a", config=winner, searched=("weight", "kind"), readings=readings),
@@ -84,20 +83,18 @@ def trials() -> list[MadeTrial]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunView:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return make_run(
         tmp_path_factory.mktemp("run"),
         trials(),
-        name=HOSTILE,
-        spec_text=f"name: {HOSTILE}\n",
-        data_card={"kind": "synthetic", "settings": {"author": HOSTILE}},
+        spec={"name": HOSTILE},
+        card={"kind": "synthetic", "settings": {"author": HOSTILE}},
         versions={"fasray": "0.1.0"},
-        manifest_hash="abc123",
     )
 
 
 @pytest.fixture(scope="module")
-def page(run: RunView) -> str:
+def page(run: RunRecord) -> str:
     return render_report(run)
 
 
@@ -124,7 +121,7 @@ def test_links_lead_somewhere_and_identifiers_are_unique(page: str) -> None:
     assert {address[1:] for address in found.addresses if address.startswith("#")} <= set(found.ids)
 
 
-def test_the_same_run_gives_the_same_bytes(run: RunView, page: str) -> None:
+def test_the_same_run_gives_the_same_bytes(run: RunRecord, page: str) -> None:
     assert render_report(run) == page
 
 
@@ -135,7 +132,7 @@ def test_hostile_names_are_shown_and_not_run(tmp_path: Path, names: tuple[str, .
     name, *others = names
     made = [replace(t, method=name, searched=(name,), config={name: t.config["weight"]}) for t in trials()[:8]]
     made += [MadeTrial(f"x{n}", method=other, config={"x": other}) for n, other in enumerate(others)]
-    run = make_run(tmp_path, made, name=name, spec_text=name, versions={name: name}, data_card={name: name})
+    run = make_run(tmp_path, made, spec={"name": name}, versions={name: name}, card={name: name})
     page = render_report(run)
     found = Page(page)
     assert "script" not in found.tags
@@ -154,7 +151,7 @@ def test_generated_data_is_said_on_top(page: str) -> None:
 
 
 def test_real_data_carries_no_such_warning(tmp_path: Path) -> None:
-    page = render_report(make_run(tmp_path, [MadeTrial("a")], data_card={"kind": "prepared"}))
+    page = render_report(make_run(tmp_path, [MadeTrial("a")], card={"kind": "prepared"}))
     assert "Generated data." not in page
 
 
@@ -166,12 +163,12 @@ def test_the_summary_says_what_was_asked_and_what_it_took(page: str) -> None:
 
 
 def test_specification_provenance_trials_and_cost_are_told(page: str) -> None:
-    for text in ("abc123", "0.1.0", "name: &lt;script&gt;", ">s1<", "weight = 0.45", "HTER†", "weight (searched)"):
+    for text in ("m" * 64, "0.1.0", "name: &lt;script&gt;", ">s1<", "weight = 0.45", "HTER†", "weight (searched)"):
         assert text in page
     assert re.search(r"<td>8</td><td>180</td><td>18 s</td><td>3 min</td><td>3 min</td>", page)
 
 
-def test_a_cell_with_a_search_shows_its_response_and_interaction(run: RunView) -> None:
+def test_a_cell_with_a_search_shows_its_response_and_interaction(run: RunRecord) -> None:
     report = build_report(run, compute_results(run), with_pictures=False)
     names = {plot.title for plot in report.cells[0].plots}
     assert {"Response to weight", "Response to kind", "weight with kind", "Learning curves"} <= names
@@ -203,7 +200,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
 
 def test_ablations_are_a_section_of_their_own(tmp_path: Path) -> None:
     write_run(tmp_path / "run", Size(methods=("erm",), searched=0, ablations=("no map", HOSTILE)))
-    run = view(str(tmp_path / "run"))
+    run = read_run(str(tmp_path / "run"))
     report = build_report(run, compute_results(run), with_pictures=False)
     assert report.ablations is not None
     assert [row[:3] for row in report.ablations.table.rows if row[1] == "map"] == [

@@ -16,14 +16,15 @@ from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.reading import read_index
 from fasray.results.report import render_report
 from fasray.results.report.faces import EACH, worst
-from fasray.results.scores import RunView, read_scores
+from fasray.results.scores import read_scores
+from fasray.runs.record import RunRecord
 from fasray.runs.scores import SCORE_SCHEMA
 
 PICTURE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)"[^>]*alt="([^"]+)"')
 
 
 @pytest.fixture(scope="module")
-def run(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> RunView:
+def run(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     """One confirmed run on the faces of domains C and M, judged on I; live scores rise and attack scores fall."""
     folder = tmp_path_factory.mktemp("faces")
     index = read_index(str(small_faces))
@@ -33,13 +34,12 @@ def run(small_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> RunView:
     columns = {name: getattr(index, name)[rows].tolist() for name in SCORE_SCHEMA.names if hasattr(index, name)}
     columns |= {"role": np.where(target, "target", "source-dev").tolist(), "score": score.tolist()}
     trial = MadeTrial("a", steps=(10,), total_steps=10)
-    made = make_run(folder, [replace(trial, steps=())], data_card={"kind": "synthetic"})
+    made = make_run(folder, [trial], spec={"data": str(small_faces)}, card={"kind": "synthetic"})
     write_scores(score_path(folder, "a", 10), "a", 10, columns)
-    manifest = read_manifest(str(small_faces)).hash
-    return replace(made, trials=[trial], data=str(small_faces), manifest_hash=manifest)
+    return replace(made, data=replace(made.data, manifest_hash=read_manifest(str(small_faces)).hash))
 
 
-def test_generated_faces_are_shown_with_words(run: RunView) -> None:
+def test_generated_faces_are_shown_with_words(run: RunRecord) -> None:
     pictures = PICTURE.findall(render_report(run))
     assert len(pictures) == 2 * EACH
     for data, words in pictures:
@@ -49,7 +49,7 @@ def test_generated_faces_are_shown_with_words(run: RunView) -> None:
         assert re.fullmatch(r"(Attack|Live face): .+ of subject .+, video .+, frame \d+, score [\d.e-]+", words)
 
 
-def test_they_are_the_videos_furthest_on_the_wrong_side(run: RunView) -> None:
+def test_they_are_the_videos_furthest_on_the_wrong_side(run: RunRecord) -> None:
     target = read_scores(run.score_uri("a", 10)).target
     attacks, lives = worst(target, threshold=0.5)
     videos = target.videos
@@ -61,32 +61,32 @@ def test_they_are_the_videos_furthest_on_the_wrong_side(run: RunView) -> None:
     assert target.score[(target.video == attacks[0].key.video) & (target.frame == attacks[0].key.frame)] == worst_frame
 
 
-def test_real_faces_are_shown_only_on_demand(run: RunView) -> None:
-    real = replace(run, data_card={"kind": "prepared"})
+def test_real_faces_are_shown_only_on_demand(run: RunRecord) -> None:
+    real = replace(run, data=replace(run.data, card={"kind": "prepared"}))
     assert not PICTURE.findall(render_report(real))
     assert "licence may not allow" in render_report(real)
     assert len(PICTURE.findall(render_report(real, with_pictures=True))) == 2 * EACH
     assert not PICTURE.findall(render_report(run, with_pictures=False))
 
 
-def test_other_faces_at_the_same_address_are_not_shown(run: RunView) -> None:
-    page = render_report(replace(run, manifest_hash="0" * 64))
+def test_other_faces_at_the_same_address_are_not_shown(run: RunRecord) -> None:
+    page = render_report(replace(run, data=replace(run.data, manifest_hash="0" * 64)))
     assert not PICTURE.findall(page)
     assert "not those that it was made with" in page
 
 
-def test_faces_that_are_gone_are_no_reason_to_fail(run: RunView, tmp_path: Path) -> None:
+def test_faces_that_are_gone_are_no_reason_to_fail(run: RunRecord, tmp_path: Path) -> None:
     for where in (str(tmp_path / "nowhere"), None, "unknown://bucket/faces"):
-        page = render_report(replace(run, data=where))
+        page = render_report(replace(run, spec={"data": where}))
         assert not PICTURE.findall(page)
         assert re.search("not where they were|does not say|cannot be reached", page)
 
 
-def test_a_damaged_shard_costs_the_pictures_and_nothing_else(run: RunView, small_faces: Path, tmp_path: Path) -> None:
+def test_a_damaged_shard_costs_the_pictures_and_nothing_else(run: RunRecord, small_faces: Path, tmp_path: Path) -> None:
     copy = tmp_path / "faces"
     copy.mkdir()
     for file in small_faces.iterdir():
         (copy / file.name).write_bytes(file.read_bytes() if file.suffix == ".json" else b"PAR1 no more")
-    page = render_report(replace(run, data=str(copy)))
+    page = render_report(replace(run, spec={"data": str(copy)}))
     assert "shard-00000.parquet: cannot be read" in page
     assert "Results" in page

@@ -62,7 +62,7 @@ def test_damaged_missing_and_foreign_files_are_refused(tmp_path: Path, columns: 
     with pytest.raises(DataError, match="damaged"):
         read_scores(str(path))
     pq.write_table(pa.table({"score": [0.1], "label": ["live"]}), path)
-    with pytest.raises(DataError, match="no score file: check column role, label"):
+    with pytest.raises(DataError, match="not a score file: check column role, label"):
         read_scores(str(path))
 
 
@@ -73,5 +73,5 @@ def test_a_file_without_target_or_without_identity_is_refused(tmp_path: Path, co
         read_scores(str(path))
     write_scores(path, "t1", 20, columns)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
-    with pytest.raises(DataError, match="which trial"):
+    with pytest.raises(DataError, match="name its trial"):
         read_scores(str(path))

@@ -16,11 +16,13 @@ from fasray.results.selection import (
     SELECTIONS,
     SourceDigest,
     TargetDigest,
+    TrialDigests,
     best_source_step,
     best_target_step,
     choose,
-    digest_trial,
+    digests_of,
 )
+from fasray.runs.record import RunRecord
 
 STEPS = tuple(range(10, 70, 10))
 
@@ -33,6 +35,11 @@ def video_means(path: Path, role: str) -> dict[str, tuple[str, int, float]]:
         if row["role"] == role:
             found.setdefault(row["video"], []).append((row["domain"], row["label"], row["score"]))
     return {v: (parts[0][0], parts[0][1], float(np.mean([p[2] for p in parts]))) for v, parts in found.items()}
+
+
+def digests(run: RunRecord) -> TrialDigests:
+    (trial,) = run.trials
+    return digests_of(trial.id, [read_scores(run.score_uri(trial.id, step)) for step in trial.steps])
 
 
 def brute_source_dev(path: Path) -> tuple[float, float]:
@@ -69,33 +76,33 @@ def brute_least_hter(path: Path) -> float:
 def test_rules_equal_brute_force(tmp_path: Path, name: str) -> None:
     trial = MadeTrial(name, steps=STEPS, total_steps=60)
     run = make_run(tmp_path, [trial])
-    digests = digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s)))
+    digested = digests(run)
     source = {s: brute_source_dev(score_path(tmp_path, name, s)) for s in STEPS}
     target = {s: brute_target_hter(score_path(tmp_path, name, s)) for s in STEPS}
-    assert choose("source-dev", digests).step == min(STEPS, key=lambda s: (-round(source[s][0], 12), source[s][1], s))
-    assert choose("oracle", digests).step == min(
+    assert choose("source-dev", digested).step == min(STEPS, key=lambda s: (-round(source[s][0], 12), source[s][1], s))
+    assert choose("oracle", digested).step == min(
         STEPS, key=lambda s: (round(target[s][0], 12), -round(target[s][1], 12), s)
     )
     worst = {s: brute_worst_source(score_path(tmp_path, name, s)) for s in STEPS}
-    assert choose("worst-source", digests).step == min(
+    assert choose("worst-source", digested).step == min(
         STEPS, key=lambda s: (-round(worst[s], 12), -round(source[s][0], 12), source[s][1], s)
     )
     least = {s: brute_least_hter(score_path(tmp_path, name, s)) for s in STEPS}
-    chosen = choose("oracle-min-hter", digests)
+    chosen = choose("oracle-min-hter", digested)
     assert chosen.step == min(STEPS, key=lambda s: (round(least[s], 12), -round(target[s][1], 12), s))
     assert chosen.threshold_rule == "target-min-hter"
-    assert choose("last", digests).step == 60
-    assert [pick.step for pick in choose("mean-of-last-k", digests).picks] == [20, 30, 40, 50, 60]
-    assert [pick.step for pick in choose("mean-of-last-2", digests).picks] == [50, 60]
-    assert [pick.step for pick in choose("mean-of-last-99", digests).picks] == list(STEPS)
-    for digest in digests.source:
+    assert choose("last", digested).step == 60
+    assert [pick.step for pick in choose("mean-of-last-k", digested).picks] == [20, 30, 40, 50, 60]
+    assert [pick.step for pick in choose("mean-of-last-2", digested).picks] == [50, 60]
+    assert [pick.step for pick in choose("mean-of-last-99", digested).picks] == list(STEPS)
+    for digest in digested.source:
         assert (digest.auc, digest.loss) == pytest.approx(source[digest.step], abs=1e-9)
 
 
 def test_honest_thresholds_balance_the_pooled_source_dev_videos(tmp_path: Path) -> None:
     trial = MadeTrial("alpha")
     run = make_run(tmp_path, [trial])
-    choice = choose("source-dev", digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s))))
+    choice = choose("source-dev", digests(run))
     videos = video_means(score_path(tmp_path, "alpha", choice.step), "source-dev").values()
     far = np.mean([score >= choice.video_threshold for _, label, score in videos if label == 0])
     frr = np.mean([score < choice.video_threshold for _, label, score in videos if label == 1])
@@ -107,7 +114,7 @@ def test_honest_thresholds_balance_the_pooled_source_dev_videos(tmp_path: Path) 
 def test_shuffled_target_labels_change_the_oracle_only(tmp_path: Path) -> None:
     trial = MadeTrial("alpha", steps=STEPS, total_steps=60)
     run = make_run(tmp_path, [trial])
-    before = digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s)))
+    before = digests(run)
     rng = np.random.default_rng(1)
     for step in STEPS:
         path = score_path(tmp_path, "alpha", step)
@@ -119,7 +126,7 @@ def test_shuffled_target_labels_change_the_oracle_only(tmp_path: Path) -> None:
                 columns["label"][row] = int(label_of[video])
                 columns["attack_type"][row] = "live" if label_of[video] else "print"
         write_scores(path, "alpha", step, columns)
-    after = digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s)))
+    after = digests(run)
     assert after.target != before.target
     assert after.source == before.source
     for rule in (name for name, rule in SELECTIONS.items() if not rule.oracle):
@@ -143,7 +150,7 @@ def test_ties_go_to_the_lower_loss_then_the_earlier_step() -> None:
 def test_every_threshold_of_mean_of_last_k_balances_its_own_evaluation(tmp_path: Path) -> None:
     trial = MadeTrial("alpha", steps=STEPS, total_steps=60)
     run = make_run(tmp_path, [trial])
-    picks = choose("mean-of-last-k", digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s)))).picks
+    picks = choose("mean-of-last-k", digests(run)).picks
     assert len({pick.video_threshold for pick in picks}) == len(picks)
     for pick in picks:
         videos = video_means(score_path(tmp_path, "alpha", pick.step), "source-dev").values()
@@ -156,5 +163,5 @@ def test_an_unknown_rule_is_answered_with_a_near_one(tmp_path: Path) -> None:
     trial = MadeTrial("alpha")
     run = make_run(tmp_path, [trial])
     with pytest.raises(SpecError, match="no selection 'orcale'") as error:
-        choose("orcale", digest_trial(trial, lambda t, s: read_scores(run.score_uri(t, s))))
+        choose("orcale", digests(run))
     assert "'oracle'" in error.value.remedy

@@ -1,46 +1,48 @@
 """What trials took is in the log of their run, and what was not measured is told apart from nothing."""
 
+import json
 from pathlib import Path
 
 import pytest
 from locations import GOLDEN
-from sweep_fixtures import SWEEP, plan_of
+from sweep_fixtures import SWEEP, made_reading, plan_of
 
 import fasray
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.runs.event_log import read_events
 from fasray.runs.events import EVENTS, Event, Reported, trials_of
 from fasray.sweep.coordinator import Coordinator
-from fasray.training.spent import Spent
 
 FROZEN = GOLDEN / "frozen_sweep" / "run"
 
 
-def reported(table: FaceIndex, *overrides: str, spent: Spent | None) -> Reported:
+def reported(table: FaceIndex, **cost: float) -> Reported:
     log: list[Event] = []
-    coordinator = Coordinator(plan_of(SWEEP, table, *overrides), log.append)
-    coordinator.settle()
+    coordinator = Coordinator(plan_of(SWEEP, table), log.append)
+    coordinator.close_finished_searches()
     assignment = coordinator.next_assignment()
     assert assignment is not None
-    coordinator.report(assignment.trial.id, 4, 0.7, 0.5, 3.0, spent)
+    coordinator.report(assignment.trial.id, made_reading(4, 0.7, **cost))
     event = log[-1]
     assert isinstance(event, Reported)
     assert EVENTS.validate_json(EVENTS.dump_json(event)) == event
     return event
 
 
-@pytest.mark.parametrize(("gpus", "workers", "held"), [(0, 1, 0), (0.25, 1, 1), (1, 2, 8)])
-def test_gpu_seconds_are_the_gpus_that_were_held_times_wall_seconds(
-    table: FaceIndex, gpus: float, workers: int, held: float
-) -> None:
-    resources = (f"resources.gpus_per_worker={gpus}", f"resources.workers={workers}")
-    event = reported(table, *resources, spent=Spent(4.0, 7.5, 1000, 20))
-    assert (event.cpu_seconds, event.gpu_seconds, event.bytes_read, event.bytes_written) == (7.5, held, 1000, 20)
+def test_what_a_trial_cost_is_in_the_log(table: FaceIndex) -> None:
+    event = reported(table, cpu_seconds=7.5, gpu_seconds=8.0, bytes_read=1000, bytes_written=20)
+    assert (event.cpu_seconds, event.gpu_seconds, event.bytes_read, event.bytes_written) == (7.5, 8.0, 1000, 20)
 
 
 def test_what_a_trial_does_not_know_is_left_open(table: FaceIndex) -> None:
-    event = reported(table, spent=None)
+    event = reported(table)
     assert (event.cpu_seconds, event.gpu_seconds, event.bytes_read, event.bytes_written) == (None,) * 4
+
+
+def test_a_line_of_the_log_has_its_fields_in_the_order_of_old_logs(table: FaceIndex) -> None:
+    old = next(line for line in (FROZEN / "events.jsonl").read_text().splitlines() if '"reported"' in line)
+    mine = json.loads(EVENTS.dump_json(reported(table)))
+    assert [name for name in mine if name in json.loads(old)] == list(json.loads(old))
 
 
 def test_runs_from_before_there_was_accounting_are_read(table: FaceIndex) -> None:

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from sweep_fixtures import value_of
+from sweep_fixtures import made_reading, value_of
 
 from fasray.runs.events import Event, TrialRecord, fold, trials_of
 from fasray.sweep.coordinator import Coordinator
@@ -17,7 +17,7 @@ def mishappy_log(plan: Plan, seed: int) -> list[Event]:
         coordinator = Coordinator(plan, log.append)
         coordinator.replay(list(log))
         coordinator.retry_failed()
-        coordinator.settle()
+        coordinator.close_finished_searches()
         for _ in range(20 + driver):
             assignment = coordinator.next_assignment()
             if assignment is None:
@@ -29,7 +29,7 @@ def mishappy_log(plan: Plan, seed: int) -> list[Event]:
                 if chance < 0.25:
                     coordinator.end(assignment.trial.id, rng.choice(["diverged", "failed", "failed"]), f"at {step}")
                     break
-                if coordinator.report(assignment.trial.id, step, value_of(assignment.trial.id, step), 0.5, 1.0) != (
+                if coordinator.report(assignment.trial.id, made_reading(step, value_of(assignment.trial.id, step))) != (
                     "continue"
                 ):
                     break

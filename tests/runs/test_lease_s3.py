@@ -119,7 +119,7 @@ def test_a_store_that_ignores_conditions_is_refused(s3: str, monkeypatch: pytest
     with careless_store() as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         assert storage.write_once(storage.join(s3, "file"), b"x")
-        assert not storage.keeps_conditions(storage.join(s3, "file"), b"x")
+        assert not storage.supports_conditional_writes(storage.join(s3, "file"), b"x")
         for _ in range(2):
             with pytest.raises(SpecError, match="two drivers could not be kept apart") as error:
                 Lease(s3)
@@ -129,4 +129,4 @@ def test_a_store_that_ignores_conditions_is_refused(s3: str, monkeypatch: pytest
 
 def test_another_kind_of_store_has_no_lock() -> None:
     with pytest.raises(SpecError, match="only s3://"):
-        storage.keeps_conditions("memory://run/file", b"x")
+        storage.supports_conditional_writes("memory://run/file", b"x")

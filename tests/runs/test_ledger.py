@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 from locations import SUPPORT
-from small_ledgers import DATA, SPEC, TRIAL
+from small_ledgers import DATA, IDENTITY, TRIAL
 from sweep_fixtures import SWEEP
 
 from fasray.errors import DataError, SpecError
+from fasray.runs.event_log import read_events
 from fasray.runs.events import Ended
-from fasray.runs.ledger import DataFacts, Ledger, read_events, read_run
-from fasray.sweep.spec import parse_sweep
+from fasray.runs.ledger import Ledger
+from fasray.runs.record import DataFacts, read_run
+from fasray.sweep.sweep_file import parse_sweep
 
 
 def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
-    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+    with Ledger(str(tmp_path), IDENTITY, DATA) as ledger:
         ledger.opened()
         ledger.append(TRIAL)
         ledger.append(Ended(trial=TRIAL.trial, status="diverged", reason="loss"))
@@ -30,19 +32,19 @@ def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [1, 5, 40])
 def test_a_line_that_a_kill_cut_short_never_happened(tmp_path: Path, left: int) -> None:
-    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+    with Ledger(str(tmp_path), IDENTITY, DATA) as ledger:
         ledger.append(TRIAL)
     log = tmp_path / "events.jsonl"
     whole = log.read_bytes()
     log.write_bytes(whole + whole[:left])
     assert len(read_events(str(tmp_path))) == 1
-    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+    with Ledger(str(tmp_path), IDENTITY, DATA) as ledger:
         ledger.append(Ended(trial=TRIAL.trial, status="failed", reason="x"))
     assert [event.event for event in read_events(str(tmp_path))] == ["suggested", "ended"]
 
 
 def test_a_damaged_line_in_the_middle_is_refused_and_named(tmp_path: Path) -> None:
-    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+    with Ledger(str(tmp_path), IDENTITY, DATA) as ledger:
         ledger.append(TRIAL)
         ledger.append(TRIAL)
     log = tmp_path / "events.jsonl"
@@ -52,36 +54,36 @@ def test_a_damaged_line_in_the_middle_is_refused_and_named(tmp_path: Path) -> No
 
 
 def test_another_specification_is_refused_with_the_difference(tmp_path: Path) -> None:
-    Ledger(str(tmp_path), SPEC, DATA).close()
-    changed = parse_sweep(SWEEP, overrides=["search.seed=7"])
+    Ledger(str(tmp_path), IDENTITY, DATA).close()
+    changed = parse_sweep(SWEEP, overrides=["search.seed=7"]).identity()
     with pytest.raises(SpecError, match=r"search\.seed: 100 -> 7") as error:
         Ledger(str(tmp_path), changed, DATA)
     assert error.value.exit_code == 2
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:
-    Ledger(str(tmp_path), SPEC, DATA).close()
+    Ledger(str(tmp_path), IDENTITY, DATA).close()
     with pytest.raises(DataError, match="not what this run was started with"):
-        Ledger(str(tmp_path), SPEC, DataFacts("b" * 64, 10, 64, {}))
+        Ledger(str(tmp_path), IDENTITY, DataFacts("b" * 64, 10, 64, {}))
 
 
 def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
-    with Ledger(str(tmp_path), SPEC, DATA), pytest.raises(SpecError, match=f"process {os.getpid()} on "):
-        Ledger(str(tmp_path), SPEC, DATA)
-    Ledger(str(tmp_path), SPEC, DATA).close()
+    with Ledger(str(tmp_path), IDENTITY, DATA), pytest.raises(SpecError, match=f"process {os.getpid()} on "):
+        Ledger(str(tmp_path), IDENTITY, DATA)
+    Ledger(str(tmp_path), IDENTITY, DATA).close()
 
 
 def test_a_dead_drivers_lock_is_taken_over(tmp_path: Path) -> None:
     code = (
         "import os, sys; sys.path.insert(0, sys.argv[2])\n"
-        "from small_ledgers import DATA, SPEC\n"
+        "from small_ledgers import DATA, IDENTITY\n"
         "from fasray.runs.ledger import Ledger\n"
-        "Ledger(sys.argv[1], SPEC, DATA); print(os.getpid(), flush=True); os.kill(os.getpid(), 9)"
+        "Ledger(sys.argv[1], IDENTITY, DATA); print(os.getpid(), flush=True); os.kill(os.getpid(), 9)"
     )
     dead = subprocess.run([sys.executable, "-c", code, str(tmp_path), str(SUPPORT)], capture_output=True, text=True)
-    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+    with Ledger(str(tmp_path), IDENTITY, DATA) as ledger:
         assert ledger.taken_over_from.startswith(f"process {dead.stdout.strip()} on ")
-    with Ledger(str(tmp_path), SPEC, DATA) as ledger:
+    with Ledger(str(tmp_path), IDENTITY, DATA) as ledger:
         assert ledger.taken_over_from == ""
 
 

@@ -121,7 +121,7 @@ def test_its_own_sweep_finds_it_finished(name: str, copy: Copy, faces: Path) -> 
     with Ledger(run, spec.identity(), record.data) as ledger:
         coordinator = Coordinator(plan, more.append)
         coordinator.replay(ledger.events)
-        coordinator.settle()
+        coordinator.close_finished_searches()
     assert coordinator.finished
     assert more == []
 
@@ -160,7 +160,8 @@ def test_a_run_whose_driver_was_killed_goes_on_with_the_trial_that_ran(copy: Cop
     command("verify", run)
     spec, record = fasray.load_sweep(RUNS / "killed" / "sweep.yaml"), read_run(run)
     (running,) = (trial for trial in record.trials if trial.status == "running")
-    coordinator = Coordinator(make_plan(spec, record.data.manifest_hash, read_index(str(faces))), [].append)
+    more: list[Event] = []
+    coordinator = Coordinator(make_plan(spec, record.data.manifest_hash, read_index(str(faces))), more.append)
     coordinator.replay(record.events)
     assignment = coordinator.next_assignment()
     assert not coordinator.finished

@@ -99,7 +99,7 @@ def test_written_once_means_the_first_stays(place: str) -> None:
     assert not storage.write_once(uri, b"second")
     assert storage.write_once(uri, b"first"), "a write that is made again after a lost answer has succeeded"
     assert storage.read_bytes(uri) == b"first"
-    assert storage.keeps_conditions(uri, b"first")
+    assert storage.supports_conditional_writes(uri, b"first")
 
 
 def test_of_many_writers_at_once_one_wins(place: str) -> None:
@@ -134,7 +134,7 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
 
 def refusal(uri: str) -> StorageError:
     with pytest.raises(StorageError) as error:
-        storage.reach(uri)
+        storage.check_access(uri)
     assert error.value.exit_code == 3
     assert error.value.where == uri
     return error.value
@@ -144,7 +144,7 @@ def refusal(uri: str) -> StorageError:
     ("name", "value", "what", "remedy"),
     [
         ("AWS_ACCESS_KEY_ID", "AKNOBODY", "does not know this access key", "AWS_ACCESS_KEY_ID"),
-        ("AWS_ACCESS_KEY_ID", STRANGER, "may not do this", "ask for the right"),
+        ("AWS_ACCESS_KEY_ID", STRANGER, "do not allow this", "ask for permission"),
         ("AWS_SECRET_ACCESS_KEY", "wrong", "secret key is not the one", "AWS_SECRET_ACCESS_KEY"),
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "nothing answers at http://127.0.0.1:9", "AWS_ENDPOINT_URL"),
         ("AWS_ENDPOINT_URL", "http://u:hush@127.0.0.1:9/", "nothing answers at http://127.0.0.1:9", "AWS_ENDPOINT_URL"),
@@ -156,7 +156,7 @@ def refusal(uri: str) -> StorageError:
 def test_what_is_set_wrong_is_told_at_once(
     s3: str, monkeypatch: pytest.MonkeyPatch, name: str, value: str, what: str, remedy: str
 ) -> None:
-    storage.reach(s3)
+    storage.check_access(s3)
     monkeypatch.setenv(name, value)
     error = refusal(s3)
     assert what in error.what
@@ -170,7 +170,7 @@ def test_a_patience_that_is_no_number_of_seconds_is_refused(
 ) -> None:
     monkeypatch.setenv("FASRAY_STORE_PATIENCE", wrong)
     with pytest.raises(SpecError, match="FASRAY_STORE_PATIENCE"):
-        storage.reach(s3)
+        storage.check_access(s3)
 
 
 @pytest.mark.timeout(10)

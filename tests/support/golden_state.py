@@ -16,12 +16,12 @@ def filled(numbers):
         sizes = tuple(int(size) for size in shape.split(","))
         z = np.random.default_rng([int(numbers["fill_seed"]), i]).standard_normal(sizes)
         value = {
-            "w": lambda z=z, sizes=sizes: z * np.sqrt(2 / np.prod(sizes[1:])),
-            "bias": lambda z=z: 0.05 * z,
-            "mean": lambda z=z: 0.05 * z,
-            "bnw": lambda z=z: 1 + 0.05 * z,
-            "var": lambda z=z: 1 + 0.1 * np.abs(z),
-        }[str(kind)]()
+            "w": z * np.sqrt(2 / np.prod(sizes[1:])),
+            "bias": 0.05 * z,
+            "mean": 0.05 * z,
+            "bnw": 1 + 0.05 * z,
+            "var": 1 + 0.1 * np.abs(z),
+        }[str(kind)]
         assert value.astype(np.float32).sum(dtype=np.float64) == pytest.approx(numbers["state_sums"][i], rel=1e-9)
         state[str(name)] = torch.tensor(value, dtype=torch.float32)
     return state

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from fasray.faces.record import SCORE_SCHEMA
+from fasray.runs.scores import SCORE_SCHEMA
 
 METHODS = ("erm", "ssdg", "rfmeta", "safas", "hfn_mp", "oneside_triplet", "sdfanet")
 PROTOCOLS = ("O&C&I->M", "O&M&I->C", "O&C&M->I", "I&C&M->O")

@@ -13,13 +13,14 @@ import numpy as np
 from torch import Tensor
 
 from fasray import storage
-from fasray.faces.index import FaceIndex
-from fasray.faces.loading.pool import FaceBank, PoolWriter
+from fasray.faces.face_index import FaceIndex
+from fasray.faces.loading.pool import FacePool, PoolWriter
 from fasray.methods.base import Draw, StepContext
 from fasray.methods.erm import ERM
 from fasray.protocols.roles import Roles
 from fasray.training.context import Context
-from fasray.training.loop import Evaluation, evaluations
+from fasray.training.evaluation import Evaluation
+from fasray.training.loop import evaluations
 from fasray.training.trial import TrainingSpec, Trial, make_trial
 
 SIZE, SUBJECTS, FRAMES = 40, 5, 2
@@ -61,7 +62,7 @@ def made_roles(index: FaceIndex) -> Roles:
     )
 
 
-def made_bank(folder: Path, *, broken: tuple[int, ...] = (), seed: int = 0) -> FaceBank:
+def made_pool(folder: Path, *, broken: tuple[int, ...] = (), seed: int = 0) -> FacePool:
     """Fill a pool with noise, live faces a little brighter; ``broken`` rows could not be decoded."""
     index, rng = made_index(), np.random.default_rng(seed)
     pool = PoolWriter.create(folder, len(index), SIZE, index, "made")
@@ -96,10 +97,10 @@ def context_of(trial: Trial, folder: Path) -> Context:
 
 
 def run(
-    trial: Trial, bank: FaceBank, folder: Path, *, stop_after: int = 99, reported_step: int = -1
+    trial: Trial, pool: FacePool, folder: Path, *, stop_after: int = 99, reported_step: int = -1
 ) -> list[Evaluation]:
     """Train until the end or until ``stop_after`` evaluations came, as if killed then."""
-    running = evaluations(trial, bank, made_roles(bank.index), context_of(trial, folder), reported_step=reported_step)
+    running = evaluations(trial, pool, made_roles(pool.index), context_of(trial, folder), reported_step=reported_step)
     got = []
     for evaluation in running:
         got.append(evaluation)
@@ -122,4 +123,4 @@ def digests(folder: Path) -> dict[str, str]:
 if __name__ == "__main__":
     pool, out, *methods = sys.argv[1:]
     for name in methods:
-        run(made_trial(name), FaceBank.open(pool), Path(out) / name)
+        run(made_trial(name), FacePool.open(pool), Path(out) / name)

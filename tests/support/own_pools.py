@@ -7,7 +7,7 @@ from typing import Any
 from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 
 
-class OwnPools(FakeMultiNodeProvider):  # type: ignore[misc]
+class OwnPools(FakeMultiNodeProvider):
     def _create_node_with_resources_and_labels(self, *arguments: Any) -> None:
         number = str(self._next_node_id + 1)
         os.environ["FASRAY_POOL_DIR"] = str(Path(os.environ["FASRAY_TEST_POOLS"]) / number)  # the node inherits it

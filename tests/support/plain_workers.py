@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.faces.loading.row_groups import row_group_of
 from fasray.faces.sets.manifest import read_manifest
 from fasray.methods.base import Build, Method
@@ -74,11 +74,11 @@ def _doubled(kind: type[Method]) -> None:
         build(self, shape)
         self.networks.double()
 
-    kind.build = built  # type: ignore[method-assign]
+    kind.build = built  # type: ignore[method-assign,assignment]
     kind.score = lambda self, images: score(self, images.double())  # type: ignore[method-assign]
 
 
-def main(pool: str, precision: str) -> None:
+def main(folder: str, precision: str) -> None:
     workers = int(os.environ["WORLD_SIZE"])
     errands = [Errand(**given) for given in json.load(sys.stdin)]
     trials = [Trial.model_validate_json(errand.spec) for errand in errands]
@@ -88,14 +88,14 @@ def main(pool: str, precision: str) -> None:
             _doubled(kind)
     if workers > 1:
         dist.init_process_group("gloo")
-    bank = FaceBank.open(pool)
+    pool = FacePool.open(folder)
     for errand, trial in zip(errands, trials, strict=True):
-        kind = DistributedContext if workers > 1 else Context
-        context = kind(errand.folder, seed=trial.seed, total_steps=trial.training.steps)
-        faces = bank
+        made = DistributedContext if workers > 1 else Context
+        context = made(errand.folder, seed=trial.seed, total_steps=trial.training.steps)
+        faces = pool
         if trial.training.ingest == "stream":
-            faces = replace(bank, row_group=row_group_of(read_manifest(errand.shards)))
-        train(trial, faces, parse(trial.protocol).assign(bank.index), context)
+            faces = replace(pool, row_group=row_group_of(read_manifest(errand.shards)))
+        train(trial, faces, parse(trial.protocol).assign(pool.index), context)
     if workers > 1:
         dist.barrier()
         dist.destroy_process_group()

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 
 KINDS = (("live", ""), ("print", "print1"), ("print", "print2"), ("replay", "replay1"), ("replay", "replay2"))
 

@@ -22,8 +22,8 @@ import yaml
 
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.shards import write_shards
+from fasray.runs.event_log import read_events
 from fasray.runs.events import Event
-from fasray.runs.ledger import read_events
 
 COMMAND = Path(sys.executable).parent / "fasray"
 MISHAPS = Path(__file__).parent / "mishaps"
@@ -164,10 +164,10 @@ class Driver:
 
     def _logged(self) -> int:
         events = self.place.events()
-        opened = [n for n, event in enumerate(events) if event.event == "opened"]
-        if not opened or events[opened[-1]].pid != self.process.pid:
+        opened = [(n, event.pid) for n, event in enumerate(events) if event.event == "opened"]
+        if not opened or opened[-1][1] != self.process.pid:
             return -1
-        return sum(event.event in STARTED for event in events[opened[-1] :])
+        return sum(event.event in STARTED for event in events[opened[-1][0] :])
 
     def end(self, number: signal.Signals | None = None, seconds: float = 280) -> Ran:
         """Send a signal, if any, and wait for the end; ``seconds`` of the result count from the signal.

@@ -1,10 +1,13 @@
 """A small table of faces and plans over it, without a pixel."""
 
+from typing import Any
+
 import numpy as np
 
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
+from fasray.runs.reading import Reading
 from fasray.sweep.plan import Plan, make_plan
-from fasray.sweep.spec import parse_sweep
+from fasray.sweep.sweep_file import parse_sweep
 
 SWEEP = """
 name: tiny
@@ -48,3 +51,8 @@ def plan_of(text: str, table: FaceIndex, *overrides: str) -> Plan:
 def value_of(trial: str, step: int) -> float:
     """A made-up source-dev AUC that only the trial and the step decide."""
     return 0.5 + np.random.default_rng([int(trial, 16), step]).random() / 2
+
+
+def made_reading(step: int, auc: float, loss: float = 0.5, seconds: float = 1.0, **cost: Any) -> Reading:
+    """Return a reading that no trial gave."""
+    return Reading(step=step, source_dev_auc=auc, source_dev_loss=loss, seconds=seconds, **cost)

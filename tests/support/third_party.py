@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.methods.base import Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, Range
 from fasray.nets.batchnorm import BatchNorm2d
 
@@ -21,8 +22,10 @@ from fasray.nets.batchnorm import BatchNorm2d
 class OutsiderConfig(MethodConfig):
     """Settings."""
 
-    center_weight: float = Field(0.1, ge=0, description="weight of the loss that couples the batch")
-    learning_rate: float = Field(0.05, gt=0, description="of SGD")
+    center_weight: float = quantity(0.1, ge=0)
+    """Weight of the loss that couples the batch."""
+    learning_rate: float = quantity(0.05, gt=0)
+    """Learning rate of SGD."""
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
@@ -275,7 +278,8 @@ class Remembering(Outsider):
     def loss(self, draw: Draw, ctx: StepContext) -> Tensor:
         loss = super().loss(draw, ctx)
         self.memory = 0.9 * self.memory + loss.detach()
-        return loss * (1 + self.memory)
+        changed: Tensor = loss * (1 + self.memory)
+        return changed
 
 
 class Lonely(Outsider):

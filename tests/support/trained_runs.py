@@ -11,15 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fasray.faces import jpeg
-from fasray.faces.loading.pool import FaceBank, PoolWriter, pool_folder, pool_key
+from fasray.faces.loading.pool import FacePool, PoolWriter, pool_folder, pool_key
 from fasray.faces.sets.manifest import read_manifest
-from fasray.faces.sets.shards import read_index
+from fasray.faces.sets.reading import read_index
 from fasray.faces.synthetic import generate
 from fasray.protocols import parse
-from fasray.runs.ledger import DataFacts, Ledger, trial_folder
+from fasray.runs.layout import trial_folder
+from fasray.runs.ledger import Ledger
+from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import make_plan
-from fasray.sweep.spec import parse_sweep
+from fasray.sweep.sweep_file import parse_sweep
 from fasray.training.context import Context
 from fasray.training.loop import evaluations
 
@@ -50,23 +52,22 @@ def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: st
     """Generate faces, decode them and run a sweep over them to its end."""
     data, pools, run = folder / "faces", folder / "pools", folder / "run"
     generate(str(data), subjects=subjects, domains=domains, image_size=32, processes=1)
-    bank = fill_pool(data, pools)
+    pool = fill_pool(data, pools)
     spec, manifest = parse_sweep(text.format(data=data)), read_manifest(str(data))
     plan = make_plan(spec, manifest.hash, read_index(str(data)))
     facts = DataFacts(manifest.hash, manifest.rows, manifest.image_size, manifest.card)
-    with Ledger(str(run), spec, facts) as ledger:
+    with Ledger(str(run), spec.identity(), facts) as ledger:
         ledger.opened()
         coordinator = Coordinator(plan, ledger.append)
-        coordinator.settle()
+        coordinator.close_finished_searches()
         while not coordinator.finished:
             assignment = coordinator.next_assignment()
             assert assignment is not None
             trial = assignment.trial
             context = Context(trial_folder(str(run), trial.id), seed=trial.seed, total_steps=trial.training.steps)
-            running = evaluations(trial, bank, parse(trial.protocol).assign(bank.index), context)
-            for told in running:
-                figures = (told.source_dev_auc, told.source_dev_loss, told.seconds)
-                if coordinator.report(trial.id, told.step, *figures) != "continue":
+            running = evaluations(trial, pool, parse(trial.protocol).assign(pool.index), context)
+            for evaluation in running:
+                if coordinator.report(trial.id, evaluation.reading.without_cost()) != "continue":
                     break
             running.close()
         ledger.closed("complete")
@@ -75,7 +76,7 @@ def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: st
     return TrainedRun(run, data, {**kept, **environment})
 
 
-def fill_pool(data: Path, pools: Path) -> FaceBank:
+def fill_pool(data: Path, pools: Path) -> FacePool:
     """Decode the faces of a set into the pool that commands look for under ``pools``."""
     manifest, index = read_manifest(str(data)), read_index(str(data))
     table = pa.concat_tables([pq.read_table(data / shard.name) for shard in manifest.shards])

@@ -33,7 +33,7 @@ def write_video(path: Path, frames: int = FRAMES, size: tuple[int, int] = SIZE, 
     """Write a video whose frames are dark below and bright above, with the frame's number as grey level (x 8) left."""
     kind = ending or path.suffix
     made = path.with_name(f"{path.stem}-made{kind}")
-    writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*CODECS[kind]), 25, size)
+    writer = cv2.VideoWriter(str(made), cv2.VideoWriter.fourcc(*CODECS[kind]), 25, size)
     assert writer.isOpened()
     for number in range(frames):
         image = np.full((size[1], size[0], 3), 40, np.uint8)

@@ -52,13 +52,17 @@ def gradients(context: Context, batch: Batch) -> dict[str, Tensor]:
 def penalised_gradients(context: Context, batch: Batch) -> dict[str, Tensor]:
     """Second order: an inner gradient, averaged, whose step's loss is differentiated again, through a gather too."""
     net, (images, labels) = network(), batch
-    weight, bias = net["body"].weight, net["body"].bias
+    body = net["body"]
+    assert isinstance(body, nn.Linear)
+    weight, bias = body.weight, body.bias
     inner = coupled(context.gather(images @ weight.T + bias), context.gather(labels))
     (gradient,) = context.average(torch.autograd.grad(inner, [weight], create_graph=True))
     features = images @ (weight - 0.3 * gradient).T + bias
     outer = net["head"](features).square().mean() + coupled(context.gather(features), context.gather(labels))
     outer.backward()
-    context.average_gradients([weight, bias])
+    context.average_gradients(body.parameters())
+    assert weight.grad is not None
+    assert bias.grad is not None
     return {"second order weight": weight.grad, "second order bias": bias.grad}
 
 

@@ -14,14 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fasray.execution.capacity import Demand
+from fasray.execution.messages import TrialOrder
 from fasray.execution.ray_session import ray_session
 from fasray.faces.data_source import resolve_dataset
 from fasray.faces.loading.pool import pool_key
-from fasray.runs.events import Ended, Event, Reported, Stage, Suggested
+from fasray.runs.events import Decision, Ended, Event, Reported, Stage, Suggested
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Cell, Plan, make_plan
-from fasray.sweep.schedule import CellScheduler, Decision
-from fasray.sweep.spec import parse_sweep
+from fasray.sweep.schedule import CellScheduler
+from fasray.sweep.sweep_file import parse_sweep
 
 SWEEP = """
 name: watched
@@ -106,19 +107,16 @@ def main(data: str, run: str, mode: str) -> None:
     if mode != "watch":
         text = text.replace("choice: [1.0e-7, 0.03, 1.0e-6]", "choice: [0.03]")
     spec = parse_sweep(text)
-    dataset = resolve_dataset(spec)
+    dataset = resolve_dataset(spec.data)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)
     plan = StoppingPlan(planned.spec, planned.manifest_hash, planned.cells)
     log: list[tuple[float, Event]] = []
     coordinator = Coordinator(plan, lambda event: log.append((time.monotonic(), event)))
-    coordinator.settle()
+    coordinator.close_finished_searches()
 
-    def payload(assignment: Assignment) -> dict[str, object]:
-        return {
-            "trial": assignment.trial.model_dump(mode="json"), "run": run,
-            "pool": pool_key(dataset.manifest.hash, dataset.manifest.image_size),
-            "target_split": spec.target_split, "reported_step": assignment.reported_step,
-        }  # fmt: skip
+    def make_order(assignment: Assignment) -> TrialOrder:
+        pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
+        return TrialOrder(assignment.trial, run, pool, dataset.uri, spec.target_split, assignment.reported_step)
 
     with ray_session(), tempfile.TemporaryDirectory() as scratch:
         from fasray.execution.train_backend import train_in_workers
@@ -130,7 +128,7 @@ def main(data: str, run: str, mode: str) -> None:
         watch.start()
         if mode == "kill":
             threading.Thread(target=kill_one_worker, args=(Path(run),), daemon=True).start()
-        train_in_workers(coordinator, payload, Demand(2, 1, 0.0), lambda: 1, scratch)
+        train_in_workers(coordinator, make_order, Demand(2, 1, 0.0), lambda: 1, scratch)
         ended = time.monotonic()
         while (left := [name for name in held()[1] if name not in before]) and time.monotonic() < ended + 10:
             time.sleep(0.2)

@@ -4,10 +4,10 @@ import random
 from collections.abc import Callable, Sequence
 
 import pytest
-from sweep_fixtures import SWEEP, make_table, plan_of, value_of
+from sweep_fixtures import SWEEP, made_reading, make_table, plan_of, value_of
 
 from fasray.errors import DataError, ProtocolError, SpecError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.runs.events import ENDED, Event, Suggested, Won
 from fasray.sweep.coordinator import Coordinator, winner
 from fasray.sweep.plan import Plan
@@ -35,7 +35,7 @@ def drive(coordinator: Coordinator, slots: int, seed: int, value: Value = value_
         step = next(step for step in steps if step > at[trial])
         at[trial] = step
         arrived += 1
-        if coordinator.report(trial, step, value(trial, step), 0.5, 1.0) != "continue":
+        if coordinator.report(trial, made_reading(step, value(trial, step))) != "continue":
             del at[trial]
     return arrived
 
@@ -43,7 +43,7 @@ def drive(coordinator: Coordinator, slots: int, seed: int, value: Value = value_
 def started(plan: Plan, log: list[Event]) -> Coordinator:
     coordinator = Coordinator(plan, log.append)
     coordinator.replay(list(log))
-    coordinator.settle()
+    coordinator.close_finished_searches()
     return coordinator
 
 
@@ -91,7 +91,7 @@ def test_a_log_cut_anywhere_gives_back_the_same_state_and_the_sweep_completes(pl
     coordinator = Coordinator(plan, log.append)
     coordinator.replay(whole[:cut])
     ended_before = {trial for trial, record in coordinator.records.items() if record.status in ENDED}
-    coordinator.settle()
+    coordinator.close_finished_searches()
     drive(coordinator, slots=2, seed=seed + 1)
     assert coordinator.finished
     suggested = [event.trial for event in log if isinstance(event, Suggested)]
@@ -137,7 +137,7 @@ def test_each_cell_takes_the_decisions_that_it_takes_when_swept_alone(table: Fac
 
     names: dict[str, str] = {}
     coordinator = Coordinator(plan, together.append)
-    coordinator.settle()
+    coordinator.close_finished_searches()
     original = coordinator.next_assignment
 
     def remembering() -> object:
@@ -170,9 +170,9 @@ def test_a_late_duplicate_result_changes_nothing(plan: Plan) -> None:
     coordinator = started(plan, log)
     assignment = coordinator.next_assignment()
     assert assignment is not None
-    assert coordinator.report(assignment.trial.id, 4, 0.9, 0.1, 1.0) == "continue"
+    assert coordinator.report(assignment.trial.id, made_reading(4, 0.9, 0.1, 1.0)) == "continue"
     length = len(log)
-    assert coordinator.report(assignment.trial.id, 4, 0.1, 0.9, 1.0) == "continue"
+    assert coordinator.report(assignment.trial.id, made_reading(4, 0.1, 0.9, 1.0)) == "continue"
     assert len(log) == length
 
 
@@ -195,7 +195,7 @@ def test_a_cell_whose_search_failed_altogether_is_named_and_retried_by_the_next_
         if assignment.cell == broken and assignment.stage == "search":
             coordinator.end(assignment.trial.id, "failed", "its process ended")
         else:
-            coordinator.report(assignment.trial.id, 16, 0.9, 0.1, 1.0)
+            coordinator.report(assignment.trial.id, made_reading(16, 0.9, 0.1, 1.0))
     assert coordinator.finished
     assert [cell.name for cell in coordinator.cells_without_winner()] == [broken.name]
 
@@ -209,7 +209,7 @@ def test_a_failed_confirming_run_is_taken_up_by_the_next_driver(plan: Plan) -> N
             failed = assignment.trial.id
             coordinator.end(failed, "failed", "its process ended")
         else:
-            coordinator.report(assignment.trial.id, 16, 0.9, 0.1, 1.0)
+            coordinator.report(assignment.trial.id, made_reading(16, 0.9, 0.1, 1.0))
     following = started(plan, log)
     assert following.finished
     following.retry_failed()

@@ -3,7 +3,7 @@
 import pytest
 from sweep_fixtures import SWEEP, plan_of
 
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.sweep.forecast import SESSION_SECONDS, Pace, forecast, images_per_step
 
 PACES = {"erm": Pace(start=1.0, step=0.5, evaluation=2.0), "safas": Pace(start=1.0, step=0.5, evaluation=2.0)}

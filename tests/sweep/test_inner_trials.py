@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pandas.testing import assert_frame_equal
 from small_sweeps import place, score_digests, table_of
-from sweep_fixtures import SWEEP, make_table, plan_of, value_of
+from sweep_fixtures import SWEEP, made_reading, make_table, plan_of, value_of
 
 from fasray.cli.forecast import describe
 from fasray.errors import ProtocolError
@@ -20,7 +20,7 @@ from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.forecast import forecast
 from fasray.sweep.plan import Plan
 from fasray.sweep.progress import snapshot
-from fasray.sweep.spec import parse_sweep
+from fasray.sweep.sweep_file import parse_sweep
 
 ASKED = "confirm.leave_one_source_out=true"
 
@@ -34,8 +34,9 @@ def run(plan: Plan, log: list[Event], results: int | None = None, slots: int = 3
     """Go on with what the log says until so many results have come, or to the end."""
     coordinator = Coordinator(plan, log.append)
     coordinator.replay(list(log))
-    coordinator.settle()
-    rng, at = random.Random(seed), {}
+    coordinator.close_finished_searches()
+    rng = random.Random(seed)
+    at: dict[str, int] = {}
     while results is None or results > 0:
         while len(at) < slots and (assignment := coordinator.next_assignment()) is not None:
             at[assignment.trial.id] = assignment.reported_step
@@ -44,7 +45,7 @@ def run(plan: Plan, log: list[Event], results: int | None = None, slots: int = 3
             break
         trial = rng.choice(sorted(at))
         at[trial] = next(step for step in (4, 8, 12, 16) if step > at[trial])
-        if coordinator.report(trial, at[trial], value_of(trial, at[trial]), 0.5, 1.0) != "continue":
+        if coordinator.report(trial, made_reading(at[trial], value_of(trial, at[trial]))) != "continue":
             del at[trial]
         results = None if results is None else results - 1
     return coordinator
@@ -123,7 +124,7 @@ def test_a_failed_one_is_taken_up_again(plan: Plan) -> None:
             coordinator.end(trial, "failed", "no room on the disk")
         else:
             for step in (4, 8, 12, 16):
-                if coordinator.report(trial, step, value_of(trial, step), 0.5, 1.0) != "continue":
+                if coordinator.report(trial, made_reading(step, value_of(trial, step))) != "continue":
                     break
     (failed,) = coordinator.failures()
     again = Coordinator(plan, log.append)

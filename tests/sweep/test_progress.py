@@ -1,5 +1,7 @@
 """Telling how far a sweep is costs a sweep of any length little, and leaves out nothing that matters."""
 
+from sweep_fixtures import made_reading
+
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import Plan
 from fasray.sweep.progress import Progress, Teller, snapshot
@@ -7,7 +9,7 @@ from fasray.sweep.progress import Progress, Teller, snapshot
 
 def test_many_changes_are_told_seldom_and_the_last_one_is_told_at_the_end(plan: Plan) -> None:
     coordinator = Coordinator(plan, lambda event: None)
-    coordinator.settle()
+    coordinator.close_finished_searches()
     told: list[Progress] = []
     asked: list[int] = []
 
@@ -19,7 +21,7 @@ def test_many_changes_are_told_seldom_and_the_last_one_is_told_at_the_end(plan: 
     changes = 0
     while (assignment := coordinator.next_assignment()) is not None:
         for step in assignment.trial.training.evaluation_steps():
-            decision = coordinator.report(assignment.trial.id, step, 0.5 + changes / 1000, 0.5, 1.0)
+            decision = coordinator.report(assignment.trial.id, made_reading(step, 0.5 + changes / 1000))
             teller.changed()
             changes += 1
             if decision != "continue":

@@ -1,6 +1,7 @@
 """ASHA per cell: the same decisions as Ray Tune's own, and what Tune's does not promise."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ class _Arrival:
 def test_decisions_equal_ray_tunes_on_the_same_arrivals(reduction: int, seed: int) -> None:
     steps = tuple(range(1, 28))
     ours = Asha(steps, grace=1 / 27, reduction=reduction)
-    theirs = AsyncHyperBandScheduler(
+    theirs: Any = AsyncHyperBandScheduler(
         time_attr="t", metric="auc", mode="max", grace_period=1, max_t=27, reduction_factor=reduction
     )
     rng = np.random.default_rng(seed)

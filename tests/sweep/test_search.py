@@ -50,7 +50,7 @@ def test_more_draws_keep_those_before() -> None:
 def test_another_parameter_leaves_the_first_ones_draws_alone() -> None:
     one: dict[str, Range] = {"weight": LogUniform(loguniform=(0.01, 1.0))}
     two: dict[str, Range] = {**one, "alpha": Uniform(uniform=(0.0, 1.0))}
-    assert [p["weight"] for p in suggest(one)] == [p["weight"] for p in suggest(two)]  # type: ignore[index]
+    assert [p["weight"] for p in suggest(one)] == [p["weight"] for p in suggest(two)]
 
 
 def test_repetitions_are_drawn_again_until_the_space_is_used_up() -> None:
@@ -61,7 +61,7 @@ def test_repetitions_are_drawn_again_until_the_space_is_used_up() -> None:
 @pytest.mark.parametrize("bounds", [(0.01, 1.0), (1e-4, 1e-3)])
 def test_a_log_range_is_uniform_in_its_logarithm(bounds: tuple[float, float]) -> None:
     points = suggest({"weight": LogUniform(loguniform=bounds)}, draws=400)[1:]
-    logs = np.log([p["weight"] for p in points])  # type: ignore[index]
+    logs = np.log([p["weight"] for p in points])
     share = (logs - np.log(bounds[0])) / np.log(bounds[1] / bounds[0])
     assert share.min() >= 0
     assert share.max() <= 1

@@ -5,7 +5,7 @@ from sweep_fixtures import SWEEP, make_table
 
 from fasray.errors import SpecError
 from fasray.sweep.plan import make_plan
-from fasray.sweep.spec import parse_sweep
+from fasray.sweep.sweep_file import parse_sweep
 
 
 def refusal(text: str, *overrides: str) -> str:
@@ -90,7 +90,7 @@ def test_a_methods_budget_holds_for_that_method_only() -> None:
         (("name: tiny", "name: ../tiny"), ["key name"]),
         (("name: tiny\n", ""), ["the key 'name' is missing"]),
         (("grace: 0.25", "grace: 2"), ["grace", "less than or equal to 1"]),
-        (("data: synthetic", "data: synthetic\ndata: other"), ["stands twice", "line 4"]),
+        (("data: synthetic", "data: synthetic\ndata: other"), ["is given twice", "line 4"]),
         (("name: tiny", "name: [tiny"), ["not readable as YAML"]),
     ],
 )

@@ -8,7 +8,7 @@ from sweep_fixtures import make_table
 
 from fasray.methods import registry
 from fasray.sweep.plan import Plan, make_plan
-from fasray.sweep.spec import load_sweep
+from fasray.sweep.sweep_file import load_sweep
 
 SWEEPS = ROOT / "sweeps"
 FILES = sorted(SWEEPS.rglob("*.yaml"))

@@ -7,16 +7,16 @@ from itertools import takewhile
 
 import numpy as np
 import pytest
-from sweep_fixtures import SWEEP, plan_of, value_of
+from sweep_fixtures import SWEEP, made_reading, plan_of, value_of
 
 from fasray.errors import DataError, SpecError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.methods.space import Choice, Grid, IntRange, LogUniform, Range, Uniform
 from fasray.runs.events import Event, Suggested
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import Plan
 from fasray.sweep.search import Point, Tried, suggestions
-from fasray.sweep.spec import parse_sweep
+from fasray.sweep.sweep_file import parse_sweep
 from fasray.sweep.tpe import Tpe
 
 MIXED: dict[str, Range] = {
@@ -64,14 +64,14 @@ def run(coordinator: Coordinator, slots: int, events: int | None = None) -> None
         if int(trial, 16) % 11 == 0:
             coordinator.end(trial, "diverged", "loss is not finite")
             del at[trial]
-        elif coordinator.report(trial, step, value_of(trial, step), 0.5, 1.0) != "continue":
+        elif coordinator.report(trial, made_reading(step, value_of(trial, step))) != "continue":
             del at[trial]
 
 
 def started(plan: Plan, log: list[Event]) -> Coordinator:
     coordinator = Coordinator(plan, log.append)
     coordinator.replay(list(log))
-    coordinator.settle()
+    coordinator.close_finished_searches()
     return coordinator
 
 

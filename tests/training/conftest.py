@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_trials import made_bank
+from made_trials import made_pool
 
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 
 
 @pytest.fixture(scope="session")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> FacePool:
     folder: Path = tmp_path_factory.mktemp("pools") / "made"
-    return made_bank(folder)
+    return made_pool(folder)

@@ -12,10 +12,10 @@ from made_trials import TINY, digests, made_trial, run
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.loading.pool import FaceBank
+from fasray.faces.loading.pool import FacePool
 from fasray.methods.base import Build, Method
+from fasray.runs.reading import Reading
 from fasray.training import checkpoint
-from fasray.training.checkpoint import Milestone
 from fasray.training.trial import Trial
 
 
@@ -36,15 +36,15 @@ def trained(trial: Trial) -> Method:
     return method
 
 
-def milestone(step: int, auc: float, loss: float = 0.5) -> Milestone:
-    return Milestone(step=step, source_dev_auc=auc, source_dev_loss=loss)
+def reading(step: int, auc: float, loss: float = 0.5) -> Reading:
+    return Reading(step=step, source_dev_auc=auc, source_dev_loss=loss)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_what_is_restored_equals_what_was_saved_bit_by_bit(tmp_path: Path, optimizer: str) -> None:
     trial = made_trial(optimizer=optimizer)
     method = trained(trial)
-    checkpoint.save(str(tmp_path), method, trial, ("A", "B"), [milestone(2, 0.7)])
+    checkpoint.save(str(tmp_path), method, trial, ("A", "B"), [reading(2, 0.7)])
     fresh = built(trial)
     checkpoint.restore(checkpoint.read(str(tmp_path), 2), fresh)
     wanted, got = method.networks.state_dict(), fresh.networks.state_dict()
@@ -65,7 +65,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     method, history = trained(trial), []
     figures = [(0.6, 0.5), (0.8, 0.5), (0.8, 0.4), (0.8, 0.4), (0.7, 0.1)]
     for number, (auc, loss) in enumerate(figures, 1):
-        history.append(milestone(number, auc, loss))
+        history.append(reading(number, auc, loss))
         checkpoint.save(str(tmp_path), method, trial, ("A", "B"), history)
     assert checkpoint.best_step(history) == 3
     assert checkpoint.steps(str(tmp_path)) == [3, 5]
@@ -74,7 +74,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_undefined_figures_can_be_read(tmp_path: Path) -> None:
     trial = made_trial()
-    history = [milestone(1, float("nan"), float("inf")), milestone(2, 0.5)]
+    history = [reading(1, float("nan"), float("inf")), reading(2, 0.5)]
     checkpoint.save(str(tmp_path), trained(trial), trial, ("A", "B"), history)
     card = checkpoint.read(str(tmp_path), 2).card
     assert card.history[0].source_dev_auc != card.history[0].source_dev_auc
@@ -83,9 +83,9 @@ def test_a_checkpoint_of_undefined_figures_can_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip a bit", "truncate", "drop weights", "drop card", "break card", "alien card"])
 def test_damage_is_passed_over_for_an_older_checkpoint_then_for_a_fresh_start(
-    bank: FaceBank, tmp_path: Path, damage: str
+    pool: FacePool, tmp_path: Path, damage: str
 ) -> None:
-    run(made_trial(), bank, tmp_path)
+    run(made_trial(), pool, tmp_path)
     before = digests(tmp_path)
     folder = tmp_path / "checkpoint"
     for step in checkpoint.steps(str(folder)):
@@ -106,15 +106,15 @@ def test_damage_is_passed_over_for_an_older_checkpoint_then_for_a_fresh_start(
             content = json.loads(card.read_text())
             content["trial"]["id"] = "0" * 16
             card.write_text(json.dumps(content))
-    assert run(made_trial(), bank, tmp_path, reported_step=6) == []
+    assert run(made_trial(), pool, tmp_path, reported_step=6) == []
     assert digests(tmp_path) == before
 
 
 def test_a_damaged_newest_checkpoint_falls_back_to_the_best(tmp_path: Path) -> None:
     trial = made_trial()
     method = trained(trial)
-    checkpoint.save(str(tmp_path), method, trial, ("A", "B"), [milestone(2, 0.9)])
-    checkpoint.save(str(tmp_path), method, trial, ("A", "B"), [milestone(2, 0.9), milestone(4, 0.8)])
+    checkpoint.save(str(tmp_path), method, trial, ("A", "B"), [reading(2, 0.9)])
+    checkpoint.save(str(tmp_path), method, trial, ("A", "B"), [reading(2, 0.9), reading(4, 0.8)])
     (tmp_path / "step-00000004.safetensors").write_bytes(b"")
     found = checkpoint.newest(str(tmp_path), built(trial), trial, checkpoint.steps(str(tmp_path)))
     assert found is not None
@@ -123,7 +123,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_best(tmp_path: Path) -> N
 
 def test_a_checkpoint_of_another_network_is_refused_before_anything_changes(tmp_path: Path) -> None:
     trial = made_trial()
-    checkpoint.save(str(tmp_path), trained(trial), trial, ("A", "B"), [milestone(2, 0.9)])
+    checkpoint.save(str(tmp_path), trained(trial), trial, ("A", "B"), [reading(2, 0.9)])
     found = checkpoint.read(str(tmp_path), 2)
     other = made_trial("safas", training=TINY)
     method = built(other)
@@ -137,8 +137,8 @@ def test_a_checkpoint_of_another_network_is_refused_before_anything_changes(tmp_
 def test_checkpoints_lie_on_any_store(tmp_path: Path) -> None:
     trial, folder = made_trial(), f"memory://{tmp_path.name}/checkpoint"
     method = trained(trial)
-    checkpoint.save(folder, method, trial, ("A", "B"), [milestone(2, 0.9)])
-    checkpoint.save(folder, method, trial, ("A", "B"), [milestone(2, 0.9), milestone(4, 0.95)])
+    checkpoint.save(folder, method, trial, ("A", "B"), [reading(2, 0.9)])
+    checkpoint.save(folder, method, trial, ("A", "B"), [reading(2, 0.9), reading(4, 0.95)])
     assert storage.listing(folder) == ["step-00000004.json", "step-00000004.safetensors"]
     assert checkpoint.read(folder, 4).card.domains == ("A", "B")
     fsspec.filesystem("memory").store.clear()

@@ -3,6 +3,6 @@
 from fasray.faces.corpora.corpus import Corpus, Survey
 from fasray.faces.corpora.findings import Findings
 from fasray.faces.corpora.registry import get, names
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 __all__ = ["Corpus", "Findings", "SourceVideo", "Survey", "get", "names"]

@@ -15,7 +15,7 @@ import re
 from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 _PATH = re.compile(r"(train|test)_release/([1-9]\d?)/([1-8]|HR_[1-4])\.avi")
 _PEOPLE = {"train": 20, "test": 30}

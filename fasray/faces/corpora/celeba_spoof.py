@@ -26,7 +26,7 @@ from pathlib import Path
 from fasray.errors import DataError
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import compare
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 _LABELS = {split: f"metas/intra_test/{split}_label.json" for split in ("train", "test")}
 _PATH = re.compile(r"Data/(train|test)/(\d+)/(live|spoof)/(\d+)\.(jpg|png)")

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from fasray.errors import DataError
 from fasray.faces.corpora.findings import Findings, count_by_split
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 Kind = Literal["video", "image"]
 

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 from fasray.faces.record import LIVE, SPLITS
 
 _NEAR = 0.9

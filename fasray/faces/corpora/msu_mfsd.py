@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 _FOLDER = "scene01/"
 _REAL = re.compile(r"real/real_client(\d{3})_(android|laptop)_SD_scene01\.(mp4|mov)")

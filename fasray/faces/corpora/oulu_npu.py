@@ -15,7 +15,7 @@ import re
 from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 _PATH = re.compile(r"(Train|Dev|Test)_files/(([1-6])_([1-3])_(\d\d)_([1-5]))\.avi")
 _FOLDER = {"train": "Train", "dev": "Dev", "test": "Test"}

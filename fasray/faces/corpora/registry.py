@@ -6,7 +6,7 @@ from fasray.errors import SpecError, did_you_mean
 from fasray.faces.corpora.casia_fasd import CasiaFasd
 from fasray.faces.corpora.celeba_spoof import CelebaSpoof
 from fasray.faces.corpora.corpus import Corpus
-from fasray.faces.corpora.manifest import Manifest
+from fasray.faces.corpora.csv_corpus import CsvCorpus
 from fasray.faces.corpora.msu_mfsd import MsuMfsd
 from fasray.faces.corpora.oulu_npu import OuluNpu
 from fasray.faces.corpora.replay_attack import ReplayAttack
@@ -23,7 +23,7 @@ _CORPORA: dict[str, Corpus] = {
         RoseYoutu(),
         Siw(),
         CelebaSpoof(),
-        Manifest(),
+        CsvCorpus(),
     )
 }
 

@@ -21,7 +21,7 @@ import re
 from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 _REAL = re.compile(
     r"(train|devel|test)/real/client(\d{3})_session01_webcam_authenticate_(controlled|adverse)_[12]\.mov"

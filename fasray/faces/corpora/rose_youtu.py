@@ -30,7 +30,7 @@ import re
 from collections.abc import Sequence
 
 from fasray.faces.corpora.named import NamedCorpus
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 _PATH = re.compile(
     r"(train|test)/_?(\d{1,2})/"

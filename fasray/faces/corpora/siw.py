@@ -20,7 +20,7 @@ import re
 from collections.abc import Sequence
 
 from fasray.faces.corpora.named import NamedCorpus
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 
 _PATH = re.compile(r"(Train|Test)/(live|spoof)/(\d{3})/((\d{3})-([12])-([123])-([1-4])-([12]))(\.m)?\.mov")
 _CAMERAS = {"1": "canon_t6", "2": "logitech_c920"}

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.index import FaceIndex
-from fasray.faces.loading.read_schedule import Visit
+from fasray.faces.face_index import FaceIndex
+from fasray.faces.loading.read_schedule import RowGroupRead
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 
 POOL_DIR_VARIABLE = "FASRAY_POOL_DIR"
@@ -66,7 +66,7 @@ class Faces:
 
 
 @dataclass(frozen=True, eq=False)
-class FaceBank:
+class FacePool:
     """A finished pool, open for reading."""
 
     folder: Path
@@ -84,7 +84,7 @@ class FaceBank:
     seconds: float
     """Wall seconds that filling took."""
     row_group: NDArray[np.int64] | None = None
-    """[N] row group of every row, if the order of a stream is wanted: same numbers, other pixels' place."""
+    """[N] row group of every row, to train in the order of a stream; None for the usual order."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -95,7 +95,7 @@ class FaceBank:
         return int(self.images.shape[1])
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str]) -> FaceBank:
+    def open(cls, folder: str | os.PathLike[str]) -> FacePool:
         """Map the pool in ``folder`` read-only.
 
         Raises:
@@ -108,7 +108,7 @@ class FaceBank:
         except FileNotFoundError as error:
             raise DataError("no finished pool of faces here", where=str(root), remedy=remedy) from error
         except ValueError as error:
-            raise DataError("the pool's card is not readable", where=str(root / _CARD), remedy=remedy) from error
+            raise DataError("the pool's card cannot be read", where=str(root / _CARD), remedy=remedy) from error
         if not isinstance(card, dict) or card.get("format") != _FORMAT:
             raise DataError("this pool has another format", where=str(root / _CARD), remedy=remedy)
         try:
@@ -138,8 +138,8 @@ class FaceBank:
         except (KeyError, TypeError, ValueError, IndexError, EOFError, OSError, BadZipFile) as error:
             raise DataError(f"this pool is damaged: {error}", where=str(root), remedy=remedy) from error
 
-    def follow(self, visits: Iterator[Visit], *, depth: bool, parsing: bool) -> None:
-        """Hear which rows will be picked; a pool has them all."""
+    def set_read_order(self, reads: Iterator[RowGroupRead], *, depth: bool, parsing: bool) -> None:
+        """Do nothing: a pool has all rows at any time."""
 
     def pick(self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False) -> Faces:
         """Copy out the pixels of ``rows``, in their order; only what is asked for is read."""
@@ -151,10 +151,10 @@ class FaceBank:
 
 
 class PoolWriter:
-    """Fills one pool; rows may come in any order, each exactly once.
+    """Fills one pool; rows may be written in any order, each exactly once.
 
-    Made by :meth:`create`. Until :meth:`finish` everything lies in a hidden folder beside the final one; what a killed
-    writer left there is removed by the next one of the same pool.
+    Made by :meth:`create`. Until :meth:`finish` everything is in a hidden folder next to the final one; what a killed
+    writer left there is removed by the next writer of the same pool.
     """
 
     def __init__(self, folder: Path, image_size: int, index: FaceIndex, manifest_hash: str) -> None:
@@ -180,7 +180,7 @@ class PoolWriter:
                 raise
             need = sum(int(np.prod(shape)) for shape in _shapes(rows, image_size).values())
             raise DataError(
-                f"no room for the pool of decoded faces: {need / 2**30:.2f} GiB for {rows} faces of {image_size} px",
+                f"no space for the pool of decoded faces: {need / 2**30:.2f} GiB for {rows} faces of {image_size} px",
                 where=str(folder.parent),
                 remedy=f"free the space, or set {POOL_DIR_VARIABLE} to a folder on a larger local disk",
             ) from error
@@ -189,10 +189,10 @@ class PoolWriter:
     def create(
         cls, folder: str | os.PathLike[str], rows: int, image_size: int, index: FaceIndex, manifest_hash: str
     ) -> PoolWriter:
-        """Begin a pool of ``rows`` square crops of ``image_size`` pixels that will stand at ``folder``.
+        """Begin a pool of ``rows`` square crops of ``image_size`` pixels, to be finished at ``folder``.
 
         Raises:
-            DataError: ``index`` has another number of rows, or the disk has no room for the pool.
+            DataError: ``index`` has another number of rows, or the disk has no space for the pool.
         """
         if len(index) != rows:
             raise DataError(f"an index of {len(index)} rows for a pool of {rows}", where=str(folder))
@@ -208,14 +208,16 @@ class PoolWriter:
             parsing: [n, 64, 64] uint8.
 
         Raises:
-            DataError: a row is out of range or came before, or an array has another shape or type.
+            DataError: a row is out of range or was written before, or an array has another shape or type.
         """
         rows = np.asarray(rows, dtype=np.int64)
         given = {"images.u8": images, "depth.u8": depth, "parsing.u8": parsing}
         for name, array in given.items():
             wanted = (len(rows), *self._arrays[name].shape[1:])
             if array.shape != wanted or array.dtype != np.uint8:
-                raise DataError(f"{name} wants uint8 {wanted}, got {array.dtype} {array.shape}", where=str(self.folder))
+                raise DataError(
+                    f"{name} must be uint8 {wanted}, got {array.dtype} {array.shape}", where=str(self.folder)
+                )
         self._claim(rows)
         for name, array in given.items():
             self._arrays[name][rows] = array
@@ -225,7 +227,7 @@ class PoolWriter:
         """Record that ``row`` could not be decoded; its pixels stay zero and no protocol uses it.
 
         Raises:
-            DataError: the row is out of range or came before.
+            DataError: the row is out of range or was written before.
         """
         self._claim(np.array([row], dtype=np.int64))
         video, frame = str(self._index.video[row]), int(self._index.frame[row])
@@ -236,13 +238,15 @@ class PoolWriter:
         if len(outside):
             raise DataError(f"row {outside[0]} is not in a pool of {len(self._done)}", where=str(self.folder))
         values, counts = np.unique(rows, return_counts=True)
-        again = values[(counts > 1) | self._done[values]]
-        if len(again):
-            raise DataError(f"{len(again)} rows came twice, the first is row {again[0]}", where=str(self.folder))
+        repeated = values[(counts > 1) | self._done[values]]
+        if len(repeated):
+            raise DataError(
+                f"{len(repeated)} rows were written twice, the first is row {repeated[0]}", where=str(self.folder)
+            )
         self._done[rows] = True
 
-    def finish(self) -> FaceBank:
-        """Make the pool final and return it, open. If another writer was faster, its pool stands and is returned.
+    def finish(self) -> FacePool:
+        """Make the pool final and return it, open. If another writer was faster, its pool is returned.
 
         Raises:
             DataError: rows are missing.
@@ -250,7 +254,7 @@ class PoolWriter:
         missing = np.flatnonzero(~self._done)
         if len(missing):
             raise DataError(
-                f"{len(missing)} of {len(self._done)} rows never came, the first is row {missing[0]}",
+                f"{len(missing)} of {len(self._done)} rows are missing, the first is row {missing[0]}",
                 where=str(self.folder),
                 remedy="check the shards with `fasray data verify`",
             )
@@ -272,17 +276,17 @@ class PoolWriter:
         (self._partial / "lock").unlink()
         try:
             self._partial.replace(self.folder)
-        except OSError:  # something stands there: a finished pool is as good as ours, anything else makes way
+        except OSError:  # the folder exists: a finished pool is as good as ours, anything else is replaced
             with contextlib.suppress(DataError):
-                bank = FaceBank.open(self.folder)
-                if (bank.manifest_hash, bank.image_size) == (self._manifest_hash, self._size):
+                pool = FacePool.open(self.folder)
+                if (pool.manifest_hash, pool.image_size) == (self._manifest_hash, self._size):
                     self.abandon()
-                    return bank
+                    return pool
             shutil.rmtree(self.folder)
             self._partial.replace(self.folder)
         self._close()
         storage.sync_folder(self.folder.parent)
-        return FaceBank.open(self.folder)
+        return FacePool.open(self.folder)
 
     def abandon(self) -> None:
         """Drop an unfinished pool and free its space."""
@@ -336,7 +340,7 @@ def _reserved(path: Path, shape: Sequence[int]) -> Pixels:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what writers of this pool left that are no longer alive: the kernel has released their locks."""
+    """Remove what dead writers of this pool left: the kernel has released their locks."""
     for partial in folder.parent.glob(f".{folder.name}.partial-*"):
         with contextlib.suppress(OSError):
             handle = os.open(partial / "lock", os.O_RDWR)

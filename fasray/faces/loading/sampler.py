@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from fasray.errors import DataError, SpecError
-from fasray.faces.index import FaceIndex
-from fasray.faces.loading.row_groups import Rows, side_by_side
+from fasray.faces.face_index import FaceIndex
+from fasray.faces.loading.row_groups import Rows, interleave
 from fasray.faces.record import LIVE, SPOOF
 from fasray.seeds import stream
 
@@ -36,7 +36,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.images < 1 or self.draws < 1:
             raise SpecError(
-                f"sampling of {self.images} images and {self.draws} draws makes no batch",
+                f"{self.images} images and {self.draws} draws make no batch",
                 where="training.images",
                 remedy="both must be at least 1",
             )
@@ -57,8 +57,8 @@ class Sampler:
         domains: names of the training domains.
         sampling: how to pick.
         seed: of the run.
-        row_group: [len(index)] row group of every row, for a reader that reads row group by row group: then a pass
-            has the order of :func:`fasray.faces.loading.row_groups.side_by_side`, not that of a plain permutation.
+        row_group: [len(index)] row group of every row, for a stream, which reads row group by row group: then a pass
+            has the order of :func:`fasray.faces.loading.row_groups.interleave`, not that of a plain permutation.
 
     Raises:
         DataError: a domain has no row of one of the two classes.
@@ -126,24 +126,24 @@ class Sampler:
         """Return the rows that one pass over a group of the batches shows."""
         return self._groups[group].length
 
-    def line(self, group: int, number: int) -> tuple[Rows, Rows]:
-        """Return the rows of a pass over a group in their order, and the visit to a row group that each belongs to.
+    def pass_order(self, group: int, number: int) -> tuple[Rows, Rows]:
+        """Return the rows of a pass over a group in their order, and the number of the read that each belongs to.
 
         Raises:
-            ValueError: the sampler is none for a reader of row groups.
+            ValueError: the sampler was made without ``row_group``.
         """
         if self._row_group is None:
-            raise ValueError("this sampler knows no row groups")
-        return self._groups[group].line(number)
+            raise ValueError("this sampler was made without row groups")
+        return self._groups[group].pass_order(number)
 
     def row_group(self, row: int) -> int:
-        """Return the row group of a row; ValueError as :meth:`line`."""
+        """Return the row group of a row; ValueError as :meth:`pass_order`."""
         if self._row_group is None:
-            raise ValueError("this sampler knows no row groups")
+            raise ValueError("this sampler was made without row groups")
         return int(self._row_group[row])
 
     def positions(self, rank: int, world_size: int) -> Rows:
-        """Return where in a batch the share of worker ``rank`` stands.
+        """Return the positions in a batch of worker ``rank``'s share.
 
         A balanced batch is shared group by group, so each worker keeps the balance; a shuffled one in blocks.
 
@@ -162,10 +162,6 @@ class Sampler:
         within = np.arange(rank * share, (rank + 1) * share, dtype=np.int64)
         starts = np.arange(self.num_groups, dtype=np.int64) * self.sampling.images
         return (starts[:, None] + within[None, :]).reshape(-1)
-
-    def shard(self, rows: Rows, rank: int, world_size: int) -> Rows:
-        """Return the share of worker ``rank`` of a batch made by :meth:`rows`; see :meth:`positions`."""
-        return rows[self.positions(rank, world_size)]
 
 
 class _Group:
@@ -194,11 +190,11 @@ class _Group:
     def window(self, start: int, length: int) -> Rows:
         """Return ``length`` rows of the sequence from position ``start`` on."""
         first, last = start // self.length, (start + length - 1) // self.length
-        line = np.concatenate([self._pass(number) for number in range(first, last + 1)])
-        return line[start - first * self.length :][:length]
+        passes = np.concatenate([self._pass(number) for number in range(first, last + 1)])
+        return passes[start - first * self.length :][:length]
 
-    def line(self, number: int) -> tuple[Rows, Rows]:
-        """Return a pass in its order, and the visit to a row group that each row belongs to (all 0: there are none)."""
+    def pass_order(self, number: int) -> tuple[Rows, Rows]:
+        """Return a pass in its order, and the number of the read that each row belongs to (0 without row groups)."""
         rng = stream(self._seed, "sampler", self._name, number)
         order = rng.permutation(self.length)
         if self._starts is not None and self._counts is not None:
@@ -208,12 +204,12 @@ class _Group:
         if self._layout is None:
             return rows, np.zeros(len(rows), dtype=np.int64)
         row_group, stratum = self._layout
-        order, visits = side_by_side(row_group[rows], stratum[rows], rng)
-        return rows[order], visits
+        order, reads = interleave(row_group[rows], stratum[rows], rng)
+        return rows[order], reads
 
     def _pass(self, number: int) -> Rows:
         if number not in self._passes:
             while len(self._passes) >= 2:  # a window seldom spans more than the current pass and the next
                 self._passes.pop(next(iter(self._passes)))
-            self._passes[number] = self.line(number)[0]
+            self._passes[number] = self.pass_order(number)[0]
         return self._passes[number]

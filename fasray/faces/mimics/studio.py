@@ -60,18 +60,18 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Sitter:
+class SubjectInSession:
     """A subject in one session."""
 
     who: Identity
     head: Head
 
 
-def sitter(settings: MimicSettings, subject: str, session: str) -> Sitter:
+def sitter(settings: MimicSettings, subject: str, session: str) -> SubjectInSession:
     """Draw a subject as it looks in a session; the costly part, used for all its videos."""
     who = draw_identity(stream(settings.seed, "mimic.identity", subject))
     mood = draw_expression(stream(settings.seed, "mimic.expression", subject, session))
-    return Sitter(who, draw_head(who, mood, _canvas(settings)))
+    return SubjectInSession(who, draw_head(who, mood, _canvas(settings)))
 
 
 def film(settings: MimicSettings, video: SourceVideo) -> Clip:
@@ -85,19 +85,19 @@ def film(settings: MimicSettings, video: SourceVideo) -> Clip:
     )
 
 
-def shoot(settings: MimicSettings, video: SourceVideo, who: Sitter) -> Iterator[Frame]:
+def shoot(settings: MimicSettings, video: SourceVideo, who: SubjectInSession) -> Iterator[Frame]:
     """Yield the frames of one video; a pure function of settings and video."""
     domain = domain_at(settings.adapter.domain, settings.dial)
     role = role_of(video, CASTS[settings.corpus], domain)
     rng = stream(settings.seed, "mimic.video", video.video)
-    stage = _dress(settings, role, rng)
+    stage = build_scene(settings, role, rng)
     camera = _steady(role.camera, rng)
     resolution = float(rng.uniform(*camera.resolution))
     pose = draw_pose(rng, _LIVE_SCALE if role.medium is None else _PHOTO_SCALE)
     sway = _Sway(rng)
     shown = None
     if role.medium is not None:
-        shown = _Show(who, pose, sway, role.medium, role.moving, stage, domain, (settings.seed, video.video))
+        shown = AttackScene(who, pose, sway, role.medium, role.moving, stage, domain, (settings.seed, video.video))
     for number in range(settings.frames):
         each = stream(settings.seed, "mimic.frame", video.video, number)
         if shown is None:
@@ -159,12 +159,12 @@ class _Stage:
         return whole
 
 
-class _Show:
+class AttackScene:
     """A print or a display that shows the subject."""
 
     def __init__(
         self,
-        who: Sitter,
+        who: SubjectInSession,
         pose: Pose,
         sway: _Sway,
         medium: Print | Replay,
@@ -206,7 +206,7 @@ def _canvas(settings: MimicSettings) -> int:
     return min(settings.size)
 
 
-def _dress(settings: MimicSettings, role: Role, rng: np.random.Generator) -> _Stage:
+def build_scene(settings: MimicSettings, role: Role, rng: np.random.Generator) -> _Stage:
     """Draw light and background; the canvas stands in the middle of the picture's lower edge."""
     width, height = settings.size
     canvas = _canvas(settings)
@@ -232,7 +232,7 @@ def _steady(camera: Camera, rng: np.random.Generator) -> Camera:
     )
 
 
-def _eyes(who: Sitter, pose: Pose, stage: _Stage) -> Map:
+def _eyes(who: SubjectInSession, pose: Pose, stage: _Stage) -> Map:
     """Return the centres of both eyes in padded pixels: the view pixels that show them."""
     map_x, map_y = pose_maps(who.head.height, pose)
     size = who.head.parts.shape[0]

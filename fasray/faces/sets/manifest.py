@@ -139,7 +139,7 @@ def read_manifest(uri: str) -> Manifest:
         DataError: there is none, or it is damaged.
         StorageError: the store does not answer, or does not let us in.
     """
-    storage.reach(uri)
+    storage.check_access(uri)
     where = storage.join(uri, MANIFEST_NAME)
     if not storage.exists(where):
         raise DataError(

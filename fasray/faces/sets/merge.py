@@ -7,7 +7,7 @@ from typing import Any
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, read_manifest
 from fasray.faces.sets.reading import read_index, read_whole
 from fasray.faces.sets.shards import finish_set, shard_name
@@ -29,10 +29,10 @@ def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None
     """
     if len(uris) < 2:
         raise DataError("one set is nothing to join", where="merge", remedy="name two or more")
-    storage.reach(out_uri)
+    storage.check_access(out_uri)
     if storage.exists(storage.join(out_uri, MANIFEST_NAME)):
         remedy = "choose another place, or delete it first"
-        raise DataError("a face set already stands here", where=out_uri, remedy=remedy)
+        raise DataError("a face set already exists here", where=out_uri, remedy=remedy)
     sets = [(uri, read_manifest(uri)) for uri in uris]
     first_uri, first = sets[0]
     for uri, manifest in sets[1:]:

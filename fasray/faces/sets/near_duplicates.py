@@ -25,7 +25,7 @@ _BLOCK = 2048
 
 
 @dataclass(frozen=True)
-class Place:
+class VideoOrigin:
     """Where a picture belongs."""
 
     domain: str
@@ -37,7 +37,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Lookalike:
+class NearDuplicate:
     """Two videos of different domains or splits with frames that look the same; the frames are those most alike.
 
     Attributes:
@@ -49,8 +49,8 @@ class Lookalike:
         pairs: how many pairs of frames look the same.
     """
 
-    one: Place
-    other: Place
+    one: VideoOrigin
+    other: VideoOrigin
     frame: int
     other_frame: int
     bits: int
@@ -62,23 +62,23 @@ class Lookalike:
         return f"videos {self.one} and {self.other} look the same: {frames}{more}"
 
 
-class Lookalikes:
+class NearDuplicateFinder:
     """Collects pictures, then tells which look the same. About 320 bytes a picture are kept."""
 
     def __init__(self) -> None:
-        self._places: dict[Place, int] = {}
+        self._places: dict[VideoOrigin, int] = {}
         self._place: list[int] = []
         self._frame: list[int] = []
         self._small: list[NDArray[np.uint8]] = []
 
-    def add(self, image_HW3: NDArray[np.uint8], place: Place, frame: int) -> None:  # noqa: N803
+    def add(self, image_HW3: NDArray[np.uint8], place: VideoOrigin, frame: int) -> None:  # noqa: N803
         """Take one RGB picture of any size."""
         gray = cv2.cvtColor(image_HW3, cv2.COLOR_RGB2GRAY)
         self._small.append(np.asarray(cv2.resize(gray, (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA), np.uint8))
         self._place.append(self._places.setdefault(place, len(self._places)))
         self._frame.append(frame)
 
-    def found(self) -> list[Lookalike]:
+    def found(self) -> list[NearDuplicate]:
         """Return every pair of videos of different domains or splits that share a look, the most alike first."""
         if not self._small:
             return []
@@ -95,7 +95,7 @@ class Lookalikes:
         alike = []
         for (one, other), hits in best.items():
             bits, a, b = min(hits)
-            alike.append(Lookalike(places[one], places[other], self._frame[a], self._frame[b], bits, len(hits)))
+            alike.append(NearDuplicate(places[one], places[other], self._frame[a], self._frame[b], bits, len(hits)))
         return sorted(alike, key=lambda item: (item.bits, item.one.video, item.other.video))
 
 

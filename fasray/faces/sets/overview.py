@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, PARSING_CLASSES, PARSING_SIZE, SPLITS
 from fasray.faces.sets.manifest import Manifest, read_manifest
 from fasray.faces.sets.reading import read_columns, read_index

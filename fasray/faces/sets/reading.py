@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.record import INDEX_COLUMNS, RECORD_SCHEMA
 from fasray.faces.sets.manifest import Document, Manifest, RowGroup, Shard, read_manifest
 from fasray.faces.sets.shards import check_columns
@@ -112,7 +112,7 @@ def read_index(uri: str, manifest: Manifest | None = None) -> FaceIndex:
     """
     manifest = manifest or read_manifest(uri)
     seen: set[tuple[str, int]] = set()
-    tables = storage.at_once(lambda shard: read_columns(uri, shard, INDEX_COLUMNS), manifest.shards, uri)
+    tables = storage.map_concurrently(lambda shard: read_columns(uri, shard, INDEX_COLUMNS), manifest.shards, uri)
     for shard, table in zip(manifest.shards, tables, strict=True):
         check_columns(table, shard.name, seen)
     merged = pa.concat_tables(tables)

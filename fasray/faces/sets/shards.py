@@ -52,9 +52,9 @@ def write_shards(
         DataError: a finished set already stands at ``uri``, there are no records, or a record breaks a rule of
             ``check_columns`` (named by shard and row).
     """
-    storage.reach(uri)
+    storage.check_access(uri)
     if storage.exists(storage.join(uri, manifests.MANIFEST_NAME)):
-        raise DataError("a face set already stands here", where=uri, remedy="choose another place, or delete it first")
+        raise DataError("a face set already exists here", where=uri, remedy="choose another place, or delete it first")
     seen: set[tuple[str, int]] = set()
     shards: list[Shard] = []
     for number, table in enumerate(_tables(records, rows_per_shard)):

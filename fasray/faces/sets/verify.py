@@ -13,7 +13,7 @@ from fasray.errors import DataError
 from fasray.faces import jpeg
 from fasray.faces.record import INDEX_COLUMNS, LIVE, PARSING_CLASSES
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, parse_manifest
-from fasray.faces.sets.near_duplicates import Lookalikes, Place
+from fasray.faces.sets.near_duplicates import NearDuplicateFinder, VideoOrigin
 from fasray.faces.sets.reading import Defect, byte_defects, open_shard
 from fasray.faces.sets.shards import check_columns, is_shard_name
 
@@ -27,7 +27,7 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep
     domain, subject, label and split. A shard whose bytes are wrong is not looked into.
 
     Checked only if ``deep``, because they are no damage but make a comparison of domains worthless: subjects that are
-    in two domains, and frames of different domains or splits that look the same (see lookalikes).
+    in two domains, and frames of different domains or splits that look the same (see near_duplicates).
 
     Args:
         uri: folder or ``s3://`` prefix.
@@ -38,7 +38,7 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep
         DataError: there is no face set at ``uri``.
         StorageError: the store does not answer, or does not let us in.
     """
-    storage.reach(uri)
+    storage.check_access(uri)
     names = storage.listing(uri)
     if MANIFEST_NAME not in names:
         shards = [name for name in names if is_shard_name(name)]
@@ -50,7 +50,7 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep
     except DataError as error:
         return [Defect(MANIFEST_NAME, None, error.what)]
     found = _check_files(uri, manifest, names)
-    ledger = _Ledger(Lookalikes() if deep else None)
+    ledger = _Ledger(NearDuplicateFinder() if deep else None)
     for number, shard in enumerate(manifest.shards):
         if shard.name in names:
             found += _check_shard(uri, shard, manifest.image_size, ledger)
@@ -62,12 +62,12 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep
 class _Ledger:
     """What must hold across shards: unique keys, one split a subject, one domain, subject, label and split a video.
 
-    With ``lookalikes``, also what domains and splits must not share.
+    With ``near_duplicates``, also what domains and splits must not share.
     """
 
-    def __init__(self, lookalikes: Lookalikes | None) -> None:
+    def __init__(self, near_duplicates: NearDuplicateFinder | None) -> None:
         self.keys: set[tuple[str, int]] = set()
-        self.lookalikes = lookalikes
+        self.near_duplicates = near_duplicates
         self._split: dict[tuple[str, str], str] = {}
         self._video: dict[str, tuple[str, str, int, str]] = {}
 
@@ -93,7 +93,7 @@ class _Ledger:
 
     def shared(self) -> list[Defect]:
         """Return which subjects and pictures are in more than one domain or split, if that was asked for."""
-        if self.lookalikes is None:
+        if self.near_duplicates is None:
             return []
         domains: dict[str, list[str]] = {}
         for domain, subject in self._split:
@@ -103,7 +103,7 @@ class _Ledger:
             for subject, where in domains.items()
             if len(where) > 1
         ]
-        return [Defect(MANIFEST_NAME, None, what) for what in (*people, *map(str, self.lookalikes.found()))]
+        return [Defect(MANIFEST_NAME, None, what) for what in (*people, *map(str, self.near_duplicates.found()))]
 
 
 def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Defect]:
@@ -133,7 +133,7 @@ def _check_shard(uri: str, shard: Shard, image_size: int, ledger: _Ledger) -> li
                 except DataError as error:
                     found.append(Defect(shard.name, number, error.what))
                     continue
-                defects = _check_records(table, image_size, ledger.lookalikes)
+                defects = _check_records(table, image_size, ledger.near_duplicates)
                 found += [Defect(shard.name, number, what) for what in defects]
                 tables.append(table.select(list(INDEX_COLUMNS)))
     except DataError as error:
@@ -143,7 +143,7 @@ def _check_shard(uri: str, shard: Shard, image_size: int, ledger: _Ledger) -> li
     return found
 
 
-def _check_records(table: pa.Table, image_size: int, lookalikes: Lookalikes | None) -> list[str]:
+def _check_records(table: pa.Table, image_size: int, near_duplicates: NearDuplicateFinder | None) -> list[str]:
     """Return what is wrong with the pixels of one row group, by record."""
     found = []
     names = ("image", "sha256", "label", "depth", "parsing", "video", "frame", "domain", "split")
@@ -159,8 +159,8 @@ def _check_records(table: pa.Table, image_size: int, lookalikes: Lookalikes | No
         elif decoded.shape != (image_size, image_size, 3):
             height, width = decoded.shape[:2]
             found.append(f"{record}: the image has {width}x{height} pixels, not {image_size}x{image_size}")
-        elif lookalikes is not None:
-            lookalikes.add(decoded, Place(domain, split, video), frame)
+        elif near_duplicates is not None:
+            near_duplicates.add(decoded, VideoOrigin(domain, split, video), frame)
         if label != LIVE and (any(depth) or any(parsing)):
             found.append(f"{record}: an attack with depth or parsing that is not zero")
         if int(np.frombuffer(parsing, np.uint8).max()) >= len(PARSING_CLASSES):

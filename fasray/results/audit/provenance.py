@@ -14,11 +14,12 @@ from fasray.errors import DataError, FasrayError, SpecError, did_you_mean
 from fasray.results.figures import FIGURES, figures_at
 from fasray.results.frame import results_frame
 from fasray.results.leave_one_out import INNER, inner_trials
-from fasray.results.scores import Level, RunView, ScoreReader, Trial
+from fasray.results.scores import Level, ScoreReader
 from fasray.results.selection import selection
 from fasray.runs.checksums import Files, read_files
 from fasray.runs.events import Opened, TrialRecord, cell_protocol
-from fasray.runs.ledger import RunRecord, trial_folder
+from fasray.runs.layout import TRIAL_FILE, checkpoint_file, trial_folder
+from fasray.runs.record import RunRecord
 
 NOT_RECORDED = "not recorded"
 
@@ -86,14 +87,12 @@ class Trace:
 
 
 def trace(
-    record: RunRecord, view: RunView, method: str, protocol: str, rule: str = "source-dev", level: Level = "video",
-    variant: str = "",
-) -> Trace:  # fmt: skip
+    record: RunRecord, method: str, protocol: str, rule: str = "source-dev", level: Level = "video", variant: str = ""
+) -> Trace:
     """Trace one row of the result frame.
 
     Args:
-        record: the run as its files tell it.
-        view: the same run as the results see it.
+        record: the run.
         method: name of the method.
         protocol: name of the protocol.
         rule: selection rule.
@@ -105,8 +104,8 @@ def trace(
         DataError: nothing of the cell is confirmed yet, or a file of it is missing or damaged.
     """
     chosen = selection(rule)
-    trials = _trials_of(view.trials, method, protocol, variant)
-    frame = results_frame(replace(view, trials=trials), [rule])
+    trials = _trials_of(record.trials, method, protocol, variant)
+    frame = results_frame(record.subset({trial.id for trial in trials}), [rule])
     rows = frame[(frame["level"] == level) & (frame["protocol"] == "".join(protocol.split()))].to_dict("records")
     if not rows or not rows[0]["trials"]:
         raise DataError(
@@ -119,9 +118,9 @@ def trace(
     picked = zip(row["trials"], row["steps"], row["thresholds"], strict=True)
     sources = []
     for name, step, threshold in picked:
-        source = _source(record, view, by_id[name], step, threshold, level)
+        source = _source(record, by_id[name], step, threshold, level)
         inner = inner_trials(record.trials, by_id[name]).trials if chosen.inner else ()
-        judged = tuple(_source(record, view, by_id[each.id], step, threshold, level) for each in inner)
+        judged = tuple(_source(record, by_id[each.id], step, threshold, level) for each in inner)
         sources.append(replace(source, inner=judged))
     versions = dict(record.versions)
     return Trace(
@@ -186,7 +185,7 @@ def to_json(found: Trace) -> str:
     return json.dumps(asdict(found), indent=1, default=dict) + "\n"
 
 
-def _trials_of(trials: Sequence[Trial], method: str, protocol: str, variant: str) -> list[Trial]:
+def _trials_of(trials: Sequence[TrialRecord], method: str, protocol: str, variant: str) -> list[TrialRecord]:
     inner = [trial for trial in trials if trial.stage == INNER]
     known = [trial for trial in trials if trial.stage != INNER]
     methods = {trial.method for trial in known}
@@ -207,9 +206,9 @@ def _trials_of(trials: Sequence[Trial], method: str, protocol: str, variant: str
     return kept + [t for t in inner if (t.method, t.variant) == (method, variant) and cell_protocol(t) in cells]
 
 
-def _source(record: RunRecord, view: RunView, trial: TrialRecord, step: int, threshold: float, level: Level) -> Source:
+def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, level: Level) -> Source:
     folder = trial_folder(record.uri, trial.id)
-    uri = view.score_uri(trial.id, step)
+    uri = record.score_uri(trial.id, step)
     content = storage.read_bytes(uri)
     figures = dict(zip(FIGURES, figures_at(ScoreReader().decode(content, uri), threshold, level), strict=True))
     sha256 = hashlib.sha256(content).hexdigest()
@@ -236,8 +235,8 @@ def _source(record: RunRecord, view: RunView, trial: TrialRecord, step: int, thr
         searched=trial.searched,
         left_out=protocols.parse(trial.protocol).target if trial.stage == INNER else "",
         search_trial=_search_trial(record, trial),
-        spec_file=storage.join(folder, "spec.json"),
-        command=_command(record, storage.join(folder, "spec.json")),
+        spec_file=storage.join(folder, TRIAL_FILE),
+        command=_command(record, storage.join(folder, TRIAL_FILE)),
     )
 
 
@@ -248,7 +247,7 @@ def _compared(now: str, recorded: str | None) -> str:
 
 
 def _checkpoint(folder: str, step: int, files: Files | None) -> str:
-    uri = storage.join(folder, "checkpoint", f"step-{step:08d}.safetensors")
+    uri = checkpoint_file(folder, step, "safetensors")
     if storage.exists(uri):
         sha256 = hashlib.sha256(storage.read_bytes(uri)).hexdigest()
         return f"{uri}, sha256 {sha256}, {_compared(sha256, files.checkpoints.get(step) if files else None)}"

@@ -24,10 +24,20 @@ import pyarrow.parquet as pq
 from fasray import storage
 from fasray.errors import DataError
 from fasray.results.frame import COLUMNS, results_frame
-from fasray.results.scores import RunView, ScoreReader
+from fasray.results.scores import ScoreReader
 from fasray.runs.checksums import Files, read_files
 from fasray.runs.events import TrialRecord
-from fasray.runs.ledger import RunRecord, trial_folder
+from fasray.runs.layout import (
+    CHECKPOINT_FOLDER,
+    CHECKSUM_FILE,
+    RESULTS_FILE,
+    SPEC_FILE,
+    TRIAL_FILE,
+    checkpoint_file,
+    trial_folder,
+)
+from fasray.runs.reading import Reading
+from fasray.runs.record import RunRecord
 
 KEY = ("method", "variant", "protocol", "selection", "level")
 TOLERANCE = 1e-9
@@ -58,26 +68,20 @@ class Verification:
     notes: tuple[str, ...] = ()
 
 
-def verify_run(record: RunRecord, view: RunView, frame_file: str) -> Verification:
-    """Check a run; reads every score file and checkpoint.
-
-    Args:
-        record: the run as its files tell it.
-        view: the same run as the results see it.
-        frame_file: name of its result table.
-    """
+def verify_run(record: RunRecord) -> Verification:
+    """Check a run; reads every score file and checkpoint."""
     seen = _Seen(record, ScoreReader())
     findings = [*_spec(record)]
     for trial in record.trials:
         findings += seen.trial(trial)
     numbers, notes = 0, []
-    uri = storage.join(record.uri, frame_file)
+    uri = storage.join(record.uri, RESULTS_FILE)
     if any(finding.where.endswith(".parquet") for finding in findings):
-        notes.append(f"{frame_file} was not computed again: mend the score files first")
+        notes.append(f"{RESULTS_FILE} was not computed again: fix the score files first")
     elif not storage.exists(uri):
-        notes.append(f"there is no {frame_file}; it is derived and can be made by `fasray sweep`")
+        notes.append(f"there is no {RESULTS_FILE}; it is derived and can be made by `fasray sweep`")
     else:
-        numbers, wrong = _table(storage.read_bytes(uri), view, frame_file)
+        numbers, wrong = _table(storage.read_bytes(uri), record, RESULTS_FILE)
         findings += wrong
     return Verification(
         tuple(findings),
@@ -93,7 +97,7 @@ def verify_run(record: RunRecord, view: RunView, frame_file: str) -> Verificatio
 def _spec(record: RunRecord) -> Iterator[Finding]:
     found = hashlib.sha256(json.dumps(dict(record.spec), sort_keys=True).encode()).hexdigest()
     if not found.startswith(record.spec_hash):
-        yield Finding("sweep.yaml", "the specification is not the one whose hash stands in the file")
+        yield Finding(SPEC_FILE, "the specification is not the one whose hash is in the file")
 
 
 @dataclass
@@ -109,42 +113,45 @@ class _Seen:
     def trial(self, trial: TrialRecord) -> Iterator[Finding]:
         """Look at the files of one trial."""
         folder = trial_folder(self.record.uri, trial.id)
+        for uri, problem in self._files(trial, folder):
+            yield Finding(uri.removeprefix(self.record.uri).lstrip("/"), problem)
+
+    def _files(self, trial: TrialRecord, folder: str) -> Iterator[tuple[str, str]]:
+        """Return each file of a trial that is not as it should be, and why."""
         try:
             files = read_files(folder)
         except DataError as error:
-            yield Finding(f"trials/{trial.id}/files.json", error.what)
+            yield storage.join(folder, CHECKSUM_FILE), error.what
             files = None
         if trial.readings:
-            yield from self._identity(trial, folder)
+            uri = storage.join(folder, TRIAL_FILE)
+            yield from ((uri, problem) for problem in self._identity(trial, uri))
         for reading in trial.readings:
-            where = f"trials/{trial.id}/eval-{reading.step:08d}.parquet"
-            for what in self._scores(trial, reading.step, files):
-                yield Finding(where, what)
+            uri = self.record.score_uri(trial.id, reading.step)
+            yield from ((uri, problem) for problem in self._scores(trial, reading, uri, files))
         yield from self._checkpoints(trial, folder, files)
 
-    def _identity(self, trial: TrialRecord, folder: str) -> Iterator[Finding]:
-        where = f"trials/{trial.id}/spec.json"
+    def _identity(self, trial: TrialRecord, uri: str) -> Iterator[str]:
         try:
-            spec = json.loads(storage.read_bytes(storage.join(folder, "spec.json")))
-            told = (spec["id"], spec["method"], spec["protocol"], spec["seed"], spec["config"], spec["data"])
+            spec = json.loads(storage.read_bytes(uri))
+            found = (spec["id"], spec["method"], spec["protocol"], spec["seed"], spec["config"], spec["data"])
         except DataError as error:
-            yield Finding(where, error.what)
+            yield error.what
         except (ValueError, KeyError, TypeError):
-            yield Finding(where, "this file is damaged")
+            yield "this file is damaged"
         else:
             data = self.record.data.manifest_hash
-            if told != (trial.id, trial.method, trial.protocol, trial.seed, dict(trial.config), data):
-                yield Finding(where, "it does not tell of the trial that the event log has under this id")
+            if found != (trial.id, trial.method, trial.protocol, trial.seed, dict(trial.config), data):
+                yield "it does not describe the trial that the event log has under this id"
 
-    def _scores(self, trial: TrialRecord, step: int, files: Files | None) -> Iterator[str]:
-        uri = self.record.score_uri(trial.id, step)
+    def _scores(self, trial: TrialRecord, logged: Reading, uri: str, files: Files | None) -> Iterator[str]:
         try:
             content = storage.read_bytes(uri)
         except DataError:
             yield "this score file is missing"
             return
         self.score_files += 1
-        recorded = files.scores.get(step) if files else None
+        recorded = files.scores.get(logged.step) if files else None
         if recorded is None:
             self.without_record += 1
         elif recorded != hashlib.sha256(content).hexdigest():
@@ -155,10 +162,9 @@ class _Seen:
         except DataError as error:
             yield error.what
             return
-        if (evaluation.trial, evaluation.step) != (trial.id, step):
+        if (evaluation.trial, evaluation.step) != (trial.id, logged.step):
             yield f"this score file is of trial {evaluation.trial}, step {evaluation.step}"
             return
-        logged = next(reading for reading in trial.readings if reading.step == step)
         for name, now, then in (
             ("AUC", summary.auc, logged.source_dev_auc),
             ("loss", summary.loss, logged.source_dev_loss),
@@ -166,29 +172,28 @@ class _Seen:
             if not _same(now, then):
                 yield f"its source-dev {name} is {now!r}, the event log has {then!r}"
 
-    def _checkpoints(self, trial: TrialRecord, folder: str, files: Files | None) -> Iterator[Finding]:
-        there = {name for name in storage.listing(storage.join(folder, "checkpoint")) if name.endswith(".json")}
+    def _checkpoints(self, trial: TrialRecord, folder: str, files: Files | None) -> Iterator[tuple[str, str]]:
+        cards = storage.join(folder, CHECKPOINT_FOLDER)
+        there = {storage.join(cards, name) for name in storage.listing(cards) if name.endswith(".json")}
         wanted = set()
         if trial.status in ("stopped", "done") and trial.best:
-            wanted = {f"step-{step:08d}.json" for step in (trial.best.step, trial.steps[-1])}
-        for name in sorted(there | wanted):
-            where = f"trials/{trial.id}/checkpoint/{name}"
-            if name not in there:
-                yield Finding(where, "this checkpoint is missing")
+            wanted = {checkpoint_file(folder, step, "json") for step in (trial.best.step, trial.steps[-1])}
+        for uri in sorted(there | wanted):
+            if uri not in there:
+                yield uri, "this checkpoint is missing"
                 continue
             self.checkpoints += 1
-            for what in _checkpoint(storage.join(folder, "checkpoint", name), trial, files):
-                yield Finding(where, what)
+            yield from ((uri, problem) for problem in _checkpoint(uri, trial, folder, files))
 
 
-def _checkpoint(uri: str, trial: TrialRecord, files: Files | None) -> Iterator[str]:
+def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None) -> Iterator[str]:
     try:
         card = json.loads(storage.read_bytes(uri))
         step, sha256, owner = int(card["step"]), str(card["sha256"]), card["trial"]["id"]
     except (DataError, ValueError, KeyError, TypeError):
         yield "the card of this checkpoint is damaged"
         return
-    if owner != trial.id or not uri.endswith(f"step-{step:08d}.json"):
+    if owner != trial.id or uri != checkpoint_file(folder, step, "json"):
         yield f"this checkpoint is of trial {owner}, step {step}"
     try:
         weights = hashlib.sha256(storage.read_bytes(uri.removesuffix(".json") + ".safetensors")).hexdigest()
@@ -202,7 +207,7 @@ def _checkpoint(uri: str, trial: TrialRecord, files: Files | None) -> Iterator[s
         yield "its weights are not those that were written at this step: their SHA-256 has changed"
 
 
-def _table(content: bytes, view: RunView, name: str) -> tuple[int, list[Finding]]:
+def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[Finding]]:
     """Compare a stored result table with the one that the score files give."""
     try:
         stored = pq.read_table(io.BytesIO(content)).to_pandas()
@@ -213,7 +218,7 @@ def _table(content: bytes, view: RunView, name: str) -> tuple[int, list[Finding]
             Finding(name, "another version wrote it; it is derived: delete it and run the sweep's command again")
         ]
     rules = [str(rule) for rule in dict.fromkeys(stored["selection"])]
-    before, now = _by_key(stored), _by_key(results_frame(view, rules))
+    before, now = _by_key(stored), _by_key(results_frame(record, rules))
     findings = [
         Finding(name, f"{_title(key)}: this row follows from no score file") for key in before if key not in now
     ]

@@ -16,8 +16,9 @@ import pyarrow as pa
 from fasray import storage
 from fasray.metrics import rates_at
 from fasray.results.cache.validity import Stamps, read_kept, write_kept
-from fasray.results.scores import Evaluation, Trial
+from fasray.results.scores import Evaluation
 from fasray.results.selection import source_digest, target_digest
+from fasray.runs.events import TrialRecord
 
 EVALUATION_INDEX_FILE = "evaluations.index"
 
@@ -65,7 +66,7 @@ class EvaluationIndex:
         settled_s: in place of ``stamped.SETTLED_S``.
     """
 
-    def __init__(self, run: str, trials: Sequence[Trial], settled_s: float | None = None) -> None:
+    def __init__(self, run: str, trials: Sequence[TrialRecord], settled_s: float | None = None) -> None:
         self._uri = storage.join(run, EVALUATION_INDEX_FILE)
         stamps = Stamps(run, settled_s)
         stamps.look(trials)

@@ -16,8 +16,8 @@ from fasray import storage
 from fasray.results.cache.validity import Stamps, read_kept, write_kept
 from fasray.results.figures import TrialFigures
 from fasray.results.frame import CellFigures, Key
-from fasray.results.scores import Trial
 from fasray.results.selection import Choice, Pick, selection
+from fasray.runs.events import TrialRecord
 
 INDEX_FILE = "index.json"
 
@@ -39,14 +39,14 @@ class RowIndex:
         self.changed = False
         """Whether there is something to save."""
 
-    def rows(self, key: Key, rule: str, trials: Sequence[Trial]) -> Sequence[CellFigures] | None:
+    def rows(self, key: Key, rule: str, trials: Sequence[TrialRecord]) -> Sequence[CellFigures] | None:
         """Return the rows that a rule gave for a cell of these trials, ``None`` if that is not known any more."""
         entry, fingerprint = self._entries.get(_name(key, rule)), self._fingerprint(key, rule, trials)
         if entry is None or not fingerprint or entry["fingerprint"] != fingerprint:
             return None
         return [_row(stored) for stored in entry["rows"]]
 
-    def keep(self, key: Key, rule: str, trials: Sequence[Trial], rows: Sequence[CellFigures]) -> None:
+    def keep(self, key: Key, rule: str, trials: Sequence[TrialRecord], rows: Sequence[CellFigures]) -> None:
         """Take the rows that have been computed since ``rows`` was asked for the same."""
         fingerprint = self._fingerprint(key, rule, trials)
         if fingerprint:
@@ -58,7 +58,7 @@ class RowIndex:
         if self.changed:
             write_kept(self._uri, json.dumps(self._entries).encode())
 
-    def _fingerprint(self, key: Key, rule: str, trials: Sequence[Trial]) -> str:
+    def _fingerprint(self, key: Key, rule: str, trials: Sequence[TrialRecord]) -> str:
         """Return what changes whenever something changes that the rows follow from; empty if nobody can tell."""
         every = selection(rule).any_trial
         if (key, every) not in self._prints:

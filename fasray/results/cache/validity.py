@@ -1,8 +1,8 @@
 """What was computed from a run's score files, kept in derived files, and whether it still holds.
 
-It holds as long as all that it follows from is as it was: the trials in the log, the stamps of their score files
-(``fasray.storage.stamps``), and the code that computed it. A derived file that is damaged, of other code or of another
-format counts as none.
+It holds as long as all that it follows from is as it was: the trials in the log, the fingerprints of their score
+files (``storage.file_fingerprints``), and the code that computed it. A derived file that is damaged, of other code or
+of another format counts as none.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 
 from fasray import storage
 from fasray.errors import FasrayError
-from fasray.results.scores import Trial
-from fasray.runs.ledger import trial_folder
+from fasray.runs.events import TrialRecord
+from fasray.runs.layout import trial_folder
 from fasray.version import __version__
 
 log = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ class Stamps:
 
     def __init__(self, run: str, settled_s: float | None = None) -> None:
         self._run, self._settled_s = run, SETTLED_S if settled_s is None else settled_s
-        self._seen: dict[str, dict[str, storage.Stamp]] = {}
+        self._seen: dict[str, dict[str, storage.FileFingerprint]] = {}
 
-    def print_of(self, trials: Sequence[Trial]) -> str:
+    def print_of(self, trials: Sequence[TrialRecord]) -> str:
         """Return a fingerprint of what the log has of the trials and of their score files.
 
         To be asked before the files are read, so that what changes later is seen. Empty if nobody can tell: a file is
@@ -62,11 +62,13 @@ class Stamps:
                 parts.append(f"{step} {stamp.text}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def look(self, trials: Sequence[Trial]) -> None:
+    def look(self, trials: Sequence[TrialRecord]) -> None:
         """Look at the files of many trials at the same time."""
         new = [trial.id for trial in trials if trial.id not in self._seen]
         folders = [trial_folder(self._run, trial) for trial in new]
-        self._seen.update(zip(new, storage.at_once(storage.stamps, folders, self._run), strict=True))
+        self._seen.update(
+            zip(new, storage.map_concurrently(storage.file_fingerprints, folders, self._run), strict=True)
+        )
 
 
 def read_kept(uri: str) -> bytes | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fasray.results import plots
 from fasray.results.ablations import MEAN_OF_PROTOCOLS, ablation_frame, ablation_grid
 from fasray.results.plots import PartRow, Plot
-from fasray.results.scores import RunView
 from fasray.results.tables.text import Grid
+from fasray.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Ablations:
     plot: Plot
 
 
-def ablations(run: RunView) -> Ablations | None:
+def ablations(run: RunRecord) -> Ablations | None:
     """Return what switching parts off did; None if the run did not, or no pair has ended yet.
 
     The plot shows means over the protocols where there are several, else the one protocol.

@@ -17,9 +17,11 @@ from fasray.results.frame import RunResults
 from fasray.results.plots import Band, Curve, DomainScores, Plot, Sample
 from fasray.results.report.bands import band
 from fasray.results.report.faces import Suspect, worst
-from fasray.results.scores import Evaluation, RunView, Trial
+from fasray.results.scores import Evaluation
 from fasray.results.selection import Choice
 from fasray.results.tables.text import percent
+from fasray.runs.events import TrialRecord
+from fasray.runs.record import RunRecord
 
 HONEST = "source-dev"
 MOST_RESPONSES = 6
@@ -33,7 +35,7 @@ TEXT_COLUMNS = frozenset({"trial", "stage", "state", "searched"})
 class Judged:
     """A confirmed run at its honest step."""
 
-    trial: Trial
+    trial: TrialRecord
     choice: Choice
     evaluation: Evaluation
 
@@ -64,7 +66,11 @@ class CellSection:
 
 
 def cell_section(
-    run: RunView, results: RunResults, anchor: str, trials: Sequence[Trial], read: Callable[[str, int], Evaluation]
+    run: RunRecord,
+    results: RunResults,
+    anchor: str,
+    trials: Sequence[TrialRecord],
+    read: Callable[[str, int], Evaluation],
 ) -> CellSection:
     """Gather what is told of one cell.
 
@@ -119,7 +125,7 @@ def cell_section(
     )
 
 
-def seconds_of(trial: Trial) -> float:
+def seconds_of(trial: TrialRecord) -> float:
     """Return the wall seconds of a trial's training and evaluations."""
     return math.fsum(reading.seconds for reading in trial.readings)
 
@@ -153,12 +159,12 @@ def _confirmed_curve(judged: Judged, results: RunResults) -> Curve:
     )
 
 
-def _searched_curve(trial: Trial) -> Curve:
+def _searched_curve(trial: TrialRecord) -> Curve:
     steps, aucs = trial.steps, tuple(reading.source_dev_auc for reading in trial.readings)
     return Curve(tuple(steps), aucs, cut=trial.status == "stopped")
 
 
-def _search_plots(anchor: str, cell: str, searched: Sequence[Trial], judged: Sequence[Judged]) -> list[Plot]:
+def _search_plots(anchor: str, cell: str, searched: Sequence[TrialRecord], judged: Sequence[Judged]) -> list[Plot]:
     fields = tuple(dict.fromkeys(name for trial in searched for name in trial.searched))
     if not fields or len(searched) < FEWEST_SAMPLES:
         return []
@@ -185,7 +191,7 @@ def _configuration(judged: Sequence[Judged], fields: Sequence[str]) -> tuple[tup
     return tuple((name, _value(config[name])) for name in ordered)
 
 
-def _trial_row(trial: Trial, results: RunResults, fields: Sequence[str]) -> tuple[str, ...]:
+def _trial_row(trial: TrialRecord, results: RunResults, fields: Sequence[str]) -> tuple[str, ...]:
     choice = results.choices.get((trial.id, HONEST))
     varied: Mapping[str, Any] = {name: trial.config[name] for name in fields if name in trial.config}
     return (
@@ -201,12 +207,12 @@ def _trial_row(trial: Trial, results: RunResults, fields: Sequence[str]) -> tupl
     )
 
 
-def _rank(trial: Trial) -> tuple[bool, float, int]:
+def _rank(trial: TrialRecord) -> tuple[bool, float, int]:
     best = _best_auc(trial)
     return trial.stage != "confirm", 0.0 if trial.stage == "confirm" or math.isnan(best) else -best, trial.seed
 
 
-def _best_auc(trial: Trial) -> float:
+def _best_auc(trial: TrialRecord) -> float:
     return max((reading.source_dev_auc for reading in trial.readings), default=math.nan)
 
 

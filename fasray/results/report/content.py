@@ -19,9 +19,10 @@ from fasray.results.report.cost import CostRow, cost_rows, total
 from fasray.results.report.faces import FaceShelf, Key
 from fasray.results.report.heat import HeatRow, Row, figure_name, gap_rows, gap_words, headline, heat_rows, heat_table
 from fasray.results.report.summary import Tile, asked, count, tiles
-from fasray.results.scores import Evaluation, RunView, ScoreReader, Trial
+from fasray.results.scores import Evaluation, ScoreReader
 from fasray.results.tables.text import Grid, grid, percent
-from fasray.runs.events import cell_protocol
+from fasray.runs.events import TrialRecord, cell_protocol
+from fasray.runs.record import RunRecord
 
 GENERATED_WARNING = (
     "These faces are generated, and the differences between their domains are designed. The numbers show that the"
@@ -44,7 +45,7 @@ class Numbers:
 class Report:
     """The content of a report."""
 
-    run: RunView
+    run: RunRecord
     warning: str
     asked: tuple[str, ...]
     tiles: tuple[Tile, ...]
@@ -80,7 +81,7 @@ class Report:
         return first + compared + tuple(plot for cell in self.cells for plot in cell.plots)
 
 
-def build_report(run: RunView, results: RunResults, with_pictures: bool) -> Report:
+def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Report:
     """Work out the content of a run's report.
 
     Args:
@@ -96,7 +97,7 @@ def build_report(run: RunView, results: RunResults, with_pictures: bool) -> Repo
     def read(trial: str, step: int) -> Evaluation:
         return reader.read(run.score_uri(trial, step))
 
-    grouped: dict[tuple[str, str], list[Trial]] = {}
+    grouped: dict[tuple[str, str], list[TrialRecord]] = {}
     for trial in run.trials:
         grouped.setdefault((trial.method, cell_protocol(trial)), []).append(trial)
     whole = {key: [trial for trial in trials if not trial.variant] for key, trials in grouped.items()}

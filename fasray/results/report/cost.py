@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from fasray.results.costs import cost_of
 from fasray.results.report.cells import seconds_of
-from fasray.results.scores import Trial
 from fasray.results.tables.text import NOTHING
+from fasray.runs.events import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CostRow:
         return self.search + self.confirm
 
 
-def cost_rows(grouped: Mapping[tuple[str, str], Sequence[Trial]]) -> tuple[CostRow, ...]:
+def cost_rows(grouped: Mapping[tuple[str, str], Sequence[TrialRecord]]) -> tuple[CostRow, ...]:
     """Return what each cell took, its ablations included; inner trials count as confirmation."""
     rows = []
     for (method, protocol), trials in grouped.items():

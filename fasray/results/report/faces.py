@@ -15,7 +15,8 @@ from fasray.errors import DataError, FasrayError
 from fasray.faces import jpeg
 from fasray.faces.sets.manifest import MANIFEST_NAME, Shard, read_manifest
 from fasray.faces.sets.reading import open_shard
-from fasray.results.scores import RunView, Scores
+from fasray.results.scores import Scores
+from fasray.runs.record import RunRecord
 
 EACH = 6
 """Pictures of each kind a cell."""
@@ -77,7 +78,7 @@ class FaceShelf:
         wanted: False if no face may be put into the page.
     """
 
-    def __init__(self, run: RunView, wanted: bool) -> None:
+    def __init__(self, run: RunRecord, wanted: bool) -> None:
         self._run = run
         self._wanted = wanted
 
@@ -91,12 +92,12 @@ class FaceShelf:
             )
         if not self._wanted:
             return "Pictures were not wanted (--no-pictures)."
-        if self._run.data is None:
+        if self._run.spec.get("data") is None:
             return "The run does not say where its faces are."
         try:
             if not storage.exists(storage.join(self._uri, MANIFEST_NAME)):
                 return "The faces are not where they were when the run was made."
-            if read_manifest(self._uri).hash != self._run.manifest_hash:
+            if read_manifest(self._uri).hash != self._run.data.manifest_hash:
                 return "The faces at the run's address are not those that it was made with: another manifest."
         except FasrayError as error:
             return f"The faces cannot be reached: {error.what}."
@@ -123,14 +124,15 @@ class FaceShelf:
 
     @cached_property
     def _uri(self) -> str:
-        if isinstance(self._run.data, str) and self._run.data != "synthetic":
-            return self._run.data
+        named = self._run.spec.get("data")
+        if isinstance(named, str) and named != "synthetic":
+            return named
         # The specification's own code knows where a generated set lies; it costs an import of torch.
         from pydantic import TypeAdapter
 
         from fasray.faces.data_source import SyntheticChoice, locate_dataset
 
-        data: str | SyntheticChoice = TypeAdapter(str | SyntheticChoice).validate_python(self._run.data)
+        data: str | SyntheticChoice = TypeAdapter(str | SyntheticChoice).validate_python(named)
         return locate_dataset(data)
 
 

@@ -19,8 +19,8 @@ from fasray.results.report.cells import TEXT_COLUMNS, TRIAL_HEADERS
 from fasray.results.report.comparison import OPERATING_POINTS
 from fasray.results.report.content import Report, build_report
 from fasray.results.report.cost import duration
-from fasray.results.scores import RunView
 from fasray.results.tables.text import TABLE_SELECTIONS
+from fasray.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Fact:
     value: str
 
 
-def render_report(run: RunView, results: RunResults | None = None, with_pictures: bool | None = None) -> str:
+def render_report(run: RunRecord, results: RunResults | None = None, with_pictures: bool | None = None) -> str:
     """Return the report of a run as one HTML page.
 
     Args:
@@ -68,7 +68,7 @@ def to_html(report: Report) -> str:
         operating_points=OPERATING_POINTS,
         columns=COLUMNS,
         provenance=_provenance(run),
-        card=_facts(run.data_card),
+        card=_facts(run.data.card),
     )
 
 
@@ -90,12 +90,12 @@ def _inline(plot: Plot) -> Markup:
     return Markup(plots.to_page_svg(plot))  # noqa: S704 (matplotlib escapes its texts, to_page_svg the label)
 
 
-def _provenance(run: RunView) -> list[Fact]:
-    facts = [Fact("run", run.name)]
-    if run.manifest_hash:
-        facts.append(Fact("data manifest", run.manifest_hash))
-    return facts + [
-        Fact(name if name == "commit" else f"{name} version", version) for name, version in run.versions.items()
+def _provenance(run: RunRecord) -> list[Fact]:
+    versions = {name if name == "commit" else f"{name} version": version for name, version in run.versions.items()}
+    return [
+        Fact("run", run.name),
+        Fact("data manifest", run.data.manifest_hash),
+        *map(Fact, versions, versions.values()),
     ]
 
 

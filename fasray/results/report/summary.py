@@ -10,8 +10,9 @@ import numpy as np
 from fasray.results.plots import GapRow, HeatMap
 from fasray.results.report.cost import CostRow, duration, total
 from fasray.results.report.heat import means_over_protocols, short
-from fasray.results.scores import RunView, Trial
 from fasray.results.tables.text import percent
+from fasray.runs.events import TrialRecord
+from fasray.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Tile:
     note: str
 
 
-def asked(run: RunView, grouped: Mapping[tuple[str, str], Sequence[Trial]]) -> tuple[str, ...]:
+def asked(run: RunRecord, grouped: Mapping[tuple[str, str], Sequence[TrialRecord]]) -> tuple[str, ...]:
     """Say what the run asks and how, in a few sentences."""
     methods = list(dict.fromkeys(method for method, _ in grouped))
     names = list(dict.fromkeys(protocol for _, protocol in grouped))
@@ -61,7 +62,7 @@ def asked(run: RunView, grouped: Mapping[tuple[str, str], Sequence[Trial]]) -> t
 
 
 def tiles(
-    run: RunView,
+    run: RunRecord,
     table: HeatMap,
     figure: str,
     gaps: Mapping[tuple[str, str], GapRow],

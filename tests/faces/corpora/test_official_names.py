@@ -9,7 +9,7 @@ import pytest
 from fasray import protocols
 from fasray.errors import DataError, SpecError
 from fasray.faces import corpora
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 
 WITH_LISTS = ("oulu-npu", "casia-fasd", "replay-attack", "msu-mfsd")
 PUBLISHED = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fasray.errors import DataError
-from fasray.faces.index import FaceIndex
-from fasray.faces.loading.pool import FaceBank, PoolWriter, pool_folder, pool_key
+from fasray.faces.face_index import FaceIndex
+from fasray.faces.loading.pool import FacePool, PoolWriter, pool_folder, pool_key
 
 N, SIZE = 10, 16
 
@@ -39,78 +39,78 @@ def writer(folder: Path) -> PoolWriter:
     return PoolWriter.create(folder, N, SIZE, small_index(), "abc")
 
 
-def filled(folder: Path) -> FaceBank:
-    pool = writer(folder)
-    pool.write(np.arange(N), *pixels())
-    return pool.finish()
+def filled(folder: Path) -> FacePool:
+    unfinished = writer(folder)
+    unfinished.write(np.arange(N), *pixels())
+    return unfinished.finish()
 
 
 def test_what_was_written_in_any_order_is_picked(tmp_path: Path) -> None:
     images, depth, parsing = pixels()
-    pool = writer(tmp_path / "pool")
+    unfinished = writer(tmp_path / "pool")
     for part in np.array_split(np.random.default_rng(1).permutation(N - 1), 3):
-        pool.write(part, images[part], depth[part], parsing[part])
-    pool.exclude(N - 1, "not a JPEG", shard="part-3.parquet")
-    pool.finish()
+        unfinished.write(part, images[part], depth[part], parsing[part])
+    unfinished.exclude(N - 1, "not a JPEG", shard="part-3.parquet")
+    unfinished.finish()
 
-    bank = FaceBank.open(tmp_path / "pool")
+    pool = FacePool.open(tmp_path / "pool")
     rows = np.array([3, 1, 3, 8])
-    faces = bank.pick(rows, depth=True, parsing=True)
+    faces = pool.pick(rows, depth=True, parsing=True)
     assert np.array_equal(faces.images, images[rows])
     assert faces.depth is not None
     assert np.array_equal(faces.depth, depth[rows])
     assert faces.parsing is not None
     assert np.array_equal(faces.parsing, parsing[rows])
-    assert bank.pick(rows).depth is None
-    assert (bank.decoded, len(bank), bank.image_size) == (N - 1, N, SIZE)
-    assert bank.key == pool_key("abc", SIZE)
-    assert np.array_equal(bank.index.video, small_index().video)
-    assert np.flatnonzero(~bank.valid).tolist() == [N - 1]
-    (entry,) = bank.excluded
+    assert pool.pick(rows).depth is None
+    assert (pool.decoded, len(pool), pool.image_size) == (N - 1, N, SIZE)
+    assert pool.key == pool_key("abc", SIZE)
+    assert np.array_equal(pool.index.video, small_index().video)
+    assert np.flatnonzero(~pool.valid).tolist() == [N - 1]
+    (entry,) = pool.excluded
     assert (entry.row, entry.video, entry.frame, entry.shard) == (N - 1, f"v{N - 1}", N - 1, "part-3.parquet")
     assert "JPEG" in entry.reason
 
 
 def test_a_pool_cannot_be_written_through_its_readers(tmp_path: Path) -> None:
-    bank = filled(tmp_path / "pool")
-    for array in (bank.images, bank.depth, bank.parsing, bank.valid):
+    pool = filled(tmp_path / "pool")
+    for array in (pool.images, pool.depth, pool.parsing, pool.valid):
         assert not array.flags.writeable
-    assert bank.pick(np.array([0])).images.flags.writeable
+    assert pool.pick(np.array([0])).images.flags.writeable
 
 
 def test_a_row_that_comes_twice_is_refused(tmp_path: Path) -> None:
-    pool = writer(tmp_path / "pool")
+    unfinished = writer(tmp_path / "pool")
     images, depth, parsing = pixels()
-    pool.write(np.array([0, 4]), images[:2], depth[:2], parsing[:2])
+    unfinished.write(np.array([0, 4]), images[:2], depth[:2], parsing[:2])
     with pytest.raises(DataError, match="row 4"):
-        pool.write(np.array([4, 5]), images[:2], depth[:2], parsing[:2])
+        unfinished.write(np.array([4, 5]), images[:2], depth[:2], parsing[:2])
     with pytest.raises(DataError, match="twice"):
-        pool.write(np.array([6, 6]), images[:2], depth[:2], parsing[:2])
+        unfinished.write(np.array([6, 6]), images[:2], depth[:2], parsing[:2])
     with pytest.raises(DataError, match="row 0"):
-        pool.exclude(0, "again")
-    assert pool.decoded == 2
+        unfinished.exclude(0, "again")
+    assert unfinished.decoded == 2
 
 
 def test_a_row_outside_or_a_wrong_shape_is_refused(tmp_path: Path) -> None:
-    pool = writer(tmp_path / "pool")
+    unfinished = writer(tmp_path / "pool")
     images, depth, parsing = pixels(1)
     with pytest.raises(DataError, match="row 10"):
-        pool.write(np.array([N]), images, depth, parsing)
+        unfinished.write(np.array([N]), images, depth, parsing)
     with pytest.raises(DataError, match=r"images\.u8"):
-        pool.write(np.array([1]), images[:, :8], depth, parsing)
+        unfinished.write(np.array([1]), images[:, :8], depth, parsing)
     with pytest.raises(DataError, match="rows"):
         PoolWriter.create(tmp_path / "other", N + 1, SIZE, small_index(), "abc")
 
 
 def test_a_pool_with_missing_rows_never_becomes_final(tmp_path: Path) -> None:
-    pool = writer(tmp_path / "pool")
+    unfinished = writer(tmp_path / "pool")
     images, depth, parsing = pixels()
-    pool.write(np.arange(N - 1), images[:-1], depth[:-1], parsing[:-1])
+    unfinished.write(np.arange(N - 1), images[:-1], depth[:-1], parsing[:-1])
     with pytest.raises(DataError, match="1 of 10 rows"):
-        pool.finish()
+        unfinished.finish()
     with pytest.raises(DataError, match="no finished pool"):
-        FaceBank.open(tmp_path / "pool")
-    pool.abandon()
+        FacePool.open(tmp_path / "pool")
+    unfinished.abandon()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,10 +135,10 @@ def test_a_truncated_or_missing_file_is_refused(tmp_path: Path, name: str) -> No
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError):
-        FaceBank.open(tmp_path / "pool")
+        FacePool.open(tmp_path / "pool")
     path.unlink()
     with pytest.raises(DataError):
-        FaceBank.open(tmp_path / "pool")
+        FacePool.open(tmp_path / "pool")
 
 
 def test_a_damaged_pool_makes_way_for_a_new_one(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_pool_of_another_format_is_refused(tmp_path: Path) -> None:
     card = json.loads((tmp_path / "pool" / "pool.json").read_text())
     (tmp_path / "pool" / "pool.json").write_text(json.dumps({**card, "format": 99}))
     with pytest.raises(DataError, match="format"):
-        FaceBank.open(tmp_path / "pool")
+        FacePool.open(tmp_path / "pool")
 
 
 def test_the_pool_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fasray.errors import DataError, SpecError
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.sampler import Sampler, Sampling
 
 SIZES = {("A", 0): 7, ("A", 1): 12, ("B", 0): 30, ("B", 1): 5}
@@ -81,7 +81,7 @@ def test_video_unit_shows_each_video_once_a_pass_with_varying_frames() -> None:
 def test_shares_of_the_workers_make_up_the_batch_and_keep_its_balance(sampling: Sampling) -> None:
     made, index = sampler(sampling), table()
     rows = made.rows(9)
-    shares = [made.shard(rows, rank, 2) for rank in range(2)]
+    shares = [rows[made.positions(rank, 2)] for rank in range(2)]
     assert sorted(np.concatenate(shares)) == sorted(rows)
     if sampling.kind == "balanced":
         for share in shares:

@@ -78,7 +78,7 @@ def test_what_cannot_be_joined_is_refused(singles, tmp_path):
         with pytest.raises(DataError, match=said):
             merge(uris, str(tmp_path / "out"))
     assert not (tmp_path / "out" / MANIFEST_NAME).exists()
-    with pytest.raises(DataError, match="already stands here"):
+    with pytest.raises(DataError, match="already exists here"):
         merge([one, str(singles / "C")], one)
 
 

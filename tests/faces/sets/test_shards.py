@@ -121,7 +121,7 @@ def test_an_interrupted_attempt_is_replaced(tmp_path):
 def test_a_finished_set_is_not_overwritten(tmp_path):
     write(tmp_path, [record(n) for n in range(6)])
     before = files(tmp_path)
-    with pytest.raises(DataError, match="already stands here"):
+    with pytest.raises(DataError, match="already exists here"):
         write(tmp_path, [record(n) for n in range(7)])
     assert files(tmp_path) == before
 

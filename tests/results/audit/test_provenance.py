@@ -18,16 +18,17 @@ from trained_runs import TrainedRun, train_run
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.results.audit.verify import Finding, verify_run
-from fasray.results.load import FRAME_FILE, load_results, view
+from fasray.results.load import load_results
 from fasray.results.tables.export import write_parquet
-from fasray.runs.ledger import read_run
+from fasray.runs.layout import RESULTS_FILE
+from fasray.runs.record import read_run
 from fasray.training.trial import Trial
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     found = train_run(tmp_path_factory.mktemp("trained"))
-    write_parquet(load_results(str(found.run)), str(found.run / FRAME_FILE))
+    write_parquet(load_results(str(found.run)), str(found.run / RESULTS_FILE))
     return found
 
 
@@ -38,7 +39,7 @@ def copy(trained: TrainedRun, tmp_path: Path) -> Path:
 
 
 def findings(run: Path) -> list[Finding]:
-    return list(verify_run(read_run(str(run)), view(str(run)), FRAME_FILE).findings)
+    return list(verify_run(read_run(str(run))).findings)
 
 
 def confirmed(run: Path, seed: int = 0) -> Path:
@@ -59,7 +60,7 @@ def rewrite(path: Path, change: Callable[[dict[str, list[object]]], None]) -> No
 
 
 def test_a_whole_run_has_no_findings(trained: TrainedRun) -> None:
-    found = verify_run(read_run(str(trained.run)), view(str(trained.run)), FRAME_FILE)
+    found = verify_run(read_run(str(trained.run)))
     assert found.findings == ()
     assert (found.trials, found.score_files, found.without_record) == (4, 12, 0)
     assert found.checkpoints >= 4
@@ -98,7 +99,7 @@ def test_a_changed_target_score_is_found_without_any_hash_by_the_table(copy: Pat
         rewrite(folder / f"eval-{step:08d}.parquet", change)
     found = findings(copy)
     assert found
-    assert {finding.where for finding in found} == {FRAME_FILE}
+    assert {finding.where for finding in found} == {RESULTS_FILE}
     assert any("erm O->C source-dev video: auc is" in finding.what for finding in found)
 
 
@@ -144,10 +145,10 @@ def test_a_missing_checkpoint_a_changed_table_and_a_foreign_spec_are_found(copy:
     shutil.copy(confirmed(copy, 1) / "spec.json", confirmed(copy, 0) / "spec.json")
     frame = load_results(str(copy))
     frame.loc[0, "hter"] += 0.01
-    write_parquet(frame, str(copy / FRAME_FILE))
+    write_parquet(frame, str(copy / RESULTS_FILE))
     found = {finding.what for finding in findings(copy)}
     assert "this checkpoint is missing" in found
-    assert "it does not tell of the trial that the event log has under this id" in found
+    assert "it does not describe the trial that the event log has under this id" in found
     assert any(what.startswith("erm O->C source-dev video: hter is") for what in found)
 
 

@@ -22,9 +22,10 @@ from fasray.results.cache.evaluations import EVALUATION_INDEX_FILE, EvaluationIn
 from fasray.results.cache.rows import RowIndex
 from fasray.results.frame import CellFigures, Key, results_frame
 from fasray.results.listings import evaluations_frame
-from fasray.results.scores import Trial
 from fasray.results.selection import SELECTIONS
-from fasray.runs.ledger import read_run
+from fasray.runs.events import TrialRecord
+from fasray.runs.layout import RESULTS_FILE
+from fasray.runs.record import read_run
 
 FROZEN = GOLDEN / "frozen_sweep" / "run"
 SIZE = Size(searched=2, seeds=(0, 1), evaluations=3, target_videos=30, source_videos=12)
@@ -48,7 +49,7 @@ class Counting(RowIndex):
 
     computed = 0
 
-    def keep(self, key: Key, rule: str, trials: Sequence[Trial], rows: Sequence[CellFigures]) -> None:
+    def keep(self, key: Key, rule: str, trials: Sequence[TrialRecord], rows: Sequence[CellFigures]) -> None:
         self.computed += 1
         super().keep(key, rule, trials, rows)
 
@@ -62,13 +63,13 @@ class Reader:
 
     def table(self, selections: tuple[str, ...] = EVERY) -> pd.DataFrame:
         kept = Counting(str(self.run), settled_s=0)
-        frame = results_frame(load.view(str(self.run)), selections, kept)
+        frame = results_frame(read_run(str(self.run)), selections, kept)
         kept.save()
         self.computed = kept.computed
         return frame
 
     def without(self) -> pd.DataFrame:
-        return results_frame(load.view(str(self.run)), EVERY)
+        return results_frame(read_run(str(self.run)), EVERY)
 
 
 def test_tables_are_the_same_with_and_without_an_index(run: Path) -> None:
@@ -172,7 +173,7 @@ def test_what_the_log_says_of_a_trial_counts(run: Path) -> None:
 
 def listed(run: Path) -> tuple[pd.DataFrame, set[str]]:
     """The evaluations of a run with its index, and the trials whose score files had to be read."""
-    view = load.view(str(run))
+    view = read_run(str(run))
     kept = EvaluationIndex(str(run), view.trials, settled_s=0)
     read = {trial.id for trial in view.trials if kept.figures(trial.id) is None}
     frame = evaluations_frame(view, kept)
@@ -181,7 +182,7 @@ def listed(run: Path) -> tuple[pd.DataFrame, set[str]]:
 
 
 def test_evaluations_are_the_same_with_and_without_an_index(run: Path) -> None:
-    plain = evaluations_frame(load.view(str(run)))
+    plain = evaluations_frame(read_run(str(run)))
     trials = set(plain["trial"])
     for expected in (trials, set()):
         frame, read = listed(run)
@@ -207,14 +208,14 @@ def test_evaluations_of_a_score_file_that_changed_are_computed_again(run: Path) 
     invert(path)
     after, read = listed(run)
     assert read == {path.parent.name}
-    pd.testing.assert_frame_equal(after, evaluations_frame(load.view(str(run))), check_exact=True)
+    pd.testing.assert_frame_equal(after, evaluations_frame(read_run(str(run))), check_exact=True)
     changed = (after["target_auc"] != before["target_auc"]).to_numpy()
     assert after.loc[changed, "trial"].tolist() == [path.parent.name]
 
 
 def test_files_of_this_very_moment_are_not_trusted_yet(run: Path) -> None:
     kept = RowIndex(str(run), settled_s=3600)
-    results_frame(load.view(str(run)), EVERY, kept)
+    results_frame(read_run(str(run)), EVERY, kept)
     kept.save()
     assert not (run / rows.INDEX_FILE).exists()
 
@@ -247,10 +248,10 @@ def test_verify_does_not_trust_it(tmp_path: Path) -> None:
             row["mean"] = [0.0] * len(row["mean"])
     validity.write_kept(str(path), json.dumps(stored).encode())  # forged, and fits together
     assert reader.table()["hter"].max() == 0
-    reader.without().to_parquet(run / load.FRAME_FILE)
-    found = verify_run(read_run(str(run)), load.view(str(run)), load.FRAME_FILE)
+    reader.without().to_parquet(run / RESULTS_FILE)
+    found = verify_run(read_run(str(run)))
     assert found.numbers > 0
-    assert not [finding for finding in found.findings if finding.where == load.FRAME_FILE]
+    assert not [finding for finding in found.findings if finding.where == RESULTS_FILE]
 
 
 def test_a_place_that_cannot_be_written_to_has_no_index_and_the_same_table(
@@ -271,7 +272,7 @@ def test_on_s3_a_score_file_that_changed_is_read_again(run: Path, s3: str) -> No
 
     def table() -> tuple[pd.DataFrame, bool]:
         kept = RowIndex(s3)
-        frame = results_frame(load.view(s3), EVERY, kept)
+        frame = results_frame(read_run(s3), EVERY, kept)
         kept.save()
         return frame, kept.changed
 

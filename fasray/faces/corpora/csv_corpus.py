@@ -29,7 +29,7 @@ from typing import Any
 from fasray.errors import DataError, did_you_mean
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import compare
-from fasray.faces.corpora.source import SourceVideo
+from fasray.faces.corpora.source_video import SourceVideo
 from fasray.faces.record import ATTACK_TYPES, SPLITS
 
 FILE_NAME = "manifest.csv"
@@ -43,7 +43,7 @@ _DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MOST_SHOWN = 20
 
 
-class Manifest(Corpus):
+class CsvCorpus(Corpus):
     """See the module. Files beside those of the table are no concern of it."""
 
     name = "manifest"

@@ -1,4 +1,4 @@
-"""Looks at a store before anything is entrusted to it: does it answer, does it let us in, does it keep conditions."""
+"""Checks of a store before it is used: does it answer, is access allowed, does it support conditional writes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import contextlib
 from email.utils import parsedate_to_datetime
 
 from fasray.errors import SpecError
-from fasray.storage import faults, patience
+from fasray.storage import faults, retry
 from fasray.storage.files import filesystem
 from fasray.storage.paths import is_remote, is_s3
 
 _answered: set[tuple[int, str]] = set()
 
 
-def reach(uri: str) -> None:
-    """Make sure that the store of ``uri`` answers now and lets us list there; to be called before the first use.
+def check_access(uri: str) -> None:
+    """Make sure that the store of ``uri`` answers and allows listing there; to be called before the first use.
 
-    Whoever has mistyped an address or a key learns it at once. A store that has answered once is trusted from then on:
-    what it does not do later is waited for. A local path is always near.
+    A mistyped address or key is reported at once. After a store has answered once, later failures are retried. A local
+    path is not checked.
 
     Raises:
-        StorageError: nothing answers, the bucket does not exist, or the credentials do not do.
-        SpecError: the address holds credentials, or ``FASRAY_STORE_PATIENCE`` is no number.
+        StorageError: nothing answers, the bucket does not exist, or the credentials are refused.
+        SpecError: the address holds credentials, or ``FASRAY_STORE_PATIENCE`` is not a number.
     """
     if not is_remote(uri):
         return
-    patience.total_seconds()
+    retry.total_seconds()
     fs, path = filesystem(uri)
     try:
         if not is_s3(uri):
@@ -41,21 +41,21 @@ def reach(uri: str) -> None:
         raise faults.explained(error, uri) from error
 
 
-def keeps_conditions(uri: str, data: bytes) -> bool:
-    """Tell whether the store refuses to write where something stands, as ``write_once`` needs it to.
+def supports_conditional_writes(uri: str, data: bytes) -> bool:
+    """Return whether the store refuses to overwrite a file conditionally, as ``write_once`` needs it to.
 
     Args:
-        uri: a file that stands there; a store that ignores the condition overwrites it.
+        uri: a file that exists; a store that ignores the condition overwrites it.
         data: its content.
 
     Raises:
-        SpecError: no conditional write is known for this kind of store.
+        SpecError: conditional writes are not supported for this kind of store.
         StorageError: the store cannot be reached, or refuses.
     """
     if not is_remote(uri):
         return True
     if not is_s3(uri):
-        raise SpecError("only s3:// and local disks keep the conditions that this needs", where=uri)
+        raise SpecError("only s3:// and local disks support conditional writes", where=uri)
     fs, path = filesystem(uri)
     try:
         fs.pipe_file(path, data, mode="create")

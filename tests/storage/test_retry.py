@@ -85,7 +85,7 @@ def test_a_pickled_file_system_holds_no_secret(s3: str, object_store: ObjectStor
 
 
 def test_patience_ends_with_where_and_what_to_do(own_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage.reach(PLACE)
+    storage.check_access(PLACE)
     monkeypatch.setenv("FASRAY_STORE_PATIENCE", "1.5")
     own_store.kill()
     began = time.monotonic()
@@ -95,5 +95,5 @@ def test_patience_ends_with_where_and_what_to_do(own_store: ObjectStore, monkeyp
     assert "AWS_ENDPOINT_URL" in error.value.remedy
     began = time.monotonic()
     with pytest.raises(StorageError):
-        storage.reach("s3://never-reached/place")
+        storage.check_access("s3://never-reached/place")
     assert time.monotonic() - began < 1.5, "the first contact is not waited for"

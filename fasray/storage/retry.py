@@ -1,7 +1,7 @@
-"""How long a store that does not answer is waited for, and what is said meanwhile.
+"""Which failures of a store are retried, for how long, and what is logged meanwhile.
 
-Failures that pass by themselves (no connection, a server that is overloaded or starting) are tried again with growing
-pauses for ``FASRAY_STORE_PATIENCE`` seconds; all others are raised at once.
+Transient failures (no connection, a server that is overloaded or starting) are retried with growing pauses for
+``FASRAY_STORE_PATIENCE`` seconds; all others are raised at once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 VARIABLE = "FASRAY_STORE_PATIENCE"
 DEFAULT_SECONDS = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-_SECONDS_BEFORE_TELLING = 2.0
-_PASSING_CODES = frozenset(
+_SECONDS_BEFORE_WARNING = 2.0
+_TRANSIENT_CODES = frozenset(
     {
         "InternalError", "OperationAborted", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable",
         "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "ConditionalRequestConflict",
@@ -30,10 +30,10 @@ _PASSING_CODES = frozenset(
 
 
 def total_seconds() -> float:
-    """Return how long to wait for a store in one go.
+    """Return for how many seconds a request is retried.
 
     Raises:
-        SpecError: the variable holds no number of seconds.
+        SpecError: the variable is not a number of seconds.
     """
     text = os.environ.get(VARIABLE, "")
     try:
@@ -41,12 +41,12 @@ def total_seconds() -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise SpecError(f"{text!r} is no number of seconds", where=VARIABLE, remedy="set it to 300, or leave it out")
+        raise SpecError(f"{text!r} is not a number of seconds", where=VARIABLE, remedy="set it to 300, or leave it out")
     return seconds
 
 
-def passes(error: BaseException) -> bool:
-    """Tell whether a failure may pass by itself."""
+def is_transient(error: BaseException) -> bool:
+    """Return whether a failure may pass by itself."""
     from aiohttp import ClientError as ConnectionBroken
     from botocore.exceptions import ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as NotConnected
@@ -56,7 +56,7 @@ def passes(error: BaseException) -> bool:
     for cause in chain(error):
         if isinstance(cause, ClientError):
             status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return status >= 500 or status == 429 or cause.response.get("Error", {}).get("Code") in _PASSING_CODES
+            return status >= 500 or status == 429 or cause.response.get("Error", {}).get("Code") in _TRANSIENT_CODES
         if isinstance(
             cause,
             HTTPClientError
@@ -80,8 +80,8 @@ def chain(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-class Patience:
-    """The patience of one request.
+class RetryPolicy:
+    """When to retry one request.
 
     Args:
         store: what to call the store in messages.
@@ -97,11 +97,11 @@ class Patience:
         """Return the seconds to wait before the next attempt, ``None`` to give up."""
         now = time.monotonic()
         self._began = self._began or now
-        left = self._began + total_seconds() - now if passes(error) else 0.0
+        left = self._began + total_seconds() - now if is_transient(error) else 0.0
         if left <= 0:
             self._leave(answered=False)
             return None
-        if now - self._began >= _SECONDS_BEFORE_TELLING and not self._counted:
+        if now - self._began >= _SECONDS_BEFORE_WARNING and not self._counted:
             self._counted = True
             _outages.enter(self._store, total_seconds())
         pause = self._pause * random.uniform(0.75, 1.25)  # noqa: S311 - so that workers do not come back all at once
@@ -119,7 +119,7 @@ class Patience:
 
 
 class _Outages:
-    """Which stores how many requests of this process wait for, so that it is said once an outage."""
+    """Counts the waiting requests of this process by store, so that an outage is logged once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -131,7 +131,7 @@ class _Outages:
             first = not self._waiting.get(store)
             self._waiting[store] = self._waiting.get(store, 0) + 1
             if first:
-                self._since[store] = time.monotonic() - _SECONDS_BEFORE_TELLING
+                self._since[store] = time.monotonic() - _SECONDS_BEFORE_WARNING
         if first:
             log.warning("%s does not answer; waiting for it, up to %.0f s (%s)", store, seconds, VARIABLE)
 
@@ -140,7 +140,7 @@ class _Outages:
             self._waiting[store] -= 1
             last, seconds = not self._waiting[store], time.monotonic() - self._since[store]
         if last and answered:
-            log.warning("%s answers again after %.0f s; going on", store, seconds)
+            log.warning("%s answers again after %.0f s", store, seconds)
 
 
 _outages = _Outages()

@@ -5,8 +5,8 @@ import pytest
 from fasray import protocols
 from fasray.errors import DataError
 from fasray.faces import corpora
-from fasray.faces.corpora.source import SourceVideo
-from fasray.faces.index import FaceIndex
+from fasray.faces.corpora.source_video import SourceVideo
+from fasray.faces.face_index import FaceIndex
 
 HEADER = "path,label,domain,subject,attack_type,split,first_frame,last_frame,rotate"
 

@@ -9,7 +9,7 @@ from fasray import storage
 
 
 def text(folder: Path) -> str:
-    return storage.stamps(str(folder))["file"].text
+    return storage.file_fingerprints(str(folder))["file"].text
 
 
 def tick(folder: Path) -> None:
@@ -51,12 +51,12 @@ def test_a_file_that_took_the_name_of_another_is_found_out(tmp_path: Path) -> No
 
 
 def test_a_folder_that_is_not_there_has_no_stamps(tmp_path: Path) -> None:
-    assert storage.stamps(str(tmp_path / "nowhere")) == {}
+    assert storage.file_fingerprints(str(tmp_path / "nowhere")) == {}
 
 
 def test_on_s3_the_stamp_follows_from_the_content(s3: str) -> None:
-    def stamp() -> storage.Stamp:
-        return storage.stamps(s3)["file"]
+    def stamp() -> storage.FileFingerprint:
+        return storage.file_fingerprints(s3)["file"]
 
     storage.write_bytes(f"{s3}/file", b"12345")
     before = stamp()
@@ -66,4 +66,4 @@ def test_on_s3_the_stamp_follows_from_the_content(s3: str) -> None:
     assert stamp() != before
     storage.write_bytes(f"{s3}/file", b"12345")
     assert stamp() == before
-    assert storage.stamps(f"{s3}/nowhere") == {}
+    assert storage.file_fingerprints(f"{s3}/nowhere") == {}

@@ -1,4 +1,4 @@
-"""What training needs of the place where the faces are: a pool that is at hand, or a stream that passes by."""
+"""What training needs of the place where the faces are: a pool or a stream."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.faces.index import FaceIndex
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import Excluded, Faces
-from fasray.faces.loading.read_schedule import Visit
+from fasray.faces.loading.read_schedule import RowGroupRead
 
 
 class FaceSource(Protocol):
     """All faces of a set: a table of them, and their pixels on request.
 
-    A pool (:class:`fasray.faces.loading.pool.FaceBank`) gives any rows at any time. A stream gives those that it was
-    told of, in the order that it was told.
+    A pool (:class:`fasray.faces.loading.pool.FacePool`) gives any rows at any time. A stream gives the rows
+    that were announced, in that order.
     """
 
     @property
@@ -38,15 +38,15 @@ class FaceSource(Protocol):
 
     @property
     def row_group(self) -> NDArray[np.int64] | None:
-        """[N] row group of every row where rows are to be asked for in the order of these; None for any order."""
+        """[N] row group of every row if rows must be picked row group by row group; None for any order."""
 
-    def follow(self, visits: Iterator[Visit], *, depth: bool, parsing: bool) -> None:
-        """Hear which rows will be picked, in order; what was announced before is forgotten.
+    def set_read_order(self, reads: Iterator[RowGroupRead], *, depth: bool, parsing: bool) -> None:
+        """Announce which rows will be picked, in order; an earlier announcement is dropped.
 
         Args:
-            visits: see :func:`fasray.faces.loading.read_schedule.course`.
-            depth: whether depth maps are picked with the faces to train on.
-            parsing: the same of parsing maps.
+            reads: see :func:`fasray.faces.loading.read_schedule.read_schedule`.
+            depth: whether depth maps are picked with the training faces.
+            parsing: the same for parsing maps.
         """
 
     def pick(self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False) -> Faces:

@@ -1,0 +1,57 @@
+"""What goes between the driver and the processes of a trial: an order there, messages back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fasray.protocols import TargetSplit
+from fasray.runs.events import Decision
+from fasray.runs.layout import trial_folder
+from fasray.runs.reading import Reading
+from fasray.sweep.coordinator import Coordinator
+from fasray.training.trial import Trial
+
+
+@dataclass(frozen=True)
+class TrialOrder:
+    """All that the processes of a trial need to know; addresses are absolute, for they have folders of their own."""
+
+    trial: Trial
+    run: str
+    pool: str
+    """Key of the pool."""
+    data: str
+    """Face shards: a node without the pool fills it from there, and a stream reads them."""
+    target_split: TargetSplit
+    reported_step: int
+    """Last step that the driver has on record, -1 for none."""
+    weights: str = ""
+    """Folder with copies of the initial weights; empty if no trial starts from weights."""
+    data_cpus: int = 0
+    """CPU cores that read for each worker, next to its own."""
+    gpus: float = 0.0
+    """GPUs that each worker holds."""
+
+    @property
+    def folder(self) -> str:
+        """The trial's folder."""
+        return trial_folder(self.run, self.trial.id)
+
+
+@dataclass(frozen=True)
+class TrialMessage:
+    """A trial was evaluated, or cannot go on and why. Reasons go into the event log: they name no path of a machine."""
+
+    trial: str
+    reading: Reading | None = None
+    status: Literal["evaluated", "diverged", "failed"] = "evaluated"
+    reason: str = ""
+
+
+def deliver(coordinator: Coordinator, message: TrialMessage) -> Decision:
+    """Pass a message on to the coordinator; return what becomes of the trial."""
+    if message.reading is not None:
+        return coordinator.report(message.trial, message.reading)
+    coordinator.end(message.trial, message.status, message.reason)
+    return "stop"

@@ -1,0 +1,51 @@
+"""What a run directory holds, by name; no other module spells these names.
+
+runs/<sweep>/sweep.yaml                     the specification in canonical form, with its hash
+             data.json                      manifest hash and card of the data
+             events.jsonl                   the ordered log (events.py), fsynced line by line
+             lock                           who drives the run; held by the operating system, so it dies with the driver
+             weights/                       copies of the initial weights, if trials start from any
+             trials/<id>/spec.json          what the trial is
+             trials/<id>/eval-<step>.parquet   one immutable score file per evaluation
+             trials/<id>/checkpoint/        newest and best weights
+             trials/<id>/files.json         SHA-256 of score files and checkpoints
+             trials/<id>/tensorboard/       curves
+             results.parquet, report.html, index.json, evaluations.index   derived; can be deleted
+
+The same on S3, but for the log and the lock, which are folders there (event_log.py, lease.py).
+"""
+
+from __future__ import annotations
+
+from fasray import storage
+
+SPEC_FILE, DATA_FILE = "sweep.yaml", "data.json"
+LOG_FILE, LOG_FOLDER = "events.jsonl", "events"
+LOCK = "lock"
+"""A file on a local disk, a folder on S3."""
+WEIGHTS_FOLDER = "weights"
+RESULTS_FILE, REPORT_FILE = "results.parquet", "report.html"
+ROW_CACHE, EVALUATION_CACHE = "index.json", "evaluations.index"
+
+TRIAL_FILE, CHECKSUM_FILE = "spec.json", "files.json"
+CHECKPOINT_FOLDER, CURVE_FOLDER = "checkpoint", "tensorboard"
+
+
+def trial_folder(run: str, trial: str) -> str:
+    """Return the folder of a trial."""
+    return storage.join(run, "trials", trial)
+
+
+def score_name(step: int) -> str:
+    """Return the name of the score file of one evaluation."""
+    return f"eval-{step:08d}.parquet"
+
+
+def score_file(trial_dir: str, step: int) -> str:
+    """Return the score file of one evaluation, below the trial's folder."""
+    return storage.join(trial_dir, score_name(step))
+
+
+def checkpoint_file(trial_dir: str, step: int, suffix: str) -> str:
+    """Return a file of a checkpoint, ``json`` (its card) or ``safetensors``, below the trial's folder."""
+    return storage.join(trial_dir, CHECKPOINT_FOLDER, f"step-{step:08d}.{suffix}")

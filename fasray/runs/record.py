@@ -1,0 +1,114 @@
+"""A run as its files tell it: specification, data, every trial; finished or not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import yaml
+
+from fasray import storage
+from fasray.errors import DataError
+from fasray.faces.sets.manifest import is_generated
+from fasray.runs.event_log import read_events
+from fasray.runs.events import Closed, Event, Opened, TrialRecord, Won, trials_of
+from fasray.runs.layout import DATA_FILE, SPEC_FILE, score_file, trial_folder
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run remembers of its data."""
+
+    manifest_hash: str
+    rows: int
+    image_size: int
+    card: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its files tell it."""
+
+    uri: str
+    name: str
+    spec: Mapping[str, Any]
+    spec_hash: str
+    data: DataFacts
+    events: tuple[Event, ...]
+
+    @cached_property
+    def trials(self) -> list[TrialRecord]:
+        """Every trial, in the order in which they were suggested."""
+        return list(trials_of(self.events).values())
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of the latest driver."""
+        return next((event.versions for event in reversed(self.events) if isinstance(event, Opened)), {})
+
+    @property
+    def confirmed(self) -> list[TrialRecord]:
+        """The confirming runs that reached their full budget."""
+        return [trial for trial in self.trials if trial.stage == "confirm" and trial.status == "done"]
+
+    @property
+    def generated(self) -> bool:
+        """Whether the faces were generated, so that scores on them are no evidence about real ones."""
+        return is_generated(self.data.card)
+
+    @property
+    def spec_text(self) -> str:
+        """The specification as YAML, for people to read."""
+        return str(yaml.safe_dump(dict(self.spec), sort_keys=False, allow_unicode=True))
+
+    def subset(self, trials: Collection[str]) -> RunRecord:
+        """Return the run as if it had only the trials of these ids."""
+        own = (event for event in self.events if isinstance(event, Opened | Won | Closed) or event.trial in trials)
+        return replace(self, events=tuple(own))
+
+    def score_uri(self, trial: str, step: int) -> str:
+        """Return the score file of one evaluation."""
+        return score_file(trial_folder(self.uri, trial), step)
+
+
+def identity_hash(identity: Mapping[str, Any]) -> str:
+    """Return a short SHA-256 over what decides a sweep's numbers."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_run(run: str) -> RunRecord:
+    """Read a run, finished or not.
+
+    Raises:
+        DataError: this is no run directory, or a file of it is damaged.
+    """
+    head = read_head(run)
+    return replace(head, events=tuple(read_events(run)))
+
+
+def read_head(run: str) -> RunRecord:
+    """Read all of a run but its events."""
+    storage.check_access(run)
+    if not storage.exists(storage.join(run, SPEC_FILE)):
+        raise DataError("this is not a run directory", where=run, remedy="name the folder that `fasray sweep` wrote")
+    with _naming_damage(storage.join(run, SPEC_FILE)):
+        stored = yaml.safe_load(storage.read_bytes(storage.join(run, SPEC_FILE)))
+        spec, spec_hash, name = dict(stored["sweep"]), str(stored["hash"]), str(stored["sweep"]["name"])
+    with _naming_damage(storage.join(run, DATA_FILE)):
+        data = DataFacts(**json.loads(storage.read_bytes(storage.join(run, DATA_FILE))))
+    return RunRecord(uri=run, name=name, spec=spec, spec_hash=spec_hash, data=data, events=())
+
+
+@contextmanager
+def _naming_damage(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(
+            "this file of the run is damaged", where=uri, remedy="restore it from a copy, or start the sweep again"
+        ) from error

@@ -1,0 +1,49 @@
+"""Every private name of Ray that fasray uses exists in the installed Ray, and stands in one module only."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import fasray.ray_private
+
+PACKAGE = Path(fasray.ray_private.__file__).parent
+PRIVATE = re.compile(r"ray(?:\.\w+)*\._\w|iter_internal_ref_bundles|internal_kv|class_cache")
+"""Of Ray's modules and functions."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("ray.data", "Dataset.iter_internal_ref_bundles"),
+        ("ray.data.block", "BlockAccessor.for_block"),
+        ("ray._private.state", "available_resources_per_node"),
+        ("ray._private.state", "state.job_table"),
+        ("ray.experimental.internal_kv", "_internal_kv_get"),
+        ("ray._raylet", "InnerGcsClient.get_cluster_status"),
+        ("ray._raylet", "GcsClient"),
+        ("ray.core.generated.autoscaler_pb2", "GetClusterStatusReply"),
+        ("ray.autoscaler._private.kuberay.autoscaling_config", "_generate_available_node_types_from_ray_cr_spec"),
+        ("ray.autoscaler._private.util", "prepare_config"),
+        ("ray.autoscaler._private.util", "validate_config"),
+        ("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
+    ],
+)
+def test_each_private_name_of_ray_exists_in_the_installed_one(module: str, name: str) -> None:
+    found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+
+
+def test_no_other_module_uses_a_private_name_of_ray() -> None:
+    users = {file.name for file in PACKAGE.rglob("*.py") if PRIVATE.search(file.read_text(encoding="utf-8"))}
+    assert users == {"ray_private.py"}
+
+
+def test_the_keys_of_the_object_store_are_not_sent_along_with_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.tune.execution import class_cache
+
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", {"AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY"})
+    fasray.ray_private.do_not_propagate("AWS_")
+    assert list(class_cache.ENV_VARS_TO_PROPAGATE) == ["WANDB_API_KEY"]
