@@ -57,7 +57,7 @@ def resolve_dataset(
 
     Raises:
         DataError: there are no shards at the place named, or they are empty or damaged.
-        StorageError: the store does not answer, or does not let us in.
+        StorageError: the store does not answer, or access is denied.
     """
     uri = locate_dataset(data)
     if data == SYNTHETIC or isinstance(data, SyntheticChoice):

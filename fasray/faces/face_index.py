@@ -1,4 +1,4 @@
-"""The small table beside the pixels: what protocols, samplers and score files need of every face."""
+"""The index of a face set: the columns that protocols, samplers and score files need of every face."""
 
 from __future__ import annotations
 

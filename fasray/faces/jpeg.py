@@ -1,4 +1,4 @@
-"""The one way face crops become bytes and back: JPEG quality 95 without chroma subsampling (colour carries cues)."""
+"""Encoding and decoding of face crops: JPEG quality 95 without chroma subsampling (colour carries cues)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def encode(image_HW3: NDArray[np.uint8], quality: int = QUALITY) -> bytes:  # no
 
 
 def decode(data: bytes) -> NDArray[np.uint8] | None:
-    """Return the RGB image, uint8 ``[H, W, 3]``; None if ``data`` is no whole JPEG (also if it is cut short)."""
+    """Return the RGB image, uint8 ``[H, W, 3]``; None if ``data`` is not a complete JPEG."""
     if not (data.startswith(_START) and data.endswith(_END)):
         return None
     try:

@@ -60,4 +60,4 @@ RECORD_SCHEMA = pa.schema(
 INDEX_COLUMNS = (
     "label", "domain", "attack_type", "instrument", "subject", "video", "frame", "camera", "session", "split",
 )  # fmt: skip
-"""What is kept beside the pixels when a pool is filled: all that protocols, samplers and score files need."""
+"""What a pool holds in addition to the pixels: all that protocols, samplers and score files need."""

@@ -1,4 +1,4 @@
-"""Records of a shard, decoded into the rows of a pool; knows nothing of Ray, and any process of a node can do it."""
+"""Decodes records of a shard into the rows of a pool, without Ray: any process of a node can do it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def decode(batch: pa.Table | pa.RecordBatch, size: int) -> dict[str, NDArray[Any
 
 
 def reason(state: int) -> str:
-    """Say in words what :func:`decode` found wrong with an image."""
+    """Return in words what :func:`decode` found wrong with an image."""
     return _REASONS[state]
 
 
@@ -76,7 +76,7 @@ class PoolFill:
         index: their index, in the manifest's shard order.
 
     Raises:
-        DataError: the disk has no room for it.
+        DataError: the disk has no space for it.
     """
 
     def __init__(self, manifest: Manifest, index: FaceIndex) -> None:
@@ -98,7 +98,7 @@ class PoolFill:
             shards: [n] names of the shards that the records are from.
 
         Raises:
-            DataError: a record is not in the index, or came twice.
+            DataError: a record is not in the index, or was stored before.
         """
         keys = zip(batch["video"].tolist(), batch["frame"].tolist(), strict=True)
         rows = np.array([self._rows.get(key, -1) for key in keys], dtype=np.int64)
@@ -120,7 +120,7 @@ class PoolFill:
         return self._writer.finish()
 
     def abandon(self) -> None:
-        """Drop what there is of it."""
+        """Delete the unfinished pool."""
         self._writer.abandon()
 
 

@@ -53,19 +53,19 @@ def fill_pools(
 ) -> list[PoolFacts]:
     """Give every node of the running Ray cluster a pool of the shards under ``uri``.
 
-    Nodes that have it already are left alone; if all have, nothing is read. Where there is no node yet that could hold
-    a worker, one is asked for, and fills its pool by itself; so does every node that comes later, when its first trial
-    does (:func:`fasray.ingest.node_pool.open_or_fill_pool`).
+    Nodes that have it already are skipped; if all have, nothing is read. Where no node yet can hold a worker, one is
+    requested, and fills its pool by itself; so does every node that joins later, when its first trial starts there
+    (:func:`fasray.ingest.node_pool.open_or_fill_pool`).
 
     Args:
         uri: folder of the shards.
         manifest: their manifest.
         index: their index, in the manifest's shard order.
-        on_rows: called with the number of rows that have arrived in every pool so far.
-        worker: what a worker of a trial holds, as Ray wants it; nodes too small for one need no pool and get none.
+        on_rows: called with the number of rows that every pool has so far.
+        worker: resources of a trial's worker, as Ray names them; nodes too small for one get no pool.
 
     Raises:
-        DataError: a shard cannot be read, rows are missing, or a node has no room.
+        DataError: a shard cannot be read, rows are missing, or a node has no space.
     """
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and _holds(node["Resources"], worker or {})]
     if not nodes:
@@ -84,7 +84,7 @@ def _holds(node: Mapping[str, float], worker: Mapping[str, float]) -> bool:
 
 
 def _fill_on_a_new_node(uri: str, manifest: Manifest, worker: Mapping[str, float]) -> PoolFacts:
-    """Let the first node that can hold a worker fill its pool; asking for room makes an autoscaler bring it."""
+    """Let the first node that can hold a worker fill its pool; the request makes an autoscaler start one."""
     key = pool_key(manifest.hash, manifest.image_size)
     task = ray.remote(_own_facts).options(num_cpus=worker.get("CPU", 0), num_gpus=worker.get("GPU", 0))
     facts: PoolFacts = _unwrapped(task.remote(key, uri))
@@ -92,7 +92,7 @@ def _fill_on_a_new_node(uri: str, manifest: Manifest, worker: Mapping[str, float
 
 
 def _own_facts(key: str, uri: str) -> PoolFacts:
-    """Return what the pool of this node holds, which is filled if it is not there."""
+    """Return what the pool of this node holds; it is filled first if it is missing."""
     decoded: list[int] = []
     pool = open_or_fill_pool(key, uri, lambda filled: decoded.append(filled.decoded))
     return _facts(pool, sum(decoded))
@@ -124,7 +124,7 @@ def _written(writes: Sequence[Any]) -> int:
 
 
 def _unwrapped(reference: Any) -> Any:
-    """Return a remote result; our own errors come back as they were raised."""
+    """Return a remote result; fasray's own errors are raised as they were."""
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -134,7 +134,7 @@ def _unwrapped(reference: Any) -> Any:
 
 
 def _blocks(uri: str, manifest: Manifest) -> Any:
-    """Yield references to decoded blocks, in whatever order they come."""
+    """Yield references to decoded blocks, in order of completion."""
     silence(ray.data.DataContext.get_current())
     paths, filesystem = _paths(uri, manifest)
     decode = _Decode(manifest.image_size)
@@ -188,7 +188,7 @@ class _Cache:
         self._filling: PoolFill | None = None
 
     def begin(self) -> bool:
-        """Return whether the node has the pool already; if not, start it."""
+        """Return whether the node has the pool already; if not, begin to fill it."""
         with contextlib.suppress(DataError):  # none there, or a damaged one
             FacePool.open(self._folder)
             return True
@@ -202,7 +202,7 @@ class _Cache:
         return self._filling.store(batch, batch["shard"])
 
     def finish(self) -> PoolFacts:
-        """Make the pool final and say what it holds."""
+        """Make the pool final and return what it holds."""
         if self._filling:
             return _facts(self._filling.finish(), self._filling.decoded)
         return _facts(FacePool.open(self._folder), 0)

@@ -1,7 +1,7 @@
-"""A node that came late, or in place of a lost one, fills its own pool: in the process that first needs it.
+"""Opens the pool of a node; on a node that joined late, the process that first needs the pool fills it.
 
-The process reads the shards by itself, without Ray: while trials hold every CPU, nobody else could. Others of the node
-that come meanwhile wait for it, so each image is decoded once on each node.
+The process reads the shards itself, without Ray: while trials hold every CPU, no Ray task could. Other processes of the
+node wait for it, so each image is decoded once on each node.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fasray.ingest.decode import COLUMNS, PoolFill, decode
 
 _BATCH_ROWS = 64
 _MOST_THREADS = 16
-"""More hold more decoded faces in memory at once than they gain."""
+"""More threads would hold more decoded faces in memory and gain little."""
 _Decoded = tuple[str, dict[str, NDArray[Any]]]
 
 
@@ -36,11 +36,11 @@ def open_or_fill_pool(key: str, uri: str, filled: Callable[[FacePool], None] = l
 
     Args:
         key: of the pool, see :func:`fasray.faces.loading.pool.pool_key`.
-        uri: folder of the shards; empty: a pool that is not there is an error.
+        uri: folder of the shards; empty: a missing pool is an error.
         filled: called with the pool if it was filled here.
 
     Raises:
-        DataError: a shard is missing, damaged or of another set than the pool's key says, or the disk has no room.
+        DataError: a shard is missing, damaged or of another set than the pool's key says, or the disk has no space.
         StorageError: the store does not answer.
     """
     folder = pool_folder(key)
@@ -58,7 +58,7 @@ def open_or_fill_pool(key: str, uri: str, filled: Callable[[FacePool], None] = l
 
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the pool's lock, which the kernel takes from a process that dies."""
+    """Hold the pool's lock, which the kernel releases if the process dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".{folder.name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -86,7 +86,7 @@ def _fill(key: str, uri: str) -> FacePool:
 
 
 def _decoded(uri: str, manifest: Manifest) -> Iterator[_Decoded]:
-    """Yield the shards' names and decoded batches in order; threads decode ahead, a few batches and no more."""
+    """Yield the shards' names and decoded batches in order; threads decode a few batches ahead."""
     threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
     waiting: deque[tuple[str, Future[dict[str, NDArray[Any]]]]] = deque()
     with ThreadPoolExecutor(threads) as executor:

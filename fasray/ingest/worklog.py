@@ -175,7 +175,7 @@ class Worklog:
         Raises:
             SpecError: something else is there, or it was begun with another plan.
             DataError: it cannot be read or written.
-            StorageError: the store does not answer, or does not let us in.
+            StorageError: the store does not answer, or access is denied.
         """
         storage.check_access(uri)
         names = storage.listing(uri)

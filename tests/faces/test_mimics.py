@@ -28,7 +28,8 @@ def digest(root: Path) -> str:
 
 
 def decode(path: Path) -> list[np.ndarray]:
-    film, frames = cv2.VideoCapture(str(path)), []
+    film = cv2.VideoCapture(str(path))
+    frames: list[np.ndarray] = []
     while True:
         there, frame = film.read()
         if not there:
@@ -56,7 +57,7 @@ def small(tmp_path_factory):
 )
 def test_videos_are_the_official_ones_of_the_chosen_subjects(corpus, subjects, counts):
     videos = MimicSettings(corpus, subjects=subjects).videos()
-    found = {}
+    found: dict[str, tuple[int, int]] = {}
     for video in videos:
         live, attack = found.get(video.split, (0, 0))
         found[video.split] = (live + video.label, attack + 1 - video.label)

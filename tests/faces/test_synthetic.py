@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ def test_the_same_seed_gives_the_same_bytes_from_one_and_two_processes(tmp_path)
 
 
 def test_seed_and_dial_change_the_pixels_and_more_subjects_do_not(tmp_path, made_once):
-    options = {"subjects": 1, "domains": "O", "image_size": 48, "processes": 1}
+    options: dict[str, Any] = {"subjects": 1, "domains": "O", "image_size": 48, "processes": 1}
     first = rows_of(made_once)[:24]
     generate(str(tmp_path / "same"), **options)
     assert [row["image"] for row in rows_of(tmp_path / "same")] == [row["image"] for row in first]

@@ -32,7 +32,8 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def fill(uri: Path) -> tuple[PoolFacts, FacePool, list[int]]:
     """Fill the pool of this machine; also return its pool and what was said while it filled."""
-    manifest, told = read_manifest(str(uri)), []
+    manifest = read_manifest(str(uri))
+    told: list[Any] = []
     (facts,) = fill_pools(str(uri), manifest, read_index(str(uri)), told.append)
     return facts, FacePool.open(pool_folder(pool_key(manifest.hash, manifest.image_size))), told
 

@@ -165,7 +165,7 @@ def test_a_preparation_goes_on_with_more_workers_and_ends_with_the_same_bytes(
     log = Worklog.open(str(out), plan_of(source))
     assert 0 < len(log.done) < len(plan_of(source).chunks())
     assert [finding.what for finding in verify(str(out))] == [
-        f"missing, beside {len(log.done)} shards: an interrupted preparation"
+        f"missing, but there are {len(log.done)} shards: an interrupted preparation"
     ], "a half-made set is not mistaken for a whole one"
     with pytest.raises(DataError, match="no face set here"):
         read_manifest(str(out))
@@ -277,7 +277,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def blank_video(path: Path) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (160, 120))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (160, 120))
     for _ in range(4):
         writer.write(np.full((120, 160, 3), 90, np.uint8))
     writer.release()

@@ -28,7 +28,7 @@ def test_a_lethal_file_is_left_out_after_three_tries(tmp_path: Path, monkeypatch
     path = source / entries[5].path
     path.unlink()
     codec = "mp4v" if path.suffix == ".mp4" else "MJPG"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 25, (160, 120))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (160, 120))
     writer.write(np.full((120, 160, 3), 255, np.uint8))
     writer.release()
     here = str(SUPPORT)

@@ -90,7 +90,7 @@ def write_face(path: Path, face: object) -> Path:
     import numpy as np
 
     picture = np.asarray(face)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, picture.shape[1::-1])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, picture.shape[1::-1])
     for _ in range(8):
         writer.write(np.ascontiguousarray(picture[..., ::-1]))
     writer.release()

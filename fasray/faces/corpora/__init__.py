@@ -1,4 +1,4 @@
-"""Published datasets as they lie on disk; one file each. Needs neither torch nor ray."""
+"""Published datasets as they are on disk, one module each. Needs neither torch nor ray."""
 
 from fasray.faces.corpora.corpus import Corpus, Survey
 from fasray.faces.corpora.findings import Findings

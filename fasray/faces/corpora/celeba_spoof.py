@@ -118,7 +118,7 @@ class CelebaSpoof(Corpus):
 
 
 def _understood(values: object) -> bool:
-    """Tell whether these are labels whose numbers are all in the tables and agree about live and attack."""
+    """Return whether these are labels whose numbers are all in the tables and agree about live and attack."""
     if not isinstance(values, list) or len(values) < _LENGTH or not all(isinstance(value, int) for value in values):
         return False
     kind, light, place, attack = (values[position] for position in (_KIND, _LIGHT, _PLACE, _ATTACK))

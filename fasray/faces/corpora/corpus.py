@@ -23,7 +23,7 @@ class Survey:
     Attributes:
         root: the folder that all paths are relative to.
         videos: those that were understood, sorted by path.
-        findings: what else is there, or is not.
+        findings: what else is there, or is missing.
     """
 
     root: str
@@ -34,7 +34,7 @@ class Survey:
 class Corpus(ABC):
     """A dataset on disk: where its videos are, who is in which split, and how many there should be.
 
-    A subclass is one file of this package and one line of the registry. Most are told by their file names alone: see
+    A subclass is one file of this package and one line of the registry. For most, the file names hold all labels: see
     ``NamedCorpus``.
     """
 
@@ -51,7 +51,7 @@ class Corpus(ABC):
         """Look at the folder ``root``: no video is opened, every file is understood, ignored or reported.
 
         Raises:
-            DataError: ``root`` is no folder, or no file in it is a video of this corpus.
+            DataError: ``root`` is not a folder, or no file in it is a video of this corpus.
         """
 
     def official(self) -> tuple[SourceVideo, ...]:
@@ -74,10 +74,10 @@ class Corpus(ABC):
 def list_files(root: str) -> list[str]:
     """Return all files under ``root``, relative, with forward slashes, sorted; links to folders are followed.
 
-    Hidden files and what file managers leave behind are no files of a corpus.
+    Hidden files and those that file managers leave behind are skipped.
 
     Raises:
-        DataError: ``root`` is no folder.
+        DataError: ``root`` is not a folder.
     """
     if not os.path.isdir(root):
         raise DataError("there is no such folder", where=root, remedy="name the folder of the corpus")

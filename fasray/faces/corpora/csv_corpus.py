@@ -15,7 +15,7 @@ first_frame, last_frame         the window of frames that may be used, both incl
 rotate        degrees clockwise that bring frames without a rotation tag upright: 0, 90, 180, 270; default 0
 ============  ====================================================================================================
 
-All mistakes of a file are told at once, with their lines.
+All mistakes of a file are reported together, with their lines.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MOST_SHOWN = 20
 
 
 class CsvCorpus(Corpus):
-    """See the module. Files beside those of the table are no concern of it."""
+    """See the module. Files that the table does not name are ignored."""
 
     name = "manifest"
     domain = ""
@@ -54,7 +54,7 @@ class CsvCorpus(Corpus):
         """Return the videos of ``manifest.csv`` in the folder ``root`` (or of the CSV file ``root``) that are there.
 
         Raises:
-            DataError: there is no such file, it has mistakes (each named with its line), or none of its files is there.
+            DataError: there is no such file, it has mistakes (each named with its line), or none of its files exists.
         """
         table = Path(root) if Path(root).is_file() else Path(root) / FILE_NAME
         folder = str(table.parent)
@@ -63,7 +63,7 @@ class CsvCorpus(Corpus):
         videos = tuple(video for video in listed if video.path in there)
         if not videos:
             remedy = "paths are relative to the folder of the CSV file"
-            raise DataError("none of the files that it names is there", where=str(table), remedy=remedy)
+            raise DataError("none of the files that it names exists", where=str(table), remedy=remedy)
         return Survey(folder, videos, compare(table.name, videos, listed, {}, (), ()))
 
 
@@ -104,7 +104,7 @@ def _check_header(columns: list[str], where: str) -> None:
         remedy = f"the first line names the columns; {', '.join(REQUIRED)} are required"
         raise DataError(f"column {missing[0]!r} is missing", where=where, remedy=remedy)
     if len(set(columns)) < len(columns):
-        raise DataError("a column is there twice", where=where, remedy="name each column once")
+        raise DataError("a column is named twice", where=where, remedy="name each column once")
 
 
 @dataclass
@@ -117,7 +117,7 @@ class _Rows:
     _split_of: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def add(self, line: int, row: dict[str, Any]) -> None:
-        """Take one row, or write down its mistakes."""
+        """Add one row, or its mistakes."""
         try:
             video = _video(row)
             self._once(line, "path", video.path)
@@ -135,7 +135,7 @@ class _Rows:
     def _once(self, line: int, column: str, value: str) -> None:
         first = self._line_of.setdefault((column, value), line)
         if first != line:
-            raise ValueError(f"{column} {value!r} stands in line {first} already")
+            raise ValueError(f"{column} {value!r} is already in line {first}")
 
 
 def _video(row: dict[str, Any]) -> SourceVideo:
@@ -150,7 +150,7 @@ def _video(row: dict[str, Any]) -> SourceVideo:
             raise ValueError(f"{name} is empty")
     domain, path = values["domain"], _path(values["path"])
     if not _DOMAIN.fullmatch(domain):
-        raise ValueError(f"domain {domain!r} is no name (letters, digits, . _ -)")
+        raise ValueError(f"domain {domain!r} is not a valid name (letters, digits, . _ -)")
     if values["label"].lower() not in _LABELS:
         raise ValueError(f"label {values['label']!r}: write live or attack")
     video = values.get("video") or str(PurePosixPath(path).with_suffix(""))

@@ -1,4 +1,4 @@
-"""What a survey of a corpus found beside its videos: files that are missing, misnamed or extra, and the counts."""
+"""What a survey of a corpus found in addition to its videos: missing, misnamed and extra files, and the counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fasray.faces.corpora.source_video import SourceVideo
 from fasray.faces.record import LIVE, SPLITS
 
 _NEAR = 0.9
-"""Least similarity of a wrong file name with the official one it may stand for; numbers make all names similar."""
+"""Least similarity of a wrong file name with the official one that it may be; numbers make all names similar."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SplitCount:
 
     @property
     def agrees(self) -> bool:
-        """Tell whether what was found is what was published, as far as that is known."""
+        """Whether the counts agree with the published ones, as far as those are known."""
         return self.published_live in (None, self.live) and self.published_attack in (None, self.attack)
 
 
@@ -45,12 +45,12 @@ class Findings:
     Attributes:
         title: the corpus.
         missing: official videos that are not there.
-        misnamed: files that stand where an official one should.
+        misnamed: files in place of an official one.
         extra: files that do not belong to the corpus and resemble nothing that is missing.
         missing_companions: side files that are not there; preparation does not need them.
         counts: videos by split.
         notes: what else a reader should know.
-        generated: the videos are a mimic; nobody stands behind them.
+        generated: the videos are a mimic; they show no real person.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Findings:
 
     @property
     def whole(self) -> bool:
-        """Tell whether every official video is there under its name and nothing else is."""
+        """Whether every official video is there under its name, and nothing else is."""
         agree = all(count.agrees for count in self.counts)
         return agree and not (self.missing or self.misnamed or self.extra)
 
@@ -190,7 +190,7 @@ class _Missing:
 
 
 def _most_like(name: str, names: list[str]) -> str | None:
-    """Return which of ``names`` a file called ``name`` stands for: another ending, an addition, a slip; or None."""
+    """Return which of ``names`` a file called ``name`` may be: another ending, an addition, a typo; or None."""
     stem = posixpath.splitext(name)[0].lower()
     for other in names:
         if posixpath.splitext(other)[0].lower() == stem:
@@ -202,8 +202,8 @@ def _most_like(name: str, names: list[str]) -> str | None:
 
 
 def _count_line(count: SplitCount) -> str:
-    def told(value: int | None) -> str:
+    def text(value: int | None) -> str:
         return "?" if value is None else str(value)
 
-    published = f"{told(count.published_live)} live and {told(count.published_attack)} attack videos are published"
+    published = f"{text(count.published_live)} live and {text(count.published_attack)} attack videos are published"
     return f"split {count.split}: {count.live} live and {count.attack} attack videos; {published}"

@@ -1,4 +1,4 @@
-"""Corpora whose file names tell everything: parse the names, compare them with the official list."""
+"""Corpora whose file names hold all labels: parse the names, compare them with the official list."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fasray.faces.corpora.generated import NOTE_NAME, subjects_of
 from fasray.faces.corpora.source_video import SourceVideo
 
 _PAPERS = re.compile(r"(.*/)?(read_?me|licen[cs]e|eula|agreement|md5|sha256)[^/]*", re.IGNORECASE)
-"""What comes with any download."""
+"""Files that come with any download."""
 _DEEPEST = 5
-"""So many folders down a corpus is looked for, to tell where it is."""
+"""How many folders deep a corpus is looked for, to suggest where it is."""
 
 
 class NamedCorpus(Corpus):
-    """A corpus that is told by its file names.
+    """A corpus whose file names hold all labels.
 
     A subclass understands a path completely or not at all: a name that breaks a rule (a subject in the wrong split, an
     unknown device) is not understood, and is reported.
@@ -27,13 +27,13 @@ class NamedCorpus(Corpus):
 
     @abstractmethod
     def parse(self, path: str) -> SourceVideo | None:
-        """Return what the relative path ``path`` (forward slashes) stands for, or None if it is no video of the corpus.
+        """Return the video with the relative path ``path`` (forward slashes), or None if it is not one of the corpus.
 
         Only the name is looked at; the file need not exist.
         """
 
     def ignores(self, path: str) -> bool:
-        """Tell whether a file that is no video belongs to the corpus all the same (lists, annotations)."""
+        """Return whether a file that is not a video belongs to the corpus (lists, annotations)."""
         return False
 
     def remarks(self, videos: Sequence[SourceVideo]) -> list[str]:
@@ -85,7 +85,7 @@ class NamedCorpus(Corpus):
         return videos, companions, unknown
 
     def _further_down(self, paths: Iterable[str]) -> str:
-        """Return a hint if the corpus lies in a folder of the one that was named."""
+        """Return a hint if the corpus is in a subfolder of the one that was named."""
         for path in paths:
             parts = path.split("/")
             for depth in range(1, min(len(parts), _DEEPEST)):

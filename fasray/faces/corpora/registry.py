@@ -37,7 +37,7 @@ def get(name: str) -> Corpus:
     """Return the adapter of this name.
 
     Raises:
-        SpecError: there is none; the nearest is named.
+        SpecError: there is no such corpus; the nearest name is suggested.
     """
     if name not in _CORPORA:
         raise SpecError(f"there is no corpus {name!r}", where="corpus", remedy=did_you_mean(name, _CORPORA))

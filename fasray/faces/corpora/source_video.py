@@ -9,7 +9,7 @@ from fasray.faces.record import ATTACK_TYPES, LIVE, SPLITS, SPOOF
 
 @dataclass(frozen=True)
 class SourceVideo:
-    """What a corpus tells about one of its files.
+    """What a corpus says about one of its files.
 
     Attributes:
         path: relative to the root that was surveyed, with forward slashes.
@@ -17,11 +17,11 @@ class SourceVideo:
         instrument: finer than ``attack_type``; empty if live or unknown.
         domain: the corpus' letter, or the domain named in a manifest.
         subject: unique over all domains: the domain's name comes first.
-        video: unique over all domains, and the same wherever the root lies.
+        video: unique over all domains, and the same wherever the root is.
         camera: capture device as the corpus names it; empty if unknown.
         session: session, lighting or environment as the corpus names it; empty if unknown.
         split: one of ``record.SPLITS``.
-        companions: files beside it that belong to it (eye positions ...), relative like ``path``.
+        companions: files next to it that belong to it (eye positions ...), relative like ``path``.
         rotate_untagged: degrees clockwise (0, 90, 180, 270) that bring frames upright **if the container carries no
             rotation tag**; a decoder that honours tags must not turn tagged clips twice.
         frames: first and one past the last frame that may be used; None = all.
@@ -46,7 +46,7 @@ class SourceVideo:
         if self.split not in SPLITS:
             raise ValueError(f"split {self.split!r} is not one of {SPLITS}")
         if self.rotate_untagged not in (0, 90, 180, 270):
-            raise ValueError(f"cannot turn by {self.rotate_untagged} degrees")
+            raise ValueError(f"rotate_untagged must be 0, 90, 180 or 270 degrees, not {self.rotate_untagged}")
         if not self.subject.startswith(self.domain):
             raise ValueError(f"subject {self.subject!r} does not start with its domain {self.domain!r}")
 

@@ -1,7 +1,7 @@
 """BlazeFace through OpenCV's dnn: where in a frame faces are, at three ranges.
 
 Each range is a network for faces of another size: ``back`` sees small faces (about 20 px in a frame of 512), ``short``
-only large ones, ``full`` lies between. A network looks at the whole frame, letter-boxed to a square.
+only large ones, ``full`` is in between. A network looks at the whole frame, letter-boxed to a square.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def read_network(data: bytes) -> Any:
     """Return an OpenCV network from TFLite bytes.
 
     The classic engine is asked for: OpenCV 5's new one gives only the first of BlazeFace's outputs. It is given a file,
-    for with bytes OpenCV 5.0.0 takes the new engine whatever it is told.
+    for with bytes OpenCV 5.0.0 uses the new engine whatever is asked for.
     """
     with tempfile.NamedTemporaryFile(prefix="fasray-", suffix=".tflite") as file:
         file.write(data)
@@ -151,7 +151,7 @@ def _anchor_centres(kind: Range) -> Points:
 
 
 def _merged(points: NDArray[Any], scores: NDArray[Any], name: str) -> list[Box]:
-    """Merge finds of one face: the best takes all that overlap it, their average weighted by score stands for them."""
+    """Merge finds of one face: the best absorbs all that overlap it, as their average weighted by score."""
     found = []
     left = np.argsort(-scores, kind="stable")
     while len(left):

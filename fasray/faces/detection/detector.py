@@ -92,7 +92,7 @@ def detector_kind(name: str) -> DetectorKind:
     """Return the detector of that name: one that comes with fasray, or ``module:NAME`` of an installed package.
 
     Raises:
-        SpecError: there is none.
+        SpecError: there is no such detector.
     """
     module, separator, attribute = name.partition(":")
     if not separator:
@@ -104,5 +104,5 @@ def detector_kind(name: str) -> DetectorKind:
     except (ImportError, AttributeError, ValueError) as error:
         raise SpecError(f"there is no detector {name!r}: {error}", where="--detector") from error
     if not isinstance(kind, DetectorKind):
-        raise SpecError(f"{name!r} is no DetectorKind", where="--detector", remedy="see fasray.faces.detection")
+        raise SpecError(f"{name!r} is not a DetectorKind", where="--detector", remedy="see fasray.faces.detection")
     return kind

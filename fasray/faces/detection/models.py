@@ -44,7 +44,7 @@ def read_models(files: Iterable[ModelFile], folder: Path | None = None) -> dict[
 
     Args:
         files: what is wanted.
-        folder: where they lie; None: in the installed wheel.
+        folder: where they are; None: in the installed wheel.
 
     Raises:
         DataError: the wheel is not installed, or a file is missing or not the one that this release was tested with.

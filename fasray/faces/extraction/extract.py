@@ -45,7 +45,7 @@ class Settings:
     detector: str = MESH468.name
 
     def __post_init__(self) -> None:
-        """Refuse what nothing can be prepared with (SpecError)."""
+        """Refuse settings that are out of range (SpecError)."""
         for option, value, low, high in (
             ("--image-size", self.image_size, 32, 1024),
             ("--quality", self.quality, 1, 100),
@@ -103,7 +103,7 @@ class Extracted:
         records: rows of RECORD_SCHEMA, by frame.
         taken: frames that were looked at.
         misses: numbers of the frames without a face.
-        remarks: what is odd about the file, though it was used.
+        remarks: what is unusual about the file, though it was used.
         unreadable: why nothing was taken from it; empty if it was.
     """
 

@@ -46,7 +46,7 @@ class FrameRule:
     every: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what is no rule (SpecError)."""
+        """Refuse a rule that is out of range (SpecError)."""
         if (self.count is None) == (self.every is None):
             raise SpecError("give a number of frames or a spacing, and not both", where="--frames, --every")
         for option, value in (("--frames", self.count), ("--every", self.every)):
@@ -72,7 +72,7 @@ Remark = Callable[[str], None]
 
 
 def is_picture(path: str) -> bool:
-    """Tell by its name whether a file is a single picture."""
+    """Return whether, by its name, a file is a single picture."""
     return path.lower().endswith(_PICTURES)
 
 
@@ -87,12 +87,13 @@ def frames(
     Args:
         path: local video or picture file.
         rule: what is taken.
-        remark: told what is odd about a file that can be used all the same.
+        remark: called with what is unusual about a file that can still be used.
         turn_untagged: degrees clockwise (0, 90, 180, 270) that bring a file without a rotation tag upright.
         part: first and one past the last frame that may be taken; None: all.
 
     Raises:
-        UnreadableError: the file is empty, no video, cut short, too small or damaged. Frames may have come before.
+        UnreadableError: the file is empty, not a video, cut short, too small or damaged. Frames may have been yielded
+            before.
     """
     head = _head(path)
     if is_picture(path):
@@ -120,14 +121,14 @@ def _taken(
         raise UnreadableError(f"it has {promised} frames, none of them from {first} on")
     if rule.count is not None and len(wanted) < rule.count:
         remark(f"only {_count(len(wanted), 'frame')}, {rule.count} were asked for")
-    number, told = 0, False
+    number, remarked = 0, False
     while number < promised and video.grab():
         if number in wanted:
             done, image = video.retrieve()
             if not done or image is None:
                 raise UnreadableError(f"frame {number} cannot be decoded")
-            yield number, _turned(_sized(image, (lambda text: None) if told else remark), turn)
-            told = True
+            yield number, _turned(_sized(image, (lambda text: None) if remarked else remark), turn)
+            remarked = True
         number += 1
     if not number:
         raise UnreadableError("not one of its frames can be decoded")

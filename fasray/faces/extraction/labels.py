@@ -103,7 +103,7 @@ def depth_map(points: Points, image_size: int) -> Pixels:
 def parsing_map(points: Points, image_size: int) -> Pixels:
     """Return [64, 64] uint8 classes (``record.PARSING_CLASSES``) of a live face.
 
-    A mesh knows no hair, neck, clothes or glasses: they are background or skin here.
+    A mesh has no hair, neck, clothes or glasses: they are background or skin here.
 
     Args:
         points: [468, 2 or more] in crop pixels.

@@ -36,7 +36,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if self.images < 1 or self.draws < 1:
             raise SpecError(
-                f"{self.images} images and {self.draws} draws make no batch",
+                f"images is {self.images} and draws is {self.draws}",
                 where="training.images",
                 remedy="both must be at least 1",
             )
@@ -47,7 +47,7 @@ class Sampler:
 
     A balanced batch lists its groups in the order (domain 0, spoof), (domain 0, live), (domain 1, spoof) ..., each
     with ``sampling.images`` rows. A pass over a group shows each of its rows (with ``unit="video"``: each of its
-    videos, one random frame of it) once before any comes again; groups of unequal size have passes of unequal length,
+    videos, one random frame of it) once before any repeats; groups of unequal size have passes of unequal length,
     and a window that crosses the end of a pass goes on in the next one.
 
     Args:

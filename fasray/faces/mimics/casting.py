@@ -45,7 +45,7 @@ class Role:
 class Cast:
     """The tables of one corpus: camera name -> position in the domain's cameras, and so on.
 
-    ``photos`` are the instruments that show a still photo on a display; ``held`` tells what a hand holds.
+    ``photos`` are the instruments that show a still photo on a display; ``held`` names what a hand holds.
     """
 
     cameras: dict[str, int]
@@ -94,7 +94,7 @@ def role_of(video: SourceVideo, cast: Cast, domain: Domain) -> Role:
     """Return how ``video`` is filmed.
 
     Raises:
-        KeyError: the cast does not know its camera or its instrument.
+        KeyError: its camera or its instrument is not in the cast.
     """
     medium: Print | Replay | None = None
     camera = domain.cameras[cast.cameras[video.camera]]

@@ -40,7 +40,7 @@ class MimicSettings:
     dial: float = DEFAULT_DIAL
 
     def __post_init__(self) -> None:
-        """Refuse settings that nothing can be made from (SpecError)."""
+        """Refuse settings that are out of range (SpecError)."""
         if self.corpus not in CASTS:
             remedy = did_you_mean(self.corpus, CASTS)
             raise SpecError(f"there is no mimic of {self.corpus!r}", where="--as", remedy=remedy)
@@ -55,7 +55,9 @@ class MimicSettings:
             raise SpecError(f"{self.dial} is out of range", where="--dial", remedy="choose from 0 to 1")
         if any(side % 2 or not _SMALLEST <= side <= _LARGEST for side in self.size):
             remedy = f"choose even sides from {_SMALLEST} to {_LARGEST}, for example 240x180"
-            raise SpecError(f"{self.size[0]}x{self.size[1]} is no size for these videos", where="--size", remedy=remedy)
+            raise SpecError(
+                f"{self.size[0]}x{self.size[1]} is not a valid size for these videos", where="--size", remedy=remedy
+            )
 
     @property
     def adapter(self) -> Corpus:

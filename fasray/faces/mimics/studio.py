@@ -63,15 +63,15 @@ class Clip:
 class SubjectInSession:
     """A subject in one session."""
 
-    who: Identity
+    identity: Identity
     head: Head
 
 
-def sitter(settings: MimicSettings, subject: str, session: str) -> SubjectInSession:
+def draw_subject(settings: MimicSettings, subject: str, session: str) -> SubjectInSession:
     """Draw a subject as it looks in a session; the costly part, used for all its videos."""
-    who = draw_identity(stream(settings.seed, "mimic.identity", subject))
+    identity = draw_identity(stream(settings.seed, "mimic.identity", subject))
     mood = draw_expression(stream(settings.seed, "mimic.expression", subject, session))
-    return SubjectInSession(who, draw_head(who, mood, _canvas(settings)))
+    return SubjectInSession(identity, draw_head(identity, mood, _canvas(settings)))
 
 
 def film(settings: MimicSettings, video: SourceVideo) -> Clip:
@@ -79,7 +79,7 @@ def film(settings: MimicSettings, video: SourceVideo) -> Clip:
 
     Frames are upright also where the file on the disk is not (``video.rotate_untagged``).
     """
-    frames = list(shoot(settings, video, sitter(settings, video.subject, video.session)))
+    frames = list(shoot(settings, video, draw_subject(settings, video.subject, video.session)))
     return Clip(
         *(np.stack([getattr(frame, name) for frame in frames]) for name in ("picture", "depth", "parts", "eyes"))
     )
@@ -133,7 +133,7 @@ class _Sway:
 
 @dataclass(frozen=True)
 class _Stage:
-    """Light and background of a video; the face's canvas stands at ``left``, ``top`` of the padded picture."""
+    """Light and background of a video; the face's canvas is at ``left``, ``top`` of the padded picture."""
 
     light: Light
     background: Map
@@ -207,7 +207,7 @@ def _canvas(settings: MimicSettings) -> int:
 
 
 def build_scene(settings: MimicSettings, role: Role, rng: np.random.Generator) -> _Stage:
-    """Draw light and background; the canvas stands in the middle of the picture's lower edge."""
+    """Draw light and background; the canvas is in the middle of the picture's lower edge."""
     width, height = settings.size
     canvas = _canvas(settings)
     light = draw_light(rng, float(rng.uniform(*role.key)), float(rng.uniform(*role.ambient)))
@@ -238,7 +238,7 @@ def _eyes(who: SubjectInSession, pose: Pose, stage: _Stage) -> Map:
     size = who.head.parts.shape[0]
     found = []
     for side in (-1, 1):
-        x, y = ((v + EXTENT / 2) * size / EXTENT - 0.5 for v in (side * who.who.eye_x, who.who.eye_y))
+        x, y = ((v + EXTENT / 2) * size / EXTENT - 0.5 for v in (side * who.identity.eye_x, who.identity.eye_y))
         row, column = np.unravel_index(np.argmin((map_x - x) ** 2 + (map_y - y) ** 2), map_x.shape)
         found.append((column + stage.left, row + stage.top))
     return np.asarray(found, np.float32)

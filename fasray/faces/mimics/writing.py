@@ -18,7 +18,7 @@ from fasray.faces.corpora import SourceVideo
 from fasray.faces.corpora.generated import NOTE_NAME, note_text
 from fasray.faces.mimics.casting import CASTS
 from fasray.faces.mimics.settings import GENERATOR, MimicSettings
-from fasray.faces.mimics.studio import Frame, shoot, sitter
+from fasray.faces.mimics.studio import Frame, draw_subject, shoot
 
 FRAMES_PER_SECOND = 10.0
 _CODECS = {".avi": "MJPG", ".mov": "jpeg", ".mp4": "mp4v"}
@@ -81,7 +81,7 @@ def write(
 
 def write_video(out: str, settings: MimicSettings, video: SourceVideo) -> None:
     """Write one of a mimic's videos, with its companions, into the folder ``out``; see ``write``."""
-    who = sitter(settings, video.subject, video.session)
+    who = draw_subject(settings, video.subject, video.session)
     _encode(Path(out), settings, video, shoot(settings, video, who))
 
 
@@ -113,7 +113,7 @@ def _write_sitting(job: _Job) -> int:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        who = sitter(settings, videos[0].subject, videos[0].session)
+        who = draw_subject(settings, videos[0].subject, videos[0].session)
         for video in videos:
             _encode(Path(out), settings, video, shoot(settings, video, who))
     finally:

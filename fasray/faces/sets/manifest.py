@@ -1,6 +1,6 @@
 """The manifest of a face set: which shards it has, what they hold, how they were made, and one hash over it all.
 
-It is written last. A folder without a manifest is not a face set but the rest of an interrupted preparation.
+It is written last. A folder without a manifest is not a face set but what an interrupted preparation left.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Shard(_Part):
 
 
 class Document(_Part):
-    """A readable file beside the shards, such as the dataset card."""
+    """A readable file next to the shards, such as the dataset card."""
 
     name: str
     bytes: int
@@ -72,7 +72,7 @@ class Manifest(_Part):
     hash: str
 
     def to_bytes(self) -> bytes:
-        """Return the only text that stands for this manifest on disk."""
+        """Return the one text of this manifest on disk."""
         return (json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -82,7 +82,7 @@ def canonical_json(value: Any) -> str:
 
 
 def is_generated(card: Mapping[str, Any]) -> bool:
-    """Tell by its card whether all faces of a set are generated: drawn, prepared from a mimic, or merged of such."""
+    """Return whether, by its card, a set has only generated faces: drawn, prepared from a mimic, or merged of such."""
     parts = card.get("sets")
     if parts:
         return all(is_generated(part["card"]) for part in parts)
@@ -112,12 +112,12 @@ def manifest_hash(manifest: Manifest) -> str:
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:
-    """Return the manifest that ``data`` spells, byte for byte.
+    """Return the manifest whose bytes are ``data``.
 
     Raises:
-        DataError: it is not JSON, has other keys or types, its hash does not fit, or it was edited.
+        DataError: it is not JSON, has other keys or types, its hash does not match, or it was edited.
     """
-    remedy = "restore the file, or prepare the face set again into a fresh folder"
+    remedy = "restore the file, or prepare the face set again into a new folder"
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
@@ -128,7 +128,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         what = f"format version {manifest.format_version}, this release reads {FORMAT_VERSION}"
         raise DataError(what, where=where, remedy="prepare the face set again with this release")
     if manifest.hash != manifest_hash(manifest) or manifest.to_bytes() != data:
-        raise DataError("the manifest was changed: its hash does not fit its content", where=where, remedy=remedy)
+        raise DataError("the manifest was changed: its hash does not match its content", where=where, remedy=remedy)
     return manifest
 
 
@@ -136,8 +136,8 @@ def read_manifest(uri: str) -> Manifest:
     """Return the manifest of the face set at ``uri`` (a folder or an ``s3://`` prefix).
 
     Raises:
-        DataError: there is none, or it is damaged.
-        StorageError: the store does not answer, or does not let us in.
+        DataError: there is no manifest, or it is damaged.
+        StorageError: the store does not answer, or access is denied.
     """
     storage.check_access(uri)
     where = storage.join(uri, MANIFEST_NAME)

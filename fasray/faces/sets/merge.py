@@ -1,4 +1,4 @@
-"""Join face sets to one: a corpus is prepared at a time, but a protocol needs several domains in one set."""
+"""Merge face sets: corpora are prepared one by one, but a protocol needs several domains in one set."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def merge(uris: Sequence[str], out_uri: str, progress: Callable[[int, int], None
 
     Raises:
         DataError: fewer than two sets; one is missing or damaged; they differ in the size of their crops; a video is in
-            two of them, or a subject is in two domains or splits; a set already stands at ``out_uri``.
+            two of them, or a subject is in two domains or splits; a set already exists at ``out_uri``.
     """
     if len(uris) < 2:
-        raise DataError("one set is nothing to join", where="merge", remedy="name two or more")
+        raise DataError("merging needs at least two sets", where="merge", remedy="name two or more")
     storage.check_access(out_uri)
     if storage.exists(storage.join(out_uri, MANIFEST_NAME)):
         remedy = "choose another place, or delete it first"
@@ -66,7 +66,7 @@ def _check_disjoint(indexes: list[tuple[str, FaceIndex]]) -> list[list[str]]:
         for video in dict.fromkeys(index.video.tolist()):
             if videos.setdefault(video, uri) != uri:
                 what = f"video {video!r} is also in {videos[video]}"
-                raise DataError(what, where=uri, remedy="name each set once; leave the video out of one of them")
+                raise DataError(what, where=uri, remedy="name each set once, or leave the video out of one of them")
         rows = zip(index.subject.tolist(), index.domain.tolist(), index.split.tolist(), strict=True)
         for subject, domain, split in dict.fromkeys(rows):
             seen = people.setdefault(subject, (domain, split, uri))

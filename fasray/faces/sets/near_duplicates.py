@@ -1,9 +1,9 @@
-"""Pictures that look the same though they should have nothing in common: copies between domains or splits.
+"""Near-duplicate pictures in different domains or splits, which should have none in common.
 
-Every face gets a difference hash: 16 x 16 bits, each tells whether the picture gets brighter to the right (Krawetz,
-"Kind of like that", 2013; here with a dead zone, so that flat regions do not toss coins). Copies that were encoded
-anew, resized or brightened differ in a few bits; different faces, all of them centred, in 43 or more (measured on 768
-generated ones). Close hashes are confirmed by the correlation of the small pictures that they were taken of.
+Every face gets a difference hash: 16 x 16 bits, each 1 where the picture gets brighter to the right (Krawetz,
+"Kind of like that", 2013; here with a dead zone, so that flat regions do not give random bits). Copies that were
+encoded anew, resized or brightened differ in a few bits; different faces, all of them centred, in 43 or more (measured
+on 768 generated ones). Close hashes are confirmed by the correlation of the small pictures that they were taken of.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class VideoOrigin:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two videos of different domains or splits with frames that look the same; the frames are those most alike.
+    """Two videos of different domains or splits with frames that look the same; the frames are the most similar ones.
 
     Attributes:
         one: a video.
@@ -63,7 +63,7 @@ class NearDuplicate:
 
 
 class NearDuplicateFinder:
-    """Collects pictures, then tells which look the same. About 320 bytes a picture are kept."""
+    """Collects pictures, then finds those that look the same. Holds about 320 bytes a picture."""
 
     def __init__(self) -> None:
         self._places: dict[VideoOrigin, int] = {}
@@ -79,7 +79,7 @@ class NearDuplicateFinder:
         self._frame.append(frame)
 
     def found(self) -> list[NearDuplicate]:
-        """Return every pair of videos of different domains or splits that share a look, the most alike first."""
+        """Return every pair of videos of different domains or splits with near-duplicate frames, most similar first."""
         if not self._small:
             return []
         small, place = np.stack(self._small), np.array(self._place)
@@ -92,11 +92,11 @@ class NearDuplicateFinder:
             if _correlation(small[i], small[j]) >= LEAST_CORRELATION:
                 a, b = sorted((i, j), key=lambda row: (place[row], row))
                 best.setdefault((int(place[a]), int(place[b])), []).append((bits, a, b))
-        alike = []
+        pairs = []
         for (one, other), hits in best.items():
             bits, a, b = min(hits)
-            alike.append(NearDuplicate(places[one], places[other], self._frame[a], self._frame[b], bits, len(hits)))
-        return sorted(alike, key=lambda item: (item.bits, item.one.video, item.other.video))
+            pairs.append(NearDuplicate(places[one], places[other], self._frame[a], self._frame[b], bits, len(hits)))
+        return sorted(pairs, key=lambda item: (item.bits, item.one.video, item.other.video))
 
 
 def difference_hashes(small: NDArray[np.uint8]) -> NDArray[np.uint64]:

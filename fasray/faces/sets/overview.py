@@ -36,7 +36,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What became of the videos of one corpus, split and attack type, as the preparation card tells.
+    """How many videos of one corpus, split and attack type were prepared, from the card of the set.
 
     Attributes:
         corpus: that was prepared.
@@ -105,7 +105,7 @@ def stats(uri: str) -> Stats:
 
 
 def _preparation(card: dict[str, Any]) -> Iterator[Preparation]:
-    """Yield what the card of a prepared set, or of one that was merged of prepared sets, tells about its videos."""
+    """Yield the counts in the card of a prepared set, or of a set merged of prepared ones."""
     for part in card.get("sets", ()):
         yield from _preparation(part["card"])
     if card.get("kind") == "prepared":
@@ -129,7 +129,7 @@ def _counts(index: FaceIndex) -> tuple[Count, ...]:
 def contact_sheet(uri: str, columns: int = 4) -> NDArray[np.uint8]:
     """Return a picture, RGB uint8 ``[H, W, 3]``, of some faces of every domain and attack type.
 
-    One row of faces a domain and attack type, ``columns`` faces in it from subjects as far apart as possible; beside
+    One row of faces a domain and attack type, ``columns`` faces in it from subjects as far apart as possible; next to
     each face its depth and its parsing (black for attacks), above it a title. Where a detector found the face, its five
     landmarks are dotted and its box (the crop without its margin) is drawn.
 
@@ -156,16 +156,16 @@ def contact_sheet(uri: str, columns: int = 4) -> NDArray[np.uint8]:
 
 
 def write_picture(path: str, image_HW3: NDArray[np.uint8]) -> None:  # noqa: N803
-    """Write an RGB picture to a local file; its ending (.png, .jpg) decides the format.
+    """Write an RGB picture to a local file; its extension (.png, .jpg) decides the format.
 
     Raises:
-        DataError: the ending or the place is no good.
+        DataError: the format is not supported, or the file cannot be written.
     """
     remedy = "name a .png or .jpg file in a folder that exists"
     try:
         done = cv2.imwrite(path, cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
-        raise DataError("no picture format has this ending", where=path, remedy=remedy) from error
+        raise DataError("this file name extension is not a picture format", where=path, remedy=remedy) from error
     if not done:
         raise DataError("the picture cannot be written", where=path, remedy=remedy)
 
@@ -196,7 +196,7 @@ def _title(index: FaceIndex, row: int) -> str:
 def _tile(face: _Face, title: str, manifest: Manifest, uri: str) -> NDArray[np.uint8]:
     size, image = manifest.image_size, jpeg.decode(face[0])
     if image is None:
-        raise DataError(f"the face {title!r} does not decode", where=uri, remedy=f"run 'fasray data verify {uri}'")
+        raise DataError(f"the face {title!r} cannot be decoded", where=uri, remedy=f"run 'fasray data verify {uri}'")
     depth = np.frombuffer(face[1], np.uint8).reshape(DEPTH_SIZE, DEPTH_SIZE)
     parsing = np.frombuffer(face[2], np.uint8).reshape(PARSING_SIZE, PARSING_SIZE)
     pictures = (

@@ -1,6 +1,6 @@
 """Reading shards. Every reader opens them here, so that every kind of damage is the same DataError.
 
-The error names the file and, where it is known, the row group; it says what is wrong and what to do about it.
+The error names the file and, where it is known, the row group; it says what is wrong and what to do.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def open_shard(uri: str, shard: Shard, data: bytes | None = None) -> Iterator[Sh
 
     Raises:
         DataError: the shard is missing or unreadable, or has other rows or columns than it should.
-        StorageError: the store does not answer, or does not let us in.
+        StorageError: the store does not answer, or access is denied.
     """
     with contextlib.ExitStack() as opened:
         with _naming_damage(uri, shard.name):
@@ -131,7 +131,7 @@ def fetch_row_group(uri: str, shard: str, number: int, group: RowGroup, columns:
 
     Raises:
         DataError: the row group is missing or damaged.
-        StorageError: the store does not answer, or does not let us in.
+        StorageError: the store does not answer, or access is denied.
     """
     where = storage.join(uri, shard)
     with _naming_damage(uri, shard, number):
@@ -150,7 +150,7 @@ def read_whole(uri: str, file: Shard | Document) -> bytes:
 
     Raises:
         DataError: they are not, or the file is missing.
-        StorageError: the store does not answer, or does not let us in.
+        StorageError: the store does not answer, or access is denied.
     """
     data = storage.read_bytes(storage.join(uri, file.name))
     for defect in byte_defects(file, data):
@@ -180,7 +180,7 @@ def check_shards(uri: str, manifest: Manifest) -> None:
 
     Raises:
         DataError: one is not.
-        StorageError: the store does not answer, or does not let us in.
+        StorageError: the store does not answer, or access is denied.
     """
     sizes = storage.sizes(uri)
     for shard in manifest.shards:

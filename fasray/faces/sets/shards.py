@@ -44,12 +44,12 @@ def write_shards(
         uri: folder or ``s3://`` prefix to write to.
         card: how the set was prepared, JSON values.
         image_size: side of the square crops, pixels.
-        documents: readable files to put beside the shards, by name.
+        documents: readable files to put next to the shards, by name.
         rows_per_shard: rows of every shard but the last.
         rows_per_group: rows of every Parquet row group but the last of a shard.
 
     Raises:
-        DataError: a finished set already stands at ``uri``, there are no records, or a record breaks a rule of
+        DataError: a finished set already exists at ``uri``, there are no records, or a record breaks a rule of
             ``check_columns`` (named by shard and row).
     """
     storage.check_access(uri)
@@ -119,7 +119,7 @@ def shard_name(number: int) -> str:
 
 
 def is_shard_name(name: str) -> bool:
-    """Tell whether a file of this name would be a shard."""
+    """Return whether a file of this name would be a shard."""
     return name.endswith(".parquet")
 
 
@@ -202,10 +202,10 @@ def _batches(records: Iterable[Mapping[str, Any] | pa.RecordBatch]) -> Iterator[
 
 def _check_keys(record: Mapping[str, Any]) -> None:
     """Unknown and missing keys raise KeyError; Arrow would drop or null them."""
-    odd = set(record) ^ set(RECORD_SCHEMA.names)
-    odd -= {field.name for field in RECORD_SCHEMA if field.nullable}
-    if odd:
-        raise KeyError(f"unknown or missing columns {sorted(odd)}")
+    wrong = set(record) ^ set(RECORD_SCHEMA.names)
+    wrong -= {field.name for field in RECORD_SCHEMA if field.nullable}
+    if wrong:
+        raise KeyError(f"unknown or missing columns {sorted(wrong)}")
 
 
 def _leaves() -> list[str]:

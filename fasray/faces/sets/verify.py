@@ -19,24 +19,24 @@ from fasray.faces.sets.shards import check_columns, is_shard_name
 
 
 def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep: bool = False) -> list[Defect]:
-    """Return everything that is wrong with the face set at ``uri``; an empty list means it is sound.
+    """Return everything that is wrong with the face set at ``uri``; an empty list means that it is intact.
 
     Checked: the manifest's own hash; missing, extra, truncated and changed files (a change is named by row group);
     page checksums; that every image decodes to the promised size and has its sha256; the rules of ``check_columns``;
     depth and parsing zero for spoof; that within a domain no subject is in two splits, and that a video has one
-    domain, subject, label and split. A shard whose bytes are wrong is not looked into.
+    domain, subject, label and split. A shard whose bytes are wrong is not opened.
 
-    Checked only if ``deep``, because they are no damage but make a comparison of domains worthless: subjects that are
-    in two domains, and frames of different domains or splits that look the same (see near_duplicates).
+    Checked only if ``deep``, because they are not damage but make a comparison of domains worthless: subjects that are
+    in two domains, and near-duplicate frames in different domains or splits (see ``near_duplicates``).
 
     Args:
         uri: folder or ``s3://`` prefix.
         progress: called with (shards done, shards in all).
-        deep: look for people and pictures that domains or splits share, too.
+        deep: also look for subjects and pictures that domains or splits share.
 
     Raises:
         DataError: there is no face set at ``uri``.
-        StorageError: the store does not answer, or does not let us in.
+        StorageError: the store does not answer, or access is denied.
     """
     storage.check_access(uri)
     names = storage.listing(uri)
@@ -44,22 +44,22 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep
         shards = [name for name in names if is_shard_name(name)]
         if not shards:
             raise DataError("no face set here", where=uri, remedy=f"make one with 'fasray data synth {uri}'")
-        return [Defect(MANIFEST_NAME, None, f"missing, beside {len(shards)} shards: an interrupted preparation")]
+        return [Defect(MANIFEST_NAME, None, f"missing, but there are {len(shards)} shards: an interrupted preparation")]
     try:
         manifest = parse_manifest(storage.read_bytes(storage.join(uri, MANIFEST_NAME)), MANIFEST_NAME)
     except DataError as error:
         return [Defect(MANIFEST_NAME, None, error.what)]
     found = _check_files(uri, manifest, names)
-    ledger = _Ledger(NearDuplicateFinder() if deep else None)
+    across = _CrossShardChecks(NearDuplicateFinder() if deep else None)
     for number, shard in enumerate(manifest.shards):
         if shard.name in names:
-            found += _check_shard(uri, shard, manifest.image_size, ledger)
+            found += _check_shard(uri, shard, manifest.image_size, across)
         if progress is not None:
             progress(number + 1, len(manifest.shards))
-    return found + ledger.shared()
+    return found + across.shared()
 
 
-class _Ledger:
+class _CrossShardChecks:
     """What must hold across shards: unique keys, one split a subject, one domain, subject, label and split a video.
 
     With ``near_duplicates``, also what domains and splits must not share.
@@ -92,7 +92,7 @@ class _Ledger:
         return list(found.values())
 
     def shared(self) -> list[Defect]:
-        """Return which subjects and pictures are in more than one domain or split, if that was asked for."""
+        """Return which subjects and pictures are in more than one domain or split, if ``deep``."""
         if self.near_duplicates is None:
             return []
         domains: dict[str, list[str]] = {}
@@ -110,7 +110,7 @@ def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Defect]
     shards = [shard.name for shard in manifest.shards]
     found = [Defect(name, None, "the shard is missing") for name in shards if name not in names]
     extra = [name for name in names if is_shard_name(name) and name not in shards]
-    found += [Defect(name, None, "the manifest does not know this shard") for name in extra]
+    found += [Defect(name, None, "this shard is not in the manifest") for name in extra]
     for document in manifest.documents:
         if document.name not in names:
             found.append(Defect(document.name, None, "the file is missing"))
@@ -119,7 +119,7 @@ def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Defect]
     return found
 
 
-def _check_shard(uri: str, shard: Shard, image_size: int, ledger: _Ledger) -> list[Defect]:
+def _check_shard(uri: str, shard: Shard, image_size: int, across: _CrossShardChecks) -> list[Defect]:
     data = storage.read_bytes(storage.join(uri, shard.name))
     found = byte_defects(shard, data)
     if found:
@@ -133,13 +133,13 @@ def _check_shard(uri: str, shard: Shard, image_size: int, ledger: _Ledger) -> li
                 except DataError as error:
                     found.append(Defect(shard.name, number, error.what))
                     continue
-                defects = _check_records(table, image_size, ledger.near_duplicates)
+                defects = _check_records(table, image_size, across.near_duplicates)
                 found += [Defect(shard.name, number, what) for what in defects]
                 tables.append(table.select(list(INDEX_COLUMNS)))
     except DataError as error:
         return [Defect(shard.name, None, error.what)]
     if len(tables) == len(shard.row_groups):
-        found += ledger.add(shard.name, pa.concat_tables(tables))
+        found += across.add(shard.name, pa.concat_tables(tables))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The dataset card that goes beside a generated set: what it is, what is designed in, what it cannot show."""
+"""The dataset card of a generated set: what it is, what is designed in, what it cannot show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ figures move by several points. AUC of videos (in brackets: of frames).
 
 The gap to a domain never seen is large for C and M, clear for I, and small for O, whose sharp cameras keep every cue.
 """
-"""Learnability of the default set, as the card tells it; measure again whenever the default set changes."""
+"""Learnability of the default set, as the card states it; measure again whenever the default set changes."""
 
 
 def card_text(dial: float, card: dict[str, Any], attacks: tuple[str, ...]) -> str:

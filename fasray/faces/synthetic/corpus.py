@@ -58,7 +58,7 @@ class SyntheticSettings:
     attack_frames: int = 2
 
     def __post_init__(self) -> None:
-        """Refuse settings that no set can be made from (SpecError)."""
+        """Refuse settings that are out of range (SpecError)."""
         for name in self.domains:
             if name not in DOMAIN_NAMES:
                 raise SpecError(f"unknown domain {name!r}", where="domains", remedy=did_you_mean(name, DOMAIN_NAMES))
@@ -67,7 +67,7 @@ class SyntheticSettings:
                 raise SpecError(f"unknown attack type {name!r}", where="attacks", remedy=did_you_mean(name, _ATTACKS))
         for key, words in (("domains", tuple(self.domains)), ("attacks", self.attacks)):
             if not words or len(set(words)) != len(words):
-                raise SpecError("empty, or something named twice", where=key, remedy="name each one once")
+                raise SpecError("empty, or something is named twice", where=key, remedy="name each one once")
         for key, value, low, high in (
             ("subjects", self.subjects, 1, 999),
             ("dial", self.dial, 0, 1),
@@ -85,7 +85,7 @@ class SyntheticSettings:
 
 
 DEFAULT = SyntheticSettings()
-"""What ``data: synthetic`` in a sweep file stands for."""
+"""The set that ``data: synthetic`` in a sweep file means."""
 
 
 def generate(
@@ -115,7 +115,7 @@ def generate(
 
     Raises:
         SpecError: a setting is out of range.
-        DataError: a finished set stands there already.
+        DataError: a finished set exists there already.
     """
     settings = replace(
         DEFAULT, subjects=subjects, seed=seed, dial=dial, image_size=image_size, domains=domains, attacks=attacks

@@ -35,7 +35,7 @@ def draw_light(rng: np.random.Generator, key: float, ambient: float) -> Light:
 
 
 def draw_background(rng: np.random.Generator, size: int, kind: str) -> Map:
-    """Draw what stands behind: ``plain``, ``wall`` (textured) or ``office`` (blurred boxes); reflectance 0.01..1."""
+    """Draw the background: ``plain``, ``wall`` (textured) or ``office`` (blurred boxes); reflectance 0.01..1."""
     tint = rng.uniform(0.05, 0.75, 3).astype(np.float32)
     tint = tint.mean() * 0.6 + tint * 0.4
     x, y = canonical_grid(size)
@@ -97,7 +97,7 @@ def shade(
 
 
 def backdrop(background: Map, light: Light) -> Map:
-    """Return what stands behind as it looks in this light, linear RGB ``[H, W, 3]``."""
+    """Return the background in this light, linear RGB ``[H, W, 3]``."""
     return background * (light.ambient + 0.5 * light.key) * light.colour
 
 

@@ -1,4 +1,4 @@
-"""Geometry of a head in the canonical frame: where eyes, nose, mouth and brows lie, the height field, the part map.
+"""Geometry of a head in the canonical frame: where eyes, nose, mouth and brows are, the height field, the part map.
 
 Heights are in units of the canonical frame, towards the viewer; the part map has the ids of PARSING_CLASSES.
 """

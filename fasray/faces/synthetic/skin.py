@@ -25,7 +25,7 @@ def draw_skin(
 
     Args:
         who: the subject.
-        features: where its face lies.
+        features: where its face is.
         parts: its part map.
         mood: the expression.
         rng: the subject's own texture stream: pores and freckles stay where they are.

@@ -155,7 +155,7 @@ def _crop(view: View, image_size: int, shrink: float, rng: np.random.Generator) 
     """Return the 2x3 matrix canvas -> crop: the face box times MARGIN, jittered like a detector's, inside the canvas.
 
     Args:
-        view: its depth tells where the face is.
+        view: its depth shows where the face is.
         image_size: side of the crop.
         shrink: size of the medium that shows the view, relative to the canvas (about its centre).
         rng: of this frame.

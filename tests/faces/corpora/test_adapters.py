@@ -6,11 +6,18 @@ import pytest
 
 from fasray.errors import DataError
 from fasray.faces import corpora
+from fasray.faces.corpora.named import NamedCorpus
 from fasray.protocols.registry import DOMAIN_TITLES
 
 
+def named(name):
+    corpus = corpora.get(name)
+    assert isinstance(corpus, NamedCorpus)
+    return corpus
+
+
 def facts(name, path):
-    video = corpora.get(name).parse(path)
+    video = named(name).parse(path)
     return None if video is None else (video.subject, video.split, video.attack_type, video.instrument, video.camera)
 
 
@@ -74,7 +81,7 @@ def test_a_name_is_read(name, path, expected):
     ],
 )
 def test_what_breaks_a_rule_is_not_understood(name, path):
-    assert corpora.get(name).parse(path) is None
+    assert named(name).parse(path) is None
 
 
 def test_casia_fasd_test_folders_are_other_people_than_train_folders():
@@ -97,7 +104,7 @@ def test_six_clips_of_msu_mfsd_are_upside_down():
 
 
 def test_rose_youtu_was_filmed_in_portrait_but_for_replays():
-    rose = corpora.get("rose-youtu")
+    rose = named("rose-youtu")
     turns = [
         rose.parse(f"train/2/{kind}_NT_{device}_g_E_2_1.mp4").rotate_untagged
         for kind in ("G", "Vl")
@@ -107,7 +114,7 @@ def test_rose_youtu_was_filmed_in_portrait_but_for_replays():
 
 
 def test_siw_stems_with_a_suffix_are_the_same_kind_of_video():
-    video = corpora.get("siw").parse("Test/live/153/153-2-1-1-2.m.mov")
+    video = named("siw").parse("Test/live/153/153-2-1-1-2.m.mov")
     assert (video.video, video.session, video.attack_type) == ("S/Test/live/153/153-2-1-1-2", "2-normal", "live")
 
 

@@ -89,14 +89,14 @@ def test_every_mistake_is_told_with_its_line(tmp_path):
         corpora.get("manifest").survey(root)
     told = error.value.what.splitlines()[1:]
     expected = [
-        "line 3: path '1.mp4' stands in line 2 already",
+        "line 3: path '1.mp4' is already in line 2",
         "line 4: path '/2.mp4' is not relative",
         "line 5: path '../3.mp4' is not relative",
         "line 6: label 'real': write live or attack",
         "line 7: attack_type is empty",
         "line 8: attack_type 'prnt': did you mean 'print'?",
         "line 9: subject is empty",
-        "line 10: domain 'a b' is no name",
+        "line 10: domain 'a b' is not a valid name",
         "line 11: split 'validation': choose one of: dev, test, train",
         "line 12: subject 'bob' is in split 'test', in line 2 in 'train'",
         "line 13: first_frame '9' and last_frame '3'",
@@ -104,7 +104,7 @@ def test_every_mistake_is_told_with_its_line(tmp_path):
         "line 15: live with attack_type 'print'",
         "line 16: has fewer fields",
         "line 17: has more fields",
-        "line 18: video 'lab/1' stands in line 2 already",
+        "line 18: video 'lab/1' is already in line 2",
     ]
     assert len(told) == len(expected)
     assert [line.strip().startswith(text) for line, text in zip(told, expected, strict=True)] == [True] * 16

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,8 @@ def test_every_video_and_person_has_a_name_of_its_own_and_one_split(name):
 
 
 def test_no_two_corpora_share_a_person_or_a_video():
-    everyone, films = Counter(), Counter()
+    everyone: Counter[Any] = Counter()
+    films: Counter[Any] = Counter()
     for name in WITH_LISTS:
         videos = corpora.get(name).official()
         everyone.update({video.subject for video in videos})

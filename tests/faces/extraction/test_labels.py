@@ -240,5 +240,5 @@ def test_detectors_are_chosen_by_name() -> None:
     assert detector_kind("fasray.faces.detection:MESH468") is MESH468
     with pytest.raises(SpecError, match="no detector 'fasray.nothing:KIND'"):
         detector_kind("fasray.nothing:KIND")
-    with pytest.raises(SpecError, match="is no DetectorKind"):
+    with pytest.raises(SpecError, match="is not a DetectorKind"):
         detector_kind("fasray.faces.detection:Face")

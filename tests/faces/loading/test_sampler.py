@@ -56,8 +56,8 @@ def test_rows_of_a_step_do_not_depend_on_what_was_asked_before() -> None:
     in_order = sampler(sampling)
     line = {(step, draw): in_order.rows(step, draw) for step in range(30) for draw in range(2)}
     at_random = sampler(sampling)
-    for key in np.random.default_rng(0).permutation(list(line)):
-        assert np.array_equal(at_random.rows(*map(int, key)), line[tuple(map(int, key))])
+    for step, draw in np.random.default_rng(0).permutation(list(line)).tolist():
+        assert np.array_equal(at_random.rows(step, draw), line[step, draw])
 
 
 def test_seeds_and_draws_differ() -> None:

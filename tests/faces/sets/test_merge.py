@@ -69,7 +69,7 @@ def test_what_cannot_be_joined_is_refused(singles, tmp_path):
     large = rewritten(singles / "C", tmp_path / "large", lambda row: None, image_size=64)
     moved = rewritten(singles / "O", tmp_path / "moved", lambda row: row.update(domain="X", video="X" + row["video"]))
     for uris, said in (
-        ([one], "nothing to join"),
+        ([one], "at least two sets"),
         ([one, str(twice)], "is also in"),
         ([one, large], "64 px"),
         ([one, moved], "subject 'O001' is in domain X"),

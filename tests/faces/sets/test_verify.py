@@ -96,7 +96,7 @@ def test_truncated_missing_and_extra_shards_are_found(made_once, tmp_path):
     assert set(found) == {names[0], names[1], "shard-00077.parquet"}
     assert "truncated" in found[names[0]]
     assert "missing" in found[names[1]]
-    assert "does not know" in found["shard-00077.parquet"]
+    assert "not in the manifest" in found["shard-00077.parquet"]
 
 
 def test_an_empty_shard_is_found(face_set):
