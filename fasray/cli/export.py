@@ -12,8 +12,8 @@ import click
 def export(checkpoint: str, output: str, step: int | None) -> None:
     """Write the model of CHECKPOINT (the folder of a trial, or its checkpoint folder) as ONNX.
 
-    The scores are compared with torch's before anything is written. Preparation, direction of the score and thresholds
-    stand in the file's metadata.
+    The scores are compared with torch's before anything is written. The file's metadata describe preparation, direction
+    of the score and thresholds.
     """
     from fasray.inference.onnx import export_checkpoint
     from fasray.storage import write_bytes
@@ -25,7 +25,7 @@ def export(checkpoint: str, output: str, step: int | None) -> None:
     click.echo(f"input images [batch, 3, {size}, {size}], RGB in [0, 1]; output score [batch], higher = more bona fide")
     threshold = found.metadata["output"]["threshold"]
     if threshold is None:
-        click.echo("no threshold: the score file of this step is not beside the checkpoint")
+        click.echo("no threshold: the score file of this step is not next to the checkpoint")
     else:
         click.echo(f"threshold of videos {threshold['video']:.4g}, of single pictures {threshold['frame']:.4g}: "
                    "EER of source-dev")  # fmt: skip

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fasray.errors import DataError, SpecError
+from fasray.errors import DataError
 
 if TYPE_CHECKING:
     from fasray.faces.extraction.extract import Settings
-    from fasray.inference.files import Judged, Thresholds
-    from fasray.inference.scorer import Scorer
+    from fasray.inference.files import Prediction
+    from fasray.inference.scorer import Scorer, Thresholds
 
 
 @click.command()
@@ -45,108 +44,34 @@ def score(
     Faces are found, cropped and compressed as in the preparation of the data that the model was trained on. Higher
     scores are more bona fide. The threshold is the EER of the model's own source-dev scores.
     """
-    import torch
-
     from fasray.faces.extraction.extract import Extractor
-    from fasray.inference.files import judge
-    from fasray.inference.scorer import Scorer
-
-    scorer = Scorer.load(checkpoint, step, "cuda" if torch.cuda.is_available() else "cpu")
-    settings = _settings(scorer, data, image_size, frames, every)
-    extractor = Extractor(settings, settings.read_models())
-    thresholds = _thresholds(scorer)
-    judged = [judge(path, extractor, scorer, turn_untagged=int(rotate)) for path in files]
-    if style == "json":
-        click.echo(json.dumps(_as_json(scorer, settings, thresholds, judged), indent=1))
-    else:
-        _print(scorer, thresholds, judged, per_frame)
-    unreadable = [one.path for one in judged if one.unreadable]
-    if unreadable:
-        raise DataError(f"{len(unreadable)} of {len(judged)} files cannot be read", where=unreadable[0])
-
-
-def _settings(
-    scorer: Scorer, data: str | None, image_size: int | None, frames: int | None, every: int | None
-) -> Settings:
-    """Return how faces are cut out: as for the model's data where that is known."""
-    from dataclasses import replace
-
-    from fasray.faces.extraction.extract import Settings
     from fasray.faces.extraction.frames import FrameRule
+    from fasray.inference.files import predict
+    from fasray.inference.preparation import settings_for
+    from fasray.inference.scorer import Scorer
+    from fasray.training.context import default_device
 
-    settings = _of_data(scorer, data)
-    if settings is None:
-        if image_size is None:
-            raise SpecError(
-                "how the model's data were prepared is not known here",
-                where=scorer.uri,
-                remedy="name the face set with --data, or the side of its crops with --image-size",
-            )
-        settings = Settings(image_size=image_size)
-    elif image_size is not None and image_size != settings.image_size:
-        raise SpecError(
-            f"the model's data have crops of {settings.image_size} px", where="--image-size", remedy="leave it out"
-        )
-    if frames is not None or every is not None:
-        settings = replace(settings, rule=FrameRule(count=frames, every=every))
-    return settings
-
-
-def _of_data(scorer: Scorer, data: str | None) -> Settings | None:
-    """Return the preparation told by the card of the data: a set that is named, or what the run noted of its own."""
-    from fasray import storage
-    from fasray.faces.sets.manifest import read_manifest
-    from fasray.runs.layout import DATA_FILE
-
-    if data is not None:
-        manifest = read_manifest(data)
-        if manifest.hash != scorer.trial.data:
-            click.echo(f"note: the model was trained on other data than {data}", err=True)
-        return _of_card(manifest.card, manifest.image_size)
-    run = _parent(_parent(_parent(scorer.uri)))  # RUN/trials/<id>/checkpoint
-    with contextlib.suppress(DataError, ValueError, KeyError):
-        facts = json.loads(storage.read_bytes(storage.join(run, DATA_FILE)))
-        return _of_card(facts["card"], int(facts["image_size"]))
-    return None
+    scorer = Scorer.load(checkpoint, step, default_device())
+    rule = None if frames is None and every is None else FrameRule(count=frames, every=every)
+    settings = settings_for(scorer, data=data, image_size=image_size, frames=rule, note=_note)
+    extractor = Extractor(settings, settings.read_models())
+    thresholds = scorer.thresholds()
+    found = [predict(path, extractor, scorer, turn_untagged=int(rotate)) for path in files]
+    if style == "json":
+        click.echo(json.dumps(_as_json(scorer, settings, thresholds, found), indent=1))
+    else:
+        _print(scorer, thresholds, found, per_frame)
+    unreadable = [one.path for one in found if one.unreadable]
+    if unreadable:
+        raise DataError(f"{len(unreadable)} of {len(found)} files cannot be read", where=unreadable[0])
 
 
-def _of_card(card: dict[str, Any], image_size: int) -> Settings:
-    from fasray.faces.extraction.extract import Settings
-
-    parts = [entry["card"] for entry in card["sets"]] if "sets" in card else [card]
-    found = {Settings.of(part["plan"]["settings"]) for part in parts if "plan" in part}
-    if len(found) > 1:
-        raise SpecError(
-            "the model's data were prepared in different ways",
-            where="--data",
-            remedy="name the face set whose preparation is to be used",
-        )
-    if len(found) == 1:
-        return found.pop()
-    click.echo("note: the model's data were generated, not detected: its crops are somewhat other than these", err=True)
-    return Settings(image_size=image_size)
-
-
-def _parent(uri: str) -> str:
-    return uri.rstrip("/").rsplit("/", 1)[0]
-
-
-def _thresholds(scorer: Scorer) -> Thresholds | None:
-    """Return the source-dev EER thresholds of the step; None if its score file is not there."""
-    from fasray.inference.files import Thresholds
-    from fasray.results.scores import read_scores
-    from fasray.results.selection import source_digest
-    from fasray.runs.layout import score_file
-
-    try:
-        digest = source_digest(read_scores(score_file(_parent(scorer.uri), scorer.step)))
-    except DataError:
-        return None
-    return Thresholds(digest.video_threshold, digest.frame_threshold)
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
 
 
 def _as_json(
-    scorer: Scorer, settings: Settings, thresholds: Thresholds | None, judged: Iterable[Judged]
+    scorer: Scorer, settings: Settings, thresholds: Thresholds | None, found: Iterable[Prediction]
 ) -> dict[str, Any]:
     trial = scorer.trial
     return {
@@ -171,15 +96,15 @@ def _as_json(
                 "remarks": list(one.remarks),
                 "unreadable": one.unreadable or None,
             }
-            for one in judged
+            for one in found
         ],
     }
 
 
-def _print(scorer: Scorer, thresholds: Thresholds | None, judged: Sequence[Judged], per_frame: bool) -> None:
-    width = max(len(one.path) for one in judged)
+def _print(scorer: Scorer, thresholds: Thresholds | None, found: Sequence[Prediction], per_frame: bool) -> None:
+    width = max(len(one.path) for one in found)
     click.echo(f"{'file':<{width}}  {'score':>9}  decision   frames  without a face")
-    for one in judged:
+    for one in found:
         if one.unreadable:
             click.echo(f"{one.path:<{width}}  {'-':>9}  unreadable: {one.unreadable}")
             continue
@@ -195,7 +120,7 @@ def _print(scorer: Scorer, thresholds: Thresholds | None, judged: Sequence[Judge
     trial = scorer.trial
     click.echo(f"{trial.method} trained on {'&'.join(scorer.domains)}, step {scorer.step}; higher is more bona fide")
     if thresholds is None:
-        click.echo("no threshold: the score file of this step is not beside the checkpoint")
+        click.echo("no threshold: the score file of this step is not next to the checkpoint")
     else:
         click.echo(
             f"threshold of videos {thresholds.video:.4g}, of single pictures {thresholds.frame:.4g}: "

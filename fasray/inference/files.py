@@ -1,4 +1,4 @@
-"""Pictures and videos judged by a trained model: faces found and cut out as for its data, scored, averaged, decided."""
+"""Predictions for pictures and videos: faces are cut out as for the model's data, scored, averaged and decided on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ import numpy as np
 from fasray.faces import jpeg
 from fasray.faces.extraction.extract import Extractor, FaceCrop
 from fasray.faces.extraction.frames import UnreadableError, is_picture
-from fasray.inference.scorer import Scorer
+from fasray.inference.scorer import Scorer, Thresholds
 
 LIVE, ATTACK = "live", "attack"
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Where a model's own source-dev scores put the EER; a score at or above is accepted as live."""
-
-    video: float
-    frame: float
 
 
 @dataclass(frozen=True)
@@ -32,15 +24,15 @@ class FrameScore:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One file.
+class Prediction:
+    """What a model says of one file.
 
     Attributes:
         path: as it was given.
         frames: that were looked at.
-        remarks: what is odd about the file.
+        remarks: what was unexpected about the file.
         unreadable: why it could not be used; empty if it could.
-        single: one picture, judged by the threshold for frames.
+        single: whether it is one picture, to which the threshold for frames applies.
     """
 
     path: str
@@ -67,7 +59,7 @@ class Judged:
         return LIVE if self.score >= (thresholds.frame if self.single else thresholds.video) else ATTACK
 
 
-def judge(path: str, extractor: Extractor, scorer: Scorer, *, turn_untagged: int = 0) -> Judged:
+def predict(path: str, extractor: Extractor, scorer: Scorer, *, turn_untagged: int = 0) -> Prediction:
     """Find the faces of one file and score them.
 
     Args:
@@ -85,7 +77,7 @@ def judge(path: str, extractor: Extractor, scorer: Scorer, *, turn_untagged: int
         found, reason = [], str(error)
     scores = iter(_scores([crop for _, crop in found if crop is not None], scorer))
     frames = tuple(FrameScore(number, None if crop is None else next(scores)) for number, crop in found)
-    return Judged(path, frames, tuple(remarks), reason, is_picture(path))
+    return Prediction(path, frames, tuple(remarks), reason, is_picture(path))
 
 
 def _scores(crops: Sequence[FaceCrop], scorer: Scorer) -> list[float]:

@@ -17,9 +17,8 @@ metadata, in JSON, under these keys:
 
 from __future__ import annotations
 
-import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fasray import storage
-from fasray.errors import DataError, RunFailedError, SpecError
+from fasray.errors import RunFailedError, SpecError
+from fasray.inference.preparation import recorded_preparation
 from fasray.inference.scorer import Scorer
 from fasray.methods.base import Augment, Method
-from fasray.results.scores import read_scores
-from fasray.results.selection import source_digest
-from fasray.runs.layout import DATA_FILE, score_file
 from fasray.version import __version__
 
 TOLERANCE = 1e-4
@@ -83,6 +79,7 @@ def export_checkpoint(uri: str, step: int | None = None) -> Exported:
     require()
     scorer = Scorer.load(uri, step)
     trial = scorer.trial
+    preparation, thresholds = recorded_preparation(scorer), scorer.thresholds()
     metadata = {
         "model": {
             "trial": trial.id,
@@ -94,8 +91,12 @@ def export_checkpoint(uri: str, step: int | None = None) -> Exported:
             "fasray": __version__,
         },
         "window": _window(trial.training.augment_of(scorer.method), trial.training.image_size),
-        "preparation": _preparation(scorer),
-        "output": {"name": _OUTPUT, "direction": "higher = more bona fide", "threshold": _thresholds(scorer)},
+        "preparation": preparation and preparation.to_json(),
+        "output": {
+            "name": _OUTPUT,
+            "direction": "higher = more bona fide",
+            "threshold": thresholds and {"rule": "source-dev EER", **asdict(thresholds)},
+        },
     }
     return export_method(scorer.method, trial.training.image_size, metadata)
 
@@ -193,25 +194,3 @@ def _window(augment: Augment, image_size: int) -> dict[str, Any]:
     if augment.crop == "pixels":
         return {"rule": "middle", "pixels": image_size, "resize": None}
     return {"rule": "middle", "share_of_area": augment.eval_scale, "resize": {"to": image_size, "how": "bilinear"}}
-
-
-def _preparation(scorer: Scorer) -> dict[str, Any] | None:
-    """Return how the crops of the model's data were made, as its run has noted; None if that cannot be told."""
-    run = _parent(_parent(_parent(scorer.uri)))  # RUN/trials/<id>/checkpoint
-    with contextlib.suppress(DataError, ValueError, KeyError, TypeError):
-        facts = json.loads(storage.read_bytes(storage.join(run, DATA_FILE)))
-        plan = facts["card"].get("plan")
-        settings = plan["settings"] if isinstance(plan, dict) else {"generated": True}
-        return {**settings, "image_size": int(facts["image_size"])}
-    return None
-
-
-def _thresholds(scorer: Scorer) -> dict[str, Any] | None:
-    with contextlib.suppress(DataError):
-        digest = source_digest(read_scores(score_file(_parent(scorer.uri), scorer.step)))
-        return {"rule": "source-dev EER", "video": digest.video_threshold, "frame": digest.frame_threshold}
-    return None
-
-
-def _parent(uri: str) -> str:
-    return uri.rstrip("/").rsplit("/", 1)[0]

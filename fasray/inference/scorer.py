@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,13 +13,21 @@ from pydantic import ValidationError
 from fasray import storage
 from fasray.errors import DataError, SpecError
 from fasray.methods.base import Build, Method
+from fasray.results.digests import source_digest
+from fasray.results.scores import read_scores
+from fasray.runs.layout import CHECKPOINT_FOLDER, score_file
 from fasray.training import checkpoint
 from fasray.training.evaluate import score_batch
 from fasray.training.loop import lay_out, reproducible
 from fasray.training.trial import Trial
 
-FOLDER = "checkpoint"
-"""Where a trial's folder has its checkpoints."""
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a model's own source-dev scores put the EER; a score at or above is accepted as live."""
+
+    video: float
+    frame: float
 
 
 class Scorer:
@@ -44,16 +55,16 @@ class Scorer:
             device: where the model computes.
 
         Raises:
-            DataError: there is none, or it is damaged.
-            SpecError: there is none of this step, or its method is not installed.
+            DataError: no checkpoint, or a damaged one.
+            SpecError: no checkpoint of this step, or its method is not installed.
         """
-        folder = uri if checkpoint.steps(uri) else storage.join(uri, FOLDER)
+        folder = uri if checkpoint.steps(uri) else storage.join(uri, CHECKPOINT_FOLDER)
         there = checkpoint.steps(folder)
         if not there:
-            raise DataError("there is no checkpoint here", where=uri, remedy="name the folder of a trial")
+            raise DataError("no checkpoint in this folder", where=uri, remedy="name the folder of a trial")
         if step is not None and step not in there:
-            kept = ", ".join(map(str, there))
-            raise SpecError(f"there is no checkpoint of step {step}", where=uri, remedy=f"kept are {kept}")
+            steps = ", ".join(map(str, there))
+            raise SpecError(f"no checkpoint of step {step}", where=uri, remedy=f"choose one of: {steps}")
         newest = checkpoint.read(folder, there[-1])
         wanted = checkpoint.best_step(newest.card.history) if step is None else step
         found = newest if wanted == newest.step else checkpoint.read(folder, wanted)
@@ -61,8 +72,27 @@ class Scorer:
             trial = Trial.model_validate(found.card.trial)
         except ValidationError as error:
             first = error.errors()[0]
-            raise DataError(f"the checkpoint's trial is of another release: {first['msg']}", where=folder) from error
+            raise DataError(
+                f"the checkpoint was written by an incompatible version of fasray: {first['msg']}", where=folder
+            ) from error
         return cls(found, trial, folder, torch.device(device))
+
+    @property
+    def trial_dir(self) -> str:
+        """The trial's folder, if the checkpoints are in one."""
+        return _parent(storage.absolute(self.uri))
+
+    @property
+    def run(self) -> str:
+        """The run directory, if the checkpoints are in one."""
+        return _parent(_parent(self.trial_dir))
+
+    def thresholds(self) -> Thresholds | None:
+        """Return the EER thresholds of the step's source-dev scores; None if their file is not there."""
+        with contextlib.suppress(DataError):
+            digest = source_digest(read_scores(score_file(self.trial_dir, self.step)))
+            return Thresholds(digest.video_threshold, digest.frame_threshold)
+        return None
 
     @property
     def method(self) -> Method:
@@ -101,3 +131,7 @@ def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device) -> 
     checkpoint.restore(found, method)
     method.networks.eval()
     return method
+
+
+def _parent(uri: str) -> str:
+    return uri.rstrip("/").rsplit("/", 1)[0]

@@ -23,9 +23,11 @@ from fasray.faces.mimics import MimicSettings, write
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.reading import read_columns, read_index
 from fasray.faces.sets.shards import write_shards
+from fasray.inference.preparation import recorded_preparation, settings_for
+from fasray.inference.scorer import Scorer
 from fasray.protocols import parse
+from fasray.results.digests import source_digest
 from fasray.results.scores import read_scores
-from fasray.results.selection import source_digest
 from fasray.runs.layout import score_file
 from fasray.training.context import Context
 from fasray.training.loop import evaluations
@@ -81,7 +83,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def filled(folder: Path, data: Path, manifest: Any) -> FacePool:
     index = read_index(str(data))
-    pool = PoolWriter.create(folder, len(index), manifest.image_size, index, manifest.hash)
+    pool = PoolWriter(folder, manifest.image_size, index, manifest.hash)
     table = read_columns(str(data), manifest.shards[0], ["image", "depth", "parsing"])
     assert len(table) == len(index)
     shapes = {"depth": DEPTH_SIZE, "parsing": PARSING_SIZE}
@@ -89,7 +91,8 @@ def filled(folder: Path, data: Path, manifest: Any) -> FacePool:
         np.frombuffer(b"".join(table[name].to_pylist()), np.uint8).reshape(-1, size, size)
         for name, size in shapes.items()
     ]
-    pool.write(np.arange(len(index)), np.stack([jpeg.decode(data) for data in table["image"].to_pylist()]), *maps)
+    images = np.stack([np.asarray(jpeg.decode(data)) for data in table["image"].to_pylist()])
+    pool.write(np.arange(len(index)), images, *maps)
     return pool.finish()
 
 
@@ -135,13 +138,25 @@ def test_faces_are_cut_out_as_for_the_model_s_data(model: Model) -> None:
 
 
 def test_sets_that_were_merged_are_cut_out_alike_or_not_at_all(model: Model) -> None:
-    from fasray.cli.score import _of_card
-
     parts = [{"card": {"plan": {"settings": SETTINGS.facts()}}} for _ in range(2)]
-    assert _of_card({"kind": "merged", "sets": parts}, 64) == SETTINGS
-    parts[1]["card"]["plan"]["settings"] = Settings(image_size=64).facts()
-    with pytest.raises(SpecError, match="prepared in different ways"):
-        _of_card({"kind": "merged", "sets": parts}, 64)
+    scorer, facts = Scorer.load(str(model.trial)), model.run / "data.json"
+    before = facts.read_text()
+
+    def merged() -> None:
+        facts.write_text(json.dumps({"card": {"kind": "merged", "sets": parts}, "image_size": SETTINGS.image_size}))
+
+    try:
+        merged()
+        assert settings_for(scorer) == SETTINGS
+        found = recorded_preparation(scorer)
+        assert found is not None
+        assert found.to_json() == SETTINGS.facts()
+        parts[1]["card"]["plan"]["settings"] = Settings(image_size=64).facts()
+        merged()
+        with pytest.raises(SpecError, match="prepared in different ways"):
+            settings_for(scorer)
+    finally:
+        facts.write_text(before)
 
 
 def test_the_step_can_be_chosen_among_those_kept(model: Model) -> None:
@@ -191,5 +206,5 @@ def test_a_checkpoint_alone_has_no_threshold_and_needs_to_know_the_preparation(m
         score(alone, video)
     text = score(alone, video, "--data", model.data)
     assert "no threshold" in text
-    with pytest.raises(DataError, match="no checkpoint here"):
+    with pytest.raises(DataError, match="no checkpoint in this folder"):
         score(model.run, video)
