@@ -6,11 +6,9 @@ driver through the same code, so that a resumed sweep stands exactly where the l
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from fasray.errors import DataError
 from fasray.runs.events import (
@@ -29,9 +27,9 @@ from fasray.runs.events import (
     gc_paused,
 )
 from fasray.runs.reading import Reading
+from fasray.sweep.cell_state import CellState
 from fasray.sweep.plan import Cell, Plan
 from fasray.sweep.schedule import CellScheduler
-from fasray.sweep.search import Tried
 from fasray.training.trial import Trial
 
 
@@ -43,29 +41,6 @@ class Assignment:
     cell: Cell
     stage: Stage
     reported_step: int
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    stage: Stage
-    trial: Trial
-    variant: str = ""
-
-
-@dataclass
-class _CellState:
-    """Its search has trials left until as many are suggested as the cell plans; after it ``waiting`` is filled."""
-
-    cell: Cell
-    search: CellScheduler
-    confirm: CellScheduler
-    waiting: deque[_Waiting] = field(default_factory=deque)
-    suggested: dict[Stage, list[str]] = field(default_factory=lambda: {"search": [], "confirm": [], "inner": []})
-    won: bool = False
-
-    @property
-    def searches_left(self) -> int:
-        return 0 if self.won else self.cell.searches - len(self.suggested["search"])
 
 
 class Coordinator:
@@ -81,15 +56,11 @@ class Coordinator:
         self.records: dict[str, TrialRecord] = {}
         self._log = log
         self._trials: dict[str, Trial] = {}
-        self._cell_of: dict[str, _CellState] = {}
+        self._suggested: dict[str, Trial] = {}
+        self._cell_of: dict[str, CellState] = {}
         self._running: set[str] = set()
         self._left_over: deque[str] = deque()
-        self._cells = {
-            (cell.method, cell.protocol.name): _CellState(
-                cell, plan.scheduler(cell, "search"), plan.scheduler(cell, "confirm")
-            )
-            for cell in plan.cells
-        }
+        self._cells = {(cell.method, cell.protocol.name): CellState(plan, cell, self.records) for cell in plan.cells}
 
     def replay(self, events: Iterable[Event]) -> None:
         """Take in what earlier drivers logged; what they left unfinished is handed out first.
@@ -126,13 +97,12 @@ class Coordinator:
     def close_finished_searches(self) -> None:
         """Close every search that has nothing left to run."""
         for state in self._cells.values():
-            self._settle(state)
+            self._close_search(state)
 
     @property
     def finished(self) -> bool:
         """Whether every trial of every cell has ended."""
-        idle = not any(state.waiting or state.searches_left for state in self._cells.values())
-        return not self._running and not self._left_over and idle
+        return not self._running and not self._left_over and all(state.finished for state in self._cells.values())
 
     @property
     def running(self) -> frozenset[str]:
@@ -142,38 +112,28 @@ class Coordinator:
     @property
     def waiting(self) -> int:
         """Number of trials that could start now; confirming runs count once their cell's search is over."""
-        return len(self._left_over) + sum(self._ready(state) for state in self._cells.values())
+        return len(self._left_over) + sum(state.ready for state in self._cells.values())
 
     def confirms(self, cell: Cell) -> int:
-        """Return the confirming runs of a cell, inner trials included.
-
-        As planned, and once its search is over, as many as there really are: a cell without a winner has none, and an
-        ablation that changes nothing of the winner is not run.
-        """
-        state = self._cells[cell.method, cell.protocol.name]
-        suggested = len(state.suggested["confirm"]) + len(state.suggested["inner"])
-        return suggested + len(state.waiting) if state.won else self.plan.after_search_in(cell)
-
-    def rungs(self, method: str, protocol: str) -> Mapping[int, Mapping[str, float]]:
-        """Return what the rungs of a cell's search have recorded."""
-        return self._cells[method, protocol].search.rungs()
+        """Return the confirming runs of a cell, see :attr:`CellState.confirming`."""
+        return self._cells[cell.method, cell.protocol.name].confirming
 
     def next_assignment(self) -> Assignment | None:
         """Return the next trial: what a dead driver left first, then the cell with the fewest running trials."""
         if self._left_over:
             return self._hand_out(self._left_over.popleft())
-        ready = [state for state in self._cells.values() if self._ready(state)]
+        ready = [state for state in self._cells.values() if state.ready]
         if not ready:
             return None
-        state = min(ready, key=lambda s: (self._running_in(s), sum(map(len, s.suggested.values()))))
-        waiting, cell = self._next_of(state), state.cell
-        trial = waiting.trial
-        self._trials[trial.id] = trial
+        state = min(ready, key=lambda s: (len(self._running & s.trials), len(s.trials)))
+        planned, cell = state.next(), state.cell
+        trial = planned.trial
+        self._suggested[trial.id] = trial
         self._record(
             Suggested(
-                trial=trial.id, method=cell.method, protocol=trial.protocol, stage=waiting.stage, seed=trial.seed,
+                trial=trial.id, method=cell.method, protocol=trial.protocol, stage=planned.stage, seed=trial.seed,
                 config=dict(trial.config), searched=cell.searched, total_steps=cell.training.steps,
-                variant=waiting.variant,
+                variant=planned.variant,
             )
         )  # fmt: skip
         return self._hand_out(trial.id)
@@ -210,10 +170,7 @@ class Coordinator:
 
     def cells_without_winner(self) -> list[Cell]:
         """Return the cells whose search ended without one finished trial."""
-        return [state.cell for state in self._cells.values() if state.won and not self._confirmable(state)]
-
-    def _confirmable(self, state: _CellState) -> bool:
-        return bool(state.waiting or state.suggested["confirm"])
+        return [state.cell for state in self._cells.values() if state.won and not state.confirming]
 
     def _record(self, event: Event) -> None:
         self._log(event)
@@ -224,56 +181,20 @@ class Coordinator:
             self._take(event)
         fold(self.records, event)
         if isinstance(event, Won):
-            state = self._cells[event.method, event.protocol]
-            state.won = True
-            if event.config is not None:
-                self._queue_confirm(state, event.config)
+            self._cells[event.method, event.protocol].close_search(event.config)
 
     def _take(self, event: Suggested) -> None:
         """Take a suggestion off what the cell has left; the log's word is held against the plan's, where it has one."""
         state = self._cells.get((event.method, cell_protocol(event)))
-        expected = None if state is None else self._expected(state, event)
+        expected = None if state is None else self._suggested.pop(event.trial, None) or state.expected(event)
         if state is None or expected is None or expected.id != event.trial:
             raise DataError(
                 f"the log has trial {event.trial} where the plan has another",
                 remedy="the log was changed by hand, or this version plans otherwise: start a new run",
             )
-        if event.stage != "search":
-            state.waiting.popleft()
-        state.suggested[event.stage].append(event.trial)
+        state.take(event)
         self._trials[event.trial] = expected
         self._cell_of[event.trial] = state
-
-    def _expected(self, state: _CellState, event: Suggested) -> Trial | None:
-        """Return the trial that the plan has next in this stage of the cell.
-
-        What a learning searcher suggested is taken from the log: another machine may round its arithmetic otherwise.
-        """
-        if event.stage != "search":
-            return state.waiting[0].trial if state.waiting else None
-        if not state.searches_left:
-            return None
-        if event.trial in self._trials and event.trial not in self._cell_of:
-            return self._trials[event.trial]  # suggested just now
-        known = state.cell.searcher.known(len(state.suggested["search"]))
-        config = event.config if known is None else state.cell.configuration(known)
-        return self.plan.trial(state.cell, config, self.plan.spec.search.seed)
-
-    def _ready(self, state: _CellState) -> int:
-        """Return how many trials of a cell could be suggested now."""
-        most = state.cell.searcher.at_once
-        if not state.searches_left or most is None:
-            return len(state.waiting) + state.searches_left
-        return max(0, min(state.searches_left, most - self._open_in(state)))
-
-    def _next_of(self, state: _CellState) -> _Waiting:
-        """Return what a cell tries next."""
-        if not state.searches_left:
-            return state.waiting[0]
-        records = [self.records[trial] for trial in state.suggested["search"]]
-        point = state.cell.searcher.next([_tried(record) for record in records])
-        trial = self.plan.trial(state.cell, state.cell.configuration(point), self.plan.spec.search.seed)
-        return _Waiting("search", trial)
 
     def _hand_out(self, trial: str) -> Assignment:
         record, state = self.records[trial], self._cell_of[trial]
@@ -284,68 +205,12 @@ class Coordinator:
 
     def _close_trial(self, trial: str) -> None:
         self._running.discard(trial)
-        self._settle(self._cell_of[trial])
-
-    def _running_in(self, state: _CellState) -> int:
-        return sum(1 for trial in self._running if self._cell_of[trial] is state)
-
-    def _open_in(self, state: _CellState) -> int:
-        return sum(self.records[trial].status not in ENDED for trial in state.suggested["search"])
+        self._close_search(self._cell_of[trial])
 
     def _scheduler(self, trial: str) -> CellScheduler:
-        state = self._cell_of[trial]
-        return state.search if self.records[trial].stage == "search" else state.confirm
+        return self._cell_of[trial].scheduler(self.records[trial].stage)
 
-    def _queue_confirm(self, state: _CellState, config: Mapping[str, Any]) -> None:
-        """Queue the winner with every confirming seed, then its ablations with the same seeds, then all inner trials.
-
-        An ablation that changes nothing of the winner would be the winner's own runs, and is left out.
-        """
-        seen: set[str] = set()
-        inner: list[_Waiting] = []
-        for variant, overrides in {"": {}, **state.cell.ablations}.items():
-            for seed in self.plan.spec.confirm_seeds:
-                trial = self.plan.trial(state.cell, {**config, **overrides}, seed)
-                if trial.id not in seen:
-                    seen.add(trial.id)
-                    state.waiting.append(_Waiting("confirm", trial, variant))
-                    for protocol in state.cell.inner:
-                        again = self.plan.trial(state.cell, {**config, **overrides}, seed, protocol)
-                        inner.append(_Waiting("inner", again, variant))
-        state.waiting.extend(inner)
-
-    def _settle(self, state: _CellState) -> None:
-        """Name the winner once every search trial of the cell has ended."""
-        searched = [self.records[trial] for trial in state.suggested["search"]]
-        if state.won or state.searches_left or any(record.status not in ENDED for record in searched):
-            return
-        cell = state.cell
-        best = winner(searched)
-        config = None
-        if best is not None:
-            config = dict(best.config)
-        elif not searched:
-            config = cell.configuration(cell.points[0])
-        won = Won(method=cell.method, protocol=cell.protocol.name, trial=best.id if best else None, config=config)
-        self._record(won)
-
-
-def _tried(record: TrialRecord) -> Tried:
-    """Return what a searcher learns of a trial: its best source-dev AUC, or the last one if it was stopped early."""
-    point = {name: record.config[name] for name in record.searched}
-    if record.status == "done" and record.best is not None:
-        return Tried(point, record.best.source_dev_auc)
-    if record.status == "stopped":
-        return Tried(point, record.readings[-1].source_dev_auc)
-    return Tried(point, -math.inf if record.status == "diverged" else None, open=record.status == "running")
-
-
-def winner(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """Return the finished trial with the best source-dev AUC at any step; None if none finished.
-
-    Ties are broken by the lower source-dev loss, then by the order of suggestion. Trials that were stopped early lost
-    at their rung and are not considered.
-    """
-    finished = [(record.best, record) for record in records if record.status == "done"]
-    ranked = [(-best.source_dev_auc, best.source_dev_loss, n) for n, (best, _) in enumerate(finished) if best]
-    return finished[min(ranked)[2]][1] if ranked else None
+    def _close_search(self, state: CellState) -> None:
+        """Name the winner of a cell once every search trial of it has ended."""
+        if (won := state.outcome()) is not None:
+            self._record(won)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasray.errors import DataError, ProtocolError, SpecError
 from fasray.methods import registry
-from fasray.methods.base import MethodConfig
 from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve
 from fasray.runs.events import Stage
@@ -23,6 +22,9 @@ from fasray.sweep.spec import AshaChoice, SweepSpec
 from fasray.sweep.sweep_file import bounds_or_values
 from fasray.sweep.tpe import Tpe
 from fasray.training.trial import TrainingSpec, Trial, make_trial
+
+if TYPE_CHECKING:
+    from fasray.methods.base import MethodConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Tune uses: an arrival at a rung is compared with those that came before it, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -23,9 +23,6 @@ class CellScheduler(Protocol):
 
     def report(self, trial: str, step: int, value: float) -> Decision:
         """Take one result of a trial (higher is better; NaN counts as worst) and decide what becomes of it."""
-
-    def rungs(self) -> Mapping[int, Mapping[str, float]]:
-        """Return what each rung has recorded: step -> trial -> value."""
 
 
 class Fifo:
@@ -41,10 +38,6 @@ class Fifo:
     def report(self, trial: str, step: int, value: float) -> Decision:
         """Return ``done`` at the end of the budget, else ``continue``."""
         return "done" if step >= self._total else "continue"
-
-    def rungs(self) -> Mapping[int, Mapping[str, float]]:
-        """Return nothing: there are no rungs."""
-        return {}
 
 
 class Asha:
@@ -89,10 +82,6 @@ class Asha:
         finite = before[np.isfinite(before)]
         cutoff = float(np.quantile(finite, 1 - 1 / self._reduction)) if finite.size else -math.inf
         return "stop" if value < cutoff else "continue"
-
-    def rungs(self) -> Mapping[int, Mapping[str, float]]:
-        """Return what each rung has recorded: step -> trial -> value."""
-        return self._rungs
 
 
 def rung_steps(steps: Sequence[int], grace: float, reduction: int) -> tuple[int, ...]:

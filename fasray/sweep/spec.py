@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fasray.errors import SpecError
 from fasray.faces.data_source import SyntheticChoice
 from fasray.methods import registry
-from fasray.methods.base import MethodConfig
 from fasray.methods.space import Range
 from fasray.runs.record import identity_hash
 from fasray.sweep.profiles import profile
 from fasray.training.trial import TrainingSpec
 from fasray.validation import Section, spec_error
+
+if TYPE_CHECKING:
+    from fasray.methods.base import MethodConfig
 
 HYPEROPT_AT_ONCE = 4
 """Open suggestions of a cell that TPE still works well with: each takes a place that a result would have taken."""

@@ -6,14 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from fasray.errors import did_you_mean
 from fasray.faces.loading.sampler import Sampling
 from fasray.methods import registry
-from fasray.methods.base import Augment, Method
+
+if TYPE_CHECKING:
+    from fasray.methods.base import Augment, Method
 
 
 class TrainingSpec(BaseModel):
@@ -43,6 +45,8 @@ class TrainingSpec(BaseModel):
     def _known_augmentation(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
         if not given:
             return None
+        from fasray.methods.base import Augment  # imports torch
+
         names = [field.name for field in fields(Augment)]
         for name in given:
             if name not in names:

@@ -42,12 +42,11 @@ def test_decisions_equal_ray_tunes_on_the_same_arrivals(reduction: int, seed: in
             del live[name]
 
 
-def test_replaying_the_same_results_gives_the_same_decisions_and_rungs() -> None:
+def test_replaying_the_same_results_gives_the_same_decisions() -> None:
     rng = np.random.default_rng(0)
     results = [(f"t{rng.integers(8)}", int(step), float(rng.random())) for step in rng.integers(1, 9, 200)]
     first, second = Asha(range(1, 9), 0.125, 2), Asha(range(1, 9), 0.125, 2)
     assert [first.report(*r) for r in results] == [second.report(*r) for r in results]
-    assert first.rungs() == second.rungs()
 
 
 def test_the_first_arrival_at_a_rung_goes_on_and_a_worse_second_stops() -> None:
