@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fasray.metrics.intervals import FEW_SUBJECTS, RESAMPLES, figure_interval
 from fasray.metrics.replicates import Counts, ScoredClusters
 from fasray.metrics.resampling import draw, find_clusters
-from fasray.results.scores import Evaluation, Grouping
+from fasray.results.scores import Grouping, ScoredEvaluation
 
 CONFIDENCE = 0.95
 
@@ -43,7 +43,7 @@ class Resamples:
         self._drawn: list[_Drawn] = []
         self._areas: dict[tuple[str, int], NDArray[np.float64]] = {}
 
-    def of(self, evaluation: Evaluation, threshold: float) -> Replicates | None:
+    def of(self, evaluation: ScoredEvaluation, threshold: float) -> Replicates | None:
         """Return HTER at a threshold and AUC of an evaluation under each resample; None if there are none."""
         if not self._count:
             return None

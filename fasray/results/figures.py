@@ -12,7 +12,7 @@ from fasray.metrics import pad_rates_at, rates_at, tpr_at_fpr
 from fasray.metrics.curves import bpcer_at_apcer
 from fasray.metrics.tally import tally
 from fasray.results.bootstrap import Replicates, Resamples, independent_subjects
-from fasray.results.scores import LEVELS, Evaluation, Level
+from fasray.results.scores import LEVELS, Level, ScoredEvaluation
 from fasray.results.selection import Choice
 
 FIGURES = (
@@ -49,7 +49,7 @@ class TrialFigures:
     """Subjects that the figures rest on."""
 
 
-def judge(evaluation: Evaluation, choice: Choice, seed: int, level: Level) -> TrialFigures:
+def judge(evaluation: ScoredEvaluation, choice: Choice, seed: int, level: Level) -> TrialFigures:
     """Compute the figures of one of the evaluations that a choice has picked, at its threshold."""
     threshold = next(pick for pick in choice.picks if pick.step == evaluation.step).threshold(level)
     return TrialFigures(choice, seed, level, figures_at(evaluation, threshold, level), *_counts(evaluation))
@@ -66,7 +66,7 @@ class Judge:
         self._resamples = resamples
         self._rankings: dict[tuple[str, int, Level], dict[str, float]] = {}
 
-    def all(self, evaluations: Mapping[int, Evaluation], choice: Choice, seed: int) -> dict[Level, TrialFigures]:
+    def all(self, evaluations: Mapping[int, ScoredEvaluation], choice: Choice, seed: int) -> dict[Level, TrialFigures]:
         """Compute the figures of a choice at both levels, means over its picks.
 
         Args:
@@ -92,14 +92,14 @@ class Judge:
         self._rankings.clear()
         self._resamples.forget()
 
-    def _figures(self, evaluation: Evaluation, threshold: float, level: Level) -> tuple[float, ...]:
+    def _figures(self, evaluation: ScoredEvaluation, threshold: float, level: Level) -> tuple[float, ...]:
         key = (evaluation.trial, evaluation.step, level)
         if key not in self._rankings:
             self._rankings[key] = _ranking(evaluation, level)
         return _in_order(self._rankings[key] | _decisions(evaluation, threshold, level))
 
 
-def figures_at(evaluation: Evaluation, threshold: float, level: Level) -> tuple[float, ...]:
+def figures_at(evaluation: ScoredEvaluation, threshold: float, level: Level) -> tuple[float, ...]:
     """Return the figures of one evaluation at one threshold, in the order of ``FIGURES``."""
     return _in_order(_ranking(evaluation, level) | _decisions(evaluation, threshold, level))
 
@@ -108,7 +108,7 @@ def _in_order(values: Mapping[str, float]) -> tuple[float, ...]:
     return tuple(values[name] for name in FIGURES)
 
 
-def _ranking(evaluation: Evaluation, level: Level) -> dict[str, float]:
+def _ranking(evaluation: ScoredEvaluation, level: Level) -> dict[str, float]:
     """Return the figures that no threshold changes."""
     rows = evaluation.target.at(level)
     score, label = rows.score, rows.label
@@ -124,7 +124,7 @@ def _ranking(evaluation: Evaluation, level: Level) -> dict[str, float]:
     }
 
 
-def _decisions(evaluation: Evaluation, threshold: float, level: Level) -> dict[str, float]:
+def _decisions(evaluation: ScoredEvaluation, threshold: float, level: Level) -> dict[str, float]:
     """Return the error rates at a threshold."""
     rows = evaluation.target.at(level)
     pad = pad_rates_at(rows.score, rows.label, rows.attack_type, threshold)
@@ -142,7 +142,7 @@ def mean_and_std(values: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...]
     return tuple(table.mean(axis=0).tolist()), tuple(spread.tolist())
 
 
-def _counts(evaluation: Evaluation) -> tuple[int, int, int]:
+def _counts(evaluation: ScoredEvaluation) -> tuple[int, int, int]:
     """Return videos, frames and subjects of the target."""
     target = evaluation.target
     return len(target.grouping.videos.video), len(target.score), target.grouping.subject_count

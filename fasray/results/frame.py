@@ -13,21 +13,19 @@ from fasray import protocols
 from fasray.errors import SpecError
 from fasray.metrics.intervals import RESAMPLES
 from fasray.results.bootstrap import Resamples, are_few, interval
+from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, Judge, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
-from fasray.results.scores import LEVELS, Evaluation, Level, ScoreReader
+from fasray.results.scores import LEVELS, Level, ScoredEvaluation, ScoreReader
 from fasray.results.selection import (
     PLANNED_SELECTIONS,
     SELECTIONS,
     Choice,
     Selection,
-    TrialDigests,
     best_target_step,
     choose,
-    digests_of,
     merit,
     selection,
-    target_digest,
 )
 from fasray.runs.events import ENDED, TrialRecord
 from fasray.runs.record import RunRecord
@@ -267,14 +265,14 @@ class _Judged:
         runs = [trial for trial in ended if rule.inner and trial.id in confirmed]
         return sum(inner_trials(self.run.trials, trial).lost for trial in runs)
 
-    def _read(self, trial: TrialRecord) -> dict[int, Evaluation]:
+    def _read(self, trial: TrialRecord) -> dict[int, ScoredEvaluation]:
         read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
         return dict(zip(trial.steps, read, strict=True))
 
     def _judge_run(
         self,
         trial: TrialRecord,
-        evaluations: dict[int, Evaluation],
+        evaluations: dict[int, ScoredEvaluation],
         figures: dict[tuple[str, Level], list[TrialFigures]],
     ) -> None:
         digests = digests_of(trial.id, evaluations.values())
@@ -295,12 +293,14 @@ class _Candidate:
 
     trial: TrialRecord
     digests: TrialDigests
-    evaluation: Evaluation
+    evaluation: ScoredEvaluation
     merit: tuple[float, float]
     """Lower is better; the first of equals wins."""
 
     @classmethod
-    def of(cls, trial: TrialRecord, evaluations: dict[int, Evaluation], digests: TrialDigests | None) -> _Candidate:
+    def of(
+        cls, trial: TrialRecord, evaluations: dict[int, ScoredEvaluation], digests: TrialDigests | None
+    ) -> _Candidate:
         target = digests.target if digests else tuple(map(target_digest, evaluations.values()))
         best = best_target_step(target)
         return cls(trial, TrialDigests(trial.id, (), (best,)), evaluations[best.step], merit(best))

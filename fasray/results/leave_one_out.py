@@ -14,8 +14,9 @@ import numpy as np
 from fasray import protocols
 from fasray.metrics import eer
 from fasray.metrics.tally import tally
-from fasray.results.scores import Evaluation, ScoreReader
-from fasray.results.selection import LeftOutDigest, TrialDigests, digests_of, selection
+from fasray.results.digests import LeftOutDigest, TrialDigests, digests_of
+from fasray.results.scores import ScoredEvaluation, ScoreReader
+from fasray.results.selection import selection
 from fasray.runs.events import ENDED, TrialRecord, cell_protocol
 from fasray.runs.record import RunRecord
 
@@ -61,7 +62,7 @@ def inner_trials(trials: Sequence[TrialRecord], run: TrialRecord) -> InnerTrials
 
 
 def digests_for(
-    rule: str, run: RunRecord, trial: TrialRecord, evaluations: Iterable[Evaluation], reader: ScoreReader
+    rule: str, run: RunRecord, trial: TrialRecord, evaluations: Iterable[ScoredEvaluation], reader: ScoreReader
 ) -> TrialDigests:
     """Return all that a rule may know of a confirming run.
 
@@ -90,7 +91,7 @@ def with_inner_trials(digests: TrialDigests, run: RunRecord, trial: TrialRecord,
     return replace(digests, left_out=left_out_digests(by_step))
 
 
-def left_out_digests(inner: Sequence[Mapping[int, Evaluation]]) -> tuple[LeftOutDigest, ...]:
+def left_out_digests(inner: Sequence[Mapping[int, ScoredEvaluation]]) -> tuple[LeftOutDigest, ...]:
     """Sum up, step by step, how inner trials do on the domains that they have left out.
 
     Scores of different models are pooled for the threshold, as they are applied to those of a third one: models of one
@@ -104,7 +105,7 @@ def left_out_digests(inner: Sequence[Mapping[int, Evaluation]]) -> tuple[LeftOut
     return tuple(_digest(step, [evaluations[step] for evaluations in inner]) for step in steps)
 
 
-def _digest(step: int, evaluations: Sequence[Evaluation]) -> LeftOutDigest:
+def _digest(step: int, evaluations: Sequence[ScoredEvaluation]) -> LeftOutDigest:
     videos = [evaluation.target.videos for evaluation in evaluations]
     frames = [evaluation.target for evaluation in evaluations]
     auc = float(np.mean([tally(part.score, part.label).auc() for part in videos]))

@@ -12,7 +12,7 @@ from fasray.metrics import SOURCE_DEV, TARGET
 from fasray.results.cache.evaluations import EvaluationIndex, figures_of
 from fasray.results.costs import cost_of
 from fasray.results.leave_one_out import digests_for
-from fasray.results.scores import Evaluation, ScoreReader
+from fasray.results.scores import ScoredEvaluation, ScoreReader
 from fasray.results.selection import choose, selection
 from fasray.runs.events import TrialRecord, gc_paused
 from fasray.runs.record import RunRecord
@@ -176,7 +176,7 @@ def scores_frame(run: RunRecord, rule: str = "source-dev", trials: Sequence[str]
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def _scores(evaluation: Evaluation, role: str, head: dict[str, object]) -> pd.DataFrame:
+def _scores(evaluation: ScoredEvaluation, role: str, head: dict[str, object]) -> pd.DataFrame:
     rows = evaluation.source_dev if role == SOURCE_DEV else evaluation.target
     columns = {name: getattr(rows, name) for name in SCORE_COLUMNS if name not in head and name != "role"}
     return pd.DataFrame({**head, "role": role, **columns}, columns=list(SCORE_COLUMNS))

@@ -88,7 +88,7 @@ class Scores:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class ScoredEvaluation:
     """One evaluation of one trial."""
 
     trial: str
@@ -103,7 +103,7 @@ class Evaluation:
         return source_dev_summary(np.full(len(unit), SOURCE_DEV), rows.score, rows.label, rows.domain, unit)
 
 
-def read_scores(uri: str) -> Evaluation:
+def read_scores(uri: str) -> ScoredEvaluation:
     """Read a score file.
 
     Raises:
@@ -146,15 +146,15 @@ class ScoreReader:
     def __init__(self) -> None:
         self._layouts: list[_Layout] = []
 
-    def read(self, uri: str) -> Evaluation:
+    def read(self, uri: str) -> ScoredEvaluation:
         """Read one score file; errors as ``read_scores``."""
         return self.decode(storage.read_bytes(uri), uri)
 
-    def read_all(self, uris: Sequence[str]) -> list[Evaluation]:
+    def read_all(self, uris: Sequence[str]) -> list[ScoredEvaluation]:
         """Read several score files, in order; errors as ``read_scores``."""
         return [self.decode(content, uri) for uri, content in zip(uris, storage.read_many(uris), strict=True)]
 
-    def decode(self, content: bytes, uri: str) -> Evaluation:
+    def decode(self, content: bytes, uri: str) -> ScoredEvaluation:
         """Return what the bytes of a score file hold; errors as ``read_scores``."""
         rows, trial, step = parse_scores(content, uri)
         table = rows.combine_chunks().replace_schema_metadata(None)
@@ -167,7 +167,7 @@ class ScoreReader:
                 remedy="the trial has diverged; its scores cannot be judged",
             )
         parts = self._rows(table.select(_LAYOUT), score, uri)
-        return Evaluation(trial, step, parts[SOURCE_DEV].scores(score), parts[TARGET].scores(score))
+        return ScoredEvaluation(trial, step, parts[SOURCE_DEV].scores(score), parts[TARGET].scores(score))
 
     def _rows(self, layout: pa.Table, score: NDArray[np.float64], uri: str) -> dict[str, _Rows]:
         for known in reversed(self._layouts):

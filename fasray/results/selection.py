@@ -31,72 +31,18 @@ A further rule is one more entry of ``SELECTIONS``; those of ``PLANNED_SELECTION
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from fasray.errors import DataError, SpecError, did_you_mean
-from fasray.metrics import eer, rates_at
-from fasray.metrics.tally import tally
-from fasray.metrics.thresholds import min_hter_threshold
-from fasray.results.scores import Evaluation, Level, Scores
+from fasray.results.digests import SourceDigest, TargetDigest, TrialDigests
+from fasray.results.scores import Level
 
 ThresholdRule = Literal["source-dev-eer", "left-out-eer", "target-eer", "target-min-hter"]
 
 LAST_K = 5
 """How many evaluations ``mean-of-last-k`` averages, where there are so many."""
-
-
-@dataclass(frozen=True)
-class SourceDigest:
-    """What honest rules may know of one evaluation."""
-
-    step: int
-    auc: float
-    loss: float
-    video_threshold: float
-    frame_threshold: float
-    worst_auc: float = 0.0
-    """AUC of the worst source domain."""
-
-
-@dataclass(frozen=True)
-class TargetDigest:
-    """What only the oracles may know of one evaluation."""
-
-    step: int
-    auc: float
-    hter: float
-    """At the EER threshold."""
-    video_threshold: float
-    frame_threshold: float
-    min_hter: float = 1.0
-    """Over all thresholds."""
-    min_hter_video_threshold: float = 0.0
-    min_hter_frame_threshold: float = 0.0
-
-
-@dataclass(frozen=True)
-class LeftOutDigest:
-    """What the inner trials of a confirming run tell of one step; each is judged on the source domain it left out."""
-
-    step: int
-    auc: float
-    """Mean over the inner trials, video level."""
-    video_threshold: float
-    """EER of the left-out videos of all inner trials, pooled."""
-    frame_threshold: float
-
-
-@dataclass(frozen=True)
-class TrialDigests:
-    """All evaluations of one trial in brief, by step."""
-
-    trial: str
-    source: tuple[SourceDigest, ...]
-    target: tuple[TargetDigest, ...]
-    left_out: tuple[LeftOutDigest, ...] = ()
-    """Empty without inner trials, and as long as they have not all reached their full budget."""
 
 
 @dataclass(frozen=True)
@@ -159,37 +105,6 @@ class Choice:
     def threshold(self, level: Level) -> float:
         """Return the threshold at ``step`` for frames or for videos."""
         return self.picks[-1].threshold(level)
-
-
-def source_digest(evaluation: Evaluation) -> SourceDigest:
-    """Sum up the source-dev rows of an evaluation."""
-    summary = evaluation.source_dev_summary()
-    worst = min(part.auc for part in summary.per_domain)
-    return SourceDigest(evaluation.step, summary.auc, summary.loss, *_eer_thresholds(evaluation.source_dev), worst)
-
-
-def target_digest(evaluation: Evaluation) -> TargetDigest:
-    """Sum up the target rows of an evaluation."""
-    videos, frames = evaluation.target.videos, evaluation.target
-    least = min_hter_threshold(videos.score, videos.label)
-    counted = tally(videos.score, videos.label)
-    hter, threshold = counted.eer()
-    return TargetDigest(
-        evaluation.step,
-        counted.auc(),
-        hter,
-        threshold,
-        eer(frames.score, frames.label).threshold,
-        rates_at(videos.score, videos.label, least).hter,
-        least,
-        min_hter_threshold(frames.score, frames.label),
-    )
-
-
-def digests_of(trial: str, evaluations: Iterable[Evaluation]) -> TrialDigests:
-    """Sum up the evaluations of a trial."""
-    read = list(evaluations)
-    return TrialDigests(trial, tuple(map(source_digest, read)), tuple(map(target_digest, read)))
 
 
 def best_source_step(digests: Sequence[SourceDigest]) -> SourceDigest:
@@ -343,8 +258,3 @@ PLANNED_SELECTIONS = {
     )
 }
 """Rules by name that only those runs offer whose sweep planned the trials that they need; all honest."""
-
-
-def _eer_thresholds(scores: Scores) -> tuple[float, float]:
-    videos = scores.videos
-    return eer(videos.score, videos.label).threshold, eer(scores.score, scores.label).threshold

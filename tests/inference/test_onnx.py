@@ -20,8 +20,8 @@ from fasray.inference.scorer import Scorer
 from fasray.methods import registry
 from fasray.methods.base import Build, Method
 from fasray.methods.erm import ERM
+from fasray.results.digests import source_digest
 from fasray.results.scores import read_scores
-from fasray.results.selection import source_digest
 from fasray.runs.layout import score_file
 
 IN_EVERY_RUN = ("erm", "rfmeta")  # one that is plain, one that reads HSV

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from score_runs import MadeTrial, make_run, score_path, score_table, write_scores
 
 from fasray.results.frame import compute_results, offered
-from fasray.results.scores import Evaluation, ScoreReader, Scores
+from fasray.results.scores import ScoredEvaluation, ScoreReader, Scores
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS
 
 RELABELLINGS = 200
@@ -28,17 +28,17 @@ class Relabelling(ScoreReader):
     def __init__(self) -> None:
         super().__init__()
         self.label = np.zeros(0, np.int8)
-        self._whole: dict[str, Evaluation] = {}
+        self._whole: dict[str, ScoredEvaluation] = {}
 
-    def read_all(self, uris: list[str]) -> list[Evaluation]:  # type: ignore[override]
+    def read_all(self, uris: list[str]) -> list[ScoredEvaluation]:  # type: ignore[override]
         self._whole |= {uri: self.read(uri) for uri in uris if uri not in self._whole}
         return [self._relabelled(self._whole[uri]) for uri in uris]
 
-    def _relabelled(self, whole: Evaluation) -> Evaluation:
+    def _relabelled(self, whole: ScoredEvaluation) -> ScoredEvaluation:
         if "I" not in whole.target.domain:  # of an inner trial, which never saw the target
             return whole
         attack = np.where(self.label == 1, "live", "print")
-        return Evaluation(whole.trial, whole.step, whole.source_dev, relabel(whole.target, self.label, attack))
+        return ScoredEvaluation(whole.trial, whole.step, whole.source_dev, relabel(whole.target, self.label, attack))
 
 
 def relabel(scores: Scores, label: NDArray[np.int8], attack_type: NDArray[np.str_]) -> Scores:

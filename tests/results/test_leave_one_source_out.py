@@ -23,13 +23,14 @@ from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.metrics import eer
 from fasray.results.audit.verify import verify_run
+from fasray.results.digests import LeftOutDigest, TrialDigests
 from fasray.results.frame import compute_results, offered, results_frame
 from fasray.results.leave_one_out import inner_trials
 from fasray.results.listings import scores_frame
 from fasray.results.load import write_derived
 from fasray.results.report import render_report
 from fasray.results.scores import ScoreReader
-from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, LeftOutDigest, TrialDigests, choose
+from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, choose
 from fasray.runs.events import Status
 from fasray.runs.layout import RESULTS_FILE
 from fasray.runs.record import RunRecord, read_run

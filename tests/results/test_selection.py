@@ -11,17 +11,9 @@ from score_runs import MadeTrial, make_run, score_path, write_scores
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fasray.errors import SpecError
+from fasray.results.digests import SourceDigest, TargetDigest, TrialDigests, digests_of
 from fasray.results.scores import read_scores
-from fasray.results.selection import (
-    SELECTIONS,
-    SourceDigest,
-    TargetDigest,
-    TrialDigests,
-    best_source_step,
-    best_target_step,
-    choose,
-    digests_of,
-)
+from fasray.results.selection import SELECTIONS, best_source_step, best_target_step, choose
 from fasray.runs.record import RunRecord
 
 STEPS = tuple(range(10, 70, 10))

@@ -16,8 +16,8 @@ import pyarrow as pa
 from fasray import storage
 from fasray.metrics import rates_at
 from fasray.results.cache.validity import Stamps, read_kept, write_kept
-from fasray.results.scores import Evaluation
-from fasray.results.selection import source_digest, target_digest
+from fasray.results.digests import source_digest, target_digest
+from fasray.results.scores import ScoredEvaluation
 from fasray.runs.events import TrialRecord
 
 EVALUATION_INDEX_FILE = "evaluations.index"
@@ -40,7 +40,7 @@ class EvaluationFigures(NamedTuple):
 _NUMBERS = EvaluationFigures._fields[1:]
 
 
-def figures_of(evaluation: Evaluation) -> EvaluationFigures:
+def figures_of(evaluation: ScoredEvaluation) -> EvaluationFigures:
     """Compute the figures of one evaluation."""
     source, target = source_digest(evaluation), target_digest(evaluation)
     videos = evaluation.target.videos

@@ -17,7 +17,7 @@ from fasray.results.frame import RunResults
 from fasray.results.plots import Band, Curve, DomainScores, Plot, Sample
 from fasray.results.report.bands import band
 from fasray.results.report.faces import Suspect, worst
-from fasray.results.scores import Evaluation
+from fasray.results.scores import ScoredEvaluation
 from fasray.results.selection import Choice
 from fasray.results.tables.text import percent
 from fasray.runs.events import TrialRecord
@@ -37,7 +37,7 @@ class Judged:
 
     trial: TrialRecord
     choice: Choice
-    evaluation: Evaluation
+    evaluation: ScoredEvaluation
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def cell_section(
     results: RunResults,
     anchor: str,
     trials: Sequence[TrialRecord],
-    read: Callable[[str, int], Evaluation],
+    read: Callable[[str, int], ScoredEvaluation],
 ) -> CellSection:
     """Gather what is told of one cell.
 

@@ -19,7 +19,7 @@ from fasray.results.report.cost import CostRow, cost_rows, total
 from fasray.results.report.faces import FaceShelf, Key
 from fasray.results.report.heat import HeatRow, Row, figure_name, gap_rows, gap_words, headline, heat_rows, heat_table
 from fasray.results.report.summary import Tile, asked, count, tiles
-from fasray.results.scores import Evaluation, ScoreReader
+from fasray.results.scores import ScoredEvaluation, ScoreReader
 from fasray.results.tables.text import Grid, grid, percent
 from fasray.runs.events import TrialRecord, cell_protocol
 from fasray.runs.record import RunRecord
@@ -94,7 +94,7 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
     """
     reader = ScoreReader()
 
-    def read(trial: str, step: int) -> Evaluation:
+    def read(trial: str, step: int) -> ScoredEvaluation:
         return reader.read(run.score_uri(trial, step))
 
     grouped: dict[tuple[str, str], list[TrialRecord]] = {}
