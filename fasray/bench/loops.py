@@ -61,7 +61,7 @@ def made_pool(folder: Path, image_size: int) -> FacePool:
         }
     )
     rng = np.random.default_rng(0)
-    pool = PoolWriter.create(folder, len(cells), image_size, index, "noise")
+    pool = PoolWriter(folder, image_size, index, "noise")
     for row in range(len(cells)):
         image = rng.integers(0, 256, (1, image_size, image_size, 3), dtype=np.uint8)
         depth = rng.integers(0, 256, (1, 32, 32), dtype=np.uint8)

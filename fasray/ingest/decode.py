@@ -81,7 +81,7 @@ class PoolFill:
 
     def __init__(self, manifest: Manifest, index: FaceIndex) -> None:
         folder = pool_folder(pool_key(manifest.hash, manifest.image_size))
-        self._writer = PoolWriter.create(folder, len(index), manifest.image_size, index, manifest.hash)
+        self._writer = PoolWriter(folder, manifest.image_size, index, manifest.hash)
         keys = zip(index.video.tolist(), index.frame.tolist(), strict=True)
         self._rows = {key: row for row, key in enumerate(keys)}
 

@@ -40,7 +40,7 @@ def made_faces(folder: Path, *, seed: int = 0) -> FacePool:
     )
     depth = rng.integers(0, 256, (count, 32, 32))
     parsing = rng.integers(0, 11, (count, 64, 64))
-    pool = PoolWriter.create(folder, count, STORED_SIZE, index, "made")
+    pool = PoolWriter(folder, STORED_SIZE, index, "made")
     pool.write(np.arange(count), *(part.astype(np.uint8) for part in (images, depth, parsing)))
     return pool.finish()
 

@@ -65,7 +65,7 @@ def made_roles(index: FaceIndex) -> Roles:
 def made_pool(folder: Path, *, broken: tuple[int, ...] = (), seed: int = 0) -> FacePool:
     """Fill a pool with noise, live faces a little brighter; ``broken`` rows could not be decoded."""
     index, rng = made_index(), np.random.default_rng(seed)
-    pool = PoolWriter.create(folder, len(index), SIZE, index, "made")
+    pool = PoolWriter(folder, SIZE, index, "made")
     rows = np.setdiff1d(np.arange(len(index)), broken)
     images = rng.integers(0, 200, (len(index), SIZE, SIZE, 3)) + 40 * index.label[:, None, None, None].astype(int)
     depth = rng.integers(0, 256, (len(index), 32, 32))

@@ -91,7 +91,7 @@ def fill_pool(data: Path, pools: Path) -> FacePool:
             del os.environ["FASRAY_POOL_DIR"]
         else:
             os.environ["FASRAY_POOL_DIR"] = before
-    pool = PoolWriter.create(place, len(index), manifest.image_size, index, manifest.hash)
+    pool = PoolWriter(place, manifest.image_size, index, manifest.hash)
     maps = {
         name: np.stack([np.frombuffer(value, np.uint8).reshape(size, size) for value in table[name].to_pylist()])
         for name, size in (("depth", 32), ("parsing", 64))

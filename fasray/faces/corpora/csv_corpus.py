@@ -58,7 +58,7 @@ class CsvCorpus(Corpus):
         """
         table = Path(root) if Path(root).is_file() else Path(root) / FILE_NAME
         folder = str(table.parent)
-        listed = read_manifest(table)
+        listed = read_table(table)
         there = set(list_files(folder))
         videos = tuple(video for video in listed if video.path in there)
         if not videos:
@@ -67,7 +67,7 @@ class CsvCorpus(Corpus):
         return Survey(folder, videos, compare(table.name, videos, listed, {}, (), ()))
 
 
-def read_manifest(table: Path) -> tuple[SourceVideo, ...]:
+def read_table(table: Path) -> tuple[SourceVideo, ...]:
     """Return what a CSV file names, sorted by path; the files themselves are not looked for.
 
     Raises:

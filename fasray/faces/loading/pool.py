@@ -153,12 +153,21 @@ class FacePool:
 class PoolWriter:
     """Fills one pool; rows may be written in any order, each exactly once.
 
-    Made by :meth:`create`. Until :meth:`finish` everything is in a hidden folder next to the final one; what a killed
-    writer left there is removed by the next writer of the same pool.
+    Until :meth:`finish` everything is in a hidden folder next to the final one; what a killed writer left there is
+    removed by the next writer of the same pool.
+
+    Args:
+        folder: of the finished pool.
+        image_size: side of the square crops in pixels.
+        index: of the set.
+        manifest_hash: of the set.
+
+    Raises:
+        DataError: the disk has no space for the pool.
     """
 
-    def __init__(self, folder: Path, image_size: int, index: FaceIndex, manifest_hash: str) -> None:
-        rows = len(index)
+    def __init__(self, folder: str | os.PathLike[str], image_size: int, index: FaceIndex, manifest_hash: str) -> None:
+        rows, folder = len(index), Path(folder)
         self.folder = folder
         self.decoded = 0
         self._index, self._manifest_hash, self._size = index, manifest_hash, image_size
@@ -184,19 +193,6 @@ class PoolWriter:
                 where=str(folder.parent),
                 remedy=f"free the space, or set {POOL_DIR_VARIABLE} to a folder on a larger local disk",
             ) from error
-
-    @classmethod
-    def create(
-        cls, folder: str | os.PathLike[str], rows: int, image_size: int, index: FaceIndex, manifest_hash: str
-    ) -> PoolWriter:
-        """Begin a pool of ``rows`` square crops of ``image_size`` pixels, to be finished at ``folder``.
-
-        Raises:
-            DataError: ``index`` has another number of rows, or the disk has no space for the pool.
-        """
-        if len(index) != rows:
-            raise DataError(f"an index of {len(index)} rows for a pool of {rows}", where=str(folder))
-        return cls(Path(folder), image_size, index, manifest_hash)
 
     def write(self, rows: NDArray[np.int64], images: Pixels, depth: Pixels, parsing: Pixels) -> None:
         """Store the decoded faces of ``rows``.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import mmap
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -140,8 +141,9 @@ def fetch_row_group(uri: str, shard: str, number: int, group: RowGroup, columns:
             data = file.read(group.bytes)
         if zlib.crc32(data) != group.crc32:
             raise _damage(_CHANGED, uri, shard, number)
-        source = pa.PythonFile(_PartOfFile(data, group.offset), mode="r")
-        with pq.ParquetFile(source, metadata=_footer(where)) as parquet:
+        file_part = mmap.mmap(-1, group.offset + group.bytes)  # pages before the offset are never touched
+        file_part[group.offset :] = data
+        with pq.ParquetFile(pa.BufferReader(pa.py_buffer(file_part)), metadata=_footer(where)) as parquet:
             return parquet.read_row_group(number, columns=list(columns), use_threads=False)
 
 
@@ -210,33 +212,3 @@ def _naming_damage(uri: str, shard: str, row_group: int | None = None) -> Iterat
 def _footer(where: str) -> pq.FileMetaData:
     with storage.open_read(where) as file:
         return pq.read_metadata(file)
-
-
-class _PartOfFile(io.RawIOBase):
-    """A file of which only the bytes from ``offset`` on are there."""
-
-    def __init__(self, data: bytes, offset: int) -> None:
-        super().__init__()
-        self._data, self._offset, self._position = memoryview(data), offset, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._offset + len(self._data)}[whence]
-        self._position = start + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, length: int = -1) -> bytes:
-        start = self._position - self._offset
-        if start < 0:
-            raise OSError("these bytes of the file were not read")
-        found = bytes(self._data[start:] if length < 0 else self._data[start : start + length])
-        self._position += len(found)
-        return found

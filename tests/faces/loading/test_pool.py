@@ -36,7 +36,7 @@ def pixels(rows: int = N) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def writer(folder: Path) -> PoolWriter:
-    return PoolWriter.create(folder, N, SIZE, small_index(), "abc")
+    return PoolWriter(folder, SIZE, small_index(), "abc")
 
 
 def filled(folder: Path) -> FacePool:
@@ -98,8 +98,6 @@ def test_a_row_outside_or_a_wrong_shape_is_refused(tmp_path: Path) -> None:
         unfinished.write(np.array([N]), images, depth, parsing)
     with pytest.raises(DataError, match=r"images\.u8"):
         unfinished.write(np.array([1]), images[:, :8], depth, parsing)
-    with pytest.raises(DataError, match="rows"):
-        PoolWriter.create(tmp_path / "other", N + 1, SIZE, small_index(), "abc")
 
 
 def test_a_pool_with_missing_rows_never_becomes_final(tmp_path: Path) -> None:
