@@ -311,7 +311,7 @@ def test_other_bad_files_are_answered_too(judge: Command, tmp_path: Path) -> Non
     refused(judge("n.parquet", "--live-is", "higher"), 3, "n.parquet, row 2", "score None is no number")
     write_csv(tmp_path / "good.csv", rows())
     for wrong in (("--threshold", "eerr"), ("--threshold", "nan"), ("--aggregate", "median"), ("--resamples", "3")):
-        extra = ("--confidence", "95") if wrong[0] == "--resamples" else ()
+        extra = ("--confidence", "95") if "--resamples" in wrong else ()
         refused(judge("good.csv", "--live-is", "higher", *wrong, *extra), 2, "->")
     refused(judge("good.csv", "--live-is", "higher", "--threshold", "dev:none.csv"), 3, "none.csv")
     write_csv(tmp_path / "plain.csv", {"score": [0.5, 0.1], "label": [1, 0]})

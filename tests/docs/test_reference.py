@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import re
 from types import ModuleType
+from typing import get_args
 
 import pytest
 from locations import ROOT
@@ -16,6 +17,7 @@ from fasray.errors import FasrayError
 from fasray.methods import registry
 from fasray.results import ablations, costs, frame, listings
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS
+from fasray.runs.events import Event
 from fasray.sweep import spec
 from fasray.sweep.profiles import PROFILES
 from fasray.training.trial import TrainingSpec
@@ -34,7 +36,8 @@ def hook() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def pages(hook: ModuleType) -> dict[str, str]:
-    return hook.pages()
+    made: dict[str, str] = hook.pages()
+    return made
 
 
 def rows(page: str) -> dict[str, str]:
@@ -59,7 +62,7 @@ def test_every_key_of_a_sweep_file_has_a_meaning(pages: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", registry.METHODS)
-def test_every_setting_of_a_method_is_told(pages: dict[str, str], name: str) -> None:
+def test_every_setting_of_a_method_is_documented(pages: dict[str, str], name: str) -> None:
     kind = registry.get(name)
     found = rows(pages[f"reference/methods/{name}.md"])
     for key, field in kind.Config.model_fields.items():
@@ -69,7 +72,7 @@ def test_every_setting_of_a_method_is_told(pages: dict[str, str], name: str) -> 
     assert f"[`{name}`]({name}.md)" in pages["reference/methods/index.md"]
 
 
-def test_every_protocol_and_rule_is_told(pages: dict[str, str]) -> None:
+def test_every_protocol_and_rule_is_documented(pages: dict[str, str]) -> None:
     found = rows(pages["reference/protocols.md"])
     assert {*protocols.names(), *protocols.GROUPS} <= set(found)
     for name, rule in {**SELECTIONS, **PLANNED_SELECTIONS}.items():
@@ -80,7 +83,7 @@ def test_every_protocol_and_rule_is_told(pages: dict[str, str]) -> None:
         assert len(heading[1]) > 25
 
 
-def test_every_column_is_told(pages: dict[str, str]) -> None:
+def test_every_column_is_documented(pages: dict[str, str]) -> None:
     page = pages["reference/result-columns.md"]
     for columns in (
         frame.COLUMNS, listings.TRIAL_COLUMNS, listings.EVALUATION_COLUMNS, listings.SCORE_COLUMNS, costs.COST_COLUMNS,
@@ -89,7 +92,17 @@ def test_every_column_is_told(pages: dict[str, str]) -> None:
         assert all(f"| `{name}` | " in page for name in columns)
 
 
-def test_every_exit_code_is_told(pages: dict[str, str]) -> None:
+def test_every_event_is_documented(pages: dict[str, str]) -> None:
+    found = rows(pages["reference/events.md"])
+    kinds = get_args(get_args(Event)[0])
+    assert {kind.model_fields["event"].default for kind in kinds} == set(found) - {"event", "---"}
+    for kind in kinds:
+        assert all(
+            f"`{name}`" in found[kind.model_fields["event"].default] for name in {*kind.model_fields} - {"event"}
+        )
+
+
+def test_every_exit_code_is_documented(pages: dict[str, str]) -> None:
     kinds, codes = [FasrayError], set()
     while kinds:
         kind = kinds.pop()
@@ -98,7 +111,7 @@ def test_every_exit_code_is_told(pages: dict[str, str]) -> None:
     assert codes | {"0"} <= set(rows(pages["reference/exit-codes.md"]))
 
 
-def test_every_environment_variable_is_told_and_used(pages: dict[str, str]) -> None:
+def test_every_environment_variable_is_documented_and_read(pages: dict[str, str]) -> None:
     read = {
         name
         for file in (ROOT / "fasray").rglob("*.py")
@@ -110,7 +123,7 @@ def test_every_environment_variable_is_told_and_used(pages: dict[str, str]) -> N
     assert all(f"`{name}`" in pages["reference/environment.md"] for name in listed)
 
 
-def test_the_public_api_is_told(pages: dict[str, str]) -> None:
+def test_the_public_api_is_documented(pages: dict[str, str]) -> None:
     for name in fasray.__all__:
         assert name.startswith("_") or f"::: fasray.{name}\n" in pages["reference/api.md"]
         assert name.startswith("_") or inspect.getdoc(getattr(fasray, name)), name

@@ -173,6 +173,8 @@ def prepared(folder: Path) -> Path:
 def same_picture(one: Path, other: Path) -> bool:
     """Whether two JPEG files show the same; another version may compress otherwise."""
     first, second = cv2.imread(str(one)), cv2.imread(str(other))
+    assert first is not None
+    assert second is not None
     return first.shape == second.shape and float(cv2.absdiff(first, second).mean()) < 2
 
 

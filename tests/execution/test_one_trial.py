@@ -1,6 +1,7 @@
 """``fasray.train_trial``: one trial from Python, with what it reports."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 

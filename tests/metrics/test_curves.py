@@ -127,7 +127,8 @@ def test_of_two_equally_near_points_the_one_with_less_error_is_the_eer() -> None
 
 
 def test_of_two_points_with_mirrored_errors_the_lower_threshold_is_the_eers() -> None:
-    assert metrics.eer([0.1, 0.1, 0.5, 0.5, 0.9, 0.9], [1, 0] * 3) == metrics.Eer(0.5, pytest.approx(0.3))
+    found = metrics.eer([0.1, 0.1, 0.5, 0.5, 0.9, 0.9], [1, 0] * 3)
+    assert (found.eer, found.threshold) == (0.5, pytest.approx(0.3))
 
 
 def test_neighbouring_floats_keep_the_threshold_above_the_lower_one() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ def test_the_order_of_frames_does_not_change_one_bit() -> None:
 
 @pytest.mark.parametrize("column", ["label", "domain", "attack_type"])
 def test_frames_that_disagree_about_their_video_are_refused(column: str) -> None:
-    columns = {"label": [1, 1], "domain": ["A", "A"], "attack_type": ["live", "live"]}
+    columns: dict[str, list[Any]] = {"label": [1, 1], "domain": ["A", "A"], "attack_type": ["live", "live"]}
     columns[column] = [1, 0] if column == "label" else ["A", "B"]
     with pytest.raises(DataError, match=f"video 'v' disagree in {column}"):
         metrics.to_videos([0.1, 0.2], columns["label"], columns["domain"], columns["attack_type"], ["v", "v"])

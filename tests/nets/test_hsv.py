@@ -28,7 +28,7 @@ def test_the_levels_are_pillows():
 def test_all_colours_are_pillows():
     for red in range(256):
         colours = np.full((256, 256, 3), red, dtype=np.uint8)
-        colours[..., 1:] = np.stack(np.mgrid[:256, :256], -1)
+        colours[..., 1:] = np.moveaxis(np.mgrid[:256, :256], 0, -1)
         np.testing.assert_array_equal(by_us(colours), by_pillow(colours))
 
 

@@ -27,7 +27,16 @@ def build(source: Path, *options: str) -> Path:
         shutil.copy(ROOT / name, source)
     for name in ("fasray", "sweeps"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=SKIPPED)
-    command = [sys.executable, "-m", "build", "--no-isolation", *options, "--outdir", source / "dist", source]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        *options,
+        "--outdir",
+        source / "dist",
+        source,
+    ]
     built = subprocess.run(command, cwd=source, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
     (found,) = (source / "dist").glob("*.whl")
@@ -63,7 +72,7 @@ def test_a_wheel_of_the_sdist_is_the_same(wheel: Path, tmp_path: Path) -> None:
 def test_an_installed_wheel_does_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True, env=os.environ)
     # What fasray needs comes from this environment; its own editable fasray does not: links in there are not followed.
     (folder,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
