@@ -29,6 +29,7 @@ from fasray.results.frame import COLUMNS
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, Selection
 from fasray.results.tables.published import PUBLISHED_COLUMNS
+from fasray.runs.events import EVENTS
 from fasray.runs.scores import SCORE_SCHEMA
 from fasray.sweep.profiles import PROFILES
 from fasray.sweep.spec import SweepSpec
@@ -69,6 +70,7 @@ def pages() -> dict[str, str]:
         "reference/selection-rules.md": rule_page(),
         "reference/result-columns.md": column_page(),
         "reference/face-record.md": record_page(),
+        "reference/events.md": event_page(),
         "reference/exit-codes.md": exit_code_page(),
         "reference/environment.md": environment_page(),
         "reference/api.md": api_page(),
@@ -426,6 +428,25 @@ def record_page() -> str:
             "## Score file",
             "`trials/<id>/eval-<step>.parquet` of a run: every score of one evaluation, written once.",
             fields[1],
+        )
+    )
+
+
+def event_page() -> str:
+    """Return the page of the events of a run's log."""
+    schema = EVENTS.json_schema()
+    rows = []
+    for entry in schema["$defs"].values():
+        if kind := entry["properties"].get("event", {}).get("const"):
+            fields = ", ".join(code(name) for name in entry["properties"] if name != "event")
+            rows.append((code(kind), _sentence(entry.get("description", ""), end=""), fields))
+    return "\n\n".join(
+        (
+            "# Events",
+            "The log of a run has one JSON object an event, in order. Each is written durably before it takes effect, "
+            "and folding them in order gives the state of every trial: see [Resume and the "
+            "ledger](../explanation/resume-and-ledger.md).",
+            table(("event", "meaning", "fields"), rows),
         )
     )
 

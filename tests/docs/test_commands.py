@@ -100,7 +100,7 @@ def test_the_tutorial_names_every_profile() -> None:
     assert all(f"`{name}`" in TEXTS["docs/tutorial/your-own-sweep.md"] for name in PROFILES)
 
 
-def test_every_corpus_and_every_column_of_a_manifest_is_told() -> None:
+def test_every_corpus_and_every_column_of_a_manifest_is_documented() -> None:
     listed = re.findall(r"^\| `([a-z-]+)` \| \w+ \| ", TEXTS["docs/how-to/prepare-a-corpus.md"], re.MULTILINE)
     assert listed == corpora.names()
     own = TEXTS["docs/how-to/own-faces.md"]
