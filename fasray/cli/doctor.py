@@ -1,4 +1,4 @@
-"""``fasray doctor``: is this machine ready, and what to do if not."""
+"""``fasray doctor``: check whether this machine is ready for a sweep."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import asdict
 
 import click
 
-_MARKS = {"well": "ok  ", "note": "note", "ill": "FAIL"}
+_MARKS = {"ok": "ok  ", "note": "note", "error": "FAIL"}
 
 
 @click.command()
-@click.option("--data", metavar="URI", help="Face shards to look for.")
+@click.option("--data", metavar="URI", help="Face shards to check.")
 @click.option("--out", metavar="URI", help="Where a run shall be kept; a small file is written there and removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def doctor(data: str | None, out: str | None, as_json: bool) -> None:
     """Check this machine for a sweep: versions, GPUs, authentication, stores, data, memory, disk, detector models.
 
-    Each finding comes with its remedy; notes may be meant so. The exit code is that of the first failure (2 set-up,
+    Each finding comes with a remedy; notes may be intended. The exit code is that of the first failure (2 set-up,
     3 data or store), 0 if there is none.
     """
-    from fasray.clusters.doctor import examine, exit_code
+    from fasray.clusters.doctor import run_checks, exit_code
 
-    found = examine(data, out)
+    found = run_checks(data, out)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=1))
     else:
         width = max(len(one.about) for one in found)
         for one in found:
-            click.echo(f"{_MARKS[one.status]}  {one.about:<{width}}  {one.says}")
+            click.echo(f"{_MARKS[one.status]}  {one.about:<{width}}  {one.message}")
             if one.remedy:
                 click.echo(f"{'':<{width + 6}}  -> {one.remedy}")
     sys.exit(exit_code(found))

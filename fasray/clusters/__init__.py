@@ -1,1 +1,1 @@
-"""Clusters: check their files offline, and look at the machine that one stands on."""
+"""Clusters: check their files offline, and the machine that a command runs on."""

@@ -1,4 +1,4 @@
-"""Look at what is reached from the machine: Ray's cluster and token, stores, data, detector models."""
+"""Checks of what the machine reaches: Ray's cluster and token, stores, data, detector models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fasray import storage
-from fasray.clusters.diagnosis import Diagnosis, failed, ill, note, well
+from fasray.clusters.diagnosis import Diagnosis, failed, note, ok, problem
 from fasray.errors import DataError, FasrayError
 from fasray.faces.detection import models
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
@@ -23,8 +23,8 @@ _SECONDS = "10"
 _CONNECT_SECONDS = 3.0
 
 
-def look_at_cluster() -> list[Diagnosis]:
-    """Tell whether anything answers where ``RAY_ADDRESS`` points; nothing is said without it, or to Ray."""
+def check_cluster() -> list[Diagnosis]:
+    """Check whether anything answers at ``RAY_ADDRESS``, if that is set; nothing is sent to it."""
     address = os.environ.get("RAY_ADDRESS", "")
     rest = _without_credentials(address).rpartition("://")[2].partition("/")[0]
     host, _, port = rest.rpartition(":")
@@ -33,50 +33,56 @@ def look_at_cluster() -> list[Diagnosis]:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
-        says = f"nothing answers at {rest}: {error.strerror or error}"
-        return [ill("cluster", says, "see that the head is up and the port forwarded, or unset RAY_ADDRESS")]
-    return [well("cluster", f"something answers at {rest}")]
+        message = f"nothing answers at {rest}: {error.strerror or error}"
+        return [problem("cluster", message, "check that the head is up and the port forwarded, or unset RAY_ADDRESS")]
+    return [ok("cluster", f"something answers at {rest}")]
 
 
-def look_at_authentication() -> list[Diagnosis]:
-    """Tell to which Ray a sweep would go, and whether it would get in; the token itself is never shown."""
+def check_authentication() -> list[Diagnosis]:
+    """Check which Ray a sweep would use, and whether it could log in; the token itself is never shown."""
     mode, address = os.environ.get("RAY_AUTH_MODE", ""), os.environ.get("RAY_ADDRESS", "")
     if mode not in ("", "token", "disabled"):
-        return [ill("authentication", f"RAY_AUTH_MODE={mode} is none that Ray knows", "set it to token or disabled")]
+        return [problem("authentication", f"RAY_AUTH_MODE={mode} is not a mode of Ray", "set it to token or disabled")]
     if not address:
         if mode == "disabled":
-            says = "a private Ray would start here without authentication"
-            return [note("authentication", says, "unset RAY_AUTH_MODE; it is then token, with a fresh one")]
-        return [well("authentication", "a private Ray starts here, with a token of its own")]
+            message = "a private Ray would start here without authentication"
+            return [note("authentication", message, "unset RAY_AUTH_MODE: the default is token, with a fresh one")]
+        return [ok("authentication", "a private Ray starts here, with a token of its own")]
     where = f"RAY_ADDRESS names a cluster, {_without_credentials(address)}"
     if mode == "disabled":
-        says = f"{where}, spoken to without authentication"
-        return [note("authentication", says, "whoever reaches such a cluster can run code there: start it with tokens")]
+        message = f"{where}, used without authentication"
+        return [
+            note(
+                "authentication",
+                message,
+                "whoever reaches such a cluster can run code there: start it with RAY_AUTH_MODE=token",
+            )
+        ]
     if mode == "":
-        says = f"{where}, but RAY_AUTH_MODE is not set: head, workers and clients must agree on it"
-        return [note("authentication", says, "set RAY_AUTH_MODE to token or disabled, as the cluster has it")]
+        message = f"{where}, but RAY_AUTH_MODE is not set: head, workers and clients must agree on it"
+        return [note("authentication", message, "set RAY_AUTH_MODE to token or disabled, as the cluster has it")]
     return [_token(where)]
 
 
 def _token(where: str) -> Diagnosis:
     """Look for the token in the order in which Ray does."""
     if os.environ.get("RAY_AUTH_TOKEN"):
-        return well("authentication", f"{where}; token from RAY_AUTH_TOKEN")
+        return ok("authentication", f"{where}; token from RAY_AUTH_TOKEN")
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
     file = Path(named) if named else _TOKEN_FILE.expanduser()
     remedy = "copy the cluster's token there, or set RAY_AUTH_TOKEN; `ray get-auth-token --generate` makes a new one"
     try:
         empty = not file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        return ill("authentication", f"{where}; mode token, but no token at {file}", remedy)
+        return problem("authentication", f"{where}; mode token, but no token at {file}", remedy)
     if empty:
-        return ill("authentication", f"{where}; mode token, but {file} is empty", remedy)
+        return problem("authentication", f"{where}; mode token, but {file} is empty", remedy)
     if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return note("authentication", f"{where}; {file} can be read by others", f"chmod 600 {file}")
-    return well("authentication", f"{where}; token from {file}")
+    return ok("authentication", f"{where}; token from {file}")
 
 
-def look_at_data(uri: str) -> tuple[list[Diagnosis], Manifest | None]:
+def check_data(uri: str) -> tuple[list[Diagnosis], Manifest | None]:
     """Read the manifest of a face set and compare the shards' names and sizes with it; their bytes are not read."""
     try:
         with _impatient():
@@ -87,9 +93,11 @@ def look_at_data(uri: str) -> tuple[list[Diagnosis], Manifest | None]:
     about = f"{manifest.rows:,} faces of {manifest.image_size} px in {len(manifest.shards)} shards at {uri}"
     wrong = [shard.name for shard in manifest.shards if there.get(shard.name) != shard.bytes]
     if wrong:
-        says = f"{about}: {len(wrong)} shards are missing or of another size, the first is {wrong[0]}"
-        return [ill("data", says, f"copy them again; then `fasray data verify {uri}`", DataError.exit_code)], manifest
-    return [well("data", f"{about}; `fasray data verify` also checks every byte")], manifest
+        message = f"{about}: {len(wrong)} shards are missing or have another size; the first: {wrong[0]}"
+        return [
+            problem("data", message, f"copy them again; then `fasray data verify {uri}`", DataError.exit_code)
+        ], manifest
+    return [ok("data", f"{about}; `fasray data verify` also checks every byte")], manifest
 
 
 def pool_bytes(manifest: Manifest) -> int:
@@ -97,7 +105,7 @@ def pool_bytes(manifest: Manifest) -> int:
     return manifest.rows * (manifest.image_size**2 * 3 + DEPTH_SIZE**2 + PARSING_SIZE**2)
 
 
-def look_at_output(uri: str) -> Diagnosis:
+def check_output(uri: str) -> Diagnosis:
     """Write a small file where a run would, read it back and remove it."""
     name = f".fasray-doctor-{secrets.token_hex(6)}"
     probe, content = storage.join(uri, name), secrets.token_bytes(64)
@@ -114,19 +122,19 @@ def look_at_output(uri: str) -> Diagnosis:
         if made is not None:
             _remove_empty(Path(uri), made)
     if not same:
-        says = f"{uri} gave back other bytes than were written"
-        return ill("output", says, "do not keep runs there", DataError.exit_code)
-    return well("output", f"{uri} can be written and read")
+        message = f"{uri} returned other bytes than were written"
+        return problem("output", message, "do not keep runs there", DataError.exit_code)
+    return ok("output", f"{uri} can be written and read")
 
 
-def look_at_models() -> Diagnosis:
-    """Tell whether the face detector's model files are there and the tested ones."""
+def check_models() -> Diagnosis:
+    """Check whether the face detector's model files are installed, in the tested version."""
     try:
         models.read_models((models.BACK, models.FULL, models.SHORT, models.MESH))
     except FasrayError as error:
         remedy = f"only `fasray data prepare` needs them: {models.INSTALL}"
         return note("detector models", error.what, remedy)
-    return well("detector models", "all there, as tested")
+    return ok("detector models", "all installed, in the tested version")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What ``fasray doctor`` says of one thing: how it is and, if it is not well, what to do."""
+"""What ``fasray doctor`` finds out about one thing, and what to do if something is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from typing import Literal
 
 from fasray.errors import FasrayError, SpecError
 
-Status = Literal["well", "note", "ill"]
+Status = Literal["ok", "note", "error"]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        about: what was looked at, two words.
-        status: ``well``; ``note`` for what may be meant so; ``ill`` for what will make a command fail.
-        says: how it is.
-        remedy: what to do about it; empty if it is well.
-        exit_code: of a command that would fail by it; 0 unless ill.
+        about: what was checked, two words.
+        status: ``ok``; ``note`` for what may be intended; ``error`` for what will make a command fail.
+        message: what was found.
+        remedy: what to do about it; empty if it is ok.
+        exit_code: of a command that would fail because of it; 0 unless it is an error.
     """
 
     about: str
     status: Status
-    says: str
+    message: str
     remedy: str = ""
     exit_code: int = 0
 
 
-def well(about: str, says: str) -> Diagnosis:
+def ok(about: str, message: str) -> Diagnosis:
     """Return that something is as it should be."""
-    return Diagnosis(about, "well", says)
+    return Diagnosis(about, "ok", message)
 
 
-def note(about: str, says: str, remedy: str) -> Diagnosis:
-    """Return that something may be meant so, or not."""
-    return Diagnosis(about, "note", says, remedy)
+def note(about: str, message: str, remedy: str) -> Diagnosis:
+    """Return that something may be intended, or not."""
+    return Diagnosis(about, "note", message, remedy)
 
 
-def ill(about: str, says: str, remedy: str, exit_code: int = SpecError.exit_code) -> Diagnosis:
+def problem(about: str, message: str, remedy: str, exit_code: int = SpecError.exit_code) -> Diagnosis:
     """Return that something will make a command fail."""
-    return Diagnosis(about, "ill", says, remedy, exit_code)
+    return Diagnosis(about, "error", message, remedy, exit_code)
 
 
 def failed(about: str, error: FasrayError) -> Diagnosis:
-    """Return what a command would have failed with."""
-    says = f"{error.where}: {error.what}" if error.where else error.what
-    return ill(about, says, error.remedy or "see the message", error.exit_code)
+    """Return the error that a command would have failed with."""
+    message = f"{error.where}: {error.what}" if error.where else error.what
+    return problem(about, message, error.remedy or "see the message", error.exit_code)

@@ -1,4 +1,4 @@
-"""YAML documents that know on which line each key stands, and the findings that point there."""
+"""YAML documents that know the line of each key, and findings that point there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fasray.yaml_lines import KeyPath, YamlDocument, read_yaml
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
-    """One thing that is wrong in a file, and what to do about it."""
+class ConfigFinding:
+    """One mistake in a file of a cluster, and what to do about it."""
 
     file: str
     line: int
@@ -46,7 +46,7 @@ class Document:
         return self.source.line(path) or self.source.node.start_mark.line + 1
 
     def get(self, *path: str | int, default: Any = None) -> Any:
-        """Return what stands at a path, ``default`` if nothing does."""
+        """Return the value at a path, ``default`` if there is none."""
         found = self.value
         for part in path:
             try:
@@ -65,34 +65,34 @@ class Document:
         found = self.get(*path)
         return found if isinstance(found, list) else []
 
-    def finding(self, path: KeyPath, what: str, remedy: str) -> Finding:
+    def finding(self, path: KeyPath, what: str, remedy: str) -> ConfigFinding:
         """Return a finding that points at a path."""
-        return Finding(self.file, self.line(path), written(path), what, remedy)
+        return ConfigFinding(self.file, self.line(path), dotted(path), what, remedy)
 
     def texts(self) -> Iterator[tuple[KeyPath, str]]:
         """Yield every text of the document with its path."""
         yield from _texts(self.value, ())
 
 
-def written(path: KeyPath) -> str:
-    """Return a path as people write it."""
+def dotted(path: KeyPath) -> str:
+    """Return a path in dotted form, ``spec.workerGroupSpecs[0]``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
 
-def read_documents(file: Path) -> tuple[list[Document], list[Finding]]:
+def read_documents(file: Path) -> tuple[list[Document], list[ConfigFinding]]:
     """Return the documents of a YAML file, and what keeps it from being read: syntax, or a key given twice."""
     name = str(file)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        return [], [Finding(name, 1, "", f"this file cannot be read: {error}", "name a text file")]
+        return [], [ConfigFinding(name, 1, "", f"this file cannot be read: {error}", "name a text file")]
     found, problems = read_yaml(text)
     documents = [Document(name, one.value, one) for one in found if one.value is not None]
     findings = [
-        Finding(name, problem.line or 1, written(problem.path), problem.what, "fix the YAML there")
+        ConfigFinding(name, problem.line or 1, dotted(problem.path), problem.what, "fix the YAML there")
         for problem in problems
     ]
     return documents, findings

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from fasray.clusters.documents import Document, Finding
-from fasray.clusters.rules import SECRET_NAME, image_findings, installed_ray, written_out
+from fasray.clusters.documents import ConfigFinding, Document
+from fasray.clusters.rules import SECRET_NAME, credential_findings, image_findings, installed_ray
 from fasray.clusters.schemas import KUBERAY_KINDS, kuberay_versions, schema_findings
 from fasray.errors import did_you_mean
 from fasray.yaml_lines import KeyPath
@@ -24,15 +24,15 @@ def is_kubernetes(document: Document) -> bool:
 
 
 def is_checked(document: Document) -> bool:
-    """Tell whether a Kubernetes object is one that Ray's operator reads; others are not ours to judge."""
+    """Tell whether a Kubernetes object is one that Ray's operator reads; others are not checked."""
     return str(document.get("apiVersion")).startswith("ray.io/")
 
 
-def check_kuberay(document: Document) -> list[Finding]:
+def check_kuberay(document: Document) -> list[ConfigFinding]:
     """Return what is wrong with an object of group ``ray.io``."""
     kind, version = str(document.get("kind")), str(document.get("apiVersion"))
     if kind not in KUBERAY_KINDS:
-        what = f"kind {kind!r} is none that is checked here"
+        what = f"unknown kind {kind!r}"
         return [document.finding(("kind",), what, did_you_mean(kind, KUBERAY_KINDS))]
     versions = kuberay_versions(kind)
     if version not in versions:
@@ -45,10 +45,10 @@ def check_kuberay(document: Document) -> list[Finding]:
     if document.mapping(*where):
         for rule in (_authentication, _dashboard, _groups, _containers, _version):
             findings += rule(document, where)
-    return sorted({*findings, *written_out(document)})
+    return sorted({*findings, *credential_findings(document)})
 
 
-def _job(document: Document) -> Iterator[Finding]:
+def _job(document: Document) -> Iterator[ConfigFinding]:
     if not document.get("spec", "entrypoint"):
         yield document.finding(("spec",), "the job has no entrypoint", "add `entrypoint: fasray sweep ...`")
     if not document.get("spec", "rayClusterSpec") and not document.get("spec", "clusterSelector"):
@@ -68,11 +68,11 @@ def _job(document: Document) -> Iterator[Finding]:
         except yaml.YAMLError:
             found = None
         if not isinstance(found, dict):
-            what = "the runtime environment is no YAML mapping"
+            what = "the runtime environment is not a YAML mapping"
             yield document.finding(("spec", "runtimeEnvYAML"), what, "write it as `key: value` lines below a `|`")
 
 
-def _authentication(document: Document, where: KeyPath) -> Iterator[Finding]:
+def _authentication(document: Document, where: KeyPath) -> Iterator[ConfigFinding]:
     mode = document.get(*where, "authOptions", "mode")
     what = "Ray runs without authentication: whoever reaches the head can run code there"
     remedy = "add `authOptions: {mode: token}`; the operator then makes a token and hands it to all pods"
@@ -87,7 +87,7 @@ def _authentication(document: Document, where: KeyPath) -> Iterator[Finding]:
         yield document.finding((*where, "authOptions", "mode"), what, remedy)
 
 
-def _dashboard(document: Document, where: KeyPath) -> Iterator[Finding]:
+def _dashboard(document: Document, where: KeyPath) -> Iterator[ConfigFinding]:
     remedy = "leave it inside the cluster and use `kubectl port-forward service/NAME-head-svc 8265`"
     head: KeyPath = (*where, "headGroupSpec")
     for path in ((*head, "serviceType"), (*head, "headService", "spec", "type")):
@@ -107,7 +107,7 @@ def _dashboard(document: Document, where: KeyPath) -> Iterator[Finding]:
                 yield document.finding(path, "a port of the head is opened on the node's own addresses", remedy)
 
 
-def _groups(document: Document, where: KeyPath) -> Iterator[Finding]:
+def _groups(document: Document, where: KeyPath) -> Iterator[ConfigFinding]:
     names: dict[str, int] = {}
     scales = bool(document.get(*where, "enableInTreeAutoscaling"))
     for number, group in enumerate(document.items(*where, "workerGroupSpecs")):
@@ -133,7 +133,7 @@ def _groups(document: Document, where: KeyPath) -> Iterator[Finding]:
             yield document.finding(path, f"group {name!r} has no limit", "add `maxReplicas:`")
 
 
-def _containers(document: Document, where: KeyPath) -> Iterator[Finding]:
+def _containers(document: Document, where: KeyPath) -> Iterator[ConfigFinding]:
     for path in _containers_of(document, where):
         limits, requests = (document.mapping(*path, "resources", key) for key in ("limits", "requests"))
         gpus = {key for key in (*limits, *requests) if str(key).endswith("/gpu")}
@@ -167,26 +167,26 @@ def _asks_for_gpu_nodes(document: Document, path: KeyPath) -> bool:
     return any("gpu" in str(key).lower() or "accelerator" in str(key).lower() for key in named)
 
 
-def _version(document: Document, where: KeyPath) -> Iterator[Finding]:
-    told = document.get(*where, "rayVersion")
-    if told is None:
+def _version(document: Document, where: KeyPath) -> Iterator[ConfigFinding]:
+    stated = document.get(*where, "rayVersion")
+    if stated is None:
         what = "rayVersion is missing: the operator cannot tell what this Ray can do"
         yield document.finding(where, what, f"add `rayVersion: {installed_ray() or 'VERSION'!r}`")
-    elif isinstance(told, str) and tuple(int(part) for part in told.split(".")[:2] if part.isdigit()) < (
+    elif isinstance(stated, str) and tuple(int(part) for part in stated.split(".")[:2] if part.isdigit()) < (
         _FIRST_WITH_TOKENS
     ):
-        what = f"Ray {told} knows no token authentication"
-        yield document.finding((*where, "rayVersion"), what, "take Ray 2.52 or newer")
-    wanted, by = (told, "rayVersion") if isinstance(told, str) else (installed_ray(), "the Ray installed here")
-    if isinstance(told, str) and installed_ray() and told != installed_ray():
-        what = f"rayVersion is {told}, but fasray here runs with Ray {installed_ray()}"
+        what = f"Ray {stated} has no token authentication"
+        yield document.finding((*where, "rayVersion"), what, "use Ray 2.52 or newer")
+    wanted, by = (stated, "rayVersion") if isinstance(stated, str) else (installed_ray(), "the Ray installed here")
+    if isinstance(stated, str) and installed_ray() and stated != installed_ray():
+        what = f"rayVersion is {stated}, but fasray here runs with Ray {installed_ray()}"
         yield document.finding((*where, "rayVersion"), what, "use one version everywhere")
     for path in _containers_of(document, where):
         yield from image_findings(document, (*path, "image"), document.get(*path, "image"), wanted, by)
 
 
 def _containers_of(document: Document, where: KeyPath) -> list[KeyPath]:
-    """Return the path of each group's Ray container, the head's first; sidecars are not ours to judge."""
+    """Return the path of each group's Ray container, the head's first; sidecars are not checked."""
     groups: list[KeyPath] = [(*where, "headGroupSpec")]
     groups += [
         (*where, "workerGroupSpecs", number) for number, _ in enumerate(document.items(*where, "workerGroupSpecs"))

@@ -1,4 +1,4 @@
-"""Look at the machine: versions, GPUs, memory, and room for the pools."""
+"""Checks of the machine: versions, GPUs, memory, and room for the pools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from fasray.clusters.diagnosis import Diagnosis, ill, note, well
+from fasray.clusters.diagnosis import Diagnosis, note, ok, problem
 from fasray.errors import DataError
 from fasray.faces.loading.pool import POOL_DIR_VARIABLE, pool_folder
 
@@ -30,40 +30,40 @@ def constraints() -> Mapping[str, str]:
     return {_plain(name): number.strip() for name, number in pairs}
 
 
-def look_at_versions(tested: Mapping[str, str]) -> list[Diagnosis]:
-    """Compare what is installed with what fasray needs and with what was tested together.
+def check_versions(tested: Mapping[str, str]) -> list[Diagnosis]:
+    """Compare the installed packages with those that fasray needs and with the versions that were tested together.
 
     Args:
         tested: version by package, as :func:`constraints` gives it.
     """
-    found = [well("Python", ".".join(map(str, sys.version_info[:3])))]
+    found = [ok("Python", ".".join(map(str, sys.version_info[:3])))]
     wanted = {_plain(name) for name in _dependencies()}
     installed = {name: _installed(name) for name in sorted(wanted)}
     found += [_one_version(name, installed.get(name, ""), tested.get(name, "")) for name in _TESTED_FIRST]
     missing = [name for name, there in installed.items() if not there and name not in _TESTED_FIRST]
     if missing:
-        found.append(ill("packages", f"not installed: {', '.join(missing)}", _INSTALL))
+        found.append(problem("packages", f"not installed: {', '.join(missing)}", _INSTALL))
     others = {
         name: (there, tested[name])
         for name, there in installed.items()
         if there and name not in _TESTED_FIRST and name in tested and _public(there) != tested[name]
     }
     if others:
-        said = ", ".join(f"{name} {there} (tested: {known})" for name, (there, known) in others.items())
-        found.append(note("packages", said, f"if anything is odd, install the tested ones: {_INSTALL}"))
+        differences = ", ".join(f"{name} {there} (tested: {known})" for name, (there, known) in others.items())
+        found.append(note("packages", differences, f"if something fails, install the tested versions: {_INSTALL}"))
     elif tested and not missing:
-        found.append(well("packages", f"{len(installed)} packages as in constraints.txt"))
+        found.append(ok("packages", f"{len(installed)} packages as in constraints.txt"))
     return found
 
 
 def _one_version(name: str, there: str, tested: str) -> Diagnosis:
     title = {"ray": "Ray"}.get(name, name)
     if not there:
-        return ill(title, "not installed", _INSTALL)
+        return problem(title, "not installed", _INSTALL)
     if tested and _public(there) != tested:
-        remedy = f"install the tested one: pip install {name}=={tested}; all nodes must have the same"
+        remedy = f"install the tested version: pip install {name}=={tested}; all nodes must have the same"
         return note(title, f"{there}; tested was {tested}", remedy)
-    return well(title, f"{there}{', as tested' if tested else ''}")
+    return ok(title, f"{there}{', as tested' if tested else ''}")
 
 
 def _dependencies() -> list[str]:
@@ -87,44 +87,46 @@ def _plain(name: str) -> str:
 
 
 def _public(number: str) -> str:
-    """Drop what tells builds of one version apart, ``+cpu``."""
+    """Drop the build of a version, ``+cpu``."""
     return number.partition("+")[0]
 
 
-def look_at_gpus() -> list[Diagnosis]:
-    """Tell what GPUs torch can use, and whether there is one that it cannot."""
+def check_gpus() -> list[Diagnosis]:
+    """Check which GPUs torch can use, and whether there is one that it cannot."""
     try:
         import torch
     except ImportError as error:
-        return [ill("GPUs", f"torch cannot be imported: {error}", _INSTALL)]
+        return [problem("GPUs", f"torch cannot be imported: {error}", _INSTALL)]
     if torch.cuda.is_available():
         found = []
         for number in range(torch.cuda.device_count()):
             facts = torch.cuda.get_device_properties(number)
             free, total = torch.cuda.mem_get_info(number)
-            found.append(well(f"GPU {number}", f"{facts.name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free"))
+            found.append(ok(f"GPU {number}", f"{facts.name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free"))
         return found
     driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
     if driver and torch.version.cuda is None:
-        says = f"there is an NVIDIA driver, but torch {torch.__version__} is a build without CUDA"
-        return [ill("GPUs", says, "install a CUDA build of torch, see pytorch.org; then set resources.gpus_per_worker")]
-    if driver:
-        says = f"there is an NVIDIA driver, but torch {torch.__version__} (CUDA {torch.version.cuda}) cannot use it"
+        message = f"there is an NVIDIA driver, but torch {torch.__version__} is a build without CUDA"
         return [
-            ill("GPUs", says, "see what nvidia-smi says; the driver may be too old for this CUDA, or the GPU hidden")
+            problem(
+                "GPUs", message, "install a CUDA build of torch, see pytorch.org; then set resources.gpus_per_worker"
+            )
         ]
-    return [note("GPUs", "none: trials run on the CPU", "take profile small or quick, or a machine with a GPU")]
+    if driver:
+        message = f"there is an NVIDIA driver, but torch {torch.__version__} (CUDA {torch.version.cuda}) cannot use it"
+        return [problem("GPUs", message, "run nvidia-smi; the driver may be too old for this CUDA, or the GPU hidden")]
+    return [note("GPUs", "none: trials run on the CPU", "use profile small or quick, or a machine with a GPU")]
 
 
-def look_at_memory() -> list[Diagnosis]:
-    """Tell the memory that is free for processes, and the shared memory that Ray's object store wants."""
+def check_memory() -> list[Diagnosis]:
+    """Check the memory that is free for processes, and the shared memory that Ray's object store wants."""
     free, total = free_memory()
     text = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
     if free < _LEAST_MEMORY:
         remedy = "end other programs, or run fewer trials at once: resources.max_concurrent"
         found = [note("memory", text, remedy)]
     else:
-        found = [well("memory", text)]
+        found = [ok("memory", text)]
     shared = shutil.disk_usage("/dev/shm") if Path("/dev/shm").is_dir() else None  # noqa: S108
     if shared is not None and shared.free < _LEAST_SHARED:
         remedy = "give the container more, --shm-size=2g (docker) or a volume of medium Memory (Kubernetes)"
@@ -148,17 +150,17 @@ def free_memory() -> tuple[int, int]:
     return max(free, 0), total
 
 
-def look_at_pools(need: int) -> Diagnosis:
-    """Tell whether the folder of pools can be written and has room for ``need`` bytes of decoded faces."""
+def check_pools(need: int) -> Diagnosis:
+    """Check whether the folder of pools can be written and has room for ``need`` bytes of decoded faces."""
     folder = pool_folder("x").parent
     nearest = next(place for place in (folder, *folder.parents) if place.exists())
     remedy = f"free the space, or set {POOL_DIR_VARIABLE} to a folder on a larger local disk"
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        return ill("pool folder", f"{folder} cannot be written", f"set {POOL_DIR_VARIABLE} to one that can be")
+        return problem("pool folder", f"{folder} cannot be written", f"set {POOL_DIR_VARIABLE} to one that can be")
     free = shutil.disk_usage(nearest).free
     text = f"{free / _GIB:.1f} GiB free at {folder}"
     if need > free:
-        return ill("pool folder", f"{text}; this data needs {need / _GIB:.1f}", remedy, DataError.exit_code)
+        return problem("pool folder", f"{text}; this data needs {need / _GIB:.1f}", remedy, DataError.exit_code)
     if free < _LEAST_DISK:
         return note("pool folder", text, remedy)
-    return well("pool folder", text + (f"; this data needs {need / _GIB:.1f}" if need else ""))
+    return ok("pool folder", text + (f"; this data needs {need / _GIB:.1f}" if need else ""))

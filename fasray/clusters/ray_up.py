@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fasray.clusters.documents import Document, Finding
-from fasray.clusters.rules import image_findings, installed_ray, written_out
+from fasray.clusters.documents import ConfigFinding, Document
+from fasray.clusters.rules import credential_findings, image_findings, installed_ray
 from fasray.clusters.schemas import ray_up_schema, schema_findings
 from fasray.errors import did_you_mean
 from fasray.ray_private import validate_ray_up
@@ -26,28 +26,28 @@ def is_ray_up(document: Document) -> bool:
     )
 
 
-def check_ray_up(document: Document) -> list[Finding]:
-    """Return what is wrong with a ``ray up`` file; Ray's own validation has the last word on one that seems right."""
+def check_ray_up(document: Document) -> list[ConfigFinding]:
+    """Return what is wrong with a ``ray up`` file; Ray's own validation runs if nothing else is found."""
     findings = schema_findings(document, ray_up_schema())
-    for rule in (_head, _limits, _dashboard, _firewall, _authentication, _starts, _images, written_out):
+    for rule in (_head, _limits, _dashboard, _firewall, _authentication, _starts, _images, credential_findings):
         findings += rule(document)
     return sorted(set(findings)) or list(_rays_own(document))
 
 
-def _head(document: Document) -> Iterator[Finding]:
+def _head(document: Document) -> Iterator[ConfigFinding]:
     types = document.mapping("available_node_types")
     head = document.get("head_node_type")
     if not types:
         yield document.finding((), "no node types: Ray would start its own defaults", "add `available_node_types:`")
     elif head is None:
         remedy = f"add `head_node_type:` with one of: {', '.join(types)}"
-        yield document.finding((), "no head: no node type is named as head_node_type", remedy)
+        yield document.finding((), "no head: head_node_type is missing", remedy)
     elif head not in types:
-        what = f"no head: head_node_type {head!r} is none of the available_node_types"
+        what = f"no head: head_node_type {head!r} is not one of the available_node_types"
         yield document.finding(("head_node_type",), what, did_you_mean(str(head), types))
 
 
-def _limits(document: Document) -> Iterator[Finding]:
+def _limits(document: Document) -> Iterator[ConfigFinding]:
     """GPU nodes cost money by the hour: each type has a limit of its own, and a cluster that may grow has one too."""
     for name in document.mapping("available_node_types"):
         path: KeyPath = ("available_node_types", name)
@@ -71,7 +71,7 @@ def _has_gpus(document: Document, path: KeyPath) -> bool:
     return bool(re.match(r"(g\d|p\d)", str(document.get(*path, "node_config", "InstanceType", default=""))))
 
 
-def _dashboard(document: Document) -> Iterator[Finding]:
+def _dashboard(document: Document) -> Iterator[ConfigFinding]:
     for number, command in enumerate(document.items("head_start_ray_commands")):
         if _EVERY_ADDRESS.search(str(command)):
             what = "the dashboard listens on every address of the head, public ones too"
@@ -79,7 +79,7 @@ def _dashboard(document: Document) -> Iterator[Finding]:
             yield document.finding(("head_start_ray_commands", number), what, remedy)
 
 
-def _firewall(document: Document) -> Iterator[Finding]:
+def _firewall(document: Document) -> Iterator[ConfigFinding]:
     path: KeyPath = ("provider", "security_group", "IpPermissions")
     for number, rule in enumerate(document.items(*path)):
         if not isinstance(rule, dict):
@@ -92,7 +92,7 @@ def _firewall(document: Document) -> Iterator[Finding]:
             yield document.finding((*path, number), what, remedy)
 
 
-def _authentication(document: Document) -> Iterator[Finding]:
+def _authentication(document: Document) -> Iterator[ConfigFinding]:
     for key, who in _STARTS.items():
         starts = [
             (number, str(command)) for number, command in enumerate(document.items(key)) if "ray start" in str(command)
@@ -113,7 +113,7 @@ def _authentication(document: Document) -> Iterator[Finding]:
         yield document.finding(("file_mounts",), what, remedy)
 
 
-def _starts(document: Document) -> Iterator[Finding]:
+def _starts(document: Document) -> Iterator[ConfigFinding]:
     for key, option, what in (
         (
             "head_start_ray_commands",
@@ -128,7 +128,7 @@ def _starts(document: Document) -> Iterator[Finding]:
                 yield document.finding((key, number), what, f"add {option}={value}")
 
 
-def _images(document: Document) -> Iterator[Finding]:
+def _images(document: Document) -> Iterator[ConfigFinding]:
     if document.mapping("docker") and not document.get("docker", "container_name"):
         yield document.finding(("docker",), "the container has no name: Ray cannot find it", "add `container_name:`")
     paths: list[KeyPath] = [("docker", key) for key in ("image", "head_image", "worker_image")]
@@ -138,11 +138,11 @@ def _images(document: Document) -> Iterator[Finding]:
         yield from image_findings(document, path, document.get(*path), installed_ray(), "the Ray installed here")
 
 
-def _rays_own(document: Document) -> Iterator[Finding]:
-    """What Ray itself would say before it starts a node; it looks at no cloud for that."""
+def _rays_own(document: Document) -> Iterator[ConfigFinding]:
+    """Run Ray's own validation, which asks no cloud."""
     try:
         validate_ray_up(document.value)
-    except Exception as error:  # Ray raises whatever it stumbles over
+    except Exception as error:  # Ray raises many kinds
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         path: KeyPath = next(((word,) for word in re.findall(r"\w+", said) if word in document.value), ())
         yield document.finding(path, f"Ray refuses this file: {said}", "see the documentation of Ray's cluster YAML")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from fasray.clusters.documents import Document, Finding
+from fasray.clusters.documents import ConfigFinding, Document
 from fasray.yaml_lines import KeyPath
 
 _CREDENTIALS = r"(?:SECRET|PASSWORD|PASSWD|TOKEN|ACCESS_KEY|API_KEY|CREDENTIALS?)"
@@ -26,23 +26,22 @@ def installed_ray() -> str:
 
 
 def ray_version_of(image: str) -> str:
-    """Return the version of Ray that an image's name tells; empty if it tells none.
-
-    It is told by an image of rayproject, or by a tag such as ``0.1.0-ray2.60.0``.
-    """
+    """Return Ray's version in the name of an image, ``rayproject/ray:2.60.0`` or ``x:0.1-ray2.60.0``, or empty."""
     found = _RAY_IMAGE.search(image) or _RAY_IN_TAG.search(image.rpartition(":")[2])
     return found.group(1) if found else ""
 
 
-def image_findings(document: Document, path: KeyPath, image: object, wanted: str, told_by: str) -> Iterator[Finding]:
+def image_findings(
+    document: Document, path: KeyPath, image: object, wanted: str, source: str
+) -> Iterator[ConfigFinding]:
     """Check the tag of one image.
 
     Args:
-        document: where it stands.
+        document: that names the image.
         path: of the image's name.
         image: its name.
         wanted: version of Ray that it must hold; empty for any.
-        told_by: where that version comes from, for the message.
+        source: where that version comes from, for the message.
     """
     if not isinstance(image, str):
         return
@@ -55,13 +54,13 @@ def image_findings(document: Document, path: KeyPath, image: object, wanted: str
         return
     found = ray_version_of(image)
     if wanted and found and found != wanted:
-        what = f"image {image!r} holds Ray {found}, but {told_by} says {wanted}"
+        what = f"image {image!r} holds Ray {found}, but {source} says {wanted}"
         yield document.finding(
             path, what, "all nodes and the driver must run one version of Ray: change one of the two"
         )
 
 
-def written_out(document: Document) -> Iterator[Finding]:
+def credential_findings(document: Document) -> Iterator[ConfigFinding]:
     """Find credentials that are assigned in a command or an option, ``NAME=value``; their values are never shown."""
     for path, text in document.texts():
         for match in _ASSIGNED.finditer(text):

@@ -1,7 +1,7 @@
-"""The two schemas, Ray's own for ``ray up`` and KubeRay's for Kubernetes, and what a document breaks of them.
+"""The two schemas, Ray's own for ``ray up`` and KubeRay's for Kubernetes, and what in a document violates them.
 
-A Kubernetes API server drops unknown fields without a word, so that a misspelt key is a setting lost. Here they are
-findings, except where the definition says that it keeps them.
+A Kubernetes API server silently drops unknown fields, so that a misspelt key loses a setting. Here they are findings,
+except where the definition says that it keeps them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from jsonschema import Draft7Validator, ValidationError
 
-from fasray.clusters.documents import Document, Finding
+from fasray.clusters.documents import ConfigFinding, Document
 from fasray.errors import SpecError, did_you_mean
 from fasray.yaml_lines import KeyPath
 
@@ -46,13 +46,13 @@ def kuberay_versions(kind: str) -> dict[str, dict[str, Any]]:
     return {version: _strict(schema) for version, schema in json.loads(text).items()}
 
 
-def schema_findings(document: Document, schema: Mapping[str, Any]) -> list[Finding]:
-    """Return what a document breaks of a schema, in the order of its lines."""
+def schema_findings(document: Document, schema: Mapping[str, Any]) -> list[ConfigFinding]:
+    """Return what in a document violates a schema, in the order of its lines."""
     errors = Draft7Validator(dict(schema)).iter_errors(document.value)
     return sorted(finding for error in errors for finding in _findings(document, error))
 
 
-def _findings(document: Document, error: ValidationError) -> Iterator[Finding]:
+def _findings(document: Document, error: ValidationError) -> Iterator[ConfigFinding]:
     path: KeyPath = tuple(error.absolute_path)
     schema: Any = error.schema
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
@@ -69,7 +69,7 @@ def _findings(document: Document, error: ValidationError) -> Iterator[Finding]:
         what = f"this must be of type {kinds}; given: {_short(error.instance)}"
         yield document.finding(path, what, f"write a value of type {kinds}")
     elif error.validator == "enum":
-        what = f"{_short(error.instance)} is none of the values that are known here"
+        what = f"{_short(error.instance)} is not an allowed value"
         yield document.finding(path, what, did_you_mean(str(error.instance), map(str, error.validator_value)))
     else:
         yield document.finding(path, error.message[:200], "see the schema's rule above")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fasray.clusters.documents import Document, Finding, read_documents
+from fasray.clusters.documents import ConfigFinding, Document, read_documents
 from fasray.clusters.kuberay import check_kuberay, is_checked, is_kubernetes
 from fasray.clusters.ray_up import check_ray_up, is_ray_up
 from fasray.clusters.rules import installed_ray
@@ -19,16 +19,16 @@ _RAY_OF_DOCKERFILE = re.compile(r"^\s*(?:ARG\s+RAY_VERSION=|FROM\s+rayproject/ra
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedFile:
     """One file and what was found in it."""
 
     file: str
     kinds: tuple[str, ...]
     """What its documents are: ``ray up``, ``RayCluster`` ..., ``not checked`` for other Kubernetes objects."""
-    findings: tuple[Finding, ...]
+    findings: tuple[ConfigFinding, ...]
 
 
-def validate(paths: Iterable[str | Path]) -> list[Checked]:
+def validate(paths: Iterable[str | Path]) -> list[CheckedFile]:
     """Check files, and all YAML files and Dockerfiles below folders.
 
     Raises:
@@ -52,9 +52,9 @@ def _files(paths: Iterable[str | Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _check(file: Path) -> Checked:
+def _check(file: Path) -> CheckedFile:
     if file.name == _DOCKERFILE:
-        return Checked(str(file), (_DOCKERFILE,), tuple(_check_dockerfile(file)))
+        return CheckedFile(str(file), (_DOCKERFILE,), tuple(_check_dockerfile(file)))
     documents, findings = read_documents(file)
     kinds = []
     for document in documents:
@@ -62,11 +62,11 @@ def _check(file: Path) -> Checked:
         kinds.append(kind)
         findings += found
     if not documents and not findings:
-        findings.append(Finding(str(file), 1, "", "this file is empty", "see the folder cluster/ for examples"))
-    return Checked(str(file), tuple(kinds), tuple(sorted(findings)))
+        findings.append(ConfigFinding(str(file), 1, "", "this file is empty", "see the folder cluster/ for examples"))
+    return CheckedFile(str(file), tuple(kinds), tuple(sorted(findings)))
 
 
-def _check_document(document: Document) -> tuple[str, list[Finding]]:
+def _check_document(document: Document) -> tuple[str, list[ConfigFinding]]:
     if is_kubernetes(document):
         kind = str(document.get("kind"))
         return (kind, check_kuberay(document)) if is_checked(document) else (f"{kind}, not checked", [])
@@ -76,14 +76,14 @@ def _check_document(document: Document) -> tuple[str, list[Finding]]:
     return "unknown", [document.finding((), what, "see the folder cluster/ for examples")]
 
 
-def _check_dockerfile(file: Path) -> list[Finding]:
+def _check_dockerfile(file: Path) -> list[ConfigFinding]:
     """Check that the image is built on the Ray that is installed here."""
     text, here = file.read_text(encoding="utf-8"), installed_ray()
     match = _RAY_OF_DOCKERFILE.search(text)
     if match is None:
-        return [Finding(str(file), 1, "", "no version of Ray is fixed", "add `ARG RAY_VERSION=...` before FROM")]
+        return [ConfigFinding(str(file), 1, "", "no version of Ray is fixed", "add `ARG RAY_VERSION=...` before FROM")]
     if here and match.group(1) != here:
         line = text[: match.start(1)].count("\n") + 1
         what = f"the image gets Ray {match.group(1)}, but fasray here runs with Ray {here}"
-        return [Finding(str(file), line, "RAY_VERSION", what, "use one version everywhere")]
+        return [ConfigFinding(str(file), line, "RAY_VERSION", what, "use one version everywhere")]
     return []

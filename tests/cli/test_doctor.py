@@ -1,4 +1,4 @@
-"""``fasray doctor`` finds what would make a sweep fail, says what to do, and shows no secret."""
+"""``fasray doctor`` finds what would make a sweep fail, message what to do, and shows no secret."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fasray.clusters.access import look_at_authentication, look_at_cluster, look_at_data, look_at_output, pool_bytes
-from fasray.clusters.diagnosis import ill, note, well
+from fasray.clusters.access import check_authentication, check_cluster, check_data, check_output, pool_bytes
+from fasray.clusters.diagnosis import note, ok, problem
 from fasray.clusters.doctor import exit_code
-from fasray.clusters.machine import constraints, free_memory, look_at_pools, look_at_versions
+from fasray.clusters.machine import check_pools, check_versions, constraints, free_memory
 from fasray.faces.sets.manifest import read_manifest
 
 TOKEN = "5ec2e7" * 8
@@ -52,26 +52,26 @@ def test_what_fails_comes_with_a_remedy_and_its_exit_code(tmp_path: Path) -> Non
     ran = doctor("--json", "--data", str(tmp_path), RAY_ADDRESS="ray://127.0.0.1:9", RAY_AUTH_MODE="tokens")
     found = {one["about"]: one for one in json.loads(ran.stdout)}
     assert ran.returncode == 2
-    assert found["authentication"]["status"] == found["data"]["status"] == found["cluster"]["status"] == "ill"
+    assert found["authentication"]["status"] == found["data"]["status"] == found["cluster"]["status"] == "error"
     assert found["data"]["exit_code"] == 3
-    assert all(one["remedy"] for one in found.values() if one["status"] != "well")
+    assert all(one["remedy"] for one in found.values() if one["status"] != "ok")
 
 
 def test_the_first_failure_gives_the_exit_code() -> None:
-    assert exit_code([well("a", "b"), note("a", "b", "c"), ill("a", "b", "c", 3), ill("a", "b", "c", 2)]) == 3
-    assert exit_code([well("a", "b"), note("a", "b", "c")]) == 0
+    assert exit_code([ok("a", "b"), note("a", "b", "c"), problem("a", "b", "c", 3), problem("a", "b", "c", 2)]) == 3
+    assert exit_code([ok("a", "b"), note("a", "b", "c")]) == 0
 
 
 def test_data_whose_shards_are_not_all_there_is_ill(small_faces: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(small_faces, tmp_path / "faces")
-    (found,), manifest = look_at_data(str(copy))
-    assert found.status == "well"
+    (found,), manifest = check_data(str(copy))
+    assert found.status == "ok"
     assert manifest == read_manifest(str(small_faces))
     shard = copy / manifest.shards[0].name
     shard.write_bytes(shard.read_bytes()[:-1])
-    (found,), _ = look_at_data(str(copy))
-    assert (found.status, found.exit_code) == ("ill", 3)
-    assert shard.name in found.says
+    (found,), _ = check_data(str(copy))
+    assert (found.status, found.exit_code) == ("error", 3)
+    assert shard.name in found.message
 
 
 def test_a_store_that_does_not_answer_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,17 +79,17 @@ def test_a_store_that_does_not_answer_is_told_within_seconds(monkeypatch: pytest
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", TOKEN)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    (found,), manifest = look_at_data("s3://nowhere/faces")
-    assert (found.status, found.exit_code, manifest) == ("ill", 3, None)
+    (found,), manifest = check_data("s3://nowhere/faces")
+    assert (found.status, found.exit_code, manifest) == ("error", 3, None)
     assert found.remedy
-    assert look_at_output("s3://nowhere/runs").status == "ill"
+    assert check_output("s3://nowhere/runs").status == "error"
     assert TOKEN not in str(found)
 
 
 def test_a_place_that_cannot_be_written_is_ill(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    found = look_at_output(str(tmp_path / "file" / "runs"))
-    assert (found.status, found.exit_code) == ("ill", 3)
+    found = check_output(str(tmp_path / "file" / "runs"))
+    assert (found.status, found.exit_code) == ("error", 3)
 
 
 def test_room_for_the_pool_is_compared_with_the_data(
@@ -98,46 +98,46 @@ def test_room_for_the_pool_is_compared_with_the_data(
     monkeypatch.setenv("FASRAY_POOL_DIR", str(tmp_path / "pools"))
     need = pool_bytes(read_manifest(str(small_faces)))
     assert need == 480 * (48 * 48 * 3 + 32 * 32 + 64 * 64)
-    assert look_at_pools(need).status != "ill"
-    found = look_at_pools(10**18)
-    assert (found.status, found.exit_code) == ("ill", 3)
+    assert check_pools(need).status != "error"
+    found = check_pools(10**18)
+    assert (found.status, found.exit_code) == ("error", 3)
     assert "FASRAY_POOL_DIR" in found.remedy
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("FASRAY_POOL_DIR", str(tmp_path / "file"))
-    assert look_at_pools(0).status == "ill"
+    assert check_pools(0).status == "error"
 
 
 def test_versions_are_compared_with_those_tested() -> None:
     tested = constraints()
-    assert not [one for one in look_at_versions(tested) if one.status == "ill"]
+    assert not [one for one in check_versions(tested) if one.status == "error"]
     other = {**tested, "ray": "0.1", "click": "0.2"}
-    notes = {one.about: one for one in look_at_versions(other) if one.status == "note"}
-    assert "tested was 0.1" in notes["Ray"].says
-    assert "(tested: 0.2)" in notes["packages"].says
-    assert all(one.status == "well" for one in look_at_versions({}))
+    notes = {one.about: one for one in check_versions(other) if one.status == "note"}
+    assert "tested was 0.1" in notes["Ray"].message
+    assert "(tested: 0.2)" in notes["packages"].message
+    assert all(one.status == "ok" for one in check_versions({}))
 
 
 @pytest.mark.parametrize(
-    ("env", "status", "says"),
+    ("env", "status", "message"),
     [
-        ({}, "well", "token of its own"),
+        ({}, "ok", "token of its own"),
         ({"RAY_AUTH_MODE": "disabled"}, "note", "without authentication"),
-        ({"RAY_AUTH_MODE": "on"}, "ill", "none that Ray knows"),
+        ({"RAY_AUTH_MODE": "on"}, "error", "is not a mode of Ray"),
         ({"RAY_ADDRESS": "10.0.0.1:6379"}, "note", "RAY_AUTH_MODE is not set"),
         ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "disabled"}, "note", "without authentication"),
-        ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}, "ill", "no token at"),
-        ({"RAY_ADDRESS": "a:1", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}, "well", "from RAY_AUTH_TOKEN"),
+        ({"RAY_ADDRESS": "10.0.0.1:6379", "RAY_AUTH_MODE": "token"}, "error", "no token at"),
+        ({"RAY_ADDRESS": "a:1", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}, "ok", "from RAY_AUTH_TOKEN"),
         ({"RAY_ADDRESS": f"http://u:{TOKEN}@a:1"}, "note", "http://a:1"),
     ],
 )
 def test_authentication_is_judged_and_the_token_not_shown(
-    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], status: str, says: str
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], status: str, message: str
 ) -> None:
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    (found,) = look_at_authentication()
+    (found,) = check_authentication()
     assert found.status == status
-    assert says in found.says
+    assert message in found.message
     assert TOKEN not in str(found)
 
 
@@ -148,14 +148,14 @@ def test_a_cluster_that_does_not_answer_is_ill(monkeypatch: pytest.MonkeyPatch) 
         port = listening.getsockname()[1]
         for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", f"http://u:{TOKEN}@127.0.0.1:{port}/"):
             monkeypatch.setenv("RAY_ADDRESS", address)
-            (found,) = look_at_cluster()
-            assert found.status == "well"
+            (found,) = check_cluster()
+            assert found.status == "ok"
             assert TOKEN not in str(found)
-    (found,) = look_at_cluster()
-    assert (found.status, found.exit_code) == ("ill", 2)
+    (found,) = check_cluster()
+    assert (found.status, found.exit_code) == ("error", 2)
     for address in ("", "auto", "local"):
         monkeypatch.setenv("RAY_ADDRESS", address)
-        assert look_at_cluster() == []
+        assert check_cluster() == []
 
 
 def test_a_token_file_must_be_there_whole_and_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -163,10 +163,10 @@ def test_a_token_file_must_be_there_whole_and_ones_own(monkeypatch: pytest.Monke
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     file = tmp_path / "home" / ".ray" / "auth_token"
     file.parent.mkdir(parents=True)
-    for content, mode, status in (("\n", 0o600, "ill"), (TOKEN, 0o644, "note"), (TOKEN, 0o600, "well")):
+    for content, mode, status in (("\n", 0o600, "error"), (TOKEN, 0o644, "note"), (TOKEN, 0o600, "ok")):
         file.write_text(content)
         file.chmod(mode)
-        (found,) = look_at_authentication()
+        (found,) = check_authentication()
         assert found.status == status
         assert TOKEN not in str(found)
 

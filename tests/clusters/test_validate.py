@@ -12,7 +12,7 @@ import pytest
 import yaml
 from locations import ROOT
 
-from fasray.clusters.documents import Finding
+from fasray.clusters.documents import ConfigFinding
 from fasray.clusters.rules import installed_ray, ray_version_of
 from fasray.clusters.validate import validate
 from fasray.errors import SpecError
@@ -48,7 +48,7 @@ def test_our_own_files_scale_from_zero_on_spot_with_a_limit() -> None:
             assert sources == [{"secretRef": {"name": "fasray-object-store"}}]
 
 
-def planted(tmp_path: Path, name: str, old: str, new: str) -> list[Finding]:
+def planted(tmp_path: Path, name: str, old: str, new: str) -> list[ConfigFinding]:
     """Return the findings in one of our files after a replacement, which must change it."""
     text = (CLUSTER / name).read_text()
     changed = re.sub(old, new, text, count=1, flags=re.MULTILINE)
