@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from fasray import storage
 from fasray.errors import RunFailedError
-from fasray.execution.autoscaler import Slots, look_patiently
-from fasray.execution.capacity import Demand, refuse_what_this_machine_never_fits, workers_on
-from fasray.execution.contention import in_the_way
+from fasray.execution.autoscaler import Slots, initial_capacity
+from fasray.execution.capacity import Demand, check_fits_this_machine, workers_on
+from fasray.execution.contention import describe_contention
 from fasray.execution.initial_weights import share_weights, starts_from_weights, weights_folder
 from fasray.execution.messages import TrialOrder
-from fasray.execution.ray_job import refuse_what_ray_deletes
+from fasray.execution.ray_job import check_outlives_job
 from fasray.execution.ray_session import ray_session
 from fasray.execution.signals import interruptible
 from fasray.faces.data_source import Dataset, resolve_dataset
@@ -26,7 +26,7 @@ from fasray.runs.ledger import Ledger
 from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Plan, make_plan
-from fasray.sweep.progress import Progress, Teller
+from fasray.sweep.progress import Progress, ThrottledReporter
 from fasray.sweep.spec import SweepSpec
 
 SAVED = "stopped on request; everything up to each trial's last evaluation is saved"
@@ -81,7 +81,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
         InterruptedRunError: SIGINT or SIGTERM came; the same command goes on.
     """
     listener = listener or Listener()
-    refuse_what_ray_deletes(out)
+    check_outlives_job(out)
     with interruptible(out, SAVED):
         dataset = resolve_dataset(spec.data, listener.generating)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
@@ -112,15 +112,15 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
     demand = _demand(coordinator.plan.spec)
     private = not os.environ.get("RAY_ADDRESS")
     if private:
-        refuse_what_this_machine_never_fits(demand)
+        check_fits_this_machine(demand)
     share_weights(coordinator.plan, ledger.run)
     listener.starting("starting Ray")
     with ray_session(verbose):
-        reach = look_patiently(demand)
+        reach = initial_capacity(demand)
         reach.refuse(demand)
         if workers_on(reach.alive, demand) < demand.workers:
             listener.starting("waiting for nodes that the autoscaler brings")
-        elif not private and (held := in_the_way(reach.alive, demand)):
+        elif not private and (held := describe_contention(reach.alive, demand)):
             listener.starting(held)
         if coordinator.plan.spec.ingest == "pool":
             _fill(dataset, demand, listener)
@@ -164,10 +164,10 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             gpus=demand.gpus,
         )
 
-    teller = Teller(coordinator, slots, listener.progress)
+    reporter = ThrottledReporter(coordinator, slots, listener.progress)
 
     def show(*_: object) -> None:
-        teller.changed()
+        reporter.changed()
 
     with tempfile.TemporaryDirectory(prefix="fasray-ray-") as scratch:
         if coordinator.plan.spec.in_trainer:
@@ -176,7 +176,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             train_in_workers(coordinator, make_order, demand, slots, scratch, show)
         else:
             _tune(coordinator, make_order, demand, slots, scratch, show)
-    teller.settle()
+    reporter.flush()
 
 
 def _tune(

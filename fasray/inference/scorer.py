@@ -18,7 +18,7 @@ from fasray.results.scores import read_scores
 from fasray.runs.layout import CHECKPOINT_FOLDER, score_file
 from fasray.training import checkpoint
 from fasray.training.evaluate import score_batch
-from fasray.training.loop import lay_out, reproducible
+from fasray.training.loop import set_memory_format, reproducible
 from fasray.training.trial import Trial
 
 
@@ -127,7 +127,7 @@ def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device) -> 
                 device=device,
             )
         )
-    lay_out(method, training)
+    set_memory_format(method, training)
     checkpoint.restore(found, method)
     method.networks.eval()
     return method

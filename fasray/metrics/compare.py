@@ -33,7 +33,7 @@ class PairedDifference:
     p: float
     """Two-sided p-value of the mean being zero; NaN if ``note`` says why there is none."""
     note: str = ""
-    """What to keep in mind, or why there is no interval; empty if nothing."""
+    """A remark, or why there is no interval; empty if there is nothing to say."""
 
     @property
     def significant(self) -> bool:
@@ -58,7 +58,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> P
 
     Raises:
         DataError: no pairs, lengths that differ, or a figure that is not finite.
-        SpecError: a confidence that is none.
+        SpecError: the confidence is not between 0 and 1.
 
     >>> found = paired_difference([0.10, 0.12, 0.11], [0.13, 0.14, 0.15])
     >>> round(found.mean, 3), round(found.lower, 3), round(found.upper, 3)
@@ -84,7 +84,7 @@ class MethodComparison:
     hter: PairedDifference | None
     """None where no thresholds were given."""
     notes: tuple[str, ...]
-    """What to keep in mind: unknown or few subjects."""
+    """A remark: unknown or few subjects."""
 
 
 def compare_methods(
@@ -116,7 +116,7 @@ def compare_methods(
 
     Raises:
         DataError: empty, NaN, strange labels, one class only, or lengths that differ.
-        SpecError: a confidence that is none, or too few resamples.
+        SpecError: the confidence is not between 0 and 1, or there are too few resamples.
     """
     check_confidence(confidence)
     scores, live = check_scores(score_a, label)

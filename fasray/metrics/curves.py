@@ -20,7 +20,7 @@ class Roc:
     """Operating points by rising threshold: FAR falls from 1 to 0 while FRR rises from 0 to 1."""
 
     threshold: NDArray[np.float64]
-    """[K + 1] the K distinct scores and +inf, which stands for rejecting everything."""
+    """[K + 1] the K distinct scores and +inf, which rejects everything."""
     far: NDArray[np.float64]
     """[K + 1] share of attacks accepted."""
     frr: NDArray[np.float64]

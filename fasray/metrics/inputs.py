@@ -62,7 +62,7 @@ def check_confidence(confidence: float) -> None:
         SpecError: it does not lie between 0 and 1.
     """
     if not 0 < confidence < 1:
-        raise SpecError(f"a confidence of {confidence} is none", remedy="95 % is 0.95")
+        raise SpecError(f"confidence must be between 0 and 1, not {confidence}", remedy="0.95 means 95 %")
 
 
 def check_rate(rate: float) -> None:

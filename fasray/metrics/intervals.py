@@ -63,7 +63,7 @@ class Intervals:
     """Of the worst attack type; None without attack types."""
     acer: Interval | None
     notes: tuple[str, ...]
-    """What to keep in mind: unknown or few subjects."""
+    """A remark: unknown or few subjects."""
 
     @property
     def few_subjects(self) -> bool:
@@ -96,7 +96,7 @@ def confidence_intervals(
 
     Raises:
         DataError: empty, NaN, strange labels, one class only, or lengths that differ.
-        SpecError: a confidence that is none, or too few resamples.
+        SpecError: the confidence is not between 0 and 1, or there are too few resamples.
     """
     check_confidence(confidence)
     scores, live = check_scores(score, label)
@@ -109,7 +109,7 @@ def confidence_intervals(
     def interval(values: Floats, subjects: int = both, *, smooth: bool = True) -> Interval:
         replicates, jackknife = values[1 : resamples + 1], values[resamples + 1 :]
         # A figure that jumps from score to score has a jackknife that says nothing, and that of a rate of few errors
-        # tells of their fewness, not of heavy tails: with it FAR's intervals covered 98 % of worlds.
+        # reflects their small number, not heavy tails: with it FAR's intervals covered 98 % of worlds.
         freedom = degrees_of_freedom(subjects, jackknife if smooth else jackknife[:0])
         return figure_interval(float(values[0]), replicates, subjects, confidence, freedom)
 
@@ -154,7 +154,7 @@ def eer_values(sample: ScoredClusters, counts: Counts, counted: Tally) -> Floats
 
 
 def few_subjects_warning(subjects: int) -> str:
-    """Return what a table should say beside intervals over so few subjects; empty if they are enough."""
+    """Return a table's remark on intervals over few subjects; empty if they are enough."""
     if subjects >= FEW_SUBJECTS:
         return ""
     return f"only {subjects} subjects: the intervals may cover less than they promise"

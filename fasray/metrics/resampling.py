@@ -1,4 +1,4 @@
-"""Which rows stand or fall together, and resamples of them: whole subjects, with all their videos.
+"""Which rows are resampled together, and resamples of them: whole subjects, with all their videos.
 
 Videos of one person are alike, so a resample of single videos would believe itself too sure. Subjects are drawn with
 replacement within strata (those with live and attack videos, with live ones only, with attacks only), so that every
@@ -29,13 +29,13 @@ class Clusters:
     stratum: NDArray[np.int64]
     """[S] stratum of each cluster."""
     kind: str
-    """``subject``, or ``row`` where nobody says whose face it is: then each row is drawn on its own."""
+    """``subject``, or ``row`` where the subject is unknown: then each row is drawn on its own."""
     live: int
     """Clusters with at least one live row."""
     attack: int
     """Clusters with at least one attack."""
     note: str = ""
-    """What to keep in mind about them; empty if nothing."""
+    """A remark on them; empty if there is nothing to say."""
 
     @property
     def size(self) -> int:

@@ -76,7 +76,7 @@ class Tally:
             return upper
         lower = float(self.distinct[point - 1])
         half_way = lower / 2 + upper / 2
-        # Neighbouring floats have no middle, and half of infinity is none.
+        # Neighbouring floats have no middle, nor does an infinite interval.
         return half_way if math.isfinite(half_way) and lower < half_way <= upper else upper
 
 

@@ -1,4 +1,4 @@
-"""From frames to videos: one score a video, from its frames' mean, greatest score or first few; counts kept."""
+"""From frames to videos: one score a video, from its frames' mean, greatest score or first few; with counts."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ def check_aggregate(aggregate: str) -> int:
 def _first(scores: NDArray[np.float64], video: NDArray[Any], frame: ArrayLike | None, count: int) -> NDArray[np.int64]:
     """Return the rows of the first ``count`` frames of each video."""
     if frame is None:
-        raise DataError(f"nobody says which frames are the first {count}", remedy="give the index of each frame")
+        raise DataError(
+            f"the first {count} frames are unknown without frame indices", remedy="give the index of each frame"
+        )
     index = check_column(frame, scores, "frame indices")
     names, inverse = np.unique(check_column(video, scores, "values of video"), return_inverse=True)
     order = np.lexsort((index, inverse))

@@ -18,7 +18,7 @@ DOMAIN_TITLES = {
     "M": "MSU-MFSD",
     "Y": "ROSE-Youtu",
 }
-"""What the letters stand for in the literature; a generated set borrows them."""
+"""What the letters mean in the literature; a generated set borrows them."""
 
 _LETTER_PROTOCOLS = {
     "ocim": ("O&C&I->M", "O&M&I->C", "O&C&M->I", "I&C&M->O"),

@@ -1,6 +1,6 @@
-"""What the files of a trial were when they were written: SHA-256 by name, in ``files.json`` beside them.
+"""What the files of a trial were when they were written: SHA-256 by name, in ``files.json`` next to them.
 
-``fasray verify`` holds a run against it. Runs made before there was one have none; that is told and is no error.
+``fasray verify`` compares a run with it. Runs made before it existed have none, which is reported and not an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Files(BaseModel):
 
     scores: dict[int, str] = {}
     checkpoints: dict[int, str] = {}
-    """Of the weights (safetensors); only the newest and the best are kept, the others are on record all the same."""
+    """Of the weights (safetensors); all are on record, though only the newest and the best are kept."""
 
 
 def read_files(trial_dir: str) -> Files | None:
@@ -56,7 +56,7 @@ def record_files(trial_dir: str, step: int, *, renew: bool) -> None:
         return
     scores = hashlib.sha256(storage.read_bytes(score_file(trial_dir, step))).hexdigest()
     card = checkpoint_file(trial_dir, step, "json")
-    # The card names the hash of its weights, so that they need not be read again.
+    # The card names the hash of its weights, so they need not be read.
     weights = {step: str(json.loads(storage.read_bytes(card))["sha256"])} if storage.exists(card) else {}
     found = Files(
         scores=dict(sorted({**known.scores, step: scores}.items())),

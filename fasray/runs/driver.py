@@ -1,4 +1,4 @@
-"""Who drives a run, and how another process sees whether he still lives."""
+"""Who drives a run, and how another process sees whether that process is still alive."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def driven_by(owner: str, run: str) -> SpecError:
-    """Return the error of one who comes while ``owner`` drives the run."""
+def already_locked_error(owner: str, run: str) -> SpecError:
+    """Return the error for a second driver of a run."""
     return SpecError(
-        f"this run is being driven by {owner}", where=run, remedy="wait for it, stop it, or choose another --out"
+        f"this run is already being driven by {owner}",
+        where=run,
+        remedy="wait for it, stop it, or choose another --out",
     )
 
 
 class Owner(BaseModel):
-    """A driver, and how others see whether it lives."""
+    """A driver, and how others see whether it is alive."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,16 +37,16 @@ class Owner(BaseModel):
     pid: int
     host: str
     machine: str
-    """Hash over the running kernel and the process's view of process ids; empty where that cannot be told."""
+    """Hash over the running kernel and the process's view of process ids; empty where that is unknown."""
     born: str
-    """When the process started, in the kernel's ticks: process ids are used again."""
+    """When the process started, in the kernel's ticks: process ids are reused."""
     since: str
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} since {self.since}"
 
     def alive(self) -> bool | None:
-        """Tell whether it lives, ``None`` if that cannot be seen from here."""
+        """Return whether it is alive, ``None`` if that cannot be seen from here."""
         if not self.machine or self.machine != _machine():
             return None
         return _born(self.pid) == self.born

@@ -19,7 +19,7 @@ from fasray.runs.reading import Reading, best
 
 Decision = Literal["continue", "stop", "done"]
 Stage = Literal["search", "confirm", "inner"]
-"""``inner`` trials are confirming runs again, each without one of the source domains, which judges it."""
+"""``inner`` trials are confirming runs retrained without one of the source domains, which then evaluates them."""
 Status = Literal["running", "stopped", "done", "diverged", "failed"]
 ENDED: frozenset[str] = frozenset({"stopped", "done", "diverged", "failed"})
 
@@ -79,7 +79,7 @@ class Ended(_Event):
 
 
 class Retried(_Event):
-    """A failed trial is taken up again by a new driver."""
+    """A failed trial is retried by a new driver."""
 
     event: Literal["retried"] = "retried"
     trial: str

@@ -10,7 +10,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              trials/<id>/checkpoint/        newest and best weights
              trials/<id>/files.json         SHA-256 of score files and checkpoints
              trials/<id>/tensorboard/       curves
-             results.parquet, report.html, index.json, evaluations.index   derived; can be deleted
+             results.parquet, report.html, results.cache   derived; can be deleted
 
 The same on S3, but for the log and the lock, which are folders there (event_log.py, lease.py).
 """
@@ -25,7 +25,7 @@ LOCK = "lock"
 """A file on a local disk, a folder on S3."""
 WEIGHTS_FOLDER = "weights"
 RESULTS_FILE, REPORT_FILE = "results.parquet", "report.html"
-ROW_CACHE, EVALUATION_CACHE = "index.json", "evaluations.index"
+RESULTS_CACHE = "results.cache"
 
 TRIAL_FILE, CHECKSUM_FILE = "spec.json", "files.json"
 CHECKPOINT_FOLDER, CURVE_FOLDER = "checkpoint", "tensorboard"

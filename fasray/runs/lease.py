@@ -1,7 +1,7 @@
 """The lock of a run on S3: a lease that is kept alive by a thread, and that others take over when it has run out.
 
 It is a file ``lock/<number>.json``, written under the condition that it is not there yet, so that of several drivers
-one wins, and then again and again as a sign of life. Who takes over writes the next number; who sees a higher number
+one wins, and then as a regular heartbeat. Who takes over writes the next number; who sees a higher number
 than his own has lost the run.
 """
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fasray import storage
 from fasray.errors import DataError, FasrayError, SpecError
-from fasray.runs.driver import Owner, driven_by, this_process
+from fasray.runs.driver import Owner, already_locked_error, this_process
 from fasray.runs.layout import LOCK
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,13 @@ _SIGNS_PER_LEASE = 4
 
 
 class _Claim(BaseModel):
-    """What stands in a file of the lease."""
+    """The content of a file of the lease."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     owner: Owner
     seconds: float
-    """How long it holds after the last sign of life."""
+    """How long it holds after the last heartbeat."""
     signs: int = 0
     """Signs of life so far; a number, so that no two clocks are compared."""
     released: bool = False
@@ -44,15 +44,16 @@ class Lease:
     """The lock of a run on S3, kept alive by a thread.
 
     A driver of the same machine is known to be dead at once. Of any other, the lease must have run out, by the clock of
-    the store: at most ``seconds`` after its last sign of life.
+    the store: at most ``seconds`` after its last heartbeat.
 
     Args:
         run: URI of the run directory.
-        seconds: how long it holds without a sign of life.
+        seconds: how long it holds without a heartbeat.
         owner: who takes it; left out: this process.
 
     Raises:
-        SpecError: another living driver has the run, or the store ignores conditions, so that it could not be told.
+        SpecError: another living driver has the run, or the store ignores conditions, so that a second
+            driver would go unnoticed.
         StorageError: the store cannot be reached, or refuses.
     """
 
@@ -63,12 +64,11 @@ class Lease:
         self._lost_to = ""
         self._abandoned = False
         if not storage.write_once(self._uri(self._number), self._claim.to_bytes()):
-            raise driven_by(str(self._read(self._number).owner), run)
+            raise already_locked_error(str(self._read(self._number).owner), run)
         if not storage.supports_conditional_writes(self._uri(self._number), self._claim.to_bytes()):
             self._write(released=True)
             raise SpecError(
-                "this store overwrites files that it was told not to (If-None-Match), so two drivers could not be "
-                "kept apart",
+                "this store ignores If-None-Match, so two drivers could not be kept apart",
                 where=run,
                 remedy="use a store that keeps the condition, or a local --out that you copy afterwards",
             )
@@ -77,14 +77,14 @@ class Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """Make sure that nobody else has taken the run, as far as this process has heard.
+        """Make sure that no other driver has taken the run over, as far as this process knows.
 
         Raises:
             SpecError: somebody has; nothing must be written any more.
         """
         if self._lost_to:
             raise SpecError(
-                f"this run was taken over by {self._lost_to}: no sign of life had come from here for "
+                f"this run was taken over by {self._lost_to}: it had no heartbeat from here for "
                 f"{self._claim.seconds:.0f} s",
                 where=self._run,
                 remedy="leave it to that driver",
@@ -124,7 +124,7 @@ class Lease:
                 return numbers[-1] + 1, ""
             alive = claim.owner.alive()
             if alive or (first is not None and claim != first):
-                raise driven_by(str(claim.owner), self._run)
+                raise already_locked_error(str(claim.owner), self._run)
             age = storage.seconds_since_written(self._uri(numbers[-1]))
             if alive is False or age > claim.seconds + 1:
                 return numbers[-1] + 1, str(claim.owner)
@@ -144,10 +144,10 @@ class Lease:
                 self._claim = self._claim.model_copy(update={"signs": self._claim.signs + 1})
                 self._write()
             except FasrayError as error:
-                log.debug("no sign of life could be given: %s", error)
+                log.debug("the heartbeat could not be written: %s", error)
 
     def _successor(self) -> str:
-        """Return who has taken the run over, empty if nobody has."""
+        """Return the driver that has taken the run over, empty if none has."""
         newest = self._numbers()[-1:]
         return str(self._read(newest[0]).owner) if newest and newest[0] > self._number else ""
 

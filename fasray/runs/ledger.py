@@ -123,7 +123,7 @@ def _locked(run: str) -> Lock:
     """Take the run directory, made if need be."""
     if storage.is_remote(run) and not storage.is_s3(run):
         raise SpecError(
-            "two drivers of one run can be kept apart on S3 or on a local disk only",
+            "a run directory must be on S3 or on a local disk: elsewhere two drivers cannot be kept apart",
             where=f"--out {run}",
             remedy="choose an s3:// address, or a local disk",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fasray import storage
-from fasray.runs.driver import driven_by, now
+from fasray.runs.driver import already_locked_error, now
 from fasray.runs.layout import LOCK
 from fasray.runs.lease import Lease
 
@@ -57,7 +57,7 @@ class RunLock:
             self._file.seek(0)
             owner = self._file.read().strip() or "another process"
             self._file.close()
-            raise driven_by(owner, str(folder)) from error
+            raise already_locked_error(owner, str(folder)) from error
         self._file.seek(0)
         self.taken_over_from = self._file.read().strip()
         self._write(f"process {os.getpid()} on {socket.gethostname()} since {now()}")

@@ -1,4 +1,4 @@
-"""A run as its files tell it: specification, data, every trial; finished or not."""
+"""A run read from its files: specification, data, every trial; finished or not."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as its files tell it."""
+    """A run read from its files."""
 
     uri: str
     name: str

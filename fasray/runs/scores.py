@@ -54,7 +54,7 @@ def parse_scores(content: bytes, uri: str) -> ScoreTable:
         wrong = [f.name for f in SCORE_SCHEMA if found.get(f.name) != str(f.type)]
         raise DataError(f"this is not a score file: check column {', '.join(wrong)}", where=uri, remedy=REMEDY)
     metadata = rows.schema.metadata or {}
-    trial, step = (metadata.get(key, b"").decode() for key in (b"fasray.trial", b"fasray.step"))
+    trial, step = (metadata.get(key, b"").decode(errors="replace") for key in (b"fasray.trial", b"fasray.step"))
     if not trial or not step.isdecimal():
         raise DataError("the score file does not name its trial and step", where=uri, remedy=REMEDY)
     return ScoreTable(rows, trial, int(step))

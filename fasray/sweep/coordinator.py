@@ -1,7 +1,7 @@
 """The Ray-free state machine of a sweep: which trial is next, what becomes of it, and what the log says of both.
 
 Every change of state is an event that is logged before it takes effect. ``replay`` feeds the events of an earlier
-driver through the same code, so that a resumed sweep stands exactly where the log ends.
+driver through the same code, so that a resumed sweep is exactly where the log ends.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Coordinator:
             yield event
 
     def retry_failed(self) -> None:
-        """Take up failed trials again where that can still change something."""
+        """Retry failed trials where that can still change something."""
         for record in list(self.records.values()):
             if record.status == "failed" and (record.stage != "search" or not self._cell_of[record.id].won):
                 self._record(Retried(trial=record.id))
@@ -159,7 +159,7 @@ class Coordinator:
         self._close_trial(trial)
 
     def requeue(self, trial: str) -> None:
-        """Take back a running trial whose process was lost; it is handed out again, before any new one."""
+        """Take back a running trial whose process was lost; it is handed out before any new one."""
         if self.records[trial].status not in ENDED:
             self._running.discard(trial)
             self._left_over.append(trial)

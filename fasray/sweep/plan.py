@@ -17,7 +17,7 @@ from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve
 from fasray.runs.events import Stage
 from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
-from fasray.sweep.search import Listed, Point, Searcher, suggestions
+from fasray.sweep.search import FixedSearcher, Point, Searcher, suggestions
 from fasray.sweep.spec import AshaChoice, SweepSpec
 from fasray.sweep.sweep_file import bounds_or_values
 from fasray.sweep.tpe import Tpe
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one protocol, and who says which configurations its search tries."""
+    """One method on one protocol, with the searcher of its configurations."""
 
     method: str
     protocol: Protocol
@@ -42,7 +42,7 @@ class Cell:
     source_dev_images: int
     target_images: int
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Configuration overrides by name; each is confirmed beside the winner, with the same seeds."""
+    """Configuration overrides by name; each is confirmed next to the winner, with the same seeds."""
     inner: tuple[Protocol, ...] = ()
     """Inner protocols: each confirming run is trained on each of them too, for ``leave-one-source-out``."""
 
@@ -120,7 +120,7 @@ class Plan:
 
     @property
     def inner_trials(self) -> int:
-        """Number of inner trials: each confirming run again, once for each source domain that is left out."""
+        """Number of inner trials: each confirming run retrained once for each source domain that is left out."""
         return sum(self.after_search_in(cell) - self.confirms_in(cell) for cell in self.cells)
 
     def after_search_in(self, cell: Cell) -> int:
@@ -165,7 +165,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     f"sources, as leave-one-source-out has it, has {len(role.domains) - 1}"
                 )
                 continue
-            _check_share(spec, method, config, training)
+            _check_batch_divides(spec, method, config, training)
             searcher = _searcher(spec, method, config, f"{method}/{protocol.name}")
             _check_grace(spec, method, config, searcher, training)
             cells.append(
@@ -213,7 +213,7 @@ def _inner(spec: SweepSpec, protocol: Protocol, table: RowTable) -> tuple[Protoc
     return found
 
 
-def _check_share(spec: SweepSpec, method: str, config: MethodConfig, training: TrainingSpec) -> None:
+def _check_batch_divides(spec: SweepSpec, method: str, config: MethodConfig, training: TrainingSpec) -> None:
     """Refuse a batch that the workers cannot share equally."""
     images, workers = training.sampling_of(registry.get(method)(config)).images, spec.resources.workers
     if images % workers:
@@ -225,13 +225,13 @@ def _check_share(spec: SweepSpec, method: str, config: MethodConfig, training: T
 
 
 def _searcher(spec: SweepSpec, method: str, config: MethodConfig, cell: str) -> Searcher:
-    """Return who says what a cell tries."""
+    """Return the searcher of a cell."""
     space, default, draws = spec.space(method), config.model_dump(), spec.trials_per_cell
     if spec.search.algorithm == "hyperopt":
         start = {name: default[name] for name in space}
         return Tpe(space, start, draws, spec.search.seed, cell, spec.searches_at_once)
     points = suggestions(spec.search.algorithm, space, default, draws, spec.search.seed, cell)
-    return Listed(tuple(points[: spec.most_search_trials]), spec.searches_at_once)
+    return FixedSearcher(tuple(points[: spec.most_search_trials]), spec.searches_at_once)
 
 
 def _check_grace(
@@ -239,7 +239,7 @@ def _check_grace(
 ) -> None:
     """Refuse rungs that would judge a method before its own mechanisms have started.
 
-    Points that only the results will tell are stood for by the ends and listed values of each range.
+    Points that depend on results are represented by the bounds and listed values of each range.
     """
     if not isinstance(spec.scheduler, AshaChoice):
         return

@@ -32,35 +32,35 @@ class Progress:
     """None as long as no trial has been timed."""
 
 
-class Teller:
-    """Tells how far a sweep is whenever it has changed, but so seldom that counting takes a small share of the time.
+class ThrottledReporter:
+    """Reports progress whenever it has changed, but so rarely that counting takes a small share of the time.
 
     Args:
         coordinator: of the running sweep.
         slots: returns how many trials run at once; it may ask the cluster.
-        tell: hears of it.
+        report: called with each snapshot.
     """
 
-    def __init__(self, coordinator: Coordinator, slots: Callable[[], int], tell: Callable[[Progress], None]) -> None:
-        self._coordinator, self._slots, self._tell = coordinator, slots, tell
+    def __init__(self, coordinator: Coordinator, slots: Callable[[], int], report: Callable[[Progress], None]) -> None:
+        self._coordinator, self._slots, self._report = coordinator, slots, report
         self._due = 0.0
-        self._untold = False
+        self._pending = False
 
     def changed(self) -> None:
-        """Note that something has changed; it is told now or at a later call."""
-        self._untold = True
+        """Note that something has changed; it is reported now or at a later call."""
+        self._pending = True
         if time.monotonic() >= self._due:
-            self.settle()
+            self.flush()
 
-    def settle(self) -> None:
-        """Tell what has not been told yet."""
-        if not self._untold:
+    def flush(self) -> None:
+        """Report what has not been reported yet."""
+        if not self._pending:
             return
         began = time.monotonic()
-        self._tell(snapshot(self._coordinator, max(self._slots(), 1)))
+        self._report(snapshot(self._coordinator, max(self._slots(), 1)))
         ended = time.monotonic()
         self._due = ended + max(_LEAST_PAUSE_S, (ended - began) / _MOST_SHARE)
-        self._untold = False
+        self._pending = False
 
 
 def snapshot(coordinator: Coordinator, slots: int) -> Progress:

@@ -17,15 +17,15 @@ def read_trial(uri: str) -> Trial:
     """Read the ``spec.json`` of a trial.
 
     Raises:
-        DataError: there is no such file, or it is none.
+        DataError: there is no such file, or it is not a trial's.
     """
     try:
         return Trial.model_validate_json(storage.read_bytes(uri))
     except ValidationError as error:
         raise DataError(
-            f"this is no trial's spec.json: {error.errors()[0]['msg']}",
+            f"this is not the spec.json of a trial: {error.errors()[0]['msg']}",
             where=uri,
-            remedy="name the file that stands in the trial's folder, trials/<id>/spec.json",
+            remedy="name trials/<id>/spec.json of a run directory",
         ) from error
 
 

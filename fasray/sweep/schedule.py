@@ -87,7 +87,7 @@ class Asha:
 def rung_steps(steps: Sequence[int], grace: float, reduction: int) -> tuple[int, ...]:
     """Return the reporting steps that are rungs, ascending.
 
-    Rungs stand at ``grace * budget * reduction ** k`` below the budget, each moved up to the next reporting step.
+    Rungs are at ``grace * budget * reduction ** k`` below the budget, each moved up to the next reporting step.
 
     >>> rung_steps([10, 20, 30, 40], grace=0.25, reduction=2)
     (10, 20)

@@ -51,7 +51,7 @@ class Searcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Listed:
+class FixedSearcher:
     """A grid or draws that no result changes."""
 
     points: tuple[Point, ...]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fasray.methods.base import MethodConfig
 
 HYPEROPT_AT_ONCE = 4
-"""Open suggestions of a cell that TPE still works well with: each takes a place that a result would have taken."""
+"""Open suggestions of a cell that TPE still works well with: each is suggested without knowing the others' results."""
 
 
 class BudgetSpec(Section):
@@ -89,11 +89,11 @@ class AshaChoice(Section):
 
 
 class ConfirmSpec(Section):
-    """How each cell's winner is run again."""
+    """How each cell's winner is confirmed."""
 
     seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1, description="seeds of the confirming runs")
     leave_one_source_out: bool = Field(
-        False, description="train each again without each of its source domains, for the rule of that name"
+        False, description="retrain each without each of its source domains, for the rule of that name"
     )
 
     @field_validator("seeds")
@@ -136,7 +136,8 @@ class SweepSpec(Section):
     name: str = Field(description="names the run directory")
     data: str | SyntheticChoice = Field(description="path or URI of face shards, or `synthetic`")
     ingest: Literal["pool", "stream"] = Field(
-        "pool", description="faces decoded once into a pool on each node's disk, or again and again as they are used"
+        "pool",
+        description="faces decoded once into a pool on each node's disk, or decoded each time they are used",
     )
     protocols: tuple[str, ...] = Field(min_length=1, description="groups or names of protocols")
     target_split: Literal["train+test", "all", "test"] = Field(
@@ -189,7 +190,7 @@ class SweepSpec(Section):
 
     @property
     def data_cpus(self) -> int:
-        """CPU cores that read for each worker, beside its own."""
+        """CPU cores that read for each worker, in addition to its own."""
         return self.resources.data_cpus if self.ingest == "stream" else 0
 
     def canonical(self) -> dict[str, Any]:
@@ -283,7 +284,9 @@ class SweepSpec(Section):
     def _training(self, method: str = "", overrides: Mapping[str, Any] | None = None) -> TrainingSpec:
         given = {key: value for key, value in self.training.items() if key != "profile"}
         if "ingest" in given:
-            raise SpecError("this key stands at the top of a sweep file", where="key training.ingest", remedy="move it")
+            raise SpecError(
+                "this key belongs at the top level of a sweep file", where="key training.ingest", remedy="move it"
+            )
         chosen = profile(self.profile_name)
         merged = {
             "threads": self.resources.cpus_per_worker,

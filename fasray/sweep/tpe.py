@@ -146,7 +146,7 @@ def _holds(entry: Range, value: Value) -> bool:
 
 
 def _node(name: str, entry: Range) -> Any:
-    """Return hyperopt's expression of a range; listed values are told by their position."""
+    """Return hyperopt's expression of a range; listed values are represented by their position."""
     from hyperopt import hp
 
     match entry:

@@ -51,10 +51,10 @@ class MethodContract:
     learning: ClassVar[Mapping[str, Any]] = {}
     steady: ClassVar[Mapping[str, Any]] = {}
 
-    # What it tells of itself
+    # How it describes itself
 
     def test_it_tells_name_title_paper_and_idea(self) -> None:
-        """Name, title, paper and docstring are there, and the name can stand in a sweep file."""
+        """Name, title, paper and docstring are there, and the name can be used in a sweep file."""
         kind = self.method
         assert re.fullmatch(r"[a-z][a-z0-9_]*", kind.name), f"name {kind.name!r} is no lower-case identifier"
         assert kind.title, "no title"
@@ -236,8 +236,8 @@ class MethodContract:
             assert part.keys() == whole.keys(), f"worker {rank} differs in {sorted(part.keys() ^ whole.keys())}"
             for key, value in whole.items():
                 room = 1e-9 if key.startswith(("grad ", "log ")) else 1e-7
-                told = f"{key} of worker {rank} and of a single one"
-                _assert_close(part[key], value, 1e-7, room, told)
+                what = f"{key} of worker {rank} and of a single one"
+                _assert_close(part[key], value, 1e-7, room, what)
 
     # What the checks share
 

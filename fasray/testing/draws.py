@@ -1,4 +1,4 @@
-"""Small batches for method tests: noise, or faces that brightness alone tells apart."""
+"""Small batches for method tests: noise, or faces that differ in brightness alone."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def double(draw: Draw) -> Draw:
 
 
 def share(draw: Draw, positions: Tensor) -> Draw:
-    """Return the images of a draw that stand at ``positions``."""
+    """Return the images of a draw at ``positions``."""
     return Draw(
         tuple(view[positions] for view in draw.views),
         draw.label[positions],

@@ -50,10 +50,10 @@ class Address:
         """Return the address of a class.
 
         Raises:
-            AssertionError: the class stands inside a function, where no other process can find it.
+            AssertionError: the class is defined inside a function, where no other process can find it.
         """
         assert "<locals>" not in kind.__qualname__, (
-            f"{kind.__qualname__} stands inside a function; move it to the top of its module, "
+            f"{kind.__qualname__} is defined inside a function; move it to the top of its module, "
             "where the processes of the check (and the workers of a sweep) can import it"
         )
         return cls(kind.__module__, kind.__qualname__, inspect.getfile(kind))

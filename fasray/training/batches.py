@@ -26,7 +26,7 @@ class Batches:
         face_source: where the pixels are.
         roles: only ``train`` rows are ever read.
         method: says what it needs.
-        context: tells rank and device.
+        context: gives rank and device.
 
     Raises:
         DataError: a training domain lacks one of the classes.

@@ -105,7 +105,7 @@ def best_step(history: Sequence[Reading]) -> int:
 
 
 def steps(folder: str) -> list[int]:
-    """Return the steps of the checkpoints in ``folder``, ascending; damaged ones are not told apart."""
+    """Return the steps of the checkpoints in ``folder``, ascending; damaged ones are among them."""
     found = (_NAME.fullmatch(name) for name in storage.listing(folder))
     return sorted(int(match.group(1)) for match in found if match)
 
@@ -239,7 +239,7 @@ def _check_shapes(checkpoint: Checkpoint, method: Method) -> None:
 
 def _drop_all_but(folder: str, kept: set[int]) -> None:
     names = storage.listing(folder)
-    for name in sorted(names):  # .json sorts before .safetensors: no card ever stands without its weights
+    for name in sorted(names):  # .json sorts before .safetensors: no card is ever without its weights
         match = re.fullmatch(r"step-(\d{8,})\.(json|safetensors)", name)
         if match and int(match.group(1)) not in kept:
             storage.remove(storage.join(folder, name))

@@ -1,4 +1,4 @@
-"""The one training loop: a generator that trains to each evaluation, evaluates, saves and tells.
+"""The one training loop: a generator that trains to each evaluation, evaluates, saves and yields.
 
 The same trial gives the same bits on the same kind of machine: in a fresh process, in one that has run other trials,
 and after any number of interruptions. Everything random is a function of (seed, purpose, step), so a checkpoint at an
@@ -124,7 +124,7 @@ def reproducible(threads: int, device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[4:]
 
 
-def lay_out(method: Method, training: TrainingSpec) -> None:
+def set_memory_format(method: Method, training: TrainingSpec) -> None:
     """Give a built method's weights the memory layout that the trial computes in."""
     if training.channels_last:
         for parameter in [*method.networks.parameters(), *method.networks.buffers()]:
@@ -158,7 +158,7 @@ class _Run:
             )
         )
         synchronise(self.method.networks, context.average, context.world_size)
-        lay_out(self.method, training)
+        set_memory_format(self.method, training)
         self.method.networks.train()
         held += map(weakref.ref, (self.method, *self.method.networks.parameters(), *self.method.optimizers.values()))
         self.batches = Batches(trial, face_source, roles, self.method, context)
@@ -267,13 +267,13 @@ class _Run:
 
 
 def _write_spec(trial: Trial, context: Context) -> None:
-    """Leave beside the score files what they are scores of; written once."""
+    """Write the trial's specification next to its score files, once."""
     uri = storage.join(context.trial_dir, TRIAL_FILE)
     storage.write_once(uri, trial.model_dump_json(indent=1).encode())
 
 
 class _Logs:
-    """Sums of a method's logs, kept on the device; a NaN or an infinity in a sum never leaves it again."""
+    """Sums of a method's logs, kept on the device; a NaN or an infinity stays in its sum."""
 
     def __init__(self, trial: Trial, context: Context) -> None:
         self._trial, self._context = trial, context

@@ -146,7 +146,7 @@ def test_apcer_of_the_worst_type_and_acer_have_intervals_too() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(SpecError, match="confidence of 95"):
+    with pytest.raises(SpecError, match="confidence must be between 0 and 1, not 95"):
         metrics.confidence_intervals([0.1, 0.9], [0, 1], confidence=95)
     with pytest.raises(SpecError, match="too few"):
         metrics.confidence_intervals([0.1, 0.9], [0, 1], resamples=5)

@@ -83,7 +83,7 @@ def test_unknown_aggregates_are_refused(aggregate: str) -> None:
 
 def test_first_frames_need_indices_that_differ() -> None:
     rows = ([0.1, 0.2], [1, 1], ["A"] * 2, ["live"] * 2, ["v"] * 2)
-    with pytest.raises(DataError, match="which frames are the first 2"):
+    with pytest.raises(DataError, match="the first 2 frames are unknown"):
         metrics.to_videos(*rows, aggregate="first-2")
     with pytest.raises(DataError, match="video 'v' has frame 3 twice"):
         metrics.to_videos(*rows, aggregate="first-2", frame=[3, 3])
