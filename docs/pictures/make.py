@@ -59,8 +59,9 @@ def table(run: Path, folder: Path) -> None:
     (folder / "paper.tex").write_text(PAPER, encoding="utf-8")
     call(folder, "pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex")
     call(folder, "pdftoppm", "-png", "-gray", "-r", "135", "-singlefile", "paper.pdf", "table")
-    page = cv2.imread(str(folder / "table.png"), cv2.IMREAD_GRAYSCALE)
-    rows, columns = (np.flatnonzero((page < 255).any(axis=axis)) for axis in (1, 0))
+    page = np.asarray(cv2.imread(str(folder / "table.png"), cv2.IMREAD_GRAYSCALE))
+    ink = np.less(page, 255)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     top, left = max(rows[0] - 16, 0), max(columns[0] - 16, 0)
     cv2.imwrite(str(HERE / "table.png"), page[top : rows[-1] + 16, left : columns[-1] + 16])
 

@@ -1,8 +1,9 @@
 """The generated reference pages hold all that the code has: keys, settings, rules, columns, codes, variables."""
 
-import importlib.util
+import importlib
 import inspect
 import re
+from collections.abc import Iterator
 from types import ModuleType
 from typing import get_args
 
@@ -24,14 +25,11 @@ from fasray.training.trial import TrainingSpec
 
 
 @pytest.fixture(scope="module")
-def hook() -> ModuleType:
+def hook() -> Iterator[ModuleType]:
     pytest.importorskip("mkdocs", reason="needs MkDocs: pip install 'fasray[docs]'")
-    found = importlib.util.spec_from_file_location("reference_hook", ROOT / "docs" / "hooks" / "reference.py")
-    assert found
-    assert found.loader
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs" / "hooks")  # as MkDocs does
+        yield importlib.import_module("reference")
 
 
 @pytest.fixture(scope="module")
