@@ -47,7 +47,7 @@ def parse_scores(content: bytes, uri: str) -> ScoreTable:
     """
     try:
         rows = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"the score file is damaged: {error}", where=uri, remedy=REMEDY) from error
     if not rows.schema.equals(SCORE_SCHEMA):
         found = {f.name: str(f.type) for f in rows.schema}
