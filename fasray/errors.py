@@ -1,4 +1,4 @@
-"""What can go wrong, told so that the reader can mend it.
+"""What can go wrong, said so that the reader can fix it.
 
 FasrayError                    exit code 1, the root: catch it to catch them all
 |-- SpecError             2    a sweep file, an option or a config is not what it should be

@@ -55,7 +55,7 @@ def spec_error(
 
 
 def known_keys(model: type[BaseModel], location: Location) -> list[str]:
-    """Return the field names of the model that stands at ``location`` below ``model``; of all, if it may be several."""
+    """Return the field names of the model at ``location`` below ``model``; of all, if it may be several."""
     current: Any = model
     for part in location:
         fields = [kind.model_fields[str(part)] for kind in _models(current) if part in kind.model_fields]

@@ -56,23 +56,23 @@ def check_both_classes(live: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuse what is no nominal coverage.
+    """Check a nominal coverage.
 
     Raises:
-        SpecError: it does not lie between 0 and 1.
+        SpecError: it is not between 0 and 1.
     """
     if not 0 < confidence < 1:
         raise SpecError(f"confidence must be between 0 and 1, not {confidence}", remedy="0.95 means 95 %")
 
 
 def check_rate(rate: float) -> None:
-    """Refuse what is no share of anything.
+    """Check a rate.
 
     Raises:
-        SpecError: it does not lie in [0, 1].
+        SpecError: it is not in [0, 1].
     """
     if not 0 <= rate <= 1:
-        raise SpecError(f"{rate} is no rate", remedy="rates are fractions: 5 % is 0.05")
+        raise SpecError(f"a rate must be between 0 and 1, not {rate}", remedy="rates are fractions: 5 % is 0.05")
 
 
 def check_column(column: ArrayLike, scores: NDArray[np.float64], what: str) -> NDArray[Any]:

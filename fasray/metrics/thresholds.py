@@ -35,7 +35,7 @@ def eer_threshold(score: ArrayLike, label: ArrayLike) -> float:
 def bpcer_threshold(score: ArrayLike, label: ArrayLike, bpcer: float) -> float:
     """Return the highest threshold that rejects at most the share ``bpcer`` of live faces.
 
-    The lowest score rejects nobody, so there always is one.
+    The lowest score rejects no video, so there always is one.
 
     Raises:
         DataError: empty, NaN, strange labels or one class only.

@@ -183,7 +183,7 @@ def trials_of(events: Iterable[Event]) -> dict[str, TrialRecord]:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause garbage collection: a long log becomes a million objects that all live, walked again and again."""
+    """Pause garbage collection: a long log becomes a million objects that all live, each traversed many times."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 class Reading(BaseModel):
     """Source-dev figures of one evaluation, and its cost since the one before; nothing of it comes from the target.
 
-    Schedulers, searchers and progress displays see only this. The cost is None where nobody measured it: in
+    Schedulers, searchers and progress displays see only this. The cost is None where it was not measured: in
     old logs, and for an evaluation that was read back after a resume.
     """
 
