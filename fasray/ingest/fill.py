@@ -8,28 +8,35 @@ node has written a block, and none is left when the pass ends.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-from numpy.typing import NDArray
-from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fasray import ray_private, storage
-from fasray.errors import DataError, FasrayError
+from fasray import storage
+from fasray.errors import DataError, FasrayError, RunFailedError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import Excluded, FacePool, pool_folder, pool_key
+from fasray.faces.loading.row_groups import locations
 from fasray.faces.sets.manifest import Manifest
 from fasray.faces.sets.reading import check_shards
-from fasray.ingest.decode import COLUMNS, PoolFill, decode
+from fasray.ingest.decode import PoolFill, decode
 from fasray.ingest.node_pool import open_or_fill_pool
-from fasray.ingest.ray_data import last_line, silence
+from fasray.ingest.ray_data import (
+    Block,
+    Item,
+    block_columns,
+    last_line,
+    quiet_context,
+    row_group_blocks,
+    row_group_item,
+)
 
-_BLOCK_ROWS = 256
 _IN_FLIGHT = 2
 
 
@@ -65,8 +72,11 @@ def fill_pools(
         worker: resources of a trial's worker, as Ray names them; nodes too small for one get no pool.
 
     Raises:
-        DataError: a shard cannot be read, rows are missing, or a node has no space.
+        DataError: a shard is missing or damaged, rows are missing, or a node has no space.
+        StorageError: the store does not answer.
+        RunFailedError: workers kept dying.
     """
+    uri = storage.absolute(uri)
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and _holds(node["Resources"], worker or {})]
     if not nodes:
         check_shards(uri, manifest)
@@ -133,45 +143,20 @@ def _unwrapped(reference: Any) -> Any:
         raise
 
 
-def _blocks(uri: str, manifest: Manifest) -> Any:
+def _blocks(uri: str, manifest: Manifest) -> Iterator[Any]:
     """Yield references to decoded blocks, in order of completion."""
-    silence(ray.data.DataContext.get_current())
-    paths, filesystem = _paths(uri, manifest)
-    decode = _Decode(manifest.image_size)
-    dataset = (
-        ray.data.read_parquet(paths, filesystem=filesystem, partitioning=None, include_paths=True)
-        .select_columns([*COLUMNS, "path"])
-        .map_batches(decode, batch_size=_BLOCK_ROWS, batch_format="pyarrow")
-    )
-    try:
-        yield from ray_private.iter_block_refs(dataset)
-    except ray.exceptions.RayError as error:
-        raise DataError(
-            f"the shards cannot be read: {last_line(error)}", where=uri, remedy="check them: `fasray data verify`"
-        ) from error
-
-
-def _paths(uri: str, manifest: Manifest) -> tuple[list[str], PyFileSystem]:
-    """Return the shards' paths and the file system they are on, with the endpoint and credentials that fsspec found."""
-    filesystem, folder = storage.filesystem(uri)
     check_shards(uri, manifest)
-    paths = [storage.join(folder, shard.name) for shard in manifest.shards]
-    return paths, PyFileSystem(FSSpecHandler(filesystem))
+    items = [row_group_item(location) for location in locations(manifest)]
+    decode = partial(_decode_all, manifest.image_size)
+    try:
+        yield from row_group_blocks(uri, items, decode, quiet_context())
+    except ray.exceptions.RayError as error:
+        raise RunFailedError(f"the pass over the shards failed: {last_line(error)}", where=uri) from error
 
 
-class _Decode:
-    """Decodes a batch of records, and keeps the names of their shards.
-
-    Args:
-        size: side of the stored crops, pixels.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def __call__(self, batch: pa.Table) -> dict[str, NDArray[Any]]:
-        shards = np.array([path.rsplit("/", 1)[-1] for path in batch["path"].to_pylist()])
-        return {**decode(batch, self._size), "shard": shards}
+def _decode_all(size: int, table: pa.Table, item: Item) -> Block:
+    """Return all rows of a row group with the name of their shard; bad images are marked."""
+    return {**decode(table, size), "shard": np.full(len(table), item["shard"])}
 
 
 class _Cache:
@@ -198,7 +183,7 @@ class _Cache:
     def write(self, block: Any) -> int:
         """Copy a decoded block into the pool and return its number of rows."""
         assert self._filling is not None  # noqa: S101 - begin() said that the pool is wanted
-        batch = ray_private.block_to_numpy(block)
+        batch = block_columns(block)
         return self._filling.store(batch, batch["shard"])
 
     def finish(self) -> PoolFacts:

@@ -27,7 +27,7 @@ from fasray.faces.record import RECORD_SCHEMA
 from fasray.faces.sets.manifest import Manifest
 from fasray.faces.sets.shards import finish_set, shard_name, write_shard
 from fasray.ingest.chunks import PreparationPlan, Unit
-from fasray.ingest.ray_data import last_line, silence
+from fasray.ingest.ray_data import last_line, quiet_context
 from fasray.ingest.summary import PreparationResult, card, documents, outcome
 from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, count_videos, report_of
 
@@ -185,7 +185,7 @@ class _Writer:
         """Return the records of all chunks, in order."""
         missing = len(self._chunks) - len(self._log.done)
         if missing:
-            raise RunFailedError(f"{missing} chunks are missing", remedy="run the same command again to go on")
+            raise RunFailedError(f"{missing} chunks are missing", remedy="run the same command again to resume")
         return [self._log.done[number] for number in range(len(self._chunks))]
 
     def progress(self, reports: tuple[VideoReport, ...]) -> PreparationProgress:
@@ -221,20 +221,20 @@ class _Meter:
 
 def _results(units: list[Unit], plan: PreparationPlan, actors: int | None) -> Iterator[tuple[Unit, _Result]]:
     """Yield every unit with its result, in order of completion."""
-    silence(ray.data.DataContext.get_current())
     setup = ray.put(_WorkerSetup(os.path.abspath(plan.root), plan.settings, plan.settings.read_models()))
     attempts: Any = ray.remote(_Attempts).options(num_cpus=0).remote()
     rows = [{"unit": number, "videos": _VIDEOS.dump_json(unit.videos)} for number, unit in enumerate(units)]
     workers = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
     workers = min(workers, len(units))
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        _Worker,
-        fn_constructor_args=(setup, attempts),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
-        num_cpus=1,
-    )
+    with ray.data.DataContext.current(quiet_context()):
+        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            _Worker,
+            fn_constructor_args=(setup, attempts),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+            num_cpus=1,
+        )
     del rows
     try:
         for reference in ray_private.iter_block_refs(dataset):
@@ -244,7 +244,7 @@ def _results(units: list[Unit], plan: PreparationPlan, actors: int | None) -> It
         raise RunFailedError(
             f"the pass over the videos failed: {last_line(error)}",
             where=plan.root,
-            remedy="run the same command again to go on; -v shows Ray's messages",
+            remedy="run the same command again to resume; -v shows Ray's messages",
         ) from error
     finally:
         ray.kill(attempts)

@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
 from numpy.typing import NDArray
-from ray.data import DataContext, Dataset, ExecutionResources
+from ray.data import DataContext, ExecutionResources
 
-from fasray import ray_private, storage
-from fasray.errors import DataError, FasrayError, StorageError
+from fasray import storage
+from fasray.errors import DataError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import Excluded, Faces, Pixels
 from fasray.faces.loading.read_schedule import RowGroupRead
 from fasray.faces.loading.row_groups import Rows, locations, row_group_of
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
-from fasray.faces.sets.manifest import Manifest, RowGroup, read_manifest
-from fasray.faces.sets.reading import check_shards, fetch_row_group, read_index
-from fasray.ingest.decode import COLUMNS, decode, reason
-from fasray.ingest.ray_data import silence
+from fasray.faces.sets.manifest import Manifest, read_manifest
+from fasray.faces.sets.reading import check_shards, read_index
+from fasray.ingest.decode import decode, reason
+from fasray.ingest.ray_data import Block, Item, block_columns, quiet_context, row_group_blocks, row_group_item
 
 _WINDOW = 256
 """Reads of one Ray Data execution: starting the next execution takes time, planning very many reads takes memory."""
@@ -133,15 +133,22 @@ class FaceStream:
     def _decoded(self, reads: Iterator[RowGroupRead]) -> Iterator[Mapping[str, NDArray[Any]]]:
         """Yield the rows of every read, in order."""
         for window in iter(lambda: list(itertools.islice(reads, _WINDOW)), []):
-            for reference in ray_private.iter_block_refs(self._dataset(window)):
-                block = ray_private.block_to_numpy(ray.get(reference))
-                if "error" in block:
-                    raise _raised(block)
-                yield block
+            items = [
+                row_group_item(
+                    self._locations[read.row_group],
+                    wanted=read.rows.tolist(),
+                    maps=list(self._maps) if read.to_train else [],
+                )
+                for read in window
+            ]
+            decode = partial(_decode_rows, self._uri, self.image_size)
+            options = {"num_cpus": 1, "concurrency": self._cpus}
+            for reference in row_group_blocks(self._uri, items, decode, self._context(window), **options):
+                yield block_columns(ray.get(reference))
 
-    def _dataset(self, window: list[RowGroupRead]) -> Dataset:
-        """Return a Ray Data dataset of some reads, one block each, in order."""
-        context = silence(DataContext.get_current().copy())
+    def _context(self, window: list[RowGroupRead]) -> DataContext:
+        """Return the settings of one Ray Data execution: order is preserved, and memory is bounded."""
+        context = quiet_context()
         options = context.execution_options
         options.preserve_order = True
         rows = min(max(len(read.rows) for read in window), self._largest)
@@ -149,65 +156,21 @@ class FaceStream:
         options.resource_limits = ExecutionResources(
             cpu=self._cpus, object_store_memory=_BLOCKS_AHEAD * (self._cpus + 1) * block
         )
-        items = [self._item(read) for read in window]
-        with DataContext.current(context):
-            return ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-                _Read(self._uri, self.image_size),
-                batch_size=None,
-                batch_format="pyarrow",
-                num_cpus=1,
-                concurrency=self._cpus,
-            )
-
-    def _item(self, read: RowGroupRead) -> dict[str, Any]:
-        location = self._locations[read.row_group]
-        return {
-            **asdict(location),
-            "group": location.group.model_dump(),
-            "rows": read.rows.tolist(),
-            "maps": list(self._maps) if read.to_train else [],
-        }
+        return context
 
 
-class _Read:
-    """Reads and decodes the rows of a read: a function of Ray Data tasks.
-
-    Args:
-        uri: folder of the shards.
-        size: side of the stored crops, pixels.
-    """
-
-    def __init__(self, uri: str, size: int) -> None:
-        self._uri, self._size = uri, size
-
-    def __call__(self, items: pa.Table) -> dict[str, NDArray[Any]]:
-        """Return ``row``, ``image`` and the maps that are wanted; what is wrong with the data goes back as a value."""
-        (item,) = items.to_pylist()
-        try:
-            return self._rows(item)
-        except FasrayError as error:
-            kind = "data" if isinstance(error, DataError) else "storage"
-            message = {"error": error.what, "where": error.where, "remedy": error.remedy, "kind": kind}
-            return {name: np.array([text or ""]) for name, text in message.items()}
-
-    def _rows(self, item: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        where = storage.join(self._uri, item["shard"])
-        rows = np.array(item["rows"], dtype=np.int64)
-        table = fetch_row_group(self._uri, item["shard"], item["number"], RowGroup(**item["group"]), COLUMNS)
-        decoded = decode(table.take(rows - item["first"]), self._size)
-        for place in np.flatnonzero(decoded["state"]):
-            raise DataError(
-                f"frame {decoded['frame'][place]} of video {decoded['video'][place]}: "
-                f"{reason(int(decoded['state'][place]))}",
-                where=where,
-                remedy="a stream cannot leave faces out: prepare the set again, or use `ingest: pool`, which can",
-            )
-        return {"row": rows, **{name: decoded[name] for name in ("image", *item["maps"])}}
-
-
-def _raised(block: Mapping[str, NDArray[Any]]) -> FasrayError:
-    what, where, remedy, kind = (str(block[name][0]) for name in ("error", "where", "remedy", "kind"))
-    return (DataError if kind == "data" else StorageError)(what, where=where, remedy=remedy)
+def _decode_rows(uri: str, size: int, table: pa.Table, item: Item) -> Block:
+    """Return ``row``, ``image`` and the maps of the rows that an item wants."""
+    rows = np.array(item["wanted"], dtype=np.int64)
+    decoded = decode(table.take(rows - item["first"]), size)
+    for place in np.flatnonzero(decoded["state"]):
+        raise DataError(
+            f"frame {decoded['frame'][place]} of video {decoded['video'][place]}: "
+            f"{reason(int(decoded['state'][place]))}",
+            where=storage.join(uri, item["shard"]),
+            remedy="a stream cannot leave faces out: prepare the set again, or use `ingest: pool`, which can",
+        )
+    return {"row": rows, **{name: decoded[name] for name in ("image", *item["maps"])}}
 
 
 def _most_rows(manifest: Manifest) -> int:

@@ -89,7 +89,7 @@ def test_a_second_pass_over_the_same_data_decodes_nothing(filled: Any, small_fac
 def test_afterwards_the_object_store_holds_no_image(ray: Any, filled: Any) -> None:
     """The tolerance is a twentieth of the smallest block that went through it."""
     _, pool, _ = filled
-    block = 224 * pool.images[0].nbytes
+    block = 96 * pool.images[0].nbytes
     capacity = ray.cluster_resources()["object_store_memory"]
 
     def held() -> float:

@@ -23,7 +23,7 @@ from s3_sweeps import remote_place, score_files
 from small_sweeps import Place, environment, place, score_digests
 
 from fasray.errors import SpecError
-from fasray.execution.capacity import Demand, refuse_what_never_fits, trials_at_once
+from fasray.execution.capacity import Demand, check_fits, trials_at_once
 from fasray.faces import jpeg
 from fasray.faces.loading.pool import pool_key
 from fasray.faces.loading.row_groups import row_group_of
@@ -289,8 +289,8 @@ def test_cores_that_read_are_counted() -> None:
 
 
 def test_what_leaves_no_core_to_read_is_refused_with_what_is_missing(rows_apart: Path, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="one trial wants 2 CPUs and 1 CPUs to read for it; there is room for 0 of 1"):
-        refuse_what_never_fits([{"CPU": 2.0}], Demand(workers=1, cpus=2, gpus=0, data_cpus=1))
+    with pytest.raises(SpecError, match="one trial needs 2 CPUs and 1 CPUs to read for it; there is room for at most 0 of 1"):
+        check_fits([{"CPU": 2.0}], Demand(workers=1, cpus=2, gpus=0, data_cpus=1))
     cores = os.cpu_count() or 1
     refused = streaming_place(tmp_path, rows_apart).drive("--set", f"resources.cpus_per_worker={cores}")
     assert refused.code == 2, refused.err
