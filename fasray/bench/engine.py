@@ -14,7 +14,8 @@ from pathlib import Path
 from fasray.bench.ledgers import spec_of
 from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
-from fasray.execution.engine import Listener, run_sweep
+from fasray.execution.engine import run_sweep
+from fasray.execution.listener import Listener
 from fasray.methods.registry import GROUP, registered
 from fasray.sweep.progress import Progress
 
@@ -34,16 +35,16 @@ class _Seen:
 
 
 class _Watch(Listener):
-    """Notes progress and memory whenever the engine tells."""
+    """Records progress and memory whenever the engine reports."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.seen: list[_Seen] = []
         self._say = say
 
-    def starting(self, what: str) -> None:
+    def on_stage(self, what: str) -> None:
         self._say(what)
 
-    def progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         self.seen.append(_Seen(time.perf_counter(), progress.done + progress.stopped, _resident_bytes()))
 
 

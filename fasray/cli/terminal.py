@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from fasray.execution.engine import Listener
+from fasray.execution.listener import Listener, describe_excluded
+from fasray.faces.loading.pool import Excluded
 from fasray.sweep import progress as sweep_progress
 from fasray.sweep.plan import Plan
 
@@ -30,11 +31,11 @@ class Terminal(Listener):
         self._task = self._bar.add_task("", visible=False)
         self._last_line = 0.0
 
-    def generating(self, done: int, total: int) -> None:
+    def on_generate(self, done: int, total: int) -> None:
         """Show how many subjects are generated."""
         self._count("generating faces, subject", done, total)
 
-    def planned(self, plan: Plan, ended: int) -> None:
+    def on_plan(self, plan: Plan, ended: int) -> None:
         """Say what the sweep consists of."""
         spec = plan.spec
         inner = f", {plan.inner_trials} inner trials" if plan.inner_trials else ""
@@ -44,19 +45,19 @@ class Terminal(Listener):
         )
         self._say(text + (f"; {ended} have ended already" if ended else ""))
 
-    def starting(self, what: str) -> None:
+    def on_stage(self, what: str) -> None:
         """Say what begins."""
         self._say(what)
 
-    def filling(self, rows: int, total: int) -> None:
+    def on_decode(self, rows: int, total: int) -> None:
         """Show how many faces are decoded."""
         self._count("decoding faces", rows, total)
 
-    def excluded(self, faces: int, first: str) -> None:
+    def on_excluded(self, excluded: Sequence[Excluded]) -> None:
         """Say how many faces could not be decoded."""
-        self._say(f"warning: {faces} faces cannot be decoded and are left out; the first: {first}")
+        self._say(describe_excluded(excluded))
 
-    def progress(self, progress: sweep_progress.Progress) -> None:
+    def on_progress(self, progress: sweep_progress.Progress) -> None:
         """Show how far the trials are."""
         if self._live is not None:
             self._live.update(Group(self._bar, _panel(progress)))

@@ -1,7 +1,6 @@
 """How many trials a cluster holds at once, counted node by node: a worker cannot be split over two.
 
-Nothing is reserved here, and nothing asked of Ray; which nodes there are, and may be, is what
-``fasray.execution.autoscaler`` finds out.
+Pure arithmetic, without Ray: ``fasray.execution.autoscaler`` finds out which nodes there are, and may be.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Demand:
-    """What one trial holds while it runs."""
+    """Resources that one trial holds while it runs."""
 
     workers: int
     cpus: int
@@ -25,7 +24,7 @@ class Demand:
     gpus: float
     """Of each worker; fractions share one."""
     data_cpus: int = 0
-    """That read for each worker, on its node or on any other."""
+    """That read for each worker, on its node or any other."""
 
     @property
     def of_worker(self) -> dict[str, float]:
@@ -39,11 +38,11 @@ class Demand:
 
 
 def workers_on(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
-    """Return how many workers the nodes hold together, so that the CPUs that read for them are left over.
+    """Return how many workers fit on the nodes together, with the CPUs that read for them.
 
     Args:
         nodes: resources of each node, ``CPU`` and ``GPU`` among them.
-        demand: what one trial wants.
+        demand: of one trial.
     """
     nodes = list(nodes)
     placed = sum(_workers_on_one(node, demand) for node in nodes)
@@ -52,12 +51,12 @@ def workers_on(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
 
 
 def trials_at_once(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
-    """Return how many whole trials the nodes hold together; the workers of a trial may be on different nodes."""
+    """Return how many whole trials fit on the nodes together; a trial's workers may be on different nodes."""
     return workers_on(nodes, demand) // demand.workers
 
 
-def refuse_what_never_fits(nodes: Iterable[Mapping[str, float]], demand: Demand) -> None:
-    """Refuse a demand that even the full cluster cannot place.
+def check_fits(nodes: Iterable[Mapping[str, float]], demand: Demand) -> None:
+    """Refuse a demand that does not fit on the nodes.
 
     Raises:
         SpecError: with what is missing.
@@ -68,16 +67,16 @@ def refuse_what_never_fits(nodes: Iterable[Mapping[str, float]], demand: Demand)
         return
     there = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes[:4]) or "nothing"
     raise SpecError(
-        f"one trial wants {demand}; there is room for {fit} of {demand.workers} workers, at most, on "
+        f"one trial needs {demand}; there is room for at most {fit} of {demand.workers} workers on "
         f"{len(nodes)} nodes with {there}{' ...' if len(nodes) > 4 else ''}",
         where="key resources",
         remedy="lower resources.workers, cpus_per_worker or gpus_per_worker, or use a larger cluster",
     )
 
 
-def refuse_what_this_machine_never_fits(demand: Demand) -> None:
-    """Refuse what a private Ray could not place, before it starts; whether there are GPUs is left to Ray to find."""
-    refuse_what_never_fits([{"CPU": float(os.cpu_count() or 1)}], replace(demand, gpus=0.0))
+def check_fits_this_machine(demand: Demand) -> None:
+    """Refuse a demand that does not fit on this machine, before a private Ray starts; Ray itself finds the GPUs."""
+    check_fits([{"CPU": float(os.cpu_count() or 1)}], replace(demand, gpus=0.0))
 
 
 def _workers_on_one(node: Mapping[str, float], demand: Demand) -> int:

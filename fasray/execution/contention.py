@@ -1,4 +1,4 @@
-"""What other jobs hold on a cluster, told when a sweep would have to wait for it without a word."""
+"""What other jobs hold on a cluster, for a sweep that has to wait for it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from fasray.execution.capacity import Demand, workers_on
 from fasray.ray_private import available_resources, finished_jobs
 
 _SETTLED_S = 3.0
-"""How long the resources of a job that has just ended may still be counted as held."""
-_MOST_NAMED = 3
+"""How long Ray may still count resources of a job that has just ended."""
+_MAX_NAMED = 3
 
 
-def in_the_way(nodes: Sequence[Mapping[str, float]], demand: Demand) -> str:
-    """Say what others hold of the running Ray, if not one trial fits beside it; nothing if one does.
+def describe_contention(nodes: Sequence[Mapping[str, float]], demand: Demand) -> str:
+    """Describe what other jobs hold, if they leave no room for a single trial; empty otherwise.
 
-    Call it before this job holds anything.
+    To be called before this job holds anything.
 
     Args:
         nodes: resources of the living nodes.
-        demand: what one trial holds. If even the free nodes have no room for it, others are not to blame.
+        demand: of one trial. If the nodes are too small for it even when free, other jobs are not the reason.
     """
     if workers_on(nodes, demand) < demand.workers:
         return ""
@@ -40,17 +40,17 @@ def _sentence(nodes: Sequence[Mapping[str, float]], free: Sequence[Mapping[str, 
         for kind in kinds
     )
     groups = _groups()
-    more = f"; and {len(groups) - _MOST_NAMED} more" if len(groups) > _MOST_NAMED else ""
-    named = "; ".join(groups[:_MOST_NAMED]) + more
+    more = f"; and {len(groups) - _MAX_NAMED} more" if len(groups) > _MAX_NAMED else ""
+    named = "; ".join(groups[:_MAX_NAMED]) + more
     return (
-        f"waiting: other jobs have left {counts} free, and a trial wants {demand}. "
+        f"waiting: other jobs have left {counts} free, and a trial needs {demand}. "
         + (f"Held by {named}. " if named else "")
         + "See `ray list placement-groups` and `ray list actors`"
     )
 
 
 def _groups() -> list[str]:
-    """Describe every placement group that holds something, with the job that made it."""
+    """Describe every placement group that holds resources, with the job that created it."""
     import ray
 
     ended = finished_jobs()

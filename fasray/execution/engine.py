@@ -1,11 +1,10 @@
-"""Runs a sweep, or goes on with it: plan, ledger, Ray, pools, trials; the same command at any moment of its life.
+"""Runs or resumes a sweep: plan, ledger, Ray, pools, trials.
 
-Everything that matters is in the run directory before it is acted on, so the driver may be killed at any time.
+Every decision is in the run directory before it takes effect, so the driver may be killed at any time.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,81 +15,67 @@ from fasray.execution.autoscaler import Slots, initial_capacity
 from fasray.execution.capacity import Demand, check_fits_this_machine, workers_on
 from fasray.execution.contention import describe_contention
 from fasray.execution.initial_weights import share_weights, starts_from_weights, weights_folder
+from fasray.execution.listener import Listener
 from fasray.execution.messages import TrialOrder
 from fasray.execution.ray_job import check_outlives_job
-from fasray.execution.ray_session import ray_session
+from fasray.execution.ray_session import is_private, ray_session
 from fasray.execution.signals import interruptible
 from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
 from fasray.runs.ledger import Ledger
 from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.plan import Plan, make_plan
-from fasray.sweep.progress import Progress, ThrottledReporter
+from fasray.sweep.plan import make_plan
+from fasray.sweep.progress import ThrottledReporter
 from fasray.sweep.spec import SweepSpec
 
 SAVED = "stopped on request; everything up to each trial's last evaluation is saved"
 
 
-class Listener:
-    """Hears how a sweep goes; this one does nothing with it."""
-
-    def generating(self, done: int, total: int) -> None:
-        """Faces are being generated."""
-
-    def planned(self, plan: Plan, ended: int) -> None:
-        """The plan stands; ``ended`` of its trials ended in an earlier run."""
-
-    def starting(self, what: str) -> None:
-        """Something that takes a while begins."""
-
-    def filling(self, rows: int, total: int) -> None:
-        """Faces are being decoded into the pool."""
-
-    def excluded(self, faces: int, first: str) -> None:
-        """Some faces could not be decoded and are left out."""
-
-    def progress(self, progress: Progress) -> None:
-        """Trials started, reported or ended."""
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """How a run of the engine ended."""
+    """How a sweep ended."""
 
     run: str
     trials: int
     trained_now: int
-    """Trials that this call ran or went on with."""
+    """Trials that this call ran or resumed."""
     failures: tuple[str, ...]
     """One line for each trial that failed or diverged and each cell without a winner."""
 
 
 def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbose: bool = False) -> Outcome:
-    """Run a sweep to its end, or go on where an earlier driver left it.
+    """Run a sweep to its end; an unfinished run is resumed.
 
     Args:
         spec: the sweep.
-        out: run directory, a local path or ``s3://`` URI; made if it is not there.
-        listener: hears how it goes; left out: nobody.
+        out: run directory, a local path or ``s3://`` URI; created if it does not exist.
+        listener: its callbacks report progress.
         verbose: let Ray's own messages through.
 
+    Returns:
+        How it ended. Trials that failed or diverged do not raise.
+
     Raises:
-        SpecError: the run was made from another specification, or is being driven by someone else.
-        DataError, ProtocolError: the data is not fit for what the sweep asks.
-        InterruptedRunError: SIGINT or SIGTERM came; the same command goes on.
+        SpecError: the run was made from another specification, is in use by another driver, or a trial does not fit on
+            the cluster.
+        DataError: faces or initial weights are missing or damaged.
+        ProtocolError: the data does not have what a protocol needs.
+        StorageError: the store does not answer, or refuses access.
+        RunFailedError: Ray ended before every trial had ended.
+        InterruptedRunError: SIGINT or SIGTERM came; the same call resumes the run.
     """
     listener = listener or Listener()
     check_outlives_job(out)
     with interruptible(out, SAVED):
-        dataset = resolve_dataset(spec.data, listener.generating)
+        dataset = resolve_dataset(spec.data, listener.on_generate)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
         with Ledger(out, spec.identity(), _facts(dataset)) as ledger:
             if ledger.taken_over_from:
-                listener.starting(f"taking the run over from {ledger.taken_over_from}, which is gone")
+                listener.on_stage(f"taking the run over from {ledger.taken_over_from}, which is gone")
             coordinator = Coordinator(plan, ledger.append)
             coordinator.replay(ledger.events)
-            listener.planned(plan, sum(record.status != "running" for record in coordinator.records.values()))
+            listener.on_plan(plan, sum(record.status != "running" for record in coordinator.records.values()))
             ledger.opened()
             coordinator.retry_failed()
             coordinator.close_finished_searches()
@@ -110,21 +95,21 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
 
 def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
     demand = _demand(coordinator.plan.spec)
-    private = not os.environ.get("RAY_ADDRESS")
+    private = is_private()
     if private:
         check_fits_this_machine(demand)
     share_weights(coordinator.plan, ledger.run)
-    listener.starting("starting Ray")
+    listener.on_stage("starting Ray")
     with ray_session(verbose):
-        reach = initial_capacity(demand)
-        reach.refuse(demand)
-        if workers_on(reach.alive, demand) < demand.workers:
-            listener.starting("waiting for nodes that the autoscaler brings")
-        elif not private and (held := describe_contention(reach.alive, demand)):
-            listener.starting(held)
+        capacity = initial_capacity(demand)
+        capacity.check_fits(demand)
+        if workers_on(capacity.alive, demand) < demand.workers:
+            listener.on_stage("waiting for nodes from the autoscaler")
+        elif not private and (held := describe_contention(capacity.alive, demand)):
+            listener.on_stage(held)
         if coordinator.plan.spec.ingest == "pool":
             _fill(dataset, demand, listener)
-        listener.starting("training")
+        listener.on_stage("training")
         _train(coordinator, dataset, ledger, listener)
 
 
@@ -132,14 +117,13 @@ def _fill(dataset: Dataset, demand: Demand, listener: Listener) -> None:
     """Give every node its pool."""
     from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
 
-    listener.starting("filling the pool of decoded faces")
+    listener.on_stage("filling the pool of decoded faces")
     total = len(dataset.index)
     pools = fill_pools(
-        dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.filling(rows, total), demand.of_worker
+        dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.on_decode(rows, total), demand.of_worker
     )
-    excluded = pools[0].excluded
-    if excluded:
-        listener.excluded(len(excluded), f"{excluded[0].shard}: {excluded[0].video}: {excluded[0].reason}")
+    if pools[0].excluded:
+        listener.on_excluded(pools[0].excluded)
 
 
 def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
@@ -164,7 +148,7 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             gpus=demand.gpus,
         )
 
-    reporter = ThrottledReporter(coordinator, slots, listener.progress)
+    reporter = ThrottledReporter(coordinator, slots, listener.on_progress)
 
     def show(*_: object) -> None:
         reporter.changed()

@@ -1,4 +1,4 @@
-"""What a sweep must know when it is the entrypoint of a Ray job (``ray job submit``)."""
+"""A sweep as the entrypoint of a Ray job (``ray job submit``)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fasray.errors import SpecError
 _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
 _STOP_WAIT_DEFAULT = 3.0
-_TO_BE_GONE = 0.8
-"""Seconds that a job's supervisor may take to see that a process has ended."""
-_COPIES = "working_dir_files"
-"""Folder under which Ray unpacks what ``working_dir`` names."""
+_SUPERVISOR_DELAY = 0.8
+"""Seconds in which a job's supervisor notices that a process has ended."""
+_WORKING_DIRS = "working_dir_files"
+"""Folder into which Ray unpacks the ``working_dir`` of jobs."""
 
 
 def in_job() -> bool:
@@ -22,10 +22,10 @@ def in_job() -> bool:
     return _IN_A_JOB in os.environ
 
 
-def seconds_to_leave(most: float) -> float:
-    """Return how long the process may take to leave after a signal: ``most``, but in a job never until SIGKILL comes.
+def exit_timeout(most: float) -> float:
+    """Return the seconds that the process may take to exit after a signal: ``most``, in a job less than until SIGKILL.
 
-    A job's supervisor sends it ``RAY_JOB_STOP_WAIT_TIME_S`` after SIGTERM, 3 s if that is not set.
+    A job's supervisor sends SIGKILL ``RAY_JOB_STOP_WAIT_TIME_S`` after SIGTERM, 3 s if that is not set.
     """
     if not in_job():
         return most
@@ -33,24 +33,25 @@ def seconds_to_leave(most: float) -> float:
         wait = float(os.environ.get(_STOP_WAIT, _STOP_WAIT_DEFAULT))
     except ValueError:
         wait = _STOP_WAIT_DEFAULT
-    return max(min(most, wait - _TO_BE_GONE), 0.0)
+    return max(min(most, wait - _SUPERVISOR_DELAY), 0.0)
 
 
-def how_to_go_on() -> str:
-    """Say what brings a run that was interrupted to its end."""
-    return "submit the same job again to go on" if in_job() else "run the same command again to go on"
+def resume_hint() -> str:
+    """Return the remedy of an interrupted run."""
+    return "submit the same job again to resume" if in_job() else "run the same command again to resume"
 
 
-def refuse_what_ray_deletes(run: str) -> None:
+def check_outlives_job(run: str) -> None:
     """Refuse a run directory inside a job's copy of its working directory.
 
     Raises:
         SpecError: the next job with the same ``working_dir`` gets a fresh copy in its place, one with another a copy
             elsewhere; either way the run is lost.
     """
-    if not storage.is_remote(run) and _COPIES in Path(run).resolve().parts:
+    if not storage.is_remote(run) and _WORKING_DIRS in Path(run).resolve().parts:
         raise SpecError(
             "this run directory is inside the job's copy of its working directory, which Ray deletes",
             where=f"--out {run}",
-            remedy="name a place that stays and that every node sees: --out s3://bucket/runs/name, or an absolute path",
+            remedy="choose a place that outlives the job and that every node sees: --out s3://bucket/runs/name, or an "
+            "absolute path on a shared disk",
         )

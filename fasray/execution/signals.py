@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run at once and for sure; nothing has to be saved by then: what counts is on the disk."""
+"""SIGINT and SIGTERM end a run within seconds; nothing has to be saved then, because everything is on disk already."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 from fasray.errors import InterruptedRunError
-from fasray.execution.ray_job import how_to_go_on, seconds_to_leave
+from fasray.execution.ray_job import exit_timeout, resume_hint
 
 GRACE_SECONDS = 6.0
-"""How long a process may take to leave by itself before it is ended; less in a Ray job, where SIGKILL comes soon."""
+"""How long a process may take to exit by itself before it is ended; less in a Ray job, where SIGKILL comes soon."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def interruptible(where: str, message: str) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into InterruptedRunError in the main thread, and leave for sure soon after.
+    """Turn SIGINT and SIGTERM into InterruptedRunError in the main thread, and end the process soon after.
 
-    On its way up it is a KeyboardInterrupt: Ray's compiled parts let no other exception through, and Tune would take an
+    The handler raises KeyboardInterrupt: Ray's compiled parts let no other exception through, and Tune would take an
     Exception for the failure of a trial. Outside the main thread, which alone handles signals, this does nothing. It
     may be nested.
 
@@ -45,46 +45,46 @@ def interruptible(where: str, message: str) -> Iterator[None]:
 
     saved = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:
-        with _leaving_for_sure(f"{where}: {message}"):
+        with _exit_after_timeout(f"{where}: {message}"):
             yield
     except (KeyboardInterrupt, SystemExit):  # SystemExit: a SIGTERM while Ray starts, when the signal is Ray's
-        raise InterruptedRunError(message, where=where, remedy=how_to_go_on()) from None
+        raise InterruptedRunError(message, where=where, remedy=resume_hint()) from None
     finally:
         for number, handler in saved.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def _leaving_for_sure(message: str) -> Iterator[None]:
-    """End the process some time after a signal, unless it is out of here by then.
+def _exit_after_timeout(message: str) -> Iterator[None]:
+    """End the process some time after a signal, unless the block has been left by then.
 
-    The signal itself is heard in a thread, for Python's handler runs only when the main thread comes out of compiled
-    code, which may be waiting for something.
+    A thread waits for the signal, because Python's handler runs only when the main thread returns from compiled code,
+    which may be blocked.
     """
-    heard, told = socket.socketpair()
-    told.setblocking(False)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
     over = threading.Event()
 
     def watch() -> None:
-        with heard:
-            while numbers := heard.recv(16):
+        with receiver:
+            while numbers := receiver.recv(16):
                 if not set(_SIGNALS).isdisjoint(numbers):
-                    if not over.wait(seconds_to_leave(GRACE_SECONDS)):
-                        _leave(message)
+                    if not over.wait(exit_timeout(GRACE_SECONDS)):
+                        _exit(message)
                     return
 
-    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=watch, name="leaving for sure", daemon=True).start()
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="exit after timeout", daemon=True).start()
     try:
         yield
     finally:
         over.set()
         signal.set_wakeup_fd(before)
-        told.close()
+        sender.close()
 
 
-def _leave(message: str) -> None:
-    """End the process; for one that hangs in someone else's code."""
-    sys.stderr.write(f"{message}\n  -> {how_to_go_on()}\n")
+def _exit(message: str) -> None:
+    """End the process, which hangs in someone else's code."""
+    sys.stderr.write(f"{message}\n  -> {resume_hint()}\n")
     sys.stderr.flush()
     os._exit(InterruptedRunError.exit_code)

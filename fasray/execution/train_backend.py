@@ -26,30 +26,30 @@ from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray.errors import FasrayError
-from fasray.execution.autoscaler import MOST_TRIALS
+from fasray.execution.autoscaler import MAX_TRIALS
 from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialMessage, TrialOrder, deliver
+from fasray.execution.ray_session import is_private
 from fasray.execution.train_worker import train_worker_loop
 from fasray.runs.events import ENDED
 from fasray.sweep.coordinator import Assignment, Coordinator
 
-RESTARTS = 3
-"""Times that a trial's workers are started again after one was lost; those of a node that was announced to go don't
-count."""
-_LOOK_AGAIN_S = 0.5
+_MAX_RESTARTS = 3
+"""Of a trial's workers after one was lost; preemptions are not counted."""
+_POLL_S = 0.5
 _SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # how soon the end of a trial is seen
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 _UNNEEDED = ("PlacementGroupCleanerCallback", "DatasetsCallback")
-_ALONE = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
-"""Of a private Ray: no node of it is ever announced to go."""
+_PRIVATE_SETTINGS = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+"""Of a private Ray, whose nodes are never preempted."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question that waits for its answer."""
+class Request:
+    """A worker's message that waits for a decision."""
 
     number: int
     message: TrialMessage
@@ -71,7 +71,7 @@ class DecisionBroker:
     """Runs trainers in threads of its own and passes between their workers and the driver; an actor.
 
     Args:
-        demand: what each trial holds.
+        demand: of one trial.
         scratch: folder on this node for Ray Train's own files.
         settings: environment of Ray Train.
     """
@@ -80,10 +80,10 @@ class DecisionBroker:
         for name, value in settings.items():
             os.environ.setdefault(name, value)
         self._demand, self._scratch = demand, scratch
-        self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._numbers = itertools.count()
-        self._answers: dict[int, queue.SimpleQueue[str]] = {}
-        self._unwanted: set[str] = set()
+        self._decisions: dict[int, queue.SimpleQueue[str]] = {}
+        self._stopped: set[str] = set()
 
     @ray.method(concurrency_group="fit")
     def fit(self, order: TrialOrder) -> str:
@@ -101,7 +101,7 @@ class DecisionBroker:
                 run_config=ray.train.RunConfig(
                     name=order.trial.id,
                     storage_path=self._scratch,
-                    failure_config=ray.train.FailureConfig(max_failures=RESTARTS),
+                    failure_config=ray.train.FailureConfig(max_failures=_MAX_RESTARTS),
                 ),
             ).fit()
         except ray.train.TrainingFailedError as error:
@@ -110,34 +110,34 @@ class DecisionBroker:
 
     def wants(self, trial: str) -> bool:
         """Tell a worker whether its trial is still to be trained."""
-        return trial not in self._unwanted
+        return trial not in self._stopped
 
     @ray.method(concurrency_group="ask")
     def ask(self, message: TrialMessage) -> str:
         """Take a worker's message and wait for the driver's decision."""
         number = next(self._numbers)
         answer: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._answers[number] = answer
-        self._asked.put(Asked(number, message))
+        self._decisions[number] = answer
+        self._requests.put(Request(number, message))
         decision = answer.get()
         if decision != "continue":
-            self._unwanted.add(message.trial)
+            self._stopped.add(message.trial)
         return decision
 
     @ray.method(concurrency_group="take")
-    def take(self, seconds: float) -> list[Asked]:
-        """Return the questions that wait, or the first that comes within ``seconds``."""
+    def take(self, seconds: float) -> list[Request]:
+        """Return the requests that wait, or the first that comes within ``seconds``."""
         taken = []
         try:
-            taken.append(self._asked.get(timeout=seconds))
+            taken.append(self._requests.get(timeout=seconds))
             while True:
-                taken.append(self._asked.get_nowait())
+                taken.append(self._requests.get_nowait())
         except queue.Empty:
             return taken
 
     def answer(self, number: int, decision: str) -> None:
-        """Answer a question."""
-        self._answers.pop(number).put(decision)
+        """Send a decision to the worker that waits for it."""
+        self._decisions.pop(number).put(decision)
 
 
 def train_in_workers(
@@ -153,8 +153,8 @@ def train_in_workers(
     Args:
         coordinator: of the sweep.
         make_order: from an assignment to what its workers are sent.
-        demand: what each trial holds.
-        slots: how many trials may run now; asked again and again, for nodes come and go.
+        demand: of one trial.
+        slots: returns how many trials may run now; called often, as nodes come and go.
         scratch: folder on this node for Ray Train's own files.
         changed: called after every change.
     """
@@ -162,15 +162,13 @@ def train_in_workers(
     running: dict[Any, str] = {}
     try:
         while True:
-            while (
-                len(running) < min(slots(), MOST_TRIALS) and (assignment := coordinator.next_assignment()) is not None
-            ):
+            while len(running) < min(slots(), MAX_TRIALS) and (assignment := coordinator.next_assignment()) is not None:
                 running[broker.fit.remote(make_order(assignment))] = assignment.trial.id
                 changed()
             if not running and coordinator.finished:
                 return
-            for asked in ray.get(broker.take.remote(_LOOK_AGAIN_S)):
-                broker.answer.remote(asked.number, deliver(coordinator, asked.message))
+            for request in ray.get(broker.take.remote(_POLL_S)):
+                broker.answer.remote(request.number, deliver(coordinator, request.message))
                 changed()
             for ended in ray.wait(list(running), num_returns=len(running), timeout=0)[0] if running else ():
                 _close(coordinator, running.pop(ended), ray.get(ended))
@@ -180,24 +178,24 @@ def train_in_workers(
 
 
 def _start_broker(demand: Demand, scratch: str) -> Any:
-    """Start the broker on this node: the trainers' controllers run on the broker's, and this one outlives others."""
+    """Start the broker on this node, which lives as long as the driver; the trainers' controllers run next to it."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    settings = _SETTINGS if os.environ.get("RAY_ADDRESS") else {**_SETTINGS, **_ALONE}
+    settings = {**_SETTINGS, **_PRIVATE_SETTINGS} if is_private() else _SETTINGS
     # Each trial has two threads of the broker.
-    groups = {"fit": MOST_TRIALS, "ask": MOST_TRIALS, "take": 1}
+    groups = {"fit": MAX_TRIALS, "ask": MAX_TRIALS, "take": 1}
     remote: Any = ray.remote  # its declared overloads know no concurrency groups
     actor = remote(num_cpus=0, concurrency_groups=groups, scheduling_strategy=here)(DecisionBroker)
     return actor.remote(demand, scratch, settings)
 
 
 def _close(coordinator: Coordinator, trial: str, reason: str) -> None:
-    """Note a trial whose workers have gone without a decision."""
+    """Record the failure of a trial whose workers ended without a decision."""
     if coordinator.records[trial].status not in ENDED:
         coordinator.end(trial, "failed", reason or "the trial had nothing left to do")
 
 
 def _reason(error: Exception) -> str:
-    """Say why a trainer failed, without a path of this machine: it goes into the event log."""
+    """Return why a trainer failed, without any path of this machine: it goes into the event log."""
     for failure in getattr(error, "worker_failures", {}).values():
         cause = getattr(failure, "_base_exc", failure)
         if isinstance(cause, FasrayError):

@@ -30,14 +30,14 @@ class CoordinatorSearcher(Searcher):
     """A Tune searcher that suggests the coordinator's next trial, as long as there is room for it.
 
     Tune cannot change how many trials it runs at once, and a cluster grows and shrinks: so Tune may run as many as it
-    is given, and it is given none that has no room. Nor does Tune take trials up again: it does so only for those that
-    had started, and a node may be lost while a trial starts.
+    gets, and it gets none without room. Nor does Tune retry trials: it would do so only for those that had started, and
+    a node may be lost while a trial starts.
 
     Args:
         coordinator: of the sweep; None in the copy that Tune pickles and never uses.
         make_order: from an assignment to what its actor is sent.
         changed: called after every change, with what a user may want to see.
-        slots: how many trials may be handed out now; asked again and again.
+        slots: returns how many trials may be started now; called often.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class CoordinatorSearcher(Searcher):
         return {"order": self._make_order(assignment)}
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Take a trial up again that ended by an error, or give it up; every other end the coordinator has decided."""
+        """Requeue a trial that ended with an error, or give it up; every other end was decided by the coordinator."""
         assert self._coordinator is not None  # noqa: S101
         trial = self._trial_of.pop(trial_id, None)
         if trial is None or not error:
@@ -82,20 +82,20 @@ class CoordinatorSearcher(Searcher):
         if count[trial] < most:
             self._coordinator.requeue(trial)
         else:
-            what = "was lost, again and again" if lost else "ended with an error"
+            what = f"was lost {most} times" if lost else "ended with an error"
             self._coordinator.end(trial, "failed", f"its process {what}; see the log of the run")
         self._changed()
 
     def lost(self, trial_id: str) -> None:
-        """Note that the error which a trial is about to end with is the loss of its process or node."""
+        """Note that the trial's next error is the loss of its process or node."""
         self._lost.add(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Satisfy Tune, which wants a file here; the event log is what is resumed from."""
+        """Write the file that Tune expects; sweeps resume from the event log."""
         Path(checkpoint_path).write_text(json.dumps({}), encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
-        """Take nothing back: the event log is what is resumed from."""
+        """Do nothing: sweeps resume from the event log."""
 
 
 class CoordinatorScheduler(FIFOScheduler):
@@ -122,7 +122,7 @@ class CoordinatorScheduler(FIFOScheduler):
         return CoordinatorScheduler, ()
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
-        """Tell the loss of a process from an error that was raised in it."""
+        """Distinguish the loss of a process from an error that was raised in it."""
         if isinstance(trial.get_pickled_error(), RayActorError):
             self._lost(trial.trial_id)
 

@@ -24,7 +24,7 @@ def test_every_signal_ends_the_driver_within_ten_seconds_with_code_6(finished, t
             ended = driver.end(number, 60)
         assert ended.code == 6, ended.err
         assert ended.seconds < 10
-        assert "run the same command again to go on" in ended.err
+        assert "run the same command again to resume" in ended.err
         assert "Traceback" not in ended.err
     last = here.drive()
     assert last.code == 0, last.err

@@ -94,7 +94,7 @@ def test_a_signal_ends_it_within_seconds_with_code_6_and_how_to_go_on(storm: Sto
     for ended in signalled:
         assert ended.code == 6, ended.err
         assert ended.seconds < 10
-        assert ended.err.splitlines()[-1] == "  -> run the same command again to go on"
+        assert ended.err.splitlines()[-1] == "  -> run the same command again to resume"
         assert "Traceback" not in ended.err
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from fasray.cli.terminal import showing
+from fasray.faces.loading.pool import Excluded
 
 
 def test_a_log_gets_plain_lines_whatever_the_environment_says_of_colours(
@@ -12,10 +13,10 @@ def test_a_log_gets_plain_lines_whatever_the_environment_says_of_colours(
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     with showing() as terminal:
-        terminal.starting("starting [bold]Ray[/bold]")
+        terminal.on_stage("starting [bold]Ray[/bold]")
         for done in (1, 2, 480):
-            terminal.filling(done, 480)
-        terminal.excluded(3, "part-0: v1: the image cannot be decoded")
+            terminal.on_decode(done, 480)
+        terminal.on_excluded([Excluded(row, "v1", 0, "the image cannot be decoded", "part-0") for row in range(3)])
     assert capsys.readouterr().err.splitlines() == [
         "starting [bold]Ray[/bold]",
         "decoding faces: 1 of 480",

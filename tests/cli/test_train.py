@@ -81,7 +81,7 @@ def test_ctrl_c_leaves_with_6_and_the_same_command_goes_on(bench: Bench) -> None
         _, errors = process.communicate(timeout=60)
     assert EVALUATION.fullmatch(first.strip()), errors
     assert process.returncode == 6
-    assert "run the same command again to go on" in errors
+    assert "run the same command again to resume" in errors
     assert "Traceback" not in errors
 
     rest = bench.here("stopped", steps=steps)

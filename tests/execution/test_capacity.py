@@ -3,7 +3,7 @@
 import pytest
 
 from fasray.errors import SpecError
-from fasray.execution.capacity import Demand, refuse_what_never_fits, trials_at_once, workers_on
+from fasray.execution.capacity import Demand, check_fits, trials_at_once, workers_on
 
 TWO_SMALL = [{"CPU": 2.0}, {"CPU": 2.0}]
 
@@ -29,18 +29,18 @@ def test_whole_trials_are_counted_node_by_node(nodes: list[dict[str, float]], de
 
 
 def test_what_the_full_cluster_cannot_place_is_refused_with_what_is_missing() -> None:
-    with pytest.raises(SpecError, match="one trial wants 2 workers of 3 CPUs and 0.5 GPUs each") as error:
-        refuse_what_never_fits([{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}], Demand(2, 3, 0.5))
-    assert "room for 1 of 2 workers" in error.value.what
+    with pytest.raises(SpecError, match="one trial needs 2 workers of 3 CPUs and 0.5 GPUs each") as error:
+        check_fits([{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}], Demand(2, 3, 0.5))
+    assert "room for at most 1 of 2 workers" in error.value.what
     assert "4 CPUs and 1 GPUs, 2 CPUs and 0 GPUs" in error.value.what
     assert "resources.workers" in error.value.remedy
 
 
 def test_four_cpus_for_a_worker_are_refused_by_two_nodes_of_two() -> None:
     assert workers_on(TWO_SMALL, Demand(1, 4, 0.0)) == 0
-    with pytest.raises(SpecError, match="room for 0 of 1 workers"):
-        refuse_what_never_fits(TWO_SMALL, Demand(1, 4, 0.0))
+    with pytest.raises(SpecError, match="room for at most 0 of 1 workers"):
+        check_fits(TWO_SMALL, Demand(1, 4, 0.0))
 
 
 def test_what_just_fits_is_let_through() -> None:
-    refuse_what_never_fits(TWO_SMALL, Demand(2, 2, 0.0))
+    check_fits(TWO_SMALL, Demand(2, 2, 0.0))

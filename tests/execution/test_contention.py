@@ -35,7 +35,7 @@ def test_it_names_what_holds_the_room_and_goes_on_when_that_is_gone(small_faces:
             group = other.stdout.readline().strip()
             driver.until(lambda: "waiting:" in driver.said())
             said = driver.said()
-            assert "other jobs have left 0 of 2 CPUs free, and a trial wants 1 CPUs" in said
+            assert "other jobs have left 0 of 2 CPUs free, and a trial needs 1 CPUs" in said
             assert f"placement group {group} with 2 CPU of job {group[-8:]}, which is running" in said
             assert len(group) > 30
             other.communicate("\n")

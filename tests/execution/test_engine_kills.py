@@ -99,7 +99,7 @@ def test_a_signal_ends_it_within_ten_seconds_with_code_6_and_how_to_go_on(storm:
     assert ended.code == 6, ended.err
     assert ended.seconds < 10
     assert "everything up to each trial's last evaluation is saved" in ended.err
-    assert "run the same command again to go on" in ended.err
+    assert "run the same command again to resume" in ended.err
     assert "Traceback" not in ended.err
 
 

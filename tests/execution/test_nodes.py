@@ -131,7 +131,7 @@ def drive_from_zero(cluster: SmallCluster, here: Place) -> list[int]:
         with here.start() as driver:
             ran = driver.end(seconds=500)
         assert ran.code == 0, ran.err
-        assert "waiting for nodes that the autoscaler brings" in ran.err
+        assert "waiting for nodes from the autoscaler" in ran.err
         wait_until(lambda: watch.seen[-1:] == [1], 120)
     return watch.seen
 
@@ -170,5 +170,5 @@ def test_what_the_full_cluster_could_not_place_is_refused_and_no_node_comes(
     with Watch(autoscaled) as watch:
         refused = here.drive("--set", "resources.cpus_per_worker=2")
     assert refused.code == 2, refused.err
-    assert "one trial wants 2 CPUs; there is room for 0 of 1 workers" in refused.err
+    assert "one trial needs 2 CPUs; there is room for at most 0 of 1 workers" in refused.err
     assert watch.seen == [1]

@@ -170,7 +170,7 @@ def test_a_stop_leaves_by_itself_within_the_three_seconds_that_ray_grants(storm:
 def test_a_stopped_jobs_log_says_what_is_saved_and_how_to_go_on(storm: Storm) -> None:
     assert storm.stopped.log.splitlines()[-2:] == [
         f"{storm.place.run_folder}: stopped on request; everything up to each trial's last evaluation is saved",
-        "  -> submit the same job again to go on",
+        "  -> submit the same job again to resume",
     ]
     drivers = [event for event in storm.place.events() if event.event in ("opened", "closed")]
     assert [getattr(event, "status", event.event) for event in drivers] == [
@@ -255,7 +255,7 @@ def test_with_the_run_on_a_store_a_stopped_job_goes_on_in_trainers_to_the_same_t
 
 def test_a_stopped_job_has_let_go_of_the_lease(on_a_store) -> None:
     _, stopped, last, _ = on_a_store
-    assert stopped.log.splitlines()[-1] == "  -> submit the same job again to go on"
+    assert stopped.log.splitlines()[-1] == "  -> submit the same job again to resume"
     assert "taking the run over" not in last.log
 
 

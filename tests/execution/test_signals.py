@@ -11,7 +11,7 @@ import pytest
 from small_sweeps import COMMAND, Ran, wait_until
 
 from fasray.errors import SpecError
-from fasray.execution.ray_job import refuse_what_ray_deletes, seconds_to_leave
+from fasray.execution.ray_job import check_outlives_job, exit_timeout
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 WAITING = "import signal; print('ready', flush=True); signal.pause()"
@@ -54,13 +54,13 @@ def signalled(body: str, number: signal.Signals, busy_ticks: int = 0, **environm
 def test_it_leaves_at_once_with_code_6_and_says_how_to_go_on(number: signal.Signals) -> None:
     ended = signalled(WAITING, number)
     assert ended.code == 6
-    assert ended.err == "runs/x: all is saved\n  -> run the same command again to go on"
+    assert ended.err == "runs/x: all is saved\n  -> run the same command again to resume"
 
 
 def test_in_a_job_even_one_deaf_to_signals_leaves_before_ray_kills_it_and_says_so() -> None:
     ended = signalled(DEAF, signal.SIGTERM, 10, **{JOB: "{}"})
     assert ended.code == 6
-    assert ended.err == "runs/x: all is saved\n  -> submit the same job again to go on\n"
+    assert ended.err == "runs/x: all is saved\n  -> submit the same job again to resume\n"
     assert ended.seconds < 3, "SIGKILL would have come"
 
 
@@ -71,12 +71,12 @@ def test_time_to_leave_in_a_job_follows_rays_setting(
     monkeypatch.setenv(JOB, "{}")
     if wait is not None:
         monkeypatch.setenv("RAY_JOB_STOP_WAIT_TIME_S", wait)
-    assert seconds_to_leave(6.0) == pytest.approx(seconds)
+    assert exit_timeout(6.0) == pytest.approx(seconds)
 
 
 def test_outside_a_job_there_is_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "3")
-    assert seconds_to_leave(6.0) == 6.0
+    assert exit_timeout(6.0) == 6.0
 
 
 def test_a_run_in_a_jobs_copy_of_its_working_directory_is_refused(
@@ -86,10 +86,10 @@ def test_a_run_in_a_jobs_copy_of_its_working_directory_is_refused(
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
     with pytest.raises(SpecError, match="which Ray deletes") as error:
-        refuse_what_ray_deletes("runs/tiny")
+        check_outlives_job("runs/tiny")
     assert error.value.where == "--out runs/tiny"
-    refuse_what_ray_deletes(str(tmp_path / "runs" / "tiny"))
-    refuse_what_ray_deletes("s3://bucket/working_dir_files/tiny")
+    check_outlives_job(str(tmp_path / "runs" / "tiny"))
+    check_outlives_job("s3://bucket/working_dir_files/tiny")
 
 
 def test_a_command_that_is_stopped_before_it_began_says_so(tmp_path: Path) -> None:

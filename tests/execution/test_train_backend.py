@@ -84,7 +84,7 @@ def test_what_this_machine_cannot_place_is_refused_at_once(small_faces: Path, tm
     cores = os.cpu_count() or 1
     refused = here.drive("--set", f"resources.workers={cores + 1}", "--set", f"training.images={2 * (cores + 1)}")
     assert refused.code == 2, refused.err
-    assert f"one trial wants {cores + 1} workers of 1 CPUs each; there is room for {cores}" in refused.err
+    assert f"one trial needs {cores + 1} workers of 1 CPUs each; there is room for at most {cores}" in refused.err
     assert "starting Ray" not in refused.err
 
 
