@@ -12,9 +12,9 @@ from fasray.bench.measured import Benchmark, Measured, scratch
 from fasray.errors import RunFailedError
 from fasray.execution.engine import run_sweep
 from fasray.faces.data_source import resolve_dataset
-from fasray.results.cache.rows import INDEX_FILE
 from fasray.results.load import load_results, load_trials
 from fasray.results.tables.text import TABLE_SELECTIONS
+from fasray.runs.layout import RESULTS_CACHE
 
 
 def measure_ledger(
@@ -30,7 +30,7 @@ def measure_ledger(
         trials: of all cells together, five of each cell confirming.
         evaluations: of each trial.
         cells: one to twelve.
-        repetitions: of each reading; of the table without an index there is one.
+        repetitions: of each reading; of the table without a cache there is one.
         say: told what begins.
 
     Raises:
@@ -58,11 +58,11 @@ def measure_ledger(
         first, again = _repeated(tabulate, 1), _repeated(tabulate, repetitions)
         rows = (
             Measured("table", "tabulated", again, baseline=False),
-            Measured("first_table", "tabulated for the first time, without an index", first),
+            Measured("first_table", "tabulated for the first time, without a cache", first),
             Measured("list", "listed", listed, baseline=False),
             Measured("resume", "resumed, with nothing to do", resumed, baseline=False),
         )
-        index = (run / INDEX_FILE).stat().st_size if (run / INDEX_FILE).exists() else 0
+        cache = (run / RESULTS_CACHE).stat().st_size if (run / RESULTS_CACHE).exists() else 0
     return Benchmark(
         "ledger",
         "s",
@@ -73,7 +73,7 @@ def measure_ledger(
             "evaluations_each": evaluations,
             "cells": cells,
             "all_three_together_s": sum(min(row.values) for row in rows if not row.baseline),
-            "index_bytes": index,
+            "cache_bytes": cache,
             "cpus": os.cpu_count() or 0,
             "python": platform.python_version(),
         },

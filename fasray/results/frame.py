@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from fasray import protocols
 from fasray.errors import SpecError
 from fasray.metrics.intervals import RESAMPLES
 from fasray.results.bootstrap import Resamples, are_few, interval
+from fasray.results.cache import VALUES, ResultsCache
 from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, Judge, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
@@ -105,14 +106,7 @@ class CellFigures:
     """95 % intervals of HTER and AUC: lower, upper, lower, upper."""
 
 
-class Kept(Protocol):
-    """Rows of an earlier table that still hold, rule by rule."""
-
-    def rows(self, key: Key, rule: str, trials: Sequence[TrialRecord]) -> Sequence[CellFigures] | None:
-        """Return the rows that a rule gave for a cell of these trials, ``None`` if they have to be computed."""
-
-    def keep(self, key: Key, rule: str, trials: Sequence[TrialRecord], rows: Sequence[CellFigures]) -> None:
-        """Take the rows that have just been computed."""
+_ROWS = TypeAdapter(list[CellFigures], config=VALUES)
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ def offered(run: RunRecord) -> tuple[str, ...]:
 
 
 def results_frame(
-    run: RunRecord, selections: Sequence[str] = tuple(SELECTIONS), kept: Kept | None = None
+    run: RunRecord, selections: Sequence[str] = tuple(SELECTIONS), cache: ResultsCache | None = None
 ) -> pd.DataFrame:
     """Return the result frame of a run; see ``COLUMNS``.
 
@@ -141,14 +135,14 @@ def results_frame(
     Args:
         run: the run.
         selections: names of rules.
-        kept: rows that need not be computed again; left out: none.
+        cache: rows that need not be computed again; takes those that are.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
         SpecError: there is no such selection, or it needs inner trials and the sweep planned none.
     """
     judged = _Judged(run, _rules(run, selections), ScoreReader(), Judge(Resamples()))
-    return _to_frame(_all_rows(judged, kept), selections, run.generated)
+    return _to_frame(_all_rows(judged, cache), selections, run.generated)
 
 
 def compute_results(
@@ -171,23 +165,22 @@ def compute_results(
     return RunResults(_to_frame(_all_rows(judged), selections, run.generated), judged.digests, judged.choices)
 
 
-def _all_rows(judged: _Judged, kept: Kept | None = None) -> list[CellFigures]:
+def _all_rows(judged: _Judged, cache: ResultsCache | None = None) -> list[CellFigures]:
     """Return the rows of every cell, rule by rule, then those of averages over protocol runs."""
     rows: list[CellFigures] = []
     for key, trials in _cells(judged.run.trials).items():
-        # What a rule makes of inner trials is not kept: an index knows the trials of the cell itself.
-        known = {
-            rule.name: kept.rows(key, rule.name, trials) if kept and not rule.inner else None for rule in judged.rules
-        }
-        missing = [rule for rule in judged.rules if known[rule.name] is None]
+        confirming = [trial for trial in trials if trial.stage == "confirm"]
+        # What a rule makes of inner trials is not kept: the trials of a cell do not include them.
+        sources = {rule.name: trials if rule.any_trial else confirming for rule in judged.rules if not rule.inner}
+        known = {name: cache.get((*key, name), used, _ROWS) for name, used in sources.items()} if cache else {}
+        missing = [rule for rule in judged.rules if known.get(rule.name) is None]
         made = replace(judged, rules=missing).rows(key, trials) if missing else []
-        for rule in judged.rules:
-            found = known[rule.name]
-            if found is None:
-                found = [row for row in made if row.selection == rule.name]
-                if kept and not rule.inner:
-                    kept.keep(key, rule.name, trials, found)
-            rows += found
+        for rule in missing:
+            known[rule.name] = found = [row for row in made if row.selection == rule.name]
+            if cache and rule.name in sources:
+                plain = [replace(row, runs=tuple(replace(run, replicates=None) for run in row.runs)) for row in found]
+                cache.put((*key, rule.name), sources[rule.name], plain, _ROWS)
+        rows += [row for rule in judged.rules for row in known[rule.name] or ()]
     return [*rows, *_aggregates(rows)]
 
 

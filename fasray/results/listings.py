@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from fasray.errors import DataError, SpecError, did_you_mean
-from fasray.metrics import SOURCE_DEV, TARGET
-from fasray.results.cache.evaluations import EvaluationIndex, figures_of
+from fasray.metrics import SOURCE_DEV, TARGET, rates_at
+from fasray.results.cache import VALUES, ResultsCache
 from fasray.results.costs import cost_of
+from fasray.results.digests import source_digest, target_digest
 from fasray.results.leave_one_out import digests_for
 from fasray.results.scores import ScoredEvaluation, ScoreReader
 from fasray.results.selection import choose, selection
@@ -85,6 +88,40 @@ SCORE_COLUMNS: dict[str, str] = {
 """Columns of the scores frame: one row a frame."""
 
 
+class _Figures(NamedTuple):
+    """What is computed of one evaluation; see ``EVALUATION_COLUMNS``."""
+
+    step: int
+    source_dev_auc: float
+    source_dev_loss: float
+    worst_source_auc: float
+    threshold: float
+    target_hter: float
+    target_auc: float
+    target_eer: float
+    target_threshold: float
+
+
+_FIGURES = TypeAdapter(list[_Figures], config=VALUES)
+
+
+def _figures(evaluation: ScoredEvaluation) -> _Figures:
+    """Compute the figures of one evaluation."""
+    source, target = source_digest(evaluation), target_digest(evaluation)
+    videos = evaluation.target.videos
+    return _Figures(
+        step=evaluation.step,
+        source_dev_auc=source.auc,
+        source_dev_loss=source.loss,
+        worst_source_auc=source.worst_auc,
+        threshold=source.video_threshold,
+        target_hter=rates_at(videos.score, videos.label, source.video_threshold).hter,
+        target_auc=target.auc,
+        target_eer=target.hter,
+        target_threshold=target.video_threshold,
+    )
+
+
 def trials_frame(record: RunRecord) -> pd.DataFrame:
     """Return one row a trial, in the order of suggestion; see ``TRIAL_COLUMNS``."""
     won = {(event.method, event.protocol): event.trial for event in record.events if event.event == "won"}
@@ -123,25 +160,27 @@ def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[
     }
 
 
-def evaluations_frame(run: RunRecord, kept: EvaluationIndex | None = None) -> pd.DataFrame:
+def evaluations_frame(run: RunRecord, cache: ResultsCache | None = None) -> pd.DataFrame:
     """Return one row an evaluation of every trial; see ``EVALUATION_COLUMNS``.
 
     Args:
         run: the run.
-        kept: figures that need not be computed again; left out: every score file is read.
+        cache: figures that need not be computed again; takes those that are.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
     """
     reader = ScoreReader()
     rows = []
+    if cache:
+        cache.files.look(run.trials)
     for trial in run.trials:
-        figures = kept.figures(trial.id) if kept else None
+        figures = cache.get([trial.id], [trial], _FIGURES) if cache else None
         if figures is None:
             read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
-            figures = [figures_of(evaluation) for evaluation in read]
-            if kept:
-                kept.keep(trial.id, figures)
+            figures = list(map(_figures, read))
+            if cache:
+                cache.put([trial.id], [trial], figures, _FIGURES)
         head = {**_who(trial), "stage": trial.stage}
         seconds = {reading.step: reading.seconds for reading in trial.readings}
         rows += [{**head, **each._asdict(), "seconds": seconds.get(each.step, 0.0)} for each in figures]

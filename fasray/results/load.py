@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pandas as pd
 
 from fasray.results.ablations import ablation_frame
-from fasray.results.cache.evaluations import EvaluationIndex
-from fasray.results.cache.rows import RowIndex
-from fasray.results.cache.validity import LEAST_SCORE_FILES
+from fasray.results.cache import LEAST_SCORE_FILES, ResultsCache
 from fasray.results.costs import cost_frame
 from fasray.results.frame import compute_results, offered, results_frame
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
@@ -23,7 +22,7 @@ def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
     """Return the result frame of a run directory: one row per method, protocol, selection and level.
 
     Figures are fractions; every row names the trials and steps that it comes from. Of a long run the rows are kept in
-    its ``index.json`` (``fasray.results.cache.rows``).
+    its ``results.cache`` (``fasray.results.cache``).
 
     Args:
         run: the run directory.
@@ -35,12 +34,8 @@ def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
     """
     record = read_run(run)
     selections = selections or offered(record)
-    if not _is_long(record):
-        return results_frame(record, selections)
-    index = RowIndex(run)
-    frame = results_frame(record, selections, index)
-    index.save()
-    return frame
+    with _cache_of(record) as cache:
+        return results_frame(record, selections, cache)
 
 
 def load_trials(run: str) -> pd.DataFrame:
@@ -74,18 +69,14 @@ def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:
 def load_evaluations(run: str) -> pd.DataFrame:
     """Return one row an evaluation of every trial, from the score files; columns in ``listings.EVALUATION_COLUMNS``.
 
-    Of a long run the figures are kept in its ``evaluations.index`` (``fasray.results.cache.evaluations``).
+    Of a long run the figures are kept in its ``results.cache`` (``fasray.results.cache``).
 
     Raises:
         DataError: this is no run directory, or a file of it is missing or damaged.
     """
     record = read_run(run)
-    if not _is_long(record):
-        return evaluations_frame(record)
-    index = EvaluationIndex(run, record.trials)
-    frame = evaluations_frame(record, index)
-    index.save()
-    return frame
+    with _cache_of(record) as cache:
+        return evaluations_frame(record, cache)
 
 
 def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] = ()) -> pd.DataFrame:
@@ -103,9 +94,15 @@ def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] =
     return scores_frame(read_run(run), selection, trials)
 
 
-def _is_long(run: RunRecord) -> bool:
-    """Tell whether a run has so many score files that what they gave is worth keeping."""
-    return sum(len(trial.steps) for trial in run.trials) >= LEAST_SCORE_FILES
+@contextmanager
+def _cache_of(run: RunRecord) -> Iterator[ResultsCache | None]:
+    """Give the cache of a run that has enough score files for one, and save it afterwards."""
+    if sum(len(trial.steps) for trial in run.trials) < LEAST_SCORE_FILES:
+        yield None
+    else:
+        cache = ResultsCache(run.uri)
+        yield cache
+        cache.save()
 
 
 def write_derived(run: str, renew: bool) -> list[str]:

@@ -28,7 +28,7 @@ def test_a_made_run_is_listed_resumed_and_tabulated() -> None:
     found = measure_ledger(trials=24, evaluations=2, cells=2, repetitions=1)
     assert {row.name for row in found.rows} == {"list", "resume", "table", "first_table"}
     assert all(len(row.values) == 1 and row.median > 0 for row in found.rows)
-    assert (found.facts["trials"], found.facts["index_bytes"]) == (24, 0)
+    assert (found.facts["trials"], found.facts["cache_bytes"]) == (24, 0)
 
 
 @pytest.mark.slow
@@ -50,6 +50,6 @@ def test_ten_thousand_trials_are_listed_resumed_and_tabulated_in_five_seconds() 
     rows, facts = bench("ledger")
     assert facts["trials"] >= 9_990
     assert facts["evaluations_each"] == 20
-    assert facts["index_bytes"] > 0
+    assert facts["cache_bytes"] > 0
     for name in ("list", "resume", "table"):
         assert min(rows[name]) <= 5, rows

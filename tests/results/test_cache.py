@@ -1,12 +1,14 @@
-"""The index of a run never changes a number: it is made again when it is gone, damaged or out of date."""
+"""The results cache of a run never changes a number: it is made again when it is gone, damaged or out of date."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -15,16 +17,13 @@ from locations import GOLDEN
 from made_runs import Size, write_run
 
 from fasray import storage
-from fasray.results import load
+from fasray.results import cache, load
 from fasray.results.audit.verify import verify_run
-from fasray.results.cache import rows, validity
-from fasray.results.cache.evaluations import EVALUATION_INDEX_FILE, EvaluationIndex
-from fasray.results.cache.rows import RowIndex
-from fasray.results.frame import CellFigures, Key, results_frame
+from fasray.results.cache import ResultsCache
+from fasray.results.frame import results_frame
 from fasray.results.listings import evaluations_frame
 from fasray.results.selection import SELECTIONS
-from fasray.runs.events import TrialRecord
-from fasray.runs.layout import RESULTS_FILE
+from fasray.runs.layout import RESULTS_CACHE, RESULTS_FILE
 from fasray.runs.record import read_run
 
 FROZEN = GOLDEN / "frozen_sweep" / "run"
@@ -44,35 +43,37 @@ def run(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "run"))
 
 
-class Counting(RowIndex):
-    """An index that counts what had to be computed."""
+class Counting(ResultsCache):
+    """A cache that notes what had to be computed."""
 
-    computed = 0
+    def __init__(self, run: str) -> None:
+        super().__init__(run, settled_s=0)
+        self.computed: list[tuple[str, ...]] = []
 
-    def keep(self, key: Key, rule: str, trials: Sequence[TrialRecord], rows: Sequence[CellFigures]) -> None:
-        self.computed += 1
-        super().keep(key, rule, trials, rows)
+    def put(self, key: Sequence[str], *value: Any) -> None:
+        self.computed.append(tuple(key))
+        super().put(key, *value)
 
 
 class Reader:
-    """Tables of a run with its index, and how many cells and rules had to be computed for the last one."""
+    """Tables of a run with its cache, and how many cells and rules had to be computed for the last one."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
         self.computed = 0
 
     def table(self, selections: tuple[str, ...] = EVERY) -> pd.DataFrame:
-        kept = Counting(str(self.run), settled_s=0)
-        frame = results_frame(read_run(str(self.run)), selections, kept)
-        kept.save()
-        self.computed = kept.computed
+        counting = Counting(str(self.run))
+        frame = results_frame(read_run(str(self.run)), selections, counting)
+        counting.save()
+        self.computed = len(counting.computed)
         return frame
 
     def without(self) -> pd.DataFrame:
         return results_frame(read_run(str(self.run)), EVERY)
 
 
-def test_tables_are_the_same_with_and_without_an_index(run: Path) -> None:
+def test_tables_are_the_same_with_and_without_a_cache(run: Path) -> None:
     reader = Reader(run)
     plain = reader.without()
     pd.testing.assert_frame_equal(reader.table(), plain, check_exact=True)
@@ -103,10 +104,10 @@ def of_other_code(path: Path) -> None:
 @pytest.mark.parametrize(
     "spoil", [Path.unlink, cut, change_a_number, of_other_code, lambda path: path.write_bytes(b"")]
 )
-def test_an_index_that_is_gone_or_damaged_is_made_again(run: Path, spoil: Callable[[Path], object]) -> None:
+def test_a_cache_that_is_gone_or_damaged_is_made_again(run: Path, spoil: Callable[[Path], object]) -> None:
     reader = Reader(run)
     plain = reader.table()
-    spoil(run / rows.INDEX_FILE)
+    spoil(run / RESULTS_CACHE)
     pd.testing.assert_frame_equal(reader.table(), plain, check_exact=True)
     assert reader.computed == 4 * len(EVERY)
     reader.table()
@@ -172,16 +173,14 @@ def test_what_the_log_says_of_a_trial_counts(run: Path) -> None:
 
 
 def listed(run: Path) -> tuple[pd.DataFrame, set[str]]:
-    """The evaluations of a run with its index, and the trials whose score files had to be read."""
-    view = read_run(str(run))
-    kept = EvaluationIndex(str(run), view.trials, settled_s=0)
-    read = {trial.id for trial in view.trials if kept.figures(trial.id) is None}
-    frame = evaluations_frame(view, kept)
-    kept.save()
-    return frame, read
+    """The evaluations of a run with its cache, and the trials whose score files had to be read."""
+    counting = Counting(str(run))
+    frame = evaluations_frame(read_run(str(run)), counting)
+    counting.save()
+    return frame, {trial for (trial,) in counting.computed}
 
 
-def test_evaluations_are_the_same_with_and_without_an_index(run: Path) -> None:
+def test_evaluations_are_the_same_with_and_without_a_cache(run: Path) -> None:
     plain = evaluations_frame(read_run(str(run)))
     trials = set(plain["trial"])
     for expected in (trials, set()):
@@ -191,15 +190,24 @@ def test_evaluations_are_the_same_with_and_without_an_index(run: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, cut, of_other_code, lambda path: path.write_bytes(b"")])
-def test_an_index_of_evaluations_that_is_gone_or_damaged_is_made_again(
+def test_a_cache_of_evaluations_that_is_gone_or_damaged_is_made_again(
     run: Path, spoil: Callable[[Path], object]
 ) -> None:
     plain, trials = listed(run)
-    spoil(run / EVALUATION_INDEX_FILE)
+    spoil(run / RESULTS_CACHE)
     for expected in (trials, set()):
         frame, read = listed(run)
         assert read == expected
         pd.testing.assert_frame_equal(frame, plain, check_exact=True)
+
+
+def test_tables_and_evaluations_share_it(run: Path) -> None:
+    reader = Reader(run)
+    reader.table()
+    listed(run)
+    reader.table()
+    assert reader.computed == 0
+    assert listed(run)[1] == set()
 
 
 def test_evaluations_of_a_score_file_that_changed_are_computed_again(run: Path) -> None:
@@ -214,39 +222,36 @@ def test_evaluations_of_a_score_file_that_changed_are_computed_again(run: Path) 
 
 
 def test_files_of_this_very_moment_are_not_trusted_yet(run: Path) -> None:
-    kept = RowIndex(str(run), settled_s=3600)
+    kept = ResultsCache(str(run), settled_s=3600)
     results_frame(read_run(str(run)), EVERY, kept)
     kept.save()
-    assert not (run / rows.INDEX_FILE).exists()
+    assert not (run / RESULTS_CACHE).exists()
 
 
-def test_only_long_runs_keep_an_index(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_long_runs_have_a_cache(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load.load_results(str(run))
-    assert not (run / rows.INDEX_FILE).exists()
+    assert not (run / RESULTS_CACHE).exists()
     evaluations = load.load_evaluations(str(run))
-    assert not (run / EVALUATION_INDEX_FILE).exists()
+    assert not (run / RESULTS_CACHE).exists()
     monkeypatch.setattr(load, "LEAST_SCORE_FILES", 4)
-    monkeypatch.setattr(validity, "SETTLED_S", 0.0)
+    monkeypatch.setattr(cache, "SETTLED_S", 0.0)
     plain = load.load_results(str(run))
-    assert (run / rows.INDEX_FILE).exists()
+    assert (run / RESULTS_CACHE).exists()
     pd.testing.assert_frame_equal(load.load_results(str(run)), plain, check_exact=True)
     for _ in range(2):
         pd.testing.assert_frame_equal(load.load_evaluations(str(run)), evaluations, check_exact=True)
-        assert (run / EVALUATION_INDEX_FILE).exists()
+        assert (run / RESULTS_CACHE).exists()
 
 
 def test_verify_does_not_trust_it(tmp_path: Path) -> None:
     run = Path(shutil.copytree(FROZEN, tmp_path / "run"))
     reader = Reader(run)
     reader.table()
-    path = run / rows.INDEX_FILE
-    kept = validity.read_kept(str(path))
-    assert kept is not None
-    stored = json.loads(kept)
-    for entry in stored.values():
-        for row in entry["rows"]:
-            row["mean"] = [0.0] * len(row["mean"])
-    validity.write_kept(str(path), json.dumps(stored).encode())  # forged, and fits together
+    path = run / RESULTS_CACHE
+    body = cache.read_cache(str(path))
+    assert body is not None
+    forged = re.sub(rb'"mean":\[[^]]*\]', lambda found: re.sub(rb"[-\w.]+(?=[,\]])", b"0.0", found[0]), body)
+    cache.write_cache(str(path), forged)  # it fits together
     assert reader.table()["hter"].max() == 0
     reader.without().to_parquet(run / RESULTS_FILE)
     found = verify_run(read_run(str(run)))
@@ -254,11 +259,11 @@ def test_verify_does_not_trust_it(tmp_path: Path) -> None:
     assert not [finding for finding in found.findings if finding.where == RESULTS_FILE]
 
 
-def test_a_place_that_cannot_be_written_to_has_no_index_and_the_same_table(
+def test_a_place_that_cannot_be_written_to_has_no_cache_and_the_same_table(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = Reader(run)
-    (run / rows.INDEX_FILE).mkdir()
+    (run / RESULTS_CACHE).mkdir()
     pd.testing.assert_frame_equal(reader.table(), reader.without(), check_exact=True)
 
 
@@ -271,7 +276,7 @@ def test_on_s3_a_score_file_that_changed_is_read_again(run: Path, s3: str) -> No
             storage.write_bytes(f"{s3}/{name}", content)
 
     def table() -> tuple[pd.DataFrame, bool]:
-        kept = RowIndex(s3)
+        kept = ResultsCache(s3)
         frame = results_frame(read_run(s3), EVERY, kept)
         kept.save()
         return frame, kept.changed

@@ -1,1 +1,0 @@
-"""Derived files that spare reading a long run's score files again."""
