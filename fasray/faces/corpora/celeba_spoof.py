@@ -2,14 +2,14 @@
 
 Zhang et al., "CelebA-Spoof: large-scale face anti-spoofing dataset with rich annotations", ECCV 2020.
 
-``Data/{train,test}/SUBJECT/{live,spoof}/NNNNNN.{jpg,png}``, beside each image its face box ``NNNNNN_BB.txt``. What the
-names do not tell stands in ``metas/intra_test/{train,test}_label.json``: an object from image path to 44 integers, of
+``Data/{train,test}/SUBJECT/{live,spoof}/NNNNNN.{jpg,png}``, next to each image its face box ``NNNNNN_BB.txt``. What
+the names do not say is in ``metas/intra_test/{train,test}_label.json``: an object from image path to 44 integers, of
 which [40] is the kind of attack, [41] the light, [42] the surroundings, [43] 0 for live and 1 for attack. These two
 files are the list of what should be there; other protocols (``metas/protocol*``) are subsets of it and are not read.
 
 Every image is a "video" of one frame.
 
-Trap: in public copies some images stand under ``live`` and are labelled as attacks, or the reverse. They are left out
+Trap: in public copies some images are under ``live`` and are labelled as attacks, or the reverse. They are left out
 and named.
 
 Established from the authors' description and from public loaders, not from the files themselves: the meaning of [41]

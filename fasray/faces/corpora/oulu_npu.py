@@ -3,7 +3,7 @@
 Boulkenafet et al., "OULU-NPU: a mobile face presentation attack database with real-world variations", FG 2017.
 
 ``{Train,Dev,Test}_files/P_S_UU_F.avi``: phone 1-6, session 1-3, user 01-55, file type 1 live, 2 and 3 prints of two
-printers, 4 and 5 replays on two displays; beside each video a text file of the same stem with eye positions a frame
+printers, 4 and 5 replays on two displays; next to each video a text file of the same stem with eye positions a frame
 (``frame,x,y,x,y``; the eye on the left of the picture, the right one of the subject, first). Users 1-20 train, 21-35
 dev, 36-55 test: 4950 videos. The four protocols of ``fasray.protocols.oulu`` choose among them.
 """
@@ -65,5 +65,5 @@ class OuluNpu(NamedCorpus):
         return tuple(video for video in map(self.parse, sorted(paths)) if video is not None)
 
     def ignores(self, path: str) -> bool:
-        """The protocol lists may lie beside the videos."""
+        """The protocol lists may be next to the videos."""
         return path.startswith("Protocols/")

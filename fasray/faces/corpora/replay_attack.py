@@ -8,7 +8,7 @@ split are those of the publisher's own lists.
 train, devel (our dev), test. (DEVICE, SOURCE, content) is print/highdef/photo, mobile/mobile/{photo,video} or
 highdef/highdef/{photo,video}. 15, 15 and 20 clients; live and attack videos 60 + 300, 60 + 300, 80 + 400.
 
-``enroll`` videos are for face recognition and are not used. ``face-locations`` and ``protocols`` may lie beside.
+``enroll`` videos are for face recognition and are not used. ``face-locations`` and ``protocols`` may be there, too.
 
 Trap: ``attack_mobile_..._photo`` and ``attack_highdef_..._photo`` show a photo on a display. They are replay attacks;
 only ``attack_print`` is print.

@@ -20,7 +20,7 @@ D is the camera: HS (Hasee), HW (Huawei), IP (iPad 4), 5s (iPhone 5s), ZTE.
 Established from the naming rule and from public loaders, not from the files themselves: the letters and devices
 above (Ml occurs in one loader only), and the turns in ``rotate_untagged``, which one loader needed. The literature
 counts 3350 videos of 20 subjects, 10 in each split; a list of the names was not found, so that single missing videos
-cannot be named here. Copies without the folders ``train`` and ``test`` exist too; the names do not tell the split, so
+cannot be named here. Copies without the folders ``train`` and ``test`` exist too; the names do not say the split, so
 such a copy is not understood: put the subjects under the two folders as the publisher's lists have them.
 """
 

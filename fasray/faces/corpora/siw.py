@@ -72,7 +72,7 @@ class Siw(NamedCorpus):
         )
 
     def remarks(self, videos: Sequence[SourceVideo]) -> list[str]:
-        """Without one agreed list of names, counts are told instead of compared."""
+        """Without one agreed list of names, counts are reported, not compared."""
         found = {split: [0, 0] for split in _LISTED}
         for video in videos:
             found[video.split][0 if video.attack_type == "live" else 1] += 1
