@@ -6,10 +6,10 @@ as wide as a phone, so that a page can set them side by side where there is room
 
 from __future__ import annotations
 
-import html
 import io
 import re
 import warnings
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +43,10 @@ _VARIABLES = {
     INK: "ink", SOFT: "soft", LINE: "line", PAPER: "paper", BLUE: "blue", VERMILLION: "vermillion", GREEN: "green",
     PURPLE: "purple", ORANGE: "orange", SKY: "sky",
 }  # fmt: skip
+_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+_REFERENCE = re.compile(r"(?:^|url\()#([^)]+)")
+_DECIMALS = re.compile(r"\d+\.\d{3,}")
+_COLOUR = re.compile("#[0-9a-f]{6}")
 _RC: dict[Any, Any] = {
     "font.size": 8.0, "axes.titlesize": 8.5, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "legend.fontsize": 7.5, "legend.frameon": False, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
@@ -84,22 +88,22 @@ def to_page_svg(plot: Plot) -> str:
 
     It carries its text alternative. Identifiers inside are unique to the plot's name.
     """
-    text = _svg(plot, "none", "none")
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, flags=re.DOTALL)
-    text = text.replace("xlink:href", "href")
-    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
-    kept = {name for pair in used for name in pair}
-    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in kept else "", text)
-    text = re.sub(r"font-family: [^;\"]*", "font-family: inherit", text)
-    text = re.sub(r' (?:d|x|y|transform)="[^"]*"', _rounded, text)
-    text = re.sub(r'(?<= style=")[^"]*', _with_variables, text)
-    text = re.sub(r"\s*\n\s*", " ", text).replace("> <", "><").strip()
-    label = html.escape(plot.alt, quote=True)
-    return re.sub(
-        r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', lambda found: f'<svg role="img" aria-label="{label}" {found[1]}>', text
-    )
+    root = ET.fromstring(_svg(plot, "none", "none"))  # noqa: S314 - matplotlib wrote it
+    for child in list(root):
+        # A style sheet would hold for the whole page.
+        if child.tag == f"{_SVG}metadata" or child.find(f"{_SVG}style") is not None:
+            root.remove(child)
+    used = {name for element in root.iter() for value in element.attrib.values() for name in _REFERENCE.findall(value)}
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        element.text, element.tail = (text if text and text.strip() else None for text in (element.text, element.tail))
+        element.attrib = {
+            name.removeprefix(_XLINK): _page_value(name, value)
+            for name, value in element.attrib.items()
+            if name != "id" or value in used
+        }
+    root.attrib = {"role": "img", "aria-label": plot.alt, "viewBox": root.attrib["viewBox"]}
+    return ET.tostring(root, encoding="unicode")
 
 
 def encode(plot: Plot, kind: PlotFormat) -> bytes:
@@ -170,12 +174,11 @@ def drawn(plot: Plot, settings: dict[Any, Any] | None = None) -> Iterator[Figure
         yield plot.draw()
 
 
-def _rounded(found: re.Match[str]) -> str:
-    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", found[0])
-
-
-def _with_variables(found: re.Match[str]) -> str:
-    return re.sub(
-        "#[0-9a-f]{6}", lambda colour: f"var(--{_VARIABLES[colour[0]]})" if colour[0] in _VARIABLES else colour[0],
-        found[0],
-    )  # fmt: skip
+def _page_value(name: str, value: str) -> str:
+    """Return an attribute for a page: two decimals, colours of the palette as variables, the page's own font."""
+    if name in ("d", "x", "y", "transform"):
+        return " ".join(_DECIMALS.sub(lambda number: f"{float(number[0]):.2f}", value).split())
+    if name != "style":
+        return value
+    value = re.sub(r"font-family: [^;]*", "font-family: inherit", value)
+    return _COLOUR.sub(lambda found: f"var(--{_VARIABLES[found[0]]})" if found[0] in _VARIABLES else found[0], value)

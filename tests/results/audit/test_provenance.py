@@ -204,7 +204,7 @@ def test_other_data_and_other_trials_are_refused(trained: TrainedRun, tmp_path: 
     with pytest.raises(SpecError, match="is not the protocol any more"):
         command(trained, *where)
     (tmp_path / "spec.json").write_text("{}")
-    with pytest.raises(DataError, match=r"no trial's spec\.json"):
+    with pytest.raises(DataError, match=r"not the spec\\.json of a trial"):
         command(trained, *where)
 
 
