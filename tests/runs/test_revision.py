@@ -27,7 +27,7 @@ def commit_seen_from(folder: Path) -> str:
 
 
 def test_a_checkout_has_its_commit_and_says_when_it_was_changed(tmp_path: Path) -> None:
-    for name in ("__init__.py", "runs/__init__.py", "runs/revision.py"):
+    for name in ("__init__.py", "version.py", "runs/__init__.py", "runs/revision.py"):
         (tmp_path / "fasray" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGE / name, tmp_path / "fasray" / name)
     (tmp_path / ".gitignore").write_text("__pycache__/\n")
