@@ -79,6 +79,13 @@ def test_named_files_modules_and_functions_exist() -> None:
         assert pkgutil.resolve_name(name), name
 
 
+def test_quoted_messages_are_those_of_the_code() -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "fasray").rglob("*.py"))
+    quoted = re.findall(r"`(?:-> )?((?:submit|stopped on|waiting:) [^`.0-9]+\w)", "".join(TEXTS.values()))
+    assert len(quoted) >= 3
+    assert [message for message in quoted if message not in code] == []
+
+
 def test_the_sweep_file_of_the_tutorial_is_accepted() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", TEXTS["docs/tutorial/your-own-sweep.md"], re.DOTALL)
     spec = parse_sweep(text, "your-own-sweep.md")
