@@ -81,7 +81,7 @@ def test_named_files_modules_and_functions_exist() -> None:
 
 def test_quoted_messages_are_those_of_the_code() -> None:
     code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "fasray").rglob("*.py"))
-    quoted = re.findall(r"`(?:-> )?((?:submit|stopped on|waiting:) [^`.0-9]+\w)", "".join(TEXTS.values()))
+    quoted = re.findall(r"`(?:-> )?((?:submit|stopped on|waiting:) [^`.0-9]*[a-z])", "".join(TEXTS.values()))
     assert len(quoted) >= 3
     assert [message for message in quoted if message not in code] == []
 
