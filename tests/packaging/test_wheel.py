@@ -88,7 +88,7 @@ def test_an_installed_wheel_does_without_the_checkout(wheel: Path, tmp_path: Pat
 
     where = subprocess.run([python, "-c", "import fasray; print(fasray.__file__)"], cwd=tmp_path, env=env, stdout=-1)
     assert Path(where.stdout.decode().strip()).is_relative_to(folder)
-    found = {one["about"]: one["says"] for one in json.loads(fasray("doctor", "--json"))}
+    found = {one["about"]: one["message"] for one in json.loads(fasray("doctor", "--json"))}
     assert found["Ray"].endswith(", as tested")
     assert found["torch"].endswith(", as tested")
     assert "safas" in fasray("methods")
