@@ -216,7 +216,7 @@ def remove_folder(uri: str) -> None:
 
 
 def remove_leftovers(uri: str) -> None:
-    """Delete the half-written files directly under ``uri`` of writers who were killed; nobody may be writing there.
+    """Delete the half-written files directly under ``uri`` of writers that were killed; no process may write there now.
 
     An object store has none.
     """

@@ -60,7 +60,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files directly in a folder that killed writers left; nobody may be writing there."""
+    """Delete the temporary files directly in a folder that killed writers left; no process may be writing there."""
     for path in folder.iterdir():
         if _LEFTOVER.fullmatch(path.name):
             path.unlink(missing_ok=True)
