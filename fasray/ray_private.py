@@ -13,6 +13,8 @@ from typing import Any
 
 UNMANAGED = "node_"
 """Begins the name that Ray gives the type of a node that no autoscaler started."""
+UNNEEDED_CALLBACKS = ("PlacementGroupCleanerCallback", "DatasetsCallback")
+"""Of Ray Train; see ``lean_torch_trainer``."""
 
 
 def iter_block_refs(dataset: Any) -> Iterator[Any]:
@@ -99,3 +101,27 @@ def do_not_propagate(prefix: str) -> None:
 
     names = class_cache.ENV_VARS_TO_PROPAGATE
     class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith(prefix)}
+
+
+def lean_torch_trainer() -> Any:
+    """Return a ``TorchTrainer`` class without two processes that each trial would otherwise start and none here needs.
+
+    The placement group cleaner is for controllers that are killed while their job lives, which none is; the manager of
+    Ray Data sets has none to manage.
+    """
+    from ray.train.torch import TorchTrainer
+
+    class LeanTorchTrainer(TorchTrainer):
+        def _create_default_callbacks(self) -> list[Any]:
+            callbacks = super()._create_default_callbacks()  # type: ignore[misc]
+            return [callback for callback in callbacks if type(callback).__name__ not in UNNEEDED_CALLBACKS]
+
+    return LeanTorchTrainer
+
+
+def worker_error(error: Exception) -> BaseException | None:
+    """Return what the first failed worker of a trainer raised; None if the trainer failed for another reason."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        cause: BaseException = getattr(failure, "_base_exc", failure)
+        return cause
+    return None

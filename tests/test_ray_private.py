@@ -9,7 +9,9 @@ import pytest
 import fasray.ray_private
 
 PACKAGE = Path(fasray.ray_private.__file__).parent
-PRIVATE = re.compile(r"ray(?:\.\w+)*\._\w|iter_internal_ref_bundles|internal_kv|class_cache")
+PRIVATE = re.compile(
+    r"ray(?:\.\w+)*\._\w|_create_default_callbacks|_base_exc|iter_internal_ref_bundles|internal_kv|class_cache"
+)
 """Of Ray's modules and functions."""
 
 
@@ -28,12 +30,33 @@ PRIVATE = re.compile(r"ray(?:\.\w+)*\._\w|iter_internal_ref_bundles|internal_kv|
         ("ray.autoscaler._private.util", "prepare_config"),
         ("ray.autoscaler._private.util", "validate_config"),
         ("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
+        ("ray.train.torch", "TorchTrainer._create_default_callbacks"),
     ],
 )
 def test_each_private_name_of_ray_exists_in_the_installed_one(module: str, name: str) -> None:
     found = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
+
+
+def test_a_trainer_is_started_without_the_processes_that_nothing_needs() -> None:
+    from ray.train.torch import TorchTrainer
+
+    def names(trainer: type) -> set[str]:
+        return {type(callback).__name__ for callback in trainer(lambda: None)._create_default_callbacks()}
+
+    lean = fasray.ray_private.lean_torch_trainer()
+    assert names(TorchTrainer) - names(lean) == set(fasray.ray_private.UNNEEDED_CALLBACKS)
+
+
+def test_what_a_worker_raised_is_found_in_ray_s_wrapper() -> None:
+    from ray.train import WorkerGroupError
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+
+    cause = ValueError("no")
+    error = WorkerGroupError("failed", {1: UserExceptionWithTraceback(cause, "")})
+    assert fasray.ray_private.worker_error(error) is cause
+    assert fasray.ray_private.worker_error(ValueError("no worker")) is None
 
 
 def test_no_other_module_uses_a_private_name_of_ray() -> None:

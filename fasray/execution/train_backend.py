@@ -22,7 +22,6 @@ from typing import Any
 import ray
 import ray.exceptions
 import ray.train
-from ray.train.torch import TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray.errors import FasrayError
@@ -31,6 +30,7 @@ from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialMessage, TrialOrder, deliver
 from fasray.execution.ray_session import is_private
 from fasray.execution.train_worker import train_worker_loop
+from fasray.ray_private import lean_torch_trainer, worker_error
 from fasray.runs.events import ENDED
 from fasray.sweep.coordinator import Assignment, Coordinator
 
@@ -42,7 +42,6 @@ _SETTINGS = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
-_UNNEEDED = ("PlacementGroupCleanerCallback", "DatasetsCallback")
 _PRIVATE_SETTINGS = {"RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 """Of a private Ray, whose nodes are never preempted."""
 
@@ -53,18 +52,6 @@ class Request:
 
     number: int
     message: TrialMessage
-
-
-class Trainer(TorchTrainer):
-    """A ``TorchTrainer`` without two processes that each trial would otherwise start and none here needs.
-
-    The placement group cleaner is for controllers that are killed while their job lives, which none is; the manager of
-    Ray Data sets has none to manage.
-    """
-
-    def _create_default_callbacks(self) -> list[Any]:
-        callbacks = super()._create_default_callbacks()  # type: ignore[misc]
-        return [callback for callback in callbacks if type(callback).__name__ not in _UNNEEDED]
 
 
 class DecisionBroker:
@@ -94,7 +81,7 @@ class DecisionBroker:
             resources_per_worker=self._demand.of_worker,
         )
         try:
-            Trainer(
+            lean_torch_trainer()(
                 train_worker_loop,
                 train_loop_config={"order": order, "broker": ray.get_runtime_context().current_actor},
                 scaling_config=scaling,
@@ -196,9 +183,9 @@ def _close(coordinator: Coordinator, trial: str, reason: str) -> None:
 
 def _reason(error: Exception) -> str:
     """Return why a trainer failed, without any path of this machine: it goes into the event log."""
-    for failure in getattr(error, "worker_failures", {}).values():
-        cause = getattr(failure, "_base_exc", failure)
-        if isinstance(cause, FasrayError):
-            return cause.what
+    cause = worker_error(error)
+    if isinstance(cause, FasrayError):
+        return cause.what
+    if cause is not None:
         return f"a worker ended with {type(cause).__name__}; see the log of the run"
     return f"its workers ended with {type(error).__name__}; see the log of the run"
