@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fasray.results.external.evaluate import ForeignFigures
+    from fasray.results.external.evaluate import ExternalFigures
+    from fasray.results.external.read import Direction
+    from fasray.results.scores import Level
 
 _DEV = "dev:"
 
@@ -35,9 +37,9 @@ _DEV = "dev:"
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def metrics(
     file: str,
-    live_is: str,
+    live_is: Direction,
     live_label: str,
-    level: str,
+    level: Level,
     aggregate: str,
     threshold: str,
     rule: str,
@@ -52,19 +54,20 @@ def metrics(
     FILE is csv, tsv or Parquet with columns `score` and `label` and, if known, `subject`, `video`, `domain`,
     `attack_type` and `frame`; or what bob.pad writes (csv or text); or text lines `score label`.
     """
-    from fasray.results.external.evaluate import Asked, judge_foreign
-    from fasray.results.external.read import read_foreign
+    from fasray.results.external.evaluate import MetricOptions, evaluate_external
+    from fasray.results.external.read import read_external
 
     limit: float | str = threshold
     dev = None
     if threshold.startswith(_DEV):
         # Of a file with roles, such as fasray's own, the other rows may stand in the same file.
-        dev = read_foreign(threshold.removeprefix(_DEV), live_is, live_label, "source-dev")  # type: ignore[arg-type]
+        dev = read_external(threshold.removeprefix(_DEV), live_is, live_label, "source-dev")
         limit = "eer"
     elif _is_number(threshold):
         limit = float(threshold)
-    asked = Asked(level, aggregate, limit, rule, None if confidence is None else confidence / 100, resamples, seed)  # type: ignore[arg-type]
-    found = judge_foreign(read_foreign(file, live_is, live_label, role), asked, dev)  # type: ignore[arg-type]
+    share = None if confidence is None else confidence / 100
+    options = MetricOptions(level, aggregate, limit, rule, share, resamples, seed)
+    found = evaluate_external(read_external(file, live_is, live_label, role), options, dev)
     if style == "json":
         click.echo(json.dumps(found.to_json(), indent=1, allow_nan=False))
     else:
@@ -94,7 +97,7 @@ _ROWS = (
 )
 
 
-def _print(found: ForeignFigures) -> None:
+def _print(found: ExternalFigures) -> None:
     """Print figures in percent, with intervals where asked."""
     from fasray.results.tables.escape import plain
 
@@ -105,7 +108,9 @@ def _print(found: ForeignFigures) -> None:
         frames = f", {least} to {most} frames each" if most > least else f", {least} frame{'s' * (least > 1)} each"
     subjects = "" if found.subjects is None else f", {found.subjects} subjects"
     click.echo(f"{plain(source.file)} ({source.layout}), {source.live_is} scores are live")
-    click.echo(f"{found.rows} {found.asked.level}s: {figures.lives} live, {figures.attacks} attacks{frames}{subjects}")
+    click.echo(
+        f"{found.rows} {found.options.level}s: {figures.lives} live, {figures.attacks} attacks{frames}{subjects}"
+    )
     click.echo(f"threshold {source.native(figures.threshold):.6g}: {plain(found.threshold_rule)}")
     click.echo("")
     for name, title in _ROWS:
@@ -118,7 +123,7 @@ def _print(found: ForeignFigures) -> None:
         click.echo(f"note: {plain(note)}")
 
 
-def _interval(found: ForeignFigures, name: str) -> str:
+def _interval(found: ExternalFigures, name: str) -> str:
     interval = getattr(found.intervals, name, None)
     if found.intervals is None or interval is None:
         return ""
@@ -126,7 +131,7 @@ def _interval(found: ForeignFigures, name: str) -> str:
     return text + (f"   {interval.note}" if interval.note else "")
 
 
-def _print_compat(found: ForeignFigures) -> None:
+def _print_compat(found: ExternalFigures) -> None:
     ruled = found.compat
     if ruled is None:
         return

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from fasray.cli.lines import Lines, say
 from fasray.errors import SpecError
-from fasray.execution.listener import Listener, describe_excluded
 
 if TYPE_CHECKING:
     from fasray.execution.one_trial import TrainedTrial
-    from fasray.faces.loading.pool import Excluded
     from fasray.training.evaluation import Evaluation
     from fasray.training.trial import Trial
 
@@ -50,7 +49,7 @@ def train(
     from fasray.execution.one_trial import SAVED, retrain_trial, train_trial
     from fasray.execution.signals import interruptible
 
-    listener = _Lines()
+    listener = _TrialLines()
     with interruptible(out or "fasray train", SAVED):
         if spec_file is not None:
             if method or protocol or overrides:
@@ -66,7 +65,7 @@ def train(
         else:
             raise click.UsageError("name METHOD and --protocol, or a trial's --spec")
         if not trained.trained_now:
-            click.echo("this trial is done already", err=True)
+            say("this trial is done already")
         _print_figures(trained)
 
 
@@ -97,23 +96,11 @@ def _value(text: str, where: str) -> Any:
         raise SpecError(f"the value is not readable as YAML: {text!r}", where=where) from error
 
 
-class _Lines(Listener):
-    """Prints evaluations to standard output and everything else to standard error."""
-
-    def on_generate(self, done: int, total: int) -> None:
-        if done == total:
-            click.echo(f"generated the faces of {total} subjects", err=True)
-
-    def on_stage(self, what: str) -> None:
-        click.echo(what, err=True)
-
-    def on_excluded(self, excluded: Sequence[Excluded]) -> None:
-        click.echo(describe_excluded(excluded), err=True)
+class _TrialLines(Lines):
+    """Prints evaluations to standard output, and everything else to standard error."""
 
     def on_trial_start(self, trial: Trial, folder: str) -> None:
-        click.echo(
-            f"{trial.method} on {trial.protocol}, seed {trial.seed}, {trial.training.steps} steps: {folder}", err=True
-        )
+        say(f"{trial.method} on {trial.protocol}, seed {trial.seed}, {trial.training.steps} steps: {folder}")
 
     def on_evaluation(self, trial: Trial, evaluation: Evaluation) -> None:
         reading, steps = evaluation.reading, trial.training.steps
@@ -127,7 +114,7 @@ class _Lines(Listener):
 def _print_figures(trained: TrainedTrial) -> None:
     """Print the target's figures as each selection rule gives them."""
     from fasray.results.digests import digests_of
-    from fasray.results.figures import FIGURES, judge
+    from fasray.results.figures import FIGURES, compute_figures
     from fasray.results.scores import read_scores
     from fasray.results.selection import choose
     from fasray.results.tables.text import DAGGER
@@ -136,7 +123,7 @@ def _print_figures(trained: TrainedTrial) -> None:
     digests = digests_of(trained.trial.id, scores.values())
     for selection, mark, by in (("source-dev", "", "source-dev"), ("oracle", DAGGER, "the target")):
         choice = choose(selection, digests)
-        judged = judge(scores[choice.step], choice, trained.trial.seed, "video")
+        judged = compute_figures(scores[choice.step], choice, trained.trial.seed, "video")
         figures = dict(zip(FIGURES, judged.values, strict=True))
         click.echo(
             f"{selection + mark:<11} target HTER {100 * figures['hter']:6.2f} %   AUC {100 * figures['auc']:6.2f} %   "

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fasray.metrics.compare import PairedDifference, paired_difference
 from fasray.results.bootstrap import Resamples
-from fasray.results.figures import FIGURES, Judge
+from fasray.results.figures import FIGURES, FigureComputer
 from fasray.results.leave_one_out import digests_for
 from fasray.results.scores import LEVELS, Level, ScoreReader
 from fasray.results.selection import choose
@@ -62,7 +62,7 @@ def ablation_frame(run: RunRecord, selection: str = "source-dev") -> pd.DataFram
         DataError: a score file is missing or damaged.
         SpecError: there is no such selection.
     """
-    judged = _judge(run, selection)
+    judged = _figures_by_run(run, selection)
     rows = []
     for (method, variant, level), runs in judged.items():
         whole = judged.get((method, "", level), {})
@@ -121,23 +121,23 @@ def _cells(row: Mapping[str, Any], figure: str) -> tuple[str, str, str, str]:
     return percent(row[figure]), percent(row[f"{figure}_ablated"]), difference, interval
 
 
-def _judge(run: RunRecord, selection: str) -> dict[tuple[str, str, Level], _Runs]:
+def _figures_by_run(run: RunRecord, selection: str) -> dict[tuple[str, str, Level], _Runs]:
     """Return the figures of every confirmed run of a method that has ablations."""
     ablated = {trial.method for trial in run.trials if trial.variant}
     judged: dict[tuple[str, str, Level], _Runs] = defaultdict(dict)
     reader = ScoreReader()
     for trial in run.confirmed:
         if trial.method in ablated and trial.steps:
-            for level, figures in _judge_one(run, trial, selection, reader).items():
+            for level, figures in _figures_of_run(run, trial, selection, reader).items():
                 judged[trial.method, trial.variant, level][trial.protocol, trial.seed] = figures
     return judged
 
 
-def _judge_one(run: RunRecord, trial: TrialRecord, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
+def _figures_of_run(run: RunRecord, trial: TrialRecord, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
     read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
     evaluations = dict(zip(trial.steps, read, strict=True))
     choice = choose(rule, digests_for(rule, run, trial, evaluations.values(), reader))
-    judged = Judge(Resamples(0)).all(evaluations, choice, trial.seed)
+    judged = FigureComputer(Resamples(0)).compute(evaluations, choice, trial.seed)
     named = {level: dict(zip(FIGURES, judged[level].values, strict=True)) for level in LEVELS}
     return {level: {"hter": values["hter"], "auc": values["auc"]} for level, values in named.items()}
 

@@ -33,7 +33,7 @@ COST_COLUMNS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Cost:
+class TotalCost:
     """Sums over evaluations; NaN where none was measured."""
 
     seconds: float
@@ -45,11 +45,11 @@ class Cost:
     """Evaluations that are not in the sums."""
 
 
-def cost_of(readings: Iterable[Reading]) -> Cost:
+def cost_of(readings: Iterable[Reading]) -> TotalCost:
     """Add up what evaluations took."""
     readings = list(readings)
     known = [reading for reading in readings if reading.cpu_seconds is not None]
-    return Cost(
+    return TotalCost(
         seconds=math.fsum([reading.seconds for reading in readings]),
         cpu_seconds=_sum([reading.cpu_seconds for reading in known]),
         gpu_seconds=_sum([reading.gpu_seconds for reading in known]),
@@ -78,7 +78,7 @@ def _row(scope: str, method: str, protocol: str, trials: Sequence[TrialRecord]) 
         "n_trials": len(trials),
         "n_evaluations": sum(len(trial.steps) for trial in trials),
         "optimizer_steps": sum(max(trial.steps, default=0) for trial in trials),
-        **{field.name: getattr(cost, field.name) for field in fields(Cost) if field.name != "unmeasured"},
+        **{field.name: getattr(cost, field.name) for field in fields(TotalCost) if field.name != "unmeasured"},
         "n_unmeasured": cost.unmeasured,
     }
 

@@ -13,7 +13,7 @@ from fasray.metrics.curves import bpcer_at_apcer
 from fasray.metrics.tally import tally
 from fasray.results.bootstrap import Replicates, Resamples, independent_subjects
 from fasray.results.scores import LEVELS, Level, ScoredEvaluation
-from fasray.results.selection import Choice
+from fasray.results.selection import StepChoice
 
 FIGURES = (
     "hter",
@@ -35,7 +35,7 @@ FIGURES = (
 class TrialFigures:
     """The figures of one run at its chosen step, or their means over several."""
 
-    choice: Choice
+    choice: StepChoice
     seed: int
     level: Level
     values: tuple[float, ...]
@@ -49,13 +49,13 @@ class TrialFigures:
     """Subjects that the figures rest on."""
 
 
-def judge(evaluation: ScoredEvaluation, choice: Choice, seed: int, level: Level) -> TrialFigures:
+def compute_figures(evaluation: ScoredEvaluation, choice: StepChoice, seed: int, level: Level) -> TrialFigures:
     """Compute the figures of one of the evaluations that a choice has picked, at its threshold."""
     threshold = next(pick for pick in choice.picks if pick.step == evaluation.step).threshold(level)
     return TrialFigures(choice, seed, level, figures_at(evaluation, threshold, level), *_counts(evaluation))
 
 
-class Judge:
+class FigureComputer:
     """Judges many choices over the same evaluations; what no threshold changes is computed once for all of them.
 
     Args:
@@ -66,7 +66,9 @@ class Judge:
         self._resamples = resamples
         self._rankings: dict[tuple[str, int, Level], dict[str, float]] = {}
 
-    def all(self, evaluations: Mapping[int, ScoredEvaluation], choice: Choice, seed: int) -> dict[Level, TrialFigures]:
+    def compute(
+        self, evaluations: Mapping[int, ScoredEvaluation], choice: StepChoice, seed: int
+    ) -> dict[Level, TrialFigures]:
         """Compute the figures of a choice at both levels, means over its picks.
 
         Args:

@@ -15,14 +15,14 @@ from fasray.metrics.intervals import RESAMPLES
 from fasray.results.bootstrap import Resamples, are_few, interval
 from fasray.results.cache import VALUES, ResultsCache
 from fasray.results.digests import TrialDigests, digests_of, target_digest
-from fasray.results.figures import FIGURES, Judge, TrialFigures, mean_and_std
+from fasray.results.figures import FIGURES, FigureComputer, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
 from fasray.results.scores import LEVELS, Level, ScoredEvaluation, ScoreReader
 from fasray.results.selection import (
     PLANNED_SELECTIONS,
     SELECTIONS,
-    Choice,
     Selection,
+    StepChoice,
     best_target_step,
     choose,
     merit,
@@ -83,7 +83,7 @@ COLUMNS: dict[str, str] = {
 }
 """Columns of the result frame and what they mean; rates are fractions."""
 
-Key = tuple[str, str, str]
+CellKey = tuple[str, str, str]
 """(method, variant, protocol)."""
 
 
@@ -91,7 +91,7 @@ Key = tuple[str, str, str]
 class CellFigures:
     """One row of the frame before its gap to the oracle is known."""
 
-    key: Key
+    key: CellKey
     selection: str
     level: Level
     n_runs: int
@@ -116,7 +116,7 @@ class RunResults:
     frame: pd.DataFrame
     digests: dict[str, TrialDigests]
     """Every evaluation of each confirmed trial, by trial id."""
-    choices: dict[tuple[str, str], Choice]
+    choices: dict[tuple[str, str], StepChoice]
     """By (trial id, selection), for the rules that judge each confirmed trial."""
 
 
@@ -141,8 +141,8 @@ def results_frame(
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
         SpecError: there is no such selection, or it needs inner trials and the sweep planned none.
     """
-    judged = _Judged(run, _rules(run, selections), ScoreReader(), Judge(Resamples()))
-    return _to_frame(_all_rows(judged, cache), selections, run.generated)
+    cells = _CellComputer(run, _rules(run, selections), ScoreReader(), FigureComputer(Resamples()))
+    return _to_frame(_all_rows(cells, cache), selections, run.generated)
 
 
 def compute_results(
@@ -161,31 +161,31 @@ def compute_results(
         reader: reads the score files; left out: a fresh one.
         resamples: of the target's subjects, for the confidence intervals; 0: no intervals.
     """
-    judged = _Judged(run, _rules(run, selections), reader or ScoreReader(), Judge(Resamples(resamples)))
-    return RunResults(_to_frame(_all_rows(judged), selections, run.generated), judged.digests, judged.choices)
+    cells = _CellComputer(run, _rules(run, selections), reader or ScoreReader(), FigureComputer(Resamples(resamples)))
+    return RunResults(_to_frame(_all_rows(cells), selections, run.generated), cells.digests, cells.choices)
 
 
-def _all_rows(judged: _Judged, cache: ResultsCache | None = None) -> list[CellFigures]:
+def _all_rows(cells: _CellComputer, cache: ResultsCache | None = None) -> list[CellFigures]:
     """Return the rows of every cell, rule by rule, then those of averages over protocol runs."""
     rows: list[CellFigures] = []
-    for key, trials in _cells(judged.run.trials).items():
+    for key, trials in _cells(cells.run.trials).items():
         confirming = [trial for trial in trials if trial.stage == "confirm"]
         # What a rule makes of inner trials is not kept: the trials of a cell do not include them.
-        sources = {rule.name: trials if rule.any_trial else confirming for rule in judged.rules if not rule.inner}
+        sources = {rule.name: trials if rule.any_trial else confirming for rule in cells.rules if not rule.inner}
         known = {name: cache.get((*key, name), used, _ROWS) for name, used in sources.items()} if cache else {}
-        missing = [rule for rule in judged.rules if known.get(rule.name) is None]
-        made = replace(judged, rules=missing).rows(key, trials) if missing else []
+        missing = [rule for rule in cells.rules if known.get(rule.name) is None]
+        made = replace(cells, rules=missing).rows(key, trials) if missing else []
         for rule in missing:
             known[rule.name] = found = [row for row in made if row.selection == rule.name]
             if cache and rule.name in sources:
                 plain = [replace(row, runs=tuple(replace(run, replicates=None) for run in row.runs)) for row in found]
                 cache.put((*key, rule.name), sources[rule.name], plain, _ROWS)
-        rows += [row for rule in judged.rules for row in known[rule.name] or ()]
+        rows += [row for rule in cells.rules for row in known[rule.name] or ()]
     return [*rows, *_aggregates(rows)]
 
 
 def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
-    """Return the rules by name, and the oracle, which gaps are told from."""
+    """Return the rules by name, and the oracle, which gaps are measured from."""
     rules = [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
     for rule in rules:
         if rule.inner and not has_inner_trials(run.trials):
@@ -197,9 +197,9 @@ def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
     return rules
 
 
-def _cells(trials: Iterable[TrialRecord]) -> dict[Key, list[TrialRecord]]:
+def _cells(trials: Iterable[TrialRecord]) -> dict[CellKey, list[TrialRecord]]:
     """Return the trials of each cell, cells by their first ended confirming run; others are left out."""
-    found: dict[Key, list[TrialRecord]] = {}
+    found: dict[CellKey, list[TrialRecord]] = {}
     trials = list(trials)
     for trial in trials:
         if trial.stage == "confirm" and trial.status in ENDED:
@@ -210,22 +210,22 @@ def _cells(trials: Iterable[TrialRecord]) -> dict[Key, list[TrialRecord]]:
     return found
 
 
-def _key(trial: TrialRecord) -> Key:
+def _key(trial: TrialRecord) -> CellKey:
     return trial.method, trial.variant, trial.protocol
 
 
 @dataclass
-class _Judged:
+class _CellComputer:
     """Reads the trials of one cell after another and keeps what the rules make of them."""
 
     run: RunRecord
     rules: Sequence[Selection]
     reader: ScoreReader
-    judge: Judge
+    computer: FigureComputer
     digests: dict[str, TrialDigests] = field(default_factory=dict)
-    choices: dict[tuple[str, str], Choice] = field(default_factory=dict)
+    choices: dict[tuple[str, str], StepChoice] = field(default_factory=dict)
 
-    def rows(self, key: Key, trials: Sequence[TrialRecord]) -> list[CellFigures]:
+    def rows(self, key: CellKey, trials: Sequence[TrialRecord]) -> list[CellFigures]:
         """Return the rows of a cell."""
         ended = [trial for trial in trials if trial.stage == "confirm" and trial.status in ENDED]
         confirmed = {trial.id for trial in ended if trial.status == "done" and trial.steps}
@@ -237,15 +237,15 @@ class _Judged:
                 continue
             evaluations = self._read(trial)
             if trial.id in confirmed:
-                self._judge_run(trial, evaluations, figures)
+                self._add_run(trial, evaluations, figures)
             if by_cell:
                 found = _Candidate.of(trial, evaluations, self.digests.get(trial.id))
                 best = found if best is None or found.merit < best.merit else best
         if best is not None and confirmed:
             for rule in by_cell:
-                for level, judged in best.judged(rule, self.judge).items():
+                for level, judged in best.figures(rule, self.computer).items():
                     figures[rule.name, level] = [judged]
-        self.judge.forget()
+        self.computer.forget()
         failed = {rule.name: len(ended) - len(confirmed) + self._lost(rule, confirmed, ended) for rule in self.rules}
         return [
             _cell(key, rule.name, level, failed[rule.name], figures.get((rule.name, level), []))
@@ -262,7 +262,7 @@ class _Judged:
         read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
         return dict(zip(trial.steps, read, strict=True))
 
-    def _judge_run(
+    def _add_run(
         self,
         trial: TrialRecord,
         evaluations: dict[int, ScoredEvaluation],
@@ -276,7 +276,7 @@ class _Judged:
             if not rule.any_trial and not (rule.inner and not digests.left_out):
                 choice = choose(rule.name, digests)
                 self.choices[trial.id, rule.name] = choice
-                for level, judged in self.judge.all(evaluations, choice, trial.seed).items():
+                for level, judged in self.computer.compute(evaluations, choice, trial.seed).items():
                     figures.setdefault((rule.name, level), []).append(judged)
 
 
@@ -298,12 +298,12 @@ class _Candidate:
         best = best_target_step(target)
         return cls(trial, TrialDigests(trial.id, (), (best,)), evaluations[best.step], merit(best))
 
-    def judged(self, rule: Selection, judge: Judge) -> dict[Level, TrialFigures]:
+    def figures(self, rule: Selection, computer: FigureComputer) -> dict[Level, TrialFigures]:
         choice = choose(rule.name, self.digests)
-        return judge.all({choice.step: self.evaluation}, choice, self.trial.seed)
+        return computer.compute({choice.step: self.evaluation}, choice, self.trial.seed)
 
 
-def _cell(key: Key, rule: str, level: Level, failed: int, runs: Sequence[TrialFigures]) -> CellFigures:
+def _cell(key: CellKey, rule: str, level: Level, failed: int, runs: Sequence[TrialFigures]) -> CellFigures:
     mean, std = mean_and_std([run.values for run in runs])
     counts = (runs[0].videos, runs[0].frames, runs[0].subjects) if runs else (0, 0, 0)
     ends: list[float] = []
@@ -321,7 +321,7 @@ def _independent(runs: Sequence[TrialFigures]) -> int:
 
 def _aggregates(rows: Sequence[CellFigures]) -> list[CellFigures]:
     """Return the rows of protocols whose runs are all there, means and deviations over the runs."""
-    families: dict[tuple[Key, str, Level], list[CellFigures]] = {}
+    families: dict[tuple[CellKey, str, Level], list[CellFigures]] = {}
     for row in rows:
         method, variant, protocol = row.key
         parent = protocols.parse(protocol).aggregate

@@ -77,7 +77,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Choice:
+class StepChoice:
     """The steps and the thresholds that a rule picked for one trial."""
 
     trial: str
@@ -142,7 +142,7 @@ def selection(name: str) -> Selection:
     raise SpecError(f"there is no selection {name!r}", where="--select", remedy=did_you_mean(name, known))
 
 
-def choose(name: str, digests: TrialDigests) -> Choice:
+def choose(name: str, digests: TrialDigests) -> StepChoice:
     """Apply a selection rule to one trial.
 
     Raises:
@@ -150,7 +150,7 @@ def choose(name: str, digests: TrialDigests) -> Choice:
         DataError: the rule needs inner trials, and the digests do not tell of them.
     """
     rule = selection(name)
-    return Choice(digests.trial, rule.name, rule.threshold_rule, rule.oracle, rule.pick(digests))
+    return StepChoice(digests.trial, rule.name, rule.threshold_rule, rule.oracle, rule.pick(digests))
 
 
 def merit(digest: TargetDigest) -> tuple[float, float]:

@@ -211,7 +211,7 @@ def test_ablations_are_a_section_of_their_own(tmp_path: Path) -> None:
     assert report.ablations.plot in report.every_plot
     assert [row.method for row in report.heat] == ["erm"]
     assert len(report.video.rows) == 2
-    assert "2 parts of the methods were switched off one at a time" in " ".join(report.asked)
+    assert "2 parts of the methods were switched off one at a time" in " ".join(report.question)
     assert sum(row.trials for row in report.cost) == len(run.trials) == 2 * 3 * 3
     assert "script" not in Page(to_html(report)).tags
 

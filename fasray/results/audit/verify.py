@@ -45,7 +45,7 @@ TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Finding:
+class RunFinding:
     """Something in a run that is not what it should be."""
 
     where: str
@@ -57,7 +57,7 @@ class Finding:
 class Verification:
     """What was looked at and what was found."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[RunFinding, ...]
     trials: int
     score_files: int
     checkpoints: int
@@ -94,10 +94,10 @@ def verify_run(record: RunRecord) -> Verification:
     )
 
 
-def _spec(record: RunRecord) -> Iterator[Finding]:
+def _spec(record: RunRecord) -> Iterator[RunFinding]:
     found = hashlib.sha256(json.dumps(dict(record.spec), sort_keys=True).encode()).hexdigest()
     if not found.startswith(record.spec_hash):
-        yield Finding(SPEC_FILE, "the specification is not the one whose hash is in the file")
+        yield RunFinding(SPEC_FILE, "the specification is not the one whose hash is in the file")
 
 
 @dataclass
@@ -110,11 +110,11 @@ class _Seen:
     checkpoints: int = 0
     without_record: int = 0
 
-    def trial(self, trial: TrialRecord) -> Iterator[Finding]:
+    def trial(self, trial: TrialRecord) -> Iterator[RunFinding]:
         """Look at the files of one trial."""
         folder = trial_folder(self.record.uri, trial.id)
         for uri, problem in self._files(trial, folder):
-            yield Finding(uri.removeprefix(self.record.uri).lstrip("/"), problem)
+            yield RunFinding(uri.removeprefix(self.record.uri).lstrip("/"), problem)
 
     def _files(self, trial: TrialRecord, folder: str) -> Iterator[tuple[str, str]]:
         """Return each file of a trial that is not as it should be, and why."""
@@ -207,22 +207,22 @@ def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None) 
         yield "its weights are not those that were written at this step: their SHA-256 has changed"
 
 
-def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[Finding]]:
+def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[RunFinding]]:
     """Compare a stored result table with the one that the score files give."""
     try:
         stored = pq.read_table(io.BytesIO(content)).to_pandas()
     except (pa.ArrowException, OSError):
-        return 0, [Finding(name, "this file is damaged; it is derived: delete it and run the sweep's command again")]
+        return 0, [RunFinding(name, "this file is damaged; it is derived: delete it and run the sweep's command again")]
     if not set(KEY) <= set(stored.columns):
         return 0, [
-            Finding(name, "another version wrote it; it is derived: delete it and run the sweep's command again")
+            RunFinding(name, "another version wrote it; it is derived: delete it and run the sweep's command again")
         ]
     rules = [str(rule) for rule in dict.fromkeys(stored["selection"])]
     before, now = _by_key(stored), _by_key(results_frame(record, rules))
     findings = [
-        Finding(name, f"{_title(key)}: this row follows from no score file") for key in before if key not in now
+        RunFinding(name, f"{_title(key)}: this row follows from no score file") for key in before if key not in now
     ]
-    findings += [Finding(name, f"{_title(key)}: this row is missing") for key in now if key not in before]
+    findings += [RunFinding(name, f"{_title(key)}: this row is missing") for key in now if key not in before]
     columns = [column for column in COLUMNS if column in stored.columns and column not in KEY]
     numbers = 0
     for key, row in now.items():
@@ -230,7 +230,9 @@ def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[Find
             numbers += 1
             if not _same(row[column], before[key][column]):
                 told, found = before[key][column], row[column]
-                findings.append(Finding(name, f"{_title(key)}: {column} is {told!r}, the score files give {found!r}"))
+                findings.append(
+                    RunFinding(name, f"{_title(key)}: {column} is {told!r}, the score files give {found!r}")
+                )
     return numbers, findings
 
 

@@ -1,4 +1,4 @@
-"""Figures of a foreign score file: at which level, at which threshold, and what a reader has to keep in mind."""
+"""Figures of somebody else's score file: at which level, at which threshold, and what a reader has to keep in mind."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fasray import metrics
 from fasray.errors import DataError, SpecError
 from fasray.metrics.intervals import RESAMPLES
 from fasray.metrics.video import check_aggregate
-from fasray.results.external.read import ForeignScores
+from fasray.results.external.read import ExternalScores
 from fasray.results.scores import Level
 
 _THRESHOLDS = ("eer_threshold", "threshold")
 
 
 @dataclass(frozen=True)
-class Asked:
+class MetricOptions:
     """What a user wants to know of a score file."""
 
     level: Level = "video"
@@ -37,11 +37,11 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class ForeignFigures:
+class ExternalFigures:
     """The figures of a score file; thresholds are in the file's own direction."""
 
-    source: ForeignScores
-    asked: Asked
+    source: ExternalScores
+    options: MetricOptions
     rows: int
     """Rows that were judged: videos, or frames."""
     subjects: int | None
@@ -62,8 +62,8 @@ class ForeignFigures:
             "file": self.source.file,
             "layout": self.source.layout,
             "live_is": self.source.live_is,
-            "level": self.asked.level,
-            "aggregate": self.asked.aggregate if self.asked.level == "video" else None,
+            "level": self.options.level,
+            "aggregate": self.options.aggregate if self.options.level == "video" else None,
             "rows": self.rows,
             "frames": len(self.source.score),
             "frames_per_video": list(self.frames_per_video) if self.frames_per_video else None,
@@ -113,12 +113,14 @@ class _Rows:
     frames: NDArray[np.int64] | None
 
 
-def judge_foreign(scores: ForeignScores, asked: Asked, dev: ForeignScores | None = None) -> ForeignFigures:
+def evaluate_external(
+    scores: ExternalScores, options: MetricOptions, dev: ExternalScores | None = None
+) -> ExternalFigures:
     """Return the figures of a score file.
 
     Args:
         scores: of the file.
-        asked: level, threshold and so on.
+        options: level, threshold and so on.
         dev: other scores, in whose rows the threshold's rule looks; without them it looks in those that it judges.
 
     Raises:
@@ -126,63 +128,63 @@ def judge_foreign(scores: ForeignScores, asked: Asked, dev: ForeignScores | None
         SpecError: an aggregate, rule, confidence or number that is none.
     """
     try:
-        return _judged(scores, asked, dev)
+        return _evaluate(scores, options, dev)
     except DataError as error:
         where = scores.file if error.where == "" or scores.file in error.where else f"{scores.file}, {error.where}"
         raise DataError(error.what, where=where, remedy=error.remedy) from error
 
 
-def _judged(scores: ForeignScores, asked: Asked, dev: ForeignScores | None) -> ForeignFigures:
-    rows, notes = _rows(scores, asked)
-    threshold, rule, oracle = _threshold(scores, rows, asked, dev)
+def _evaluate(scores: ExternalScores, options: MetricOptions, dev: ExternalScores | None) -> ExternalFigures:
+    rows, notes = _rows(scores, options)
+    threshold, rule, oracle = _threshold(scores, rows, options, dev)
     found = metrics.figures(rows.score, rows.label, threshold, rows.attack_type)
     if oracle:
         notes.append("the threshold was chosen on the rows that it judges (oracle): not attainable in use")
     if rows.attack_type is None:
         notes.append("attack types are unknown: APCER takes all attacks as one type")
     intervals = None
-    if asked.confidence is not None:
+    if options.confidence is not None:
         intervals = metrics.confidence_intervals(
             rows.score,
             rows.label,
             subject=rows.subject,
             attack_type=rows.attack_type,
             threshold=threshold,
-            confidence=asked.confidence,
-            resamples=asked.resamples,
-            seed=asked.seed,
+            confidence=options.confidence,
+            resamples=options.resamples,
+            seed=options.seed,
         )
         notes += intervals.notes
         if oracle:
             notes.append("intervals take the threshold as given, though it was chosen on the same rows")
-    return ForeignFigures(
+    return ExternalFigures(
         source=scores,
-        asked=asked,
+        options=options,
         rows=len(rows.score),
         subjects=None if scores.subject is None else len(np.unique(scores.subject)),
         frames_per_video=None if rows.frames is None else (int(rows.frames.min()), int(rows.frames.max())),
         threshold_rule=rule,
         oracle=oracle,
         figures=found,
-        compat=_compat(scores, rows, asked.compat),
+        compat=_compat(scores, rows, options.compat),
         intervals=intervals,
         notes=tuple(notes),
     )
 
 
-def _rows(scores: ForeignScores, asked: Asked) -> tuple[_Rows, list[str]]:
+def _rows(scores: ExternalScores, options: MetricOptions) -> tuple[_Rows, list[str]]:
     """Return what is judged, and remarks on it."""
-    check_aggregate(asked.aggregate)
+    check_aggregate(options.aggregate)
     types = scores.attack_type
     notes: list[str] = []
     if types is not None:
         types = np.where(types == "", "unnamed", types)
-    if asked.level == "frame":
+    if options.level == "frame":
         return _Rows(scores.score, scores.label, types, scores.subject, None), notes
     if scores.video is None:
-        if asked.aggregate != "mean":
+        if options.aggregate != "mean":
             remedy = "add a column video, or leave the aggregate out"
-            raise DataError(f"nobody says which rows make up a video for {asked.aggregate!r}", remedy=remedy)
+            raise DataError(f"nobody says which rows make up a video for {options.aggregate!r}", remedy=remedy)
         notes.append("videos are unknown: each row is taken as a video of its own")
         frames = np.ones(len(scores.score), np.int64)
         return _Rows(scores.score, scores.label, types, scores.subject, frames), notes
@@ -193,7 +195,7 @@ def _rows(scores: ForeignScores, asked: Asked) -> tuple[_Rows, list[str]]:
         constant if scores.domain is None else scores.domain,
         constant if types is None else np.where(scores.label == 1, "", types),
         scores.video,
-        aggregate=asked.aggregate,
+        aggregate=options.aggregate,
         frame=scores.frame,
     )
     subject = None if scores.subject is None else _of_videos(scores.subject, scores.video, videos.video)
@@ -213,24 +215,26 @@ def _of_videos(subject: NDArray[np.str_], video: NDArray[np.str_], names: NDArra
     return found
 
 
-def _threshold(scores: ForeignScores, rows: _Rows, asked: Asked, dev: ForeignScores | None) -> tuple[float, str, bool]:
+def _threshold(
+    scores: ExternalScores, rows: _Rows, options: MetricOptions, dev: ExternalScores | None
+) -> tuple[float, str, bool]:
     """Return the threshold in our direction, the rule's name, and whether it looked at the rows that it judges."""
-    if isinstance(asked.threshold, float):
-        if math.isnan(asked.threshold):
+    if isinstance(options.threshold, float):
+        if math.isnan(options.threshold):
             raise SpecError("the threshold is NaN", remedy="give a number, or a rule such as eer")
-        return scores.native(asked.threshold), "given", False
+        return scores.native(options.threshold), "given", False
     if dev is None:
-        chosen = metrics.choose_threshold(asked.threshold, rows.score, rows.label, rows.attack_type)
-        return chosen, asked.threshold, True
+        chosen = metrics.choose_threshold(options.threshold, rows.score, rows.label, rows.attack_type)
+        return chosen, options.threshold, True
     try:
-        others, _ = _rows(dev, asked)
-        chosen = metrics.choose_threshold(asked.threshold, others.score, others.label, others.attack_type)
+        others, _ = _rows(dev, options)
+        chosen = metrics.choose_threshold(options.threshold, others.score, others.label, others.attack_type)
     except DataError as error:
         raise DataError(error.what, where=dev.file, remedy=error.remedy) from error
-    return chosen, f"{asked.threshold} of {dev.file}", False
+    return chosen, f"{options.threshold} of {dev.file}", False
 
 
-def _compat(scores: ForeignScores, rows: _Rows, rule: str) -> metrics.CompatFigures | None:
+def _compat(scores: ExternalScores, rows: _Rows, rule: str) -> metrics.CompatFigures | None:
     if not rule:
         return None
     if scores.live_is == "lower":

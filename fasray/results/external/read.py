@@ -44,7 +44,7 @@ _LARGEST_FRAME = 2**53
 
 
 @dataclass(frozen=True, eq=False)
-class ForeignScores:
+class ExternalScores:
     """The rows of a score file, equal length N; a column that the file does not have is None."""
 
     file: str
@@ -76,7 +76,7 @@ class _Table:
     places: Sequence[str]
 
 
-def read_foreign(uri: str, live_is: Direction, live_label: str = "1", role: str = TARGET) -> ForeignScores:
+def read_external(uri: str, live_is: Direction, live_label: str = "1", role: str = TARGET) -> ExternalScores:
     """Read a score file.
 
     Args:
@@ -206,7 +206,7 @@ def _of_role(table: _Table, role: str, uri: str) -> _Table:
     return _Table(table.layout, columns, [table.places[row] for row in kept])
 
 
-def _typed(table: _Table, uri: str, live_is: Direction, live_label: str) -> ForeignScores:
+def _typed(table: _Table, uri: str, live_is: Direction, live_label: str) -> ExternalScores:
     if not table.places:
         raise DataError("there are no scores in it", where=uri, remedy="check that the right file was named")
     score = np.array(_numbers(table, "score", uri), np.float64)
@@ -219,7 +219,7 @@ def _typed(table: _Table, uri: str, live_is: Direction, live_label: str) -> Fore
         )
     frame = table.columns.get("frame")
     words = {name: _words(table, name, uri) for name in ("subject", "video", "domain", "attack_type")}
-    return ForeignScores(
+    return ExternalScores(
         file=uri,
         layout=table.layout,
         live_is=live_is,

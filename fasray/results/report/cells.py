@@ -18,7 +18,7 @@ from fasray.results.plots import Band, Curve, DomainScores, Plot, Sample
 from fasray.results.report.bands import band
 from fasray.results.report.faces import Suspect, worst
 from fasray.results.scores import ScoredEvaluation
-from fasray.results.selection import Choice
+from fasray.results.selection import StepChoice
 from fasray.results.tables.text import percent
 from fasray.runs.events import TrialRecord
 from fasray.runs.record import RunRecord
@@ -32,11 +32,11 @@ TEXT_COLUMNS = frozenset({"trial", "stage", "state", "searched"})
 
 
 @dataclass(frozen=True)
-class Judged:
+class ConfirmedRun:
     """A confirmed run at its honest step."""
 
     trial: TrialRecord
-    choice: Choice
+    choice: StepChoice
     evaluation: ScoredEvaluation
 
 
@@ -55,7 +55,7 @@ class CellSection:
     """Live videos that look most like attacks, worst first."""
     search_note: str
     """Why there are no response curves; empty if there are, or nothing was searched."""
-    judged_seed: int
+    shown_seed: int
     """Seed of the run that scores and faces are shown of; -1 without a confirmed run."""
     configuration: tuple[tuple[str, str], ...]
     """The configuration that was confirmed; searched fields first."""
@@ -83,26 +83,28 @@ def cell_section(
     """
     method, protocol = trials[0].method, trials[0].protocol
     cell = f"{method} on {protocol}"
-    judged = [
-        Judged(trial, results.choices[trial.id, HONEST], read(trial.id, results.choices[trial.id, HONEST].step))
+    confirmed = [
+        ConfirmedRun(trial, results.choices[trial.id, HONEST], read(trial.id, results.choices[trial.id, HONEST].step))
         for trial in trials
         if (trial.id, HONEST) in results.choices
     ]
     searched = [trial for trial in trials if trial.stage == "search" and trial.readings]
     drawn: list[Plot] = []
     curve = None
-    if judged:
-        curve = band(cell, [(each.evaluation.target, each.choice.video_threshold) for each in judged])
+    if confirmed:
+        curve = band(cell, [(each.evaluation.target, each.choice.video_threshold) for each in confirmed])
         drawn += [
             plots.det_plot(f"{anchor}-det", "DET on the target", cell, [curve]),
             plots.roc_plot(f"{anchor}-roc", "ROC on the target", cell, [curve]),
-            _histograms(anchor, cell, judged[0]),
+            _histograms(anchor, cell, confirmed[0]),
         ]
-    if judged or searched:
-        curves = [_confirmed_curve(each, results) for each in judged], [_searched_curve(trial) for trial in searched]
+    if confirmed or searched:
+        curves = [_confirmed_curve(each, results) for each in confirmed], [_searched_curve(trial) for trial in searched]
         drawn.append(plots.learning_curves(f"{anchor}-learning", cell, *curves))
-    drawn += _search_plots(anchor, cell, searched, judged)
-    attacks, lives = worst(judged[0].evaluation.target, judged[0].choice.video_threshold) if judged else ((), ())
+    drawn += _search_plots(anchor, cell, searched, confirmed)
+    attacks, lives = (
+        worst(confirmed[0].evaluation.target, confirmed[0].choice.video_threshold) if confirmed else ((), ())
+    )
     fields = tuple(dict.fromkeys(name for trial in trials for name in trial.searched))
     return CellSection(
         method=method,
@@ -117,8 +119,8 @@ def cell_section(
             if fields and 0 < len(searched) < FEWEST_SAMPLES
             else ""
         ),
-        judged_seed=judged[0].trial.seed if judged else -1,
-        configuration=_configuration(judged, fields),
+        shown_seed=confirmed[0].trial.seed if confirmed else -1,
+        configuration=_configuration(confirmed, fields),
         searched=frozenset(fields),
         trials=tuple(_trial_row(trial, results, fields) for trial in sorted(trials, key=_rank)),
         band=curve,
@@ -130,17 +132,17 @@ def seconds_of(trial: TrialRecord) -> float:
     return math.fsum(reading.seconds for reading in trial.readings)
 
 
-def _histograms(anchor: str, cell: str, judged: Judged) -> Plot:
+def _histograms(anchor: str, cell: str, confirmed: ConfirmedRun) -> Plot:
     panels = [
-        DomainScores(domain, "source-dev", _of_domain(judged.evaluation.source_dev.videos, domain))
-        for domain in np.unique(judged.evaluation.source_dev.videos.domain).tolist()
+        DomainScores(domain, "source-dev", _of_domain(confirmed.evaluation.source_dev.videos, domain))
+        for domain in np.unique(confirmed.evaluation.source_dev.videos.domain).tolist()
     ]
     panels += [
-        DomainScores(domain, "target, unseen", _of_domain(judged.evaluation.target.videos, domain))
-        for domain in np.unique(judged.evaluation.target.videos.domain).tolist()
+        DomainScores(domain, "target, unseen", _of_domain(confirmed.evaluation.target.videos, domain))
+        for domain in np.unique(confirmed.evaluation.target.videos.domain).tolist()
     ]
-    threshold = judged.choice.video_threshold
-    return plots.score_histograms(f"{anchor}-scores", cell, judged.trial.seed, panels, threshold)
+    threshold = confirmed.choice.video_threshold
+    return plots.score_histograms(f"{anchor}-scores", cell, confirmed.trial.seed, panels, threshold)
 
 
 def _of_domain(videos: Videos, domain: str) -> Videos:
@@ -149,13 +151,13 @@ def _of_domain(videos: Videos, domain: str) -> Videos:
     return Videos(*(column[rows] for column in columns))
 
 
-def _confirmed_curve(judged: Judged, results: RunResults) -> Curve:
-    digests = results.digests[judged.trial.id]
+def _confirmed_curve(confirmed: ConfirmedRun, results: RunResults) -> Curve:
+    digests = results.digests[confirmed.trial.id]
     return Curve(
         tuple(digest.step for digest in digests.source),
         tuple(digest.auc for digest in digests.source),
         tuple(digest.auc for digest in digests.target),
-        judged.choice.step,
+        confirmed.choice.step,
     )
 
 
@@ -164,17 +166,19 @@ def _searched_curve(trial: TrialRecord) -> Curve:
     return Curve(tuple(steps), aucs, cut=trial.status == "stopped")
 
 
-def _search_plots(anchor: str, cell: str, searched: Sequence[TrialRecord], judged: Sequence[Judged]) -> list[Plot]:
+def _search_plots(
+    anchor: str, cell: str, searched: Sequence[TrialRecord], confirmed: Sequence[ConfirmedRun]
+) -> list[Plot]:
     fields = tuple(dict.fromkeys(name for trial in searched for name in trial.searched))
     if not fields or len(searched) < FEWEST_SAMPLES:
         return []
-    confirmed = dict(judged[0].trial.config) if judged else None
+    winner = dict(confirmed[0].trial.config) if confirmed else None
     samples = [
         Sample(
             tuple(trial.config.get(name) for name in fields),
             _best_auc(trial),
             cut=trial.status != "done",
-            won=confirmed is not None and dict(trial.config) == confirmed,
+            won=winner is not None and dict(trial.config) == winner,
         )
         for trial in searched
     ]
@@ -183,10 +187,10 @@ def _search_plots(anchor: str, cell: str, searched: Sequence[TrialRecord], judge
     )
 
 
-def _configuration(judged: Sequence[Judged], fields: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    if not judged:
+def _configuration(confirmed: Sequence[ConfirmedRun], fields: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    if not confirmed:
         return ()
-    config = judged[0].trial.config
+    config = confirmed[0].trial.config
     ordered = [*(name for name in fields if name in config), *(name for name in config if name not in fields)]
     return tuple((name, _value(config[name])) for name in ordered)
 

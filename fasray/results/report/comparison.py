@@ -10,7 +10,7 @@ import numpy as np
 from fasray.results import plots
 from fasray.results.plots import Band, Plot
 from fasray.results.report.cells import CellSection
-from fasray.results.report.heat import Cells, Row, short
+from fasray.results.report.heat import Row, RowsByCell, short
 
 _MOST_LINES = 7
 OPERATING_POINTS = (0.01, 0.05, 0.10)
@@ -38,7 +38,7 @@ class ProtocolCurves:
     """Methods beyond those that a plot can hold apart."""
 
 
-def curves(cells: Sequence[CellSection], honest: Cells) -> tuple[ProtocolCurves, ...]:
+def curves(cells: Sequence[CellSection], honest: RowsByCell) -> tuple[ProtocolCurves, ...]:
     """Compare the methods on each protocol that has two of them or more."""
     by_protocol: dict[str, list[Band]] = {}
     for cell in cells:

@@ -16,9 +16,9 @@ from fasray.results.report.ablated import Ablations, ablations
 from fasray.results.report.cells import HONEST, CellSection, cell_section
 from fasray.results.report.comparison import ProtocolCurves, curves
 from fasray.results.report.cost import CostRow, cost_rows, total
-from fasray.results.report.faces import FaceShelf, Key
+from fasray.results.report.faces import FrameKey, ThumbnailStore
 from fasray.results.report.heat import HeatRow, Row, figure_name, gap_rows, gap_words, headline, heat_rows, heat_table
-from fasray.results.report.summary import Tile, asked, count, tiles
+from fasray.results.report.summary import Tile, count, question, tiles
 from fasray.results.scores import ScoredEvaluation, ScoreReader
 from fasray.results.tables.text import Grid, grid, percent
 from fasray.runs.events import TrialRecord, cell_protocol
@@ -47,7 +47,7 @@ class Report:
 
     run: RunRecord
     warning: str
-    asked: tuple[str, ...]
+    question: tuple[str, ...]
     tiles: tuple[Tile, ...]
     figure: str
     """What the heat map and the gaps show: HTER, or ACER for OULU-NPU's protocols."""
@@ -66,7 +66,7 @@ class Report:
     """By anchor of the cell."""
     open_anchor: str
     """The cell that is shown unfolded: the one with the lowest honest error."""
-    faces: Mapping[Key, str]
+    faces: Mapping[FrameKey, str]
     """Thumbnails as data URIs."""
     why_no_faces: str
     cost: tuple[CostRow, ...]
@@ -109,14 +109,14 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
     figure = figure_name(list(honest))
     table = heat_table(honest, figure)
     gaps = gap_rows(honest, oracle)
-    shelf = FaceShelf(run, with_pictures)
-    faces = shelf.thumbnails([suspect.key for cell in cells for suspect in (*cell.attacks, *cell.lives)])
+    store = ThumbnailStore(run, with_pictures)
+    faces = store.thumbnails([suspect.key for cell in cells for suspect in (*cell.attacks, *cell.lives)])
     cost = cost_rows(grouped)
     best = min((key for key in gaps), key=lambda key: gaps[key].honest, default=None)
     return Report(
         run=run,
         warning=GENERATED_WARNING if run.generated else "",
-        asked=asked(run, whole),
+        question=question(run, whole),
         tiles=tiles(run, table, figure, gaps, cost),
         figure=figure,
         heat=heat_rows(table, honest, anchors),
@@ -132,7 +132,7 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
         numbers={anchors[key]: _numbers(honest.get(key), gaps.get(key)) for key in grouped},
         open_anchor=anchors.get(best, "") if best else "",
         faces=faces,
-        why_no_faces=shelf.why_not,
+        why_no_faces=store.why_not,
         cost=cost,
         cost_total=total(cost),
     )

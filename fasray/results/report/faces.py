@@ -25,7 +25,7 @@ _QUALITY = 82
 
 
 @dataclass(frozen=True)
-class Key:
+class FrameKey:
     """One frame of one video."""
 
     video: str
@@ -36,7 +36,7 @@ class Key:
 class Suspect:
     """A target video far on the wrong side, and its most telling frame."""
 
-    key: Key
+    key: FrameKey
     score: float
     """Of the video."""
     wrong: bool
@@ -67,10 +67,10 @@ def _suspect(scores: Scores, row: int, sign: int, threshold: float) -> Suspect:
     score = float(videos.score[row])
     kind = str(scores.instrument[at]) or str(scores.attack_type[at])
     wrong = (score >= threshold) == (int(videos.label[row]) == 0)
-    return Suspect(Key(str(scores.video[at]), int(scores.frame[at])), score, wrong, kind, str(scores.subject[at]))
+    return Suspect(FrameKey(str(scores.video[at]), int(scores.frame[at])), score, wrong, kind, str(scores.subject[at]))
 
 
-class FaceShelf:
+class ThumbnailStore:
     """The faces of a run, where they can be reached.
 
     Args:
@@ -103,7 +103,7 @@ class FaceShelf:
             return f"The faces cannot be reached: {error.what}."
         return ""
 
-    def thumbnails(self, keys: Sequence[Key]) -> dict[Key, str]:
+    def thumbnails(self, keys: Sequence[FrameKey]) -> dict[FrameKey, str]:
         """Return small JPEG pictures of frames as data URIs; those that are not there or do not decode are left out."""
         if self.why_not:
             return {}
@@ -136,12 +136,12 @@ class FaceShelf:
         return locate_dataset(data)
 
 
-def _images(uri: str, shard: Shard, wanted: set[Key]) -> dict[Key, bytes]:
+def _images(uri: str, shard: Shard, wanted: set[FrameKey]) -> dict[FrameKey, bytes]:
     """Return the image bytes of wanted frames in one shard, reading pixels only of row groups that have any."""
-    found: dict[Key, bytes] = {}
+    found: dict[FrameKey, bytes] = {}
     with open_shard(uri, shard) as file:
         for number, names in enumerate(file.row_groups(("video", "frame"))):
-            keys = map(Key, names.column("video").to_pylist(), names.column("frame").to_pylist())
+            keys = map(FrameKey, names.column("video").to_pylist(), names.column("frame").to_pylist())
             rows = {row: key for row, key in enumerate(keys) if key in wanted}
             if rows:
                 images = file.read_row_group(number, ["image"]).column("image").take(list(rows))

@@ -17,7 +17,7 @@ from fasray.results.tables.text import reports_acer
 
 Row = Mapping[str, Any]
 """A row of the result frame."""
-Cells = Mapping[tuple[str, str], Row]
+RowsByCell = Mapping[tuple[str, str], Row]
 """By method and protocol."""
 
 
@@ -57,7 +57,7 @@ def figure_name(keys: Sequence[tuple[str, str]]) -> str:
     return names.pop() if len(names) == 1 else "HTER (ACER for OULU-NPU)"
 
 
-def heat_table(honest: Cells, figure: str) -> HeatMap:
+def heat_table(honest: RowsByCell, figure: str) -> HeatMap:
     """Arrange headline errors by method and protocol."""
     methods = tuple(dict.fromkeys(method for method, _ in honest))
     names = tuple(dict.fromkeys(protocol for _, protocol in honest))
@@ -67,7 +67,7 @@ def heat_table(honest: Cells, figure: str) -> HeatMap:
     return HeatMap(methods, names, error, figure)
 
 
-def heat_rows(table: HeatMap, honest: Cells, anchors: Mapping[tuple[str, str], str]) -> tuple[HeatRow, ...]:
+def heat_rows(table: HeatMap, honest: RowsByCell, anchors: Mapping[tuple[str, str], str]) -> tuple[HeatRow, ...]:
     """Return the table of shades, ready to print; ``anchors`` name the sections of the cells."""
     finite = table.error[np.isfinite(table.error)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
@@ -106,7 +106,7 @@ def means_over_protocols(table: HeatMap) -> NDArray[np.float64]:
     return np.asarray(table.error[:, own].mean(axis=1)) if any(own) else np.full(len(table.methods), np.nan)
 
 
-def gap_rows(honest: Cells, oracle: Cells) -> dict[tuple[str, str], GapRow]:
+def gap_rows(honest: RowsByCell, oracle: RowsByCell) -> dict[tuple[str, str], GapRow]:
     """Return the cells that have both an honest and an oracle error; averages over a protocol's runs are no cells."""
     rows = {}
     for key, row in honest.items():

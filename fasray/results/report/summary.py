@@ -1,4 +1,4 @@
-"""The top of the page: what was asked, and the answer in a few figures."""
+"""The top of the page: the question, and the answer in a few figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tile:
     note: str
 
 
-def asked(run: RunRecord, grouped: Mapping[tuple[str, str], Sequence[TrialRecord]]) -> tuple[str, ...]:
+def question(run: RunRecord, grouped: Mapping[tuple[str, str], Sequence[TrialRecord]]) -> tuple[str, ...]:
     """Say what the run asks and how, in a few sentences."""
     methods = list(dict.fromkeys(method for method, _ in grouped))
     names = list(dict.fromkeys(protocol for _, protocol in grouped))
@@ -33,13 +33,13 @@ def asked(run: RunRecord, grouped: Mapping[tuple[str, str], Sequence[TrialRecord
     searched = [sum(trial.stage == "search" for trial in trials) for trials in grouped.values()]
     seeds = sorted({trial.seed for trials in grouped.values() for trial in trials if trial.stage == "confirm"})
     parts = len({(trial.method, trial.variant) for trial in run.trials if trial.variant})
-    question = (
+    first = (
         f"Which method works on a domain that it has never seen: {_words(methods, 'or')}?"
         if len(methods) > 1
         else f"How well does {methods[0]} work on a domain that it has never seen?"
     )
     lines = [
-        f"{question} {count(len(methods), 'method')} on {count(len(names), 'protocol')}: {count(len(grouped), 'cell')}."
+        f"{first} {count(len(methods), 'method')} on {count(len(names), 'protocol')}: {count(len(grouped), 'cell')}."
     ]
     if any(searched):
         few, many = min(searched), max(searched)

@@ -17,7 +17,7 @@ from trained_runs import TrainedRun, train_run
 
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
-from fasray.results.audit.verify import Finding, verify_run
+from fasray.results.audit.verify import RunFinding, verify_run
 from fasray.results.load import load_results
 from fasray.results.tables.export import write_parquet
 from fasray.runs.layout import RESULTS_FILE
@@ -38,7 +38,7 @@ def copy(trained: TrainedRun, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def findings(run: Path) -> list[Finding]:
+def findings(run: Path) -> list[RunFinding]:
     return list(verify_run(read_run(str(run))).findings)
 
 
@@ -106,7 +106,7 @@ def test_a_changed_target_score_is_found_without_any_hash_by_the_table(copy: Pat
 def test_a_missing_score_file_is_found(copy: Path) -> None:
     file = confirmed(copy) / "eval-00000002.parquet"
     file.unlink()
-    assert findings(copy) == [Finding(str(file.relative_to(copy)), "this score file is missing")]
+    assert findings(copy) == [RunFinding(str(file.relative_to(copy)), "this score file is missing")]
 
 
 def test_the_score_file_of_another_trial_is_found(copy: Path) -> None:
@@ -204,7 +204,7 @@ def test_other_data_and_other_trials_are_refused(trained: TrainedRun, tmp_path: 
     with pytest.raises(SpecError, match="is not the protocol any more"):
         command(trained, *where)
     (tmp_path / "spec.json").write_text("{}")
-    with pytest.raises(DataError, match=r"not the spec\\.json of a trial"):
+    with pytest.raises(DataError, match=r"not the spec\.json of a trial"):
         command(trained, *where)
 
 
