@@ -289,7 +289,7 @@ def test_cores_that_read_are_counted() -> None:
 
 
 def test_what_leaves_no_core_to_read_is_refused_with_what_is_missing(rows_apart: Path, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="one trial needs 2 CPUs and 1 CPUs to read for it; there is room for at most 0 of 1"):
+    with pytest.raises(SpecError, match="needs 2 CPUs and 1 CPUs to read for it; there is room for at most 0 of 1"):
         check_fits([{"CPU": 2.0}], Demand(workers=1, cpus=2, gpus=0, data_cpus=1))
     cores = os.cpu_count() or 1
     refused = streaming_place(tmp_path, rows_apart).drive("--set", f"resources.cpus_per_worker={cores}")
@@ -303,7 +303,7 @@ def test_a_stream_needs_workers_of_its_own() -> None:
     assert not spec_of("ingest=pool").in_trainer
     with pytest.raises(SpecError, match="ingest stream needs backend: torchtrainer"):
         spec_of("resources={backend: inprocess}")
-    with pytest.raises(SpecError, match="at the top of a sweep file"):
+    with pytest.raises(SpecError, match="at the top level of a sweep file"):
         spec_of("training.ingest=stream")
 
 
