@@ -1,4 +1,4 @@
-"""How many images a second the pool gives, beside decoding the same batches and beside a torch DataLoader."""
+"""Images a second from the pool, compared with decoding the same batches and with a torch DataLoader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.bench.measurement import Benchmark, Measurement, scratch
 from fasray.errors import DataError, RunFailedError
 from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg
@@ -54,7 +54,7 @@ def measure_batches(
         dataset: faces of at least three domains.
         seconds: length of one repetition.
         repetitions: how often each way is measured.
-        say: told what begins.
+        say: called with what begins.
         verbose: let Ray's own messages through.
 
     Raises:
@@ -78,11 +78,11 @@ def measure_batches(
         "data",
         "images/s",
         (
-            Measured("pool", "pool, one process", tuple(rates), baseline=False),
-            Measured("pool_two_processes", "pool, two processes at once, sum", two, baseline=False),
-            Measured("cv2", "JPEG bytes in memory, cv2, one process", tuple(plain)),
-            Measured("data_loader_0", "the same in a torch DataLoader, no workers", loader[0]),
-            Measured("data_loader_2", "the same in a torch DataLoader, 2 workers", loader[2]),
+            Measurement("pool", "pool, one process", tuple(rates), baseline=False),
+            Measurement("pool_two_processes", "pool, two processes at once, sum", two, baseline=False),
+            Measurement("cv2", "JPEG bytes in memory, cv2, one process", tuple(plain)),
+            Measurement("data_loader_0", "the same in a torch DataLoader, no workers", loader[0]),
+            Measurement("data_loader_2", "the same in a torch DataLoader, 2 workers", loader[2]),
         ),
         lower_is_better=False,
         facts={
@@ -100,7 +100,7 @@ def measure_batches(
 
 
 def _fill(dataset: Dataset, say: Callable[[str], None], verbose: bool) -> tuple[int, int, float]:
-    """Fill a new pool, then ask for it again; return the images decoded in both passes and the seconds of the first."""
+    """Fill a new pool twice; return the images decoded in both passes and the seconds of the first."""
     say("filling a pool through Ray Data")
     with ray_session(verbose):
         from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session

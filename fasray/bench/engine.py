@@ -1,4 +1,4 @@
-"""What the engine itself takes for a trial: a sweep of a method that does nothing, in warm processes."""
+"""Seconds that the engine itself takes for a trial: a sweep of a method that does nothing, in reused processes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fasray.bench.ledgers import spec_of
-from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.bench.measurement import Benchmark, Measurement, scratch
+from fasray.bench.synthetic_runs import synthetic_spec
 from fasray.errors import RunFailedError
 from fasray.execution.engine import run_sweep
 from fasray.execution.listener import Listener
 from fasray.methods.registry import GROUP, registered
 from fasray.sweep.progress import Progress
 
-_WARM_AFTER = 0.1
-"""Share of the trials after which everything is warm."""
+_WARM_UP = 0.1
+"""Share of the trials that are not counted."""
 _PARTS = 5
 _PYTHONPATH = "PYTHONPATH"
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """How far the sweep was at a moment, and what the driver held then."""
+    """Progress of the sweep and memory of the driver at one moment."""
 
     at: float
     done: int
@@ -59,31 +59,31 @@ def measure_engine(
     Args:
         trials: of all cells together, of one step and one evaluation each.
         cells: one to twelve.
-        say: told what begins.
+        say: called with what begins.
         verbose: let Ray's own messages through.
 
     Raises:
         RunFailedError: a trial failed.
     """
-    from fasray.bench.nothing import Nothing
+    from fasray.bench.noop_method import NoOp
     from fasray.faces.synthetic import generate
 
     watch = _Watch(say)
-    with scratch() as folder, registered(Nothing), _installed_for_ray(folder / "site", Nothing):
+    with scratch() as folder, registered(NoOp), _installed_for_ray(folder / "site", NoOp):
         say("generating a few faces")
         data = str(folder / "faces")
         generate(data, subjects=4, domains="OCIM", image_size=32, processes=1)
-        outcome = run_sweep(spec_of(data, Nothing.name, trials, cells, 1), str(folder / "run"), watch, verbose)
+        outcome = run_sweep(synthetic_spec(data, NoOp.name, trials, cells, 1), str(folder / "run"), watch, verbose)
     if outcome.failures:
         raise RunFailedError(
             f"a trial of the benchmark failed: {outcome.failures[0]}", remedy="-v shows Ray's messages"
         )
-    warm = [seen for seen in watch.seen if seen.done >= _WARM_AFTER * outcome.trials]
+    warm = [seen for seen in watch.seen if seen.done >= _WARM_UP * outcome.trials]
     begin, most = warm[0].resident_bytes, max(seen.resident_bytes for seen in warm)
     return Benchmark(
         "engine",
         "s",
-        (Measured("trial", "a trial that does nothing, in a warm process", _paces(warm), baseline=False),),
+        (Measurement("trial", "a trial that does nothing, in a warm process", _paces(warm), baseline=False),),
         lower_is_better=True,
         facts={
             "trials": outcome.trials,
@@ -106,7 +106,7 @@ def _paces(seen: list[_Seen]) -> tuple[float, ...]:
 
 @contextlib.contextmanager
 def _installed_for_ray(site: Path, method: type) -> Iterator[None]:
-    """Let Ray's processes find a method as they find those of other packages: by an entry point of a package."""
+    """Let Ray's processes find a method like those of other packages, by an entry point."""
     info = site / "fasray_bench_method-0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fasray-bench-method\nVersion: 0\n")

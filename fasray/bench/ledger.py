@@ -7,8 +7,8 @@ import platform
 import time
 from collections.abc import Callable
 
-from fasray.bench.ledgers import spec_of, write_run
-from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.bench.measurement import Benchmark, Measurement, scratch
+from fasray.bench.synthetic_runs import synthetic_spec, write_synthetic_run
 from fasray.errors import RunFailedError
 from fasray.execution.engine import run_sweep
 from fasray.faces.data_source import resolve_dataset
@@ -24,14 +24,14 @@ def measure_ledger(
     repetitions: int = 3,
     say: Callable[[str], None] = lambda text: None,
 ) -> Benchmark:
-    """Make a finished run of so many trials and time what a user asks of it, importing Python modules not counted.
+    """Write a finished run of so many trials and time what a user asks of it, without the imports of Python modules.
 
     Args:
         trials: of all cells together, five of each cell confirming.
         evaluations: of each trial.
         cells: one to twelve.
         repetitions: of each reading; of the table without a cache there is one.
-        say: told what begins.
+        say: called with what begins.
 
     Raises:
         RunFailedError: resuming the finished run trained something.
@@ -41,9 +41,9 @@ def measure_ledger(
     with scratch() as folder:
         data, run = str(folder / "faces"), folder / "run"
         generate(data, subjects=4, domains="OCIM", image_size=32, processes=1)
-        spec = spec_of(data, "erm", trials, cells, evaluations)
+        spec = synthetic_spec(data, "erm", trials, cells, evaluations)
         say(f"writing a run of {trials} trials with {evaluations} evaluations each")
-        written = write_run(run, spec, resolve_dataset(spec.data))
+        written = write_synthetic_run(run, spec, resolve_dataset(spec.data))
 
         def resume() -> None:
             if run_sweep(spec, str(run)).trained_now:
@@ -57,10 +57,10 @@ def measure_ledger(
         resumed = _repeated(resume, repetitions)
         first, again = _repeated(tabulate, 1), _repeated(tabulate, repetitions)
         rows = (
-            Measured("table", "tabulated", again, baseline=False),
-            Measured("first_table", "tabulated for the first time, without a cache", first),
-            Measured("list", "listed", listed, baseline=False),
-            Measured("resume", "resumed, with nothing to do", resumed, baseline=False),
+            Measurement("table", "tabulated", again, baseline=False),
+            Measurement("first_table", "tabulated for the first time, without a cache", first),
+            Measurement("list", "listed", listed, baseline=False),
+            Measurement("resume", "resumed, with nothing to do", resumed, baseline=False),
         )
         cache = (run / RESULTS_CACHE).stat().st_size if (run / RESULTS_CACHE).exists() else 0
     return Benchmark(

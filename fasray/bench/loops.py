@@ -274,7 +274,7 @@ class _Threads(AbstractContextManager[None]):
 def _check_finite(values: list[float], trial: Trial) -> None:
     if not all(map(math.isfinite, values)):
         raise DivergedError(
-            f"the loss of {trial.method} is not a finite number any more",
+            f"the loss of {trial.method} is no longer finite",
             where="bench train",
-            remedy="the images are noise; take another profile or fewer --seconds",
+            remedy="the images are noise; use another profile or fewer --seconds",
         )

@@ -1,4 +1,4 @@
-"""How long the figures of a large score set take, beside the loop over thresholds that official repositories run."""
+"""Seconds for the figures of a large score set, compared with the loop over thresholds of official repositories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray import metrics
-from fasray.bench.measured import Benchmark, Measured
+from fasray.bench.measurement import Benchmark, Measurement
 from fasray.metrics.compat import SSDG_STEPS
 
 _SEED, _SUBJECTS, _LIVE_SHARE = 0, 200, 0.3
@@ -19,7 +19,7 @@ _SEED, _SUBJECTS, _LIVE_SHARE = 0, 200, 0.3
 def measure_metrics(
     scores: int, videos: int, resamples: int, repetitions: int, say: Callable[[str], None] = lambda text: None
 ) -> Benchmark:
-    """Time all figures of one score set beside SSDG's loop, and the intervals of another.
+    """Time all figures of one score set, SSDG's loop over the same scores, and the intervals of another set.
 
     Everything here runs in one thread and touches no file, so processor seconds are taken: what else the machine does
     does not count.
@@ -29,7 +29,7 @@ def measure_metrics(
         videos: size of the set whose intervals are taken.
         resamples: bootstrap resamples of those.
         repetitions: how often ours is timed; the loop is timed once.
-        say: told what begins.
+        say: called with what begins.
     """
     score, label = _scores(scores)
     ours = _times(lambda: metrics.figures(score, label), repetitions)
@@ -49,10 +49,10 @@ def measure_metrics(
         "metrics",
         "CPU s",
         (
-            Measured("figures", "all figures, sorted once", ours, baseline=False),
-            Measured("ssdg_loop", "SSDG's loop over thresholds", loop),
-            Measured("ssdg_grid", "the same grid, vectorised", grid),
-            Measured("bootstrap", f"intervals, {resamples} resamples", bootstrap, baseline=False),
+            Measurement("figures", "all figures, sorted once", ours, baseline=False),
+            Measurement("ssdg_loop", "SSDG's loop over thresholds", loop),
+            Measurement("ssdg_grid", "the same grid, vectorised", grid),
+            Measurement("bootstrap", f"intervals, {resamples} resamples", bootstrap, baseline=False),
         ),
         lower_is_better=True,
         facts={

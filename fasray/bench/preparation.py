@@ -1,4 +1,4 @@
-"""What preparation costs: each stage by itself, and the whole pipeline beside the sum of its stages.
+"""The cost of preparation: each stage by itself, and the whole pipeline compared with the sum of its stages.
 
 Everything is counted in processor time, so that a busy machine changes little: frames a second that one core would do.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.bench.measurement import Benchmark, Measurement, scratch
 from fasray.errors import RunFailedError
 from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg, mimics
@@ -75,7 +75,7 @@ def measure_preparation(
     Args:
         videos: how many, 16 to 280.
         repetitions: how often the stages are measured, each over about 16 videos, and the whole, over all.
-        say: told what begins.
+        say: called with what begins.
         verbose: let Ray's own messages through.
 
     Raises:
@@ -98,12 +98,13 @@ def measure_preparation(
         say("preparing all videos through Ray Data")
         with ray_session(verbose):
             costs = [_measure_whole(source, folder / f"set-{number}", settings) for number in range(repetitions)]
-    allowed = Measured("allowed", "what the sum of the stages allows", tuple(one.allowed for one in stages))
+    allowed = Measurement("allowed", "what the sum of the stages allows", tuple(one.allowed for one in stages))
     rates = [
-        Measured(stage, _TITLES[stage], tuple(one.rate(stage) for one in stages), baseline=False) for stage in _STAGES
+        Measurement(stage, _TITLES[stage], tuple(one.rate(stage) for one in stages), baseline=False)
+        for stage in _STAGES
     ]
     rate = tuple(cost.frames / (cost.actor_seconds + cost.driver_seconds) for cost in costs)
-    pipeline = Measured("whole", "the whole pipeline, all its processes", rate, baseline=False)
+    pipeline = Measurement("whole", "the whole pipeline, all its processes", rate, baseline=False)
     return Benchmark(
         "preparation",
         "frames per processor second",

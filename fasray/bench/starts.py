@@ -1,4 +1,4 @@
-"""How long a trial takes from being handed out to its first optimizer step: warm actor, fresh actor, TorchTrainer."""
+"""Seconds from starting a trial to its first optimizer step: reused actor, fresh actor, TorchTrainer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from fasray.bench.measured import Benchmark, Measured, scratch
+from fasray.bench.measurement import Benchmark, Measurement, scratch
 from fasray.errors import RunFailedError
 from fasray.execution.messages import TrialOrder
 from fasray.execution.ray_session import ray_session
@@ -32,12 +32,12 @@ def measure_starts(
     """Run short trials of all methods in turn in each of the three ways, in a private Ray on generated faces.
 
     Args:
-        warm: trials in a warm actor, besides the first, which starts it. These numbers are rounded up until every
-            method has as many trials.
+        warm: trials in a reused actor, in addition to the first, which starts it. These numbers are rounded up so that
+            every method has as many trials.
         fresh: trials in a fresh Tune actor each.
         trainers: trials in a TorchTrainer each.
         profile: decides the size of the networks; budget and images are tiny.
-        say: told what begins.
+        say: called with what begins.
         verbose: let Ray's own messages through.
 
     Raises:
@@ -53,7 +53,7 @@ def measure_starts(
         generate(data, subjects=_SUBJECTS, domains=_DOMAINS, image_size=_IMAGE_SIZE, processes=1)
         dataset = resolve_dataset(data)
         with ray_session(verbose):
-            from fasray.bench.timed import starts_in_torch_trainer, starts_in_tune  # imports Ray
+            from fasray.bench.start_trials import starts_in_torch_trainer, starts_in_tune  # imports Ray
             from fasray.ingest.fill import fill_pools
 
             fill_pools(dataset.uri, dataset.manifest, dataset.index)
@@ -77,9 +77,9 @@ def measure_starts(
         "sweep",
         "s",
         (
-            Measured("warm", "2nd and later trials of a warm actor", tuple(later), baseline=False),
-            Measured("fresh", "a fresh Tune actor for each trial", tuple(start.seconds for start in renewed)),
-            Measured("torch_trainer", "a TorchTrainer of one worker, no Tune", tuple(s.seconds for s in trained)),
+            Measurement("warm", "2nd and later trials of a reused actor", tuple(later), baseline=False),
+            Measurement("fresh", "a fresh Tune actor for each trial", tuple(start.seconds for start in renewed)),
+            Measurement("torch_trainer", "a TorchTrainer of one worker, no Tune", tuple(s.seconds for s in trained)),
         ),
         lower_is_better=True,
         facts={

@@ -1,7 +1,7 @@
-"""Images a second and peak memory of each method's training, beside a plain loop of the same mathematics.
+"""Images a second and peak memory of each method's training, compared with a plain loop of the same mathematics.
 
 Both loops (see :mod:`fasray.bench.loops`) train in turn, repetition by repetition, in one process on the same images,
-so that what else the machine does meets both alike. No Ray takes part.
+so that other load on the machine affects both alike. Ray is not used.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from fasray.bench.loops import Loop, PlainLoop, TrialLoop, made_pool
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.sweep.spec import SweepSpec
+from fasray.training.context import default_device
 from fasray.training.trial import Trial, make_trial
 
 _MEMORY_STEPS = 3
 _WARM_UP = 2
-_PATIENCE = 900
+_TIMEOUT_S = 900
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def measure_training(
         repetitions: how often each way is measured, in turn.
         device: ``cpu``, ``cuda`` or ``auto``: CUDA where torch finds it.
         threads: of the CPU.
-        say: told what begins.
+        say: called with what begins.
 
     Raises:
         SpecError: no such method, profile or setting, or no such device.
@@ -196,7 +197,7 @@ def _peak_bytes(kind: type[Loop], trial: Trial, pool: FacePool, device: torch.de
     process.start()
     sender.close()
     try:
-        found = receiver.recv() if receiver.poll(_PATIENCE) else None
+        found = receiver.recv() if receiver.poll(_TIMEOUT_S) else None
     except EOFError:
         found = None
     if found is None:
@@ -229,17 +230,15 @@ def _status_bytes(name: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise errors.RunFailedError(f"this system does not tell {name} of a process", where="/proc/self/status")
+    raise errors.RunFailedError(f"this system does not report {name} of a process", where="/proc/self/status")
 
 
 def _device(asked: str) -> torch.device:
     if asked == "cuda" and not torch.cuda.is_available():
         raise errors.SpecError(
-            "torch finds no CUDA device", where="--device", remedy="take --device cpu, or install a matching torch"
+            "torch finds no CUDA device", where="--device", remedy="use --device cpu, or install a matching torch"
         )
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(asked)
+    return torch.device(default_device() if asked == "auto" else asked)
 
 
 def _memory_label(device: torch.device) -> str:

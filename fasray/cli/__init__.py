@@ -18,19 +18,19 @@ from fasray.errors import FasrayError, InterruptedRunError
 from fasray.version import __version__
 
 _COMMANDS = {
-    "data": ("fasray.cli.data", "data", "Generate, verify, count and look at face shards."),
+    "data": ("fasray.cli.data", "data", "Generate, prepare, verify, count and preview face sets."),
     "methods": ("fasray.cli.catalog", "methods", "List the methods, or print one method's settings."),
     "protocols": ("fasray.cli.catalog", "protocols", "List the protocols and their groups."),
-    "plan": ("fasray.cli.sweep", "plan", "Say what a sweep would do; starts nothing."),
-    "sweep": ("fasray.cli.sweep", "sweep", "Run a sweep, or go on with it."),
+    "plan": ("fasray.cli.sweep", "plan", "Show what a sweep would do, without starting anything."),
+    "sweep": ("fasray.cli.sweep", "sweep", "Run or resume a sweep."),
     "train": ("fasray.cli.train", "train", "Run one trial."),
     "results": ("fasray.cli.results", "results", "Print a run's results."),
     "why": ("fasray.cli.provenance", "why", "Walk from a number back to trial, files, data and code."),
-    "verify": ("fasray.cli.provenance", "verify", "Compute every number of a run again and check its files."),
+    "verify": ("fasray.cli.provenance", "verify", "Recompute every number of a run and check its files."),
     "report": ("fasray.cli.report", "report", "Write a run's report as one HTML page."),
     "score": ("fasray.cli.score", "score", "Score pictures and videos with a trained model."),
     "export": ("fasray.cli.export", "export", "Write a trained model as an ONNX file."),
-    "metrics": ("fasray.cli.metrics", "metrics", "Judge a score file, anybody's."),
+    "metrics": ("fasray.cli.metrics", "metrics", "Compute the figures of any score file."),
     "bench": ("fasray.cli.bench", "bench", "Measure ratios against named baselines."),
     "cluster": ("fasray.cli.cluster", "cluster", "Check the files of a cluster, offline."),
     "doctor": ("fasray.cli.doctor", "doctor", "Check this machine: versions, GPUs, access, room."),
@@ -62,18 +62,18 @@ def cli() -> None:
     """Honest protocol and hyperparameter sweeps for face anti-spoofing, on Ray.
 
     Exit codes: 2 usage or sweep file, 3 data, 4 protocol or leak, 5 a run failed, 6 interrupted (run the same command
-    again to go on).
+    again to resume).
     """
 
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
-    signal.signal(signal.SIGTERM, _terminated)  # until a command knows better: a word for the log, not a silent end
+    signal.signal(signal.SIGTERM, _terminated)  # until a command sets its own: a message in the log, not a silent end
     try:
         cli.main(standalone_mode=False, prog_name="fasray")
     except InterruptedRunError as error:
         click.echo(str(error), err=True)
-        _leave_at_once(error.exit_code)
+        _exit_at_once(error.exit_code)
     except FasrayError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -95,8 +95,8 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _leave_at_once(code: int) -> NoReturn:
-    """End without anyone's clean-up: a Ray that was interrupted in the middle of its start crashes in its own."""
+def _exit_at_once(code: int) -> NoReturn:
+    """Exit without any clean-up: a Ray that was interrupted while it started crashes in its own."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.lines import Lines, say
+from fasray.cli.tables import make_console, make_table
+
 if TYPE_CHECKING:
-    from fasray.bench.measured import Benchmark
+    from fasray.bench.measurement import Benchmark
     from fasray.bench.training import TrainingBenchmark
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -30,7 +34,7 @@ def bench() -> None:
 @_JSON
 @_VERBOSE
 def data(uri: str, seconds: float, repetitions: int, videos: int, as_json: bool, verbose: bool) -> None:
-    """Images a second from the pool, beside decoding the same batches and beside a torch DataLoader.
+    """Images a second from the pool, compared with decoding the same batches and with a torch DataLoader.
 
     Then frames a second of preparing videos, as `bench prepare` measures them.
     """
@@ -38,8 +42,8 @@ def data(uri: str, seconds: float, repetitions: int, videos: int, as_json: bool,
     from fasray.bench.preparation import measure_preparation
     from fasray.faces.data_source import resolve_dataset
 
-    found = measure_batches(resolve_dataset(uri, _generating), seconds, repetitions, _say, verbose)
-    prepared = measure_preparation(videos, repetitions, _say, verbose) if videos else None
+    found = measure_batches(resolve_dataset(uri, Lines().on_generate), seconds, repetitions, say, verbose)
+    prepared = measure_preparation(videos, repetitions, say, verbose) if videos else None
     if as_json:
         more = {"preparation": prepared.to_json()} if prepared else {}
         click.echo(json.dumps(found.to_json() | more, indent=1))
@@ -56,24 +60,24 @@ def data(uri: str, seconds: float, repetitions: int, videos: int, as_json: bool,
 @_JSON
 @_VERBOSE
 def prepare(videos: int, repetitions: int, as_json: bool, verbose: bool) -> None:
-    """Frames a processor second of preparing videos: stage by stage, and the whole beside the sum of its stages."""
+    """Frames a CPU second of preparing videos: stage by stage, and the whole compared with the sum of its stages."""
     from fasray.bench.preparation import measure_preparation
 
-    _print(measure_preparation(max(videos, 16), repetitions, _say, verbose), as_json)
+    _print(measure_preparation(max(videos, 16), repetitions, say, verbose), as_json)
 
 
 @bench.command()
-@click.option("--warm", type=click.IntRange(1, 100), default=15, show_default=True, help="Trials in a warm actor.")
+@click.option("--warm", type=click.IntRange(1, 100), default=15, show_default=True, help="Trials in a reused actor.")
 @click.option("--fresh", type=click.IntRange(1, 100), default=4, show_default=True, help="Trials in fresh actors.")
 @click.option("--trainers", type=click.IntRange(1, 100), default=2, show_default=True, help="Trials in TorchTrainers.")
 @click.option("--profile", default="quick", show_default=True, help="Decides the size of the networks.")
 @_JSON
 @_VERBOSE
 def sweep(warm: int, fresh: int, trainers: int, profile: str, as_json: bool, verbose: bool) -> None:
-    """Seconds from handing a trial out to its first step: in a warm actor, a fresh one, a TorchTrainer."""
+    """Seconds from starting a trial to its first step: in a reused actor, a fresh one, a TorchTrainer."""
     from fasray.bench.starts import measure_starts
 
-    _print(measure_starts(warm, fresh, trainers, profile, _say, verbose), as_json)
+    _print(measure_starts(warm, fresh, trainers, profile, say, verbose), as_json)
 
 
 @bench.command()
@@ -82,13 +86,13 @@ def sweep(warm: int, fresh: int, trainers: int, profile: str, as_json: bool, ver
 @_JSON
 @_VERBOSE
 def engine(trials: int, cells: int, as_json: bool, verbose: bool) -> None:
-    """Seconds that the engine takes for a trial: a sweep of a method that does nothing, once it is warm.
+    """Seconds that the engine takes for a trial: a sweep of a method that does nothing, after a warm-up.
 
-    All trials that run at once share these seconds. Also says how much the driver's memory grows.
+    All trials that run at once share these seconds. Also reports how much the driver's memory grows.
     """
     from fasray.bench.engine import measure_engine
 
-    _print(measure_engine(trials, cells, _say, verbose), as_json)
+    _print(measure_engine(trials, cells, say, verbose), as_json)
 
 
 @bench.command()
@@ -98,13 +102,13 @@ def engine(trials: int, cells: int, as_json: bool, verbose: bool) -> None:
 @click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
 @_JSON
 def ledger(trials: int, evaluations: int, cells: int, repetitions: int, as_json: bool) -> None:
-    """Seconds to list, to resume and to tabulate a long finished run; its scores are made up.
+    """Seconds to list, to resume and to tabulate a long finished run; its scores are synthetic.
 
     The run takes 4 KiB of the temporary folder for each evaluation.
     """
     from fasray.bench.ledger import measure_ledger
 
-    _print(measure_ledger(trials, evaluations, cells, repetitions, _say), as_json)
+    _print(measure_ledger(trials, evaluations, cells, repetitions, say), as_json)
 
 
 @bench.command()
@@ -132,14 +136,14 @@ def train(
     repetitions: int,
     as_json: bool,
 ) -> None:
-    """Images a second and peak memory of each method, beside a plain fp32 NCHW loop of the same mathematics."""
+    """Images a second and peak memory of each method, compared with a plain fp32 NCHW loop of the same mathematics."""
     from fasray.bench.training import measure_training
 
     given = {"profile": profile, "image_size": image_size, "width": width, "images": images, "precision": precision}
     found = measure_training(
         [name.strip() for text in methods for name in text.split(",")],
         {key: value for key, value in given.items() if value is not None},
-        seconds=seconds, repetitions=repetitions, device=device, threads=threads, say=_say,
+        seconds=seconds, repetitions=repetitions, device=device, threads=threads, say=say,
     )  # fmt: skip
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1))
@@ -149,18 +153,16 @@ def train(
 
 def _print_training(found: TrainingBenchmark) -> None:
     """Print one line a method: speed and memory of both loops, and their ratios."""
-    width = max(len(row.method) for row in found.rows)
-    heads = ("images/s", "plain", "ratio", "MiB", "plain", "ratio")
-    click.echo(f"{'method':<{width}}  " + "  ".join(f"{head:>9}" for head in heads))
+    table = make_table("method", numbers=("images/s", "plain", "ratio", "MiB", "plain", "ratio"))
     for row in found.rows:
-        numbers = (
-            _number(row.ours.median), _number(row.plain.median), f"x {row.speed_ratio:.2f}",
+        table.add_row(
+            row.method, _number(row.ours.median), _number(row.plain.median), f"x {row.speed_ratio:.2f}",
             _number(row.ours.peak_bytes / 2**20), _number(row.plain.peak_bytes / 2**20), f"x {row.memory_ratio:.2f}",
         )  # fmt: skip
-        click.echo(f"{row.method:<{width}}  " + "  ".join(f"{number:>9}" for number in numbers))
-    click.echo("plain: images made float one by one on the host, NCHW, fp32, every log read at every step")
+    make_console().print(table)
+    click.echo("plain: images converted to float one by one on the host, NCHW, fp32, every log read at every step")
     click.echo(f"MiB: {found.memory}")
-    click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in found.facts.items()))
+    _print_facts(found.facts)
 
 
 @bench.command()
@@ -170,10 +172,10 @@ def _print_training(found: TrainingBenchmark) -> None:
 @click.option("--repetitions", type=click.IntRange(1, 100), default=5, show_default=True)
 @_JSON
 def metrics(scores: int, videos: int, resamples: int, repetitions: int, as_json: bool) -> None:
-    """Seconds for all figures of a score set, beside SSDG's loop over thresholds; seconds for intervals."""
+    """Seconds for all figures of a score set, compared with SSDG's loop over thresholds; seconds for intervals."""
     from fasray.bench.metrics import measure_metrics
 
-    _print(measure_metrics(scores, videos, resamples, repetitions, _say), as_json)
+    _print(measure_metrics(scores, videos, resamples, repetitions, say), as_json)
 
 
 def _print(found: Benchmark, as_json: bool) -> None:
@@ -181,15 +183,19 @@ def _print(found: Benchmark, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1))
         return
-    width = max(len(row.title) for row in found.rows)
-    click.echo(f"{'':<{width}}  {'median':>9}  {'least':>9}  {'most':>9}  {'n':>3}   in {found.unit}")
+    table = make_table(f"in {found.unit}", numbers=("median", "least", "most", "n", "ratio"))
     for row in found.rows:
-        numbers = "  ".join(f"{_number(value):>9}" for value in (row.median, min(row.values), max(row.values)))
-        against = f"   x {found.advantage(row):.1f}" if row.baseline else ""
-        click.echo(f"{row.title:<{width}}  {numbers}  {len(row.values):>3}{against}")
+        numbers = (row.median, min(row.values), max(row.values))
+        ratio = f"x {found.advantage(row):.1f}" if row.baseline else ""
+        table.add_row(row.title, *map(_number, numbers), str(len(row.values)), ratio)
+    make_console().print(table)
     if any(row.baseline for row in found.rows):
         click.echo("x n: the first line is n times faster than this one")
-    click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in found.facts.items()))
+    _print_facts(found.facts)
+
+
+def _print_facts(facts: Mapping[str, str | int | float]) -> None:
+    click.echo(", ".join(f"{key.replace('_', ' ')} {_fact(value)}" for key, value in facts.items()))
 
 
 def _number(value: float) -> str:
@@ -198,12 +204,3 @@ def _number(value: float) -> str:
 
 def _fact(value: str | int | float) -> str:
     return _number(value) if isinstance(value, float) else str(value)
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _generating(done: int, total: int) -> None:
-    if done == total:
-        _say(f"generated the faces of {total} subjects")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+
+from fasray.cli.tables import make_console, make_table
 
 
 @click.command()
@@ -31,17 +31,19 @@ def protocols(names: bool) -> None:
         for listing in listings:
             click.echo(listing.name)
         return
-    table = _table("protocol", "group", "trains on", "is evaluated on", "headline", "note")
+    table = make_table("protocol", "group", "trains on", "is evaluated on", "headline", "note")
     for entry in listings:
         table.add_row(entry.name, entry.group, entry.sources, entry.target, entry.headline.upper(), entry.note)
-    _console().print(table)
+    make_console().print(table)
 
 
 def _print_methods() -> None:
     from fasray.methods import registry
     from fasray.methods.model_size import model_size
 
-    table = _table("method", "what it is", "paper", "backbone", "losses", "labels", "domains", "parameters", "GMACs")
+    table = make_table(
+        "method", "what it is", "paper", "backbone", "losses", "labels", "domains", "parameters", "GMACs"
+    )
     for name in registry.names():
         kind = registry.get(name)
         method = kind(kind.Config())
@@ -51,7 +53,7 @@ def _print_methods() -> None:
             name, kind.title, kind.paper, str(facts.get("backbone", "")), ", ".join(facts.get("losses", ())), labels,
             f">= {needs.min_domains}", f"{size.parameters / 1e6:.2f} M", f"{size.macs / 1e9:.1f}",
         )  # fmt: skip
-    console = _console()
+    console = make_console()
     console.print(table)
     console.print("domains: source domains needed. GMACs: multiply-accumulates to score one image of 256 px, in 10^9.")
 
@@ -61,24 +63,11 @@ def _print_settings(name: str) -> None:
     from fasray.methods.settings import describe
 
     kind = registry.get(name)
-    console = _console()
+    console = make_console()
     console.print(f"{kind.title}: {kind.paper}", highlight=False, markup=False)
-    table = _table("setting", "default", "paper", "range", "unit", "searched", "what it is")
+    table = make_table("setting", "default", "paper", "range", "unit", "searched", "what it is")
     for entry in describe(kind.Config):
         meaning = entry.meaning.replace("``", "")
         cells = (entry.name, entry.default, entry.paper, entry.range, entry.unit, entry.searched, meaning)
         table.add_row(*map(escape, cells))
     console.print(table)
-
-
-def _table(*headers: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    return table
-
-
-def _console() -> Console:
-    """Wrap to the terminal; in a pipe leave lines whole."""
-    console = Console()
-    return console if console.is_terminal else Console(width=240)

@@ -1,4 +1,4 @@
-"""``fasray cluster``: look at the files of a cluster before anything starts."""
+"""``fasray cluster``: check the files of a cluster before anything starts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cluster() -> None:
 def validate(files: tuple[str, ...], as_json: bool) -> None:
     """Check FILES (or folders) offline: `ray up` configurations, RayCluster and RayJob objects, Dockerfiles.
 
-    They are held to Ray's own schema, to KubeRay's definitions, and to rules about cost and access. Exit code 2 if
+    They are checked against Ray's own schema, KubeRay's definitions, and rules about cost and access. Exit code 2 if
     anything is found.
     """
     from fasray.clusters.validate import validate as check

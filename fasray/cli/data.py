@@ -1,4 +1,4 @@
-"""``fasray data``: make, check, count and look at face sets."""
+"""``fasray data``: make, check, count and preview face sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Make, check and look at face sets (Parquet shards with a manifest)."""
+    """Make, check and preview face sets (Parquet shards with a manifest)."""
 
 
 data.add_command(prepare)
@@ -50,7 +50,7 @@ def synth(
 ) -> None:
     """Generate a set of procedural faces and attacks at OUT (a folder or s3:// prefix).
 
-    Without options this is the default set that 'data: synthetic' in a sweep file stands for. With --as it is a folder
+    Without options this is the default set that 'data: synthetic' in a sweep file means. With --as it is a folder
     of videos with the names and folders of a published corpus, to try 'fasray data prepare' without a licence.
     """
     if corpus is not None:
@@ -106,23 +106,23 @@ def _width_and_height(size: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal()):
         from fasray.errors import SpecError
 
-        raise SpecError(f"{size!r} is no size", where="--size", remedy="write width x height, for example 320x240")
+        raise SpecError(f"{size!r} is not a size", where="--size", remedy="write width x height, for example 320x240")
     return int(width), int(height)
 
 
 def _refuse(when: str, **given: object) -> None:
-    """Refuse options that mean nothing here; an option that is silently ignored is a trap."""
+    """Refuse options that have no effect here, instead of ignoring them silently."""
     from fasray.errors import SpecError
 
     for name, value in given.items():
         if value is not None:
             option = f"--{name.replace('_', '-')}"
-            raise SpecError(f"{option} means nothing {when}", where=option, remedy="leave it out")
+            raise SpecError(f"{option} has no effect {when}", where=option, remedy="leave it out")
 
 
 @data.command()
 @click.argument("uri")
-@click.option("--deep", is_flag=True, help="Also look for people and pictures that domains or splits share.")
+@click.option("--deep", is_flag=True, help="Also find people and pictures that domains or splits share.")
 def verify(uri: str, deep: bool) -> None:
     """Check that the face set at URI is whole and unchanged; one line a finding, exit code 3 if there is any.
 
@@ -164,7 +164,7 @@ def stats(uri: str, style: str) -> None:
 @click.option("-o", "--output", required=True, help="Picture to write, .png or .jpg.")
 @click.option("--columns", type=click.IntRange(1, 16), default=4, show_default=True, help="Faces in a row.")
 def preview(uri: str, output: str, columns: int) -> None:
-    """Draw a contact sheet of URI: faces of every domain and attack type beside their depth and parsing."""
+    """Draw a contact sheet of URI: faces of every domain and attack type with their depth and parsing maps."""
     from fasray.faces.sets.overview import contact_sheet, write_picture
 
     write_picture(output, contact_sheet(uri, columns))
@@ -187,20 +187,15 @@ def merge(uris: tuple[str, ...], out: str) -> None:
 
 
 def _print_table(found: Stats) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from fasray.cli.tables import make_console, make_table
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("domain", "split", "attack type"):
-        table.add_column(name)
-    for name in ("subjects", "videos", "frames"):
-        table.add_column(name, justify="right")
+    table = make_table("domain", "split", "attack type", numbers=("subjects", "videos", "frames"))
     last = ""
     for row in found.counts:
         domain = row.domain if row.domain != last else ""
         last = row.domain
         table.add_row(domain, row.split, row.attack_type, str(row.subjects), str(row.videos), str(row.frames))
-    console = Console(highlight=False)
+    console = make_console()
     console.print(table)
     size = found.bytes / 2**20
     console.print(
@@ -226,8 +221,8 @@ def _lost(parts: list[Preparation]) -> str:
     videos, unreadable = sum(part.videos for part in parts), sum(part.unreadable for part in parts)
     frames, misses = sum(part.frames for part in parts), sum(part.misses for part in parts)
     without = sum(part.without_face for part in parts)
-    told = f"of {videos} videos {unreadable} unreadable, {without} without a face"
-    return f"{told}; of {frames} frames {misses} without a face"
+    shown = f"of {videos} videos {unreadable} unreadable, {without} without a face"
+    return f"{shown}; of {frames} frames {misses} without a face"
 
 
 @contextmanager

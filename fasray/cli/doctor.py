@@ -13,7 +13,7 @@ _MARKS = {"ok": "ok  ", "note": "note", "error": "FAIL"}
 
 @click.command()
 @click.option("--data", metavar="URI", help="Face shards to check.")
-@click.option("--out", metavar="URI", help="Where a run shall be kept; a small file is written there and removed.")
+@click.option("--out", metavar="URI", help="Run directory to check; a small file is written there and removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def doctor(data: str | None, out: str | None, as_json: bool) -> None:
     """Check this machine for a sweep: versions, GPUs, authentication, stores, data, memory, disk, detector models.
@@ -21,7 +21,7 @@ def doctor(data: str | None, out: str | None, as_json: bool) -> None:
     Each finding comes with a remedy; notes may be intended. The exit code is that of the first failure (2 set-up,
     3 data or store), 0 if there is none.
     """
-    from fasray.clusters.doctor import run_checks, exit_code
+    from fasray.clusters.doctor import exit_code, run_checks
 
     found = run_checks(data, out)
     if as_json:

@@ -54,8 +54,8 @@ def prepare(
 ) -> None:
     """Find, crop and label the faces in the videos of CORPUS in the folder SRC; write shards to OUT.
 
-    OUT is a folder or an s3:// prefix. The same command goes on where an interrupted one ended. Frames without a face
-    and files that cannot be used are counted and listed beside the shards (misses.csv, problems.csv).
+    OUT is a folder or an s3:// prefix. The same command resumes an interrupted one. Frames without a face
+    and files that cannot be used are counted and listed next to the shards (misses.csv, problems.csv).
     """
     from fasray import storage
     from fasray.faces.extraction.extract import Settings
@@ -64,7 +64,7 @@ def prepare(
 
     rule = FrameRule(count=10 if frames is None and every is None else frames, every=every)
     settings = Settings(rule, image_size, quality, margin, detector)
-    settings.read_models()  # a missing model is told before anything is looked at
+    settings.read_models()  # a missing model is reported before anything is read
     plan = make_plan(corpus, source, settings, shard_rows)
     _tell_findings(plan)
     with interruptible(out, _SAVED):
@@ -74,7 +74,7 @@ def prepare(
         raise DataError(
             "the corpus is not whole, or not every video can be read (--strict)",
             where=source,
-            remedy=f"mend the files listed above; what can be used of them is in {out}",
+            remedy=f"fix the files listed above; what can be used of them is in {out}",
         )
 
 
@@ -102,18 +102,14 @@ def _tell_findings(plan: PreparationPlan) -> None:
 
 
 def _tell(found: PreparationResult, out: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from fasray.cli.tables import make_console, make_table
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("split")
-    table.add_column("attack type")
-    for name in ("videos", "unreadable", "without a face", "frames", "frames without a face"):
-        table.add_column(name, justify="right")
+    counted = ("videos", "unreadable", "without a face", "frames", "frames without a face")
+    table = make_table("split", "attack type", numbers=counted)
     for counts in found.counts:
         numbers = (counts.videos, counts.unreadable, counts.without_face, counts.frames, counts.misses)
         table.add_row(counts.split, counts.attack_type, *map(str, numbers))
-    Console(highlight=False).print(table)
+    make_console().print(table)
     _listed([_line(problem) for problem in found.problems], "problems, see problems.csv")
     manifest = found.manifest
     click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
@@ -132,7 +128,7 @@ def _listed(lines: list[str], what: str) -> None:
 
 @contextmanager
 def _showing() -> Iterator[Callable[[PreparationProgress], None]]:
-    """Give a display of videos done, rate and time left: a bar on a terminal, else a line now and then."""
+    """Show videos done, rate and time left: a bar on a terminal, else a line every 15 s."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -158,7 +154,7 @@ class _Rate:
         self._last_line = 0.0
 
     def text(self, progress: PreparationProgress) -> str:
-        """Return rate and misses as a person reads them."""
+        """Return rate and misses as text."""
         if self._first is None:
             self._first, self._began = progress, time.monotonic()
         misses = progress.frames - progress.faces

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fasray.errors import DataError, RunFailedError, SpecError
+from fasray.cli.lines import Lines, say
+from fasray.errors import RunFailedError, SpecError
+from fasray.execution.capacity import local_slots
 from fasray.sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ def plan(
     calibrate: bool,
     price: float | None,
 ) -> None:
-    """Say what SWEEP.yaml would do: cells, trials, rungs, what the profile changes; starts nothing.
+    """Show what SWEEP.yaml would do: cells, trials, rungs, what the profile changes; starts nothing.
 
-    With --calibrate it also says how long that would take with machines like this one.
+    With --calibrate it also shows how long that would take on machines like this one.
     """
     from fasray.cli.forecast import describe, describe_forecast
     from fasray.faces.data_source import resolve_dataset
@@ -57,10 +58,10 @@ def plan(
             where="--calibrate",
             remedy="leave it out, or add `--set ingest=pool` if this machine's disk has room for the faces",
         )
-    dataset = resolve_dataset(spec.data, _generating)
+    dataset = resolve_dataset(spec.data, Lines().on_generate)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)
     click.echo(describe(planned))
-    slots = slots or default_slots(spec)
+    slots = slots or local_slots(spec)
     paces = _paces(planned, dataset, slots) if calibrate else None
     click.echo("\n" + describe_forecast(forecast(planned, slots, paces), slots, price))
 
@@ -79,31 +80,12 @@ def _chosen(sweep_file: str | None, example: str | None) -> str:
     return examples[example]
 
 
-def default_slots(spec: SweepSpec) -> int:
-    """Return how many trials run at once on this machine, GPUs not counted."""
-    each = spec.resources.cpus_per_worker + spec.data_cpus
-    fitting = max((os.cpu_count() or 1) // (spec.resources.workers * each), 1)
-    wanted = spec.resources.max_concurrent
-    return fitting if wanted == "auto" else min(fitting, wanted)
-
-
 def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
-    """Time every method on the pool of this machine, which is filled first if it is not there."""
+    """Time every method on this machine's pool."""
     from fasray.execution.calibrate import calibrate
-    from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
+    from fasray.execution.one_trial import open_local_pool
 
-    pool = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
-    try:
-        FacePool.open(pool)
-    except DataError:
-        from fasray.execution.ray_session import ray_session
-
-        click.echo("filling the pool of decoded faces", err=True)
-        with ray_session():
-            from fasray.ingest.fill import fill_pools
-
-            fill_pools(dataset.uri, dataset.manifest, dataset.index)
-    return calibrate(plan, str(pool), slots, lambda text: click.echo(text, err=True))
+    return calibrate(plan, str(open_local_pool(dataset, Lines()).folder), slots, say)
 
 
 @click.command()
@@ -115,7 +97,7 @@ def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
 def sweep(
     sweep_file: str | None, example: str | None, out: str | None, overrides: tuple[str, ...], verbose: bool
 ) -> None:
-    """Run SWEEP.yaml, or go on where it was left; then print the table and write the report.
+    """Run or resume SWEEP.yaml; then print the table and write the report.
 
     The same command resumes a run that was stopped or killed at any moment.
     """
@@ -130,24 +112,19 @@ def sweep(
         with showing() as terminal:
             outcome = run_sweep(spec, run, terminal, verbose)
         if not outcome.trained_now:
-            click.echo(f"all {outcome.trials} trials of this run are done already", err=True)
+            say(f"all {outcome.trials} trials of this run are done already")
         _present(run, outcome.trained_now > 0)
     if outcome.failures:
         raise RunFailedError(
             f"{len(outcome.failures)} parts of the sweep failed:\n    " + "\n    ".join(outcome.failures),
             where=run,
-            remedy="mend the cause and run the same command again, or look at the trials with -v",
+            remedy="fix the cause and run the same command again; -v shows the messages of the trials",
         )
 
 
 def default_run(spec: SweepSpec) -> str:
     """Return the run directory of a sweep that names none."""
     return str(Path("runs") / spec.name)
-
-
-def _generating(done: int, total: int) -> None:
-    if done == total:
-        click.echo(f"generated the faces of {total} subjects", err=True)
 
 
 def _present(run: str, changed: bool) -> None:
@@ -158,4 +135,4 @@ def _present(run: str, changed: bool) -> None:
     written = write_derived(run, renew=changed)
     print_table(run)
     for path in written:
-        click.echo(f"wrote {path}", err=True)
+        say(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""How a running sweep looks: a live panel on a terminal, now and then a line in a log."""
+"""Progress of a running sweep: a live panel on a terminal, a line every 15 s in a log."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Terminal(Listener):
 
 @contextmanager
 def showing() -> Iterator[Terminal]:
-    """Give a display for the length of a sweep: live if standard error is a terminal, else plain lines."""
+    """Give a display for the duration of a sweep: live if standard error is a terminal, else plain lines."""
     if not sys.stderr.isatty():  # a file or a job's log, whatever FORCE_COLOR and the like say
         yield Terminal(Console(stderr=True, soft_wrap=True, force_terminal=False), None)
         return
@@ -94,7 +94,7 @@ def showing() -> Iterator[Terminal]:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time as a person says it."""
+    """Return a duration as text, in the unit that fits."""
     if seconds is None:
         return "not known yet"
     if seconds < 90:

@@ -129,4 +129,4 @@ def _print_figures(trained: TrainedTrial) -> None:
             f"{selection + mark:<11} target HTER {100 * figures['hter']:6.2f} %   AUC {100 * figures['auc']:6.2f} %   "
             f"step {choice.step} and threshold {choice.video_threshold:.4g} chosen on {by}"
         )
-    click.echo(f"{DAGGER} chosen with the target's labels, which nobody has for an unseen domain")
+    click.echo(f"{DAGGER} chosen with the target's labels, which are unknown for an unseen domain")

@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from fasray.errors import SpecError
+
+if TYPE_CHECKING:
+    from fasray.sweep.spec import SweepSpec
 
 _ROUNDING = 1e-9
 
@@ -74,9 +78,26 @@ def check_fits(nodes: Iterable[Mapping[str, float]], demand: Demand) -> None:
     )
 
 
+def demand_of(spec: SweepSpec) -> Demand:
+    """Return what one trial of a sweep holds."""
+    resources = spec.resources
+    return Demand(resources.workers, resources.cpus_per_worker, resources.gpus_per_worker, spec.data_cpus)
+
+
+def local_slots(spec: SweepSpec) -> int:
+    """Return how many trials of a sweep run at once on this machine, at least 1; GPUs are not counted."""
+    fitting = max(trials_at_once([_this_machine()], replace(demand_of(spec), gpus=0.0)), 1)
+    limit = spec.resources.max_concurrent
+    return fitting if limit == "auto" else min(fitting, limit)
+
+
 def check_fits_this_machine(demand: Demand) -> None:
     """Refuse a demand that does not fit on this machine, before a private Ray starts; Ray itself finds the GPUs."""
-    check_fits([{"CPU": float(os.cpu_count() or 1)}], replace(demand, gpus=0.0))
+    check_fits([_this_machine()], replace(demand, gpus=0.0))
+
+
+def _this_machine() -> dict[str, float]:
+    return {"CPU": float(os.cpu_count() or 1)}
 
 
 def _workers_on_one(node: Mapping[str, float], demand: Demand) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.execution.autoscaler import Slots, initial_capacity
-from fasray.execution.capacity import Demand, check_fits_this_machine, workers_on
+from fasray.execution.capacity import Demand, check_fits_this_machine, demand_of, workers_on
 from fasray.execution.contention import describe_contention
 from fasray.execution.initial_weights import share_weights, starts_from_weights, weights_folder
 from fasray.execution.listener import Listener
@@ -94,7 +94,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
 
 
 def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
-    demand = _demand(coordinator.plan.spec)
+    demand = demand_of(coordinator.plan.spec)
     private = is_private()
     if private:
         check_fits_this_machine(demand)
@@ -128,7 +128,7 @@ def _fill(dataset: Dataset, demand: Demand, listener: Listener) -> None:
 
 def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
     """Run the coordinator's trials, in warm processes or in workers of their own, until none is left."""
-    demand = _demand(coordinator.plan.spec)
+    demand = demand_of(coordinator.plan.spec)
     limit = coordinator.plan.spec.resources.max_concurrent
 
     slots = Slots(demand, None if limit == "auto" else limit)
@@ -197,11 +197,6 @@ def _tune(
         raise RunFailedError(
             "Ray Tune ended before every trial had ended", remedy="run the same command again; -v shows Ray's messages"
         )
-
-
-def _demand(spec: SweepSpec) -> Demand:
-    resources = spec.resources
-    return Demand(resources.workers, resources.cpus_per_worker, resources.gpus_per_worker, spec.data_cpus)
 
 
 def _facts(dataset: Dataset) -> DataFacts:

@@ -25,11 +25,11 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one file.
+    """A model's prediction for one file.
 
     Attributes:
         path: as it was given.
-        frames: that were looked at.
+        frames: that were read.
         remarks: what was unexpected about the file.
         unreadable: why it could not be used; empty if it could.
         single: whether it is one picture, to which the threshold for frames applies.

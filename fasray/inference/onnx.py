@@ -1,17 +1,17 @@
-"""A trained model as one ONNX file: the same scores as torch's, and what a user must know written inside.
+"""A trained model as one ONNX file: the same scores as torch's, with all that a user must know in its metadata.
 
 The graph takes ``images``, float32 [batch, 3, S, S] RGB in [0, 1], and gives ``score``, [batch], higher = more bona
-fide; HSV channels, normalisation and region masks are part of it. How a picture becomes such an image stands in the
-metadata, in JSON, under these keys:
+fide; HSV channels, normalisation and region masks are part of it. The metadata describe, in JSON, how a
+picture becomes such an image:
 
 ======================  =======================================================================================
 ``fasray.model``        trial, method, configuration, protocol, training domains, step, version of fasray
 ``fasray.input``        name, layout, colours, range, size
-``fasray.window``       which part of a stored face crop is looked at, and how it is resized
-``fasray.preparation``  how face crops were made: detector, margin, size, JPEG quality; null if nobody knows
+``fasray.window``       which part of a stored face crop is scored, and how it is resized
+``fasray.preparation``  how face crops were made: detector, margin, size, JPEG quality; null if unknown
 ``fasray.output``       name, direction, and the thresholds that the model's own source-dev EER gives; null if its
                         score file is not there
-``fasray.parity``       largest difference from torch that the export itself has seen, and over how many images
+``fasray.parity``       largest difference from torch in the export's own check, and its number of images
 ======================  =======================================================================================
 """
 
@@ -41,7 +41,7 @@ _INPUT, _OUTPUT = "images", "score"
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """An ONNX model and what its check has seen."""
+    """An ONNX model and the result of its check."""
 
     content: bytes
     difference: float
@@ -49,7 +49,7 @@ class Exported:
     images: int
     """Images that were compared."""
     metadata: dict[str, Any]
-    """What was written into it, by key, before it became JSON."""
+    """Its metadata by key, before they became JSON."""
 
 
 class _Scoring(nn.Module):
@@ -107,7 +107,7 @@ def export_method(method: Method, image_size: int, metadata: dict[str, Any] | No
     Args:
         method: built, on the CPU.
         image_size: S.
-        metadata: what to write into the file besides, by key without ``fasray.``.
+        metadata: additional metadata, by key without ``fasray.``.
 
     Raises:
         SpecError: onnx or its companions are not installed.
@@ -140,7 +140,7 @@ def export_method(method: Method, image_size: int, metadata: dict[str, Any] | No
 
 
 def require() -> None:
-    """Refuse to go on without the packages that an export needs.
+    """Check that the packages that an export needs are installed.
 
     Raises:
         SpecError: one of them cannot be imported.

@@ -18,7 +18,7 @@ from fasray.results.scores import read_scores
 from fasray.runs.layout import CHECKPOINT_FOLDER, score_file
 from fasray.training import checkpoint
 from fasray.training.evaluate import score_batch
-from fasray.training.loop import set_memory_format, reproducible
+from fasray.training.loop import reproducible, set_memory_format
 from fasray.training.trial import Trial
 
 

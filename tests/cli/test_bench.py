@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fasray.bench.measured import Benchmark, Measured
+from fasray.bench.measurement import Benchmark, Measurement
 from fasray.bench.metrics import _ssdg_loop
 from fasray.faces.synthetic import generate
 from fasray.metrics import compat_figures
@@ -27,7 +27,7 @@ def bench(*arguments: str) -> dict[str, object]:
 
 
 def test_ratio_says_how_many_times_better_the_first_row_is() -> None:
-    ours, baseline = Measured("a", "ours", (1.0, 2.0, 9.0), baseline=False), Measured("b", "theirs", (6.0,))
+    ours, baseline = Measurement("a", "ours", (1.0, 2.0, 9.0), baseline=False), Measurement("b", "theirs", (6.0,))
     seconds = Benchmark("x", "s", (ours, baseline), lower_is_better=True)
     speed = Benchmark("x", "images/s", (baseline, ours), lower_is_better=False)
     assert seconds.advantage(baseline) == pytest.approx(3)

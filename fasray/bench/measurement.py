@@ -1,4 +1,4 @@
-"""What a benchmark hands back: named readings with their median, each beside the one it is compared with."""
+"""The result of a benchmark: named measurements with their median, some of them baselines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RAY_ADDRESS = "RAY_ADDRESS"
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One thing that was measured several times."""
 
     name: str
@@ -36,17 +36,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that one benchmark found."""
+    """The result of one benchmark."""
 
     name: str
     unit: str
-    rows: tuple[Measured, ...]
+    rows: tuple[Measurement, ...]
     """The first is what the baselines among the others are compared with."""
     lower_is_better: bool
     facts: dict[str, str | int | float] = field(default_factory=dict)
-    """What else a reader needs to judge the figures, by name."""
+    """What else a reader needs to interpret the figures, by name."""
 
-    def advantage(self, row: Measured) -> float:
+    def advantage(self, row: Measurement) -> float:
         """Return how many times better the first row is than ``row``; below 1 if it is worse."""
         ours, other = self.rows[0].median, row.median
         return other / ours if self.lower_is_better else ours / other
@@ -72,7 +72,7 @@ class Benchmark:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a temporary folder that also holds the pools, and keep any cluster out of it: what runs is private."""
+    """Give a temporary folder that also holds the pools, and hide ``RAY_ADDRESS``: benchmarks use a private Ray."""
     with tempfile.TemporaryDirectory(prefix="fasray-bench-") as folder:
         saved = {name: os.environ.pop(name, None) for name in (POOL_DIR_VARIABLE, _RAY_ADDRESS)}
         os.environ[POOL_DIR_VARIABLE] = str(Path(folder) / "pools")

@@ -1,4 +1,4 @@
-"""The Ray side of the start benchmark: the same trials in warm Tune actors, in fresh ones, and in a TorchTrainer."""
+"""The Ray side of the start benchmark: the same trials in reused Tune actors, in fresh ones, and in a TorchTrainer."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Start:
     pid: int
     """Process that ran it."""
     seconds: float
-    """From the moment it was handed out to its first optimizer step."""
+    """From its assignment to its first optimizer step."""
 
 
 class TimedTrial(ReusableTrialActor):
-    """A warm trial that also tells when its first step began and in which process."""
+    """A trial that also reports when its first step began and in which process."""
 
     def step(self) -> dict[str, Any]:
         """Train up to the next evaluation; see ``ReusableTrialActor``."""
@@ -62,16 +62,16 @@ def starts_in_tune(
     Raises:
         RunFailedError: a trial failed.
     """
-    handed_out: dict[str, float] = {}
+    assigned_at: dict[str, float] = {}
     found: list[Start] = []
 
     def stamped(assignment: Assignment) -> TrialOrder:
-        handed_out[assignment.trial.id] = time.time()
+        assigned_at[assignment.trial.id] = time.time()
         return make_order(assignment)
 
     def note(trial: str, result: Mapping[str, Any]) -> None:
         if result.get("first_step_at"):
-            found.append(Start(trial, int(result["pid"]), float(result["first_step_at"]) - handed_out[trial]))
+            found.append(Start(trial, int(result["pid"]), float(result["first_step_at"]) - assigned_at[trial]))
 
     tune.Tuner(
         tune.with_resources(TimedTrial, {"CPU": 1}),
@@ -120,7 +120,7 @@ def starts_in_torch_trainer(coordinator: Coordinator, make_order: MakeOrder, scr
 
 
 def _worker(config: dict[str, Any]) -> None:
-    """Train the trial of ``config`` as a Ray Train worker and leave the time of its first step in its folder."""
+    """Train the trial of ``config`` as a Ray Train worker and write the time of its first step to its folder."""
     order: TrialOrder = config["order"]
     trial = order.trial
     pool = FacePool.open(pool_folder(order.pool))

@@ -13,7 +13,7 @@ from fasray.methods.base import Build, Draw, Method, MethodConfig, Needs, Sampli
 from fasray.methods.space import Range, Uniform
 
 
-class NothingConfig(MethodConfig):
+class NoOpConfig(MethodConfig):
     """One setting, so that there is something to search."""
 
     knob: float = Field(0.5, ge=0, le=1, description="changes nothing")
@@ -24,14 +24,14 @@ class NothingConfig(MethodConfig):
         return {"knob": Uniform(uniform=(0.0, 1.0))}
 
 
-class Nothing(Method):
+class NoOp(Method):
     """One weight that never changes; the score of a face is its mean brightness."""
 
-    name: ClassVar[str] = "nothing"
-    title: ClassVar[str] = "Nothing"
+    name: ClassVar[str] = "noop"
+    title: ClassVar[str] = "NoOp"
     paper: ClassVar[str] = "none"
-    Config: ClassVar[type[MethodConfig]] = NothingConfig
-    config: NothingConfig
+    Config: ClassVar[type[MethodConfig]] = NoOpConfig
+    config: NoOpConfig
 
     @property
     def needs(self) -> Needs:

@@ -1,4 +1,4 @@
-"""Run directories of any size, made without training: a log that a coordinator wrote, and score files for all of it."""
+"""Run directories of any size, written without training: a coordinator's log, and score files for all of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NO_TRIAL = "0" * 16
 _COST = {"seconds": 1.5, "cpu_seconds": 1.75, "gpu_seconds": 0.0, "bytes_read": 2_000_000, "bytes_written": 100_000}
 
 
-def spec_of(data: str, method: str, trials: int, cells: int, evaluations: int) -> SweepSpec:
+def synthetic_spec(data: str, method: str, trials: int, cells: int, evaluations: int) -> SweepSpec:
     """Return a sweep in which nothing is stopped early.
 
     Args:
@@ -60,8 +60,8 @@ def spec_of(data: str, method: str, trials: int, cells: int, evaluations: int) -
     )
 
 
-def write_run(run: Path, spec: SweepSpec, dataset: Dataset) -> int:
-    """Write a finished run of a sweep and return its number of trials; scores and seconds are made up.
+def write_synthetic_run(run: Path, spec: SweepSpec, dataset: Dataset) -> int:
+    """Write a finished run of a sweep and return its number of trials; scores and seconds are synthetic.
 
     Args:
         run: folder; made.
@@ -114,7 +114,7 @@ class _Made:
 
 
 def _score_file(protocol: str, step: int, quality: int) -> _ScoreFile:
-    """Return a score file of nobody: its trial's id is a placeholder of the same length, outside what is compressed."""
+    """Return a score file whose trial id is a placeholder of the same length, outside the compressed part."""
     rng = np.random.default_rng(zlib.crc32(f"{protocol} {step} {quality}".encode()))
     sources, target = protocol.split("->")
     columns: dict[str, list[object]] = {name: [] for name in SCORE_SCHEMA.names}
