@@ -1,7 +1,7 @@
 """Figures of many resamples of one score set at once.
 
 A resample counts each cluster (a subject with all its videos) 0, 1, 2 ... times. With the scores sorted once, a
-resample is a row of counts, its curve a running sum, and its EER a binary search: no resample is ever sorted.
+resample is a row of counts and its curve a running sum: no resample is ever sorted.
 """
 
 from __future__ import annotations
@@ -48,10 +48,6 @@ class ScoredClusters:
         """Return the AUC of each resample, [B]."""
         return self._each(counts, self._auc)
 
-    def eer(self, counts: Counts) -> Floats:
-        """Return the EER of each resample by the convention of ``curves.eer``, [B]."""
-        return self._each(counts, self._eer)
-
     def far(self, counts: Counts, threshold: float) -> Floats:
         """Return the FAR of each resample at a threshold, [B]."""
         return _share(counts, self._cluster, ~self._live, self._scores >= threshold)
@@ -82,32 +78,6 @@ class ScoredClusters:
         twice = (sums[:, self._below] & _ATTACK_MASK) + (sums[:, self._up_to] & _ATTACK_MASK)
         weight = (sums[:, self._live_rows + 1] - sums[:, self._live_rows]) >> 32
         return _divide((twice * weight).sum(axis=1), 2 * lives * attacks)
-
-    def _eer(self, sums: NDArray[np.int64]) -> Floats:
-        rejected_live, accepted_attack, lives, attacks = self._crossing(sums)
-        # The points on both sides of the crossing, the lower threshold first.
-        difference = np.abs(accepted_attack * lives - rejected_live * attacks)
-        total = accepted_attack * lives + rejected_live * attacks
-        right = (difference[1] < difference[0]) | ((difference[1] == difference[0]) & (total[1] < total[0]))
-        return _divide(np.where(right, total[1], total[0]), 2 * lives * attacks)
-
-    def _crossing(self, sums: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-        """Return live rejected and attacks accepted [2, b] before and where FRR reaches FAR, and the class sizes."""
-        total = sums[:, -1]
-        lives, attacks = total >> 32, total & _ATTACK_MASK
-        row = np.arange(len(sums))
-
-        def at(point: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-            here = sums[row, self._bounds[point]]
-            return here >> 32, attacks - (here & _ATTACK_MASK)
-
-        def reached(point: NDArray[np.int64]) -> NDArray[np.bool_]:
-            rejected, accepted = at(point)
-            return np.asarray(rejected * attacks >= accepted * lives)
-
-        first = _search(reached, len(sums), len(self._bounds) - 1)
-        before, there = at(np.maximum(first - 1, 0)), at(first)
-        return np.stack([before[0], there[0]]), np.stack([before[1], there[1]]), lives, attacks
 
     def _bpcer(self, sums: NDArray[np.int64], apcer: float) -> Floats:
         total = sums[:, -1]

@@ -163,18 +163,18 @@ def test_a_resample_has_the_figures_of_its_repeated_rows(seed: int, digits: int)
     counts = rng.integers(0, 3, (6, 8))
     sample = ScoredClusters(score, live, cluster)
     found = np.stack(
-        [sample.auc(counts), sample.eer(counts), sample.far(counts, 0.3), sample.frr(counts, 0.3),
+        [sample.auc(counts), sample.far(counts, 0.3), sample.frr(counts, 0.3),
          sample.bpcer_at_apcer(counts, 0.1)], axis=1,
     )  # fmt: skip
     for row, count in zip(found, counts, strict=True):
         taken = np.repeat(np.arange(40), count[cluster])
         repeated, label = score[taken], live[taken].astype(int)
         if len(set(label.tolist())) < 2:
-            assert np.isnan(row[[0, 1]]).all()
+            assert np.isnan(row[0])
             continue
         rates = metrics.rates_at(repeated, label, 0.3)
         assert row.tolist() == [
-            metrics.auc(repeated, label), metrics.eer(repeated, label).eer, rates.far, rates.frr,
+            metrics.auc(repeated, label), rates.far, rates.frr,
             metrics.bpcer_at_apcer(repeated, label, 0.1),
         ]  # fmt: skip
 
