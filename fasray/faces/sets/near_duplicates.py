@@ -38,23 +38,16 @@ class VideoOrigin:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two videos of different domains or splits with frames that look the same; the frames are the most similar ones.
-
-    Attributes:
-        one: a video.
-        other: a video of another domain or another split.
-        frame: of ``one``.
-        other_frame: of ``other``.
-        bits: by how many bits of 256 these frames' hashes differ.
-        pairs: how many pairs of frames look the same.
-    """
+    """Two videos of different domains or splits with frames that look the same, and the most similar two frames."""
 
     one: VideoOrigin
     other: VideoOrigin
     frame: int
     other_frame: int
     bits: int
+    """Bits of 256 in which the hashes of these frames differ."""
     pairs: int
+    """Pairs of frames that look the same."""
 
     def __str__(self) -> str:
         frames = f"frame {self.frame} and frame {self.other_frame} ({self.bits} of 256 bits differ)"
