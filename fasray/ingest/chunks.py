@@ -34,38 +34,28 @@ _ROWS_OF_A_VIDEO = 64
 
 @dataclass(frozen=True)
 class Unit:
-    """Consecutive videos that one worker processes in one call.
-
-    Attributes:
-        chunk: number of the chunk that it belongs to.
-        place: position in the chunk, from 0.
-        videos: in order.
-    """
+    """Consecutive videos that one worker processes in one call."""
 
     chunk: int
+    """Number of the chunk that it belongs to."""
     place: int
+    """Position in the chunk, from 0."""
     videos: tuple[SourceVideo, ...]
 
 
 @dataclass(frozen=True)
 class PreparationPlan:
-    """A corpus, where it is, and how it is prepared.
-
-    Attributes:
-        corpus: name of its adapter.
-        root: local folder; a corpus may be moved between two attempts.
-        videos: sorted by path.
-        settings: what is taken of them.
-        findings: how the folder differs from the published corpus.
-        rows_per_shard: about how many rows a chunk may have; at least one video.
-    """
+    """A corpus, where it is, and how it is prepared."""
 
     corpus: str
     root: str
+    """Local folder; a corpus may be moved between two attempts."""
     videos: tuple[SourceVideo, ...]
+    """Sorted by path."""
     settings: Settings
     findings: Findings = field(compare=False)
     rows_per_shard: int = ROWS_PER_SHARD
+    """About how many rows a chunk may have; at least one video."""
 
     def __post_init__(self) -> None:
         """Refuse a shard without rows (SpecError)."""

@@ -37,37 +37,26 @@ _REPORTS = TypeAdapter(tuple[VideoReport, ...])
 
 @dataclass(frozen=True)
 class PreparationProgress:
-    """How far a preparation is.
-
-    Attributes:
-        videos: finished, including those of earlier attempts.
-        of_videos: in all.
-        frames: looked at by this attempt.
-        faces: found by this attempt.
-        reports: of the videos that have just been finished and need one.
-    """
+    """How far a preparation is."""
 
     videos: int
+    """Finished videos, including those of earlier attempts."""
     of_videos: int
     frames: int
+    """Frames looked at by this attempt."""
     faces: int
+    """Faces found by this attempt."""
     reports: tuple[VideoReport, ...] = ()
+    """Reports of the videos that have just been finished and need one."""
 
 
 @dataclass(frozen=True)
 class PreparationCost:
-    """Processor time of this attempt, from the first result to the last; start-up is left out.
-
-    Attributes:
-        frames: looked at in that time.
-        actor_seconds: of all actors' processes, Ray's threads in them included.
-        driver_seconds: of this process.
-        wall_seconds: on the clock.
-        actors: that worked.
-    """
+    """Processor time of this attempt, from the first result to the last; start-up is left out."""
 
     frames: int
     actor_seconds: float
+    """Of all actors' processes, Ray's threads in them included."""
     driver_seconds: float
     wall_seconds: float
     actors: int

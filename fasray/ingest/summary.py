@@ -24,34 +24,24 @@ UNREADABLE, NO_FACE, ODD = "unreadable", "no face", "odd"
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that gave nothing, or that was used although it is unusual.
-
-    Attributes:
-        path: relative to the corpus.
-        kind: ``unreadable``, ``no face`` (in any frame that was taken) or ``odd``.
-        reason: in words.
-    """
+    """A file that gave nothing, or that was used although it is unusual."""
 
     path: str
+    """Relative to the corpus."""
     kind: str
+    """``unreadable``, ``no face`` (in any frame that was taken) or ``odd``."""
     reason: str
 
 
 @dataclass(frozen=True)
 class PreparationResult:
-    """A finished preparation.
-
-    Attributes:
-        manifest: of the set.
-        counts: by split and attack type.
-        problems: by file, in order.
-        findings: how the folder differs from the published corpus.
-    """
+    """A finished preparation."""
 
     manifest: Manifest
     counts: tuple[VideoCounts, ...]
     problems: tuple[Problem, ...]
     findings: Findings
+    """How the folder differs from the published corpus."""
 
     @property
     def clean(self) -> bool:

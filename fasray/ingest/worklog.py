@@ -41,27 +41,23 @@ class _Part(BaseModel):
 
 
 class VideoReport(_Part):
-    """How the preparation of one video went.
-
-    Attributes:
-        path: relative to the corpus.
-        video: its name in the records.
-        split: of it.
-        attack_type: of it; ``live`` for bona fide.
-        taken: frames that were looked at.
-        misses: numbers of those without a face.
-        remarks: what is unusual about the file.
-        unreadable: why nothing was taken from it; empty if it was.
-    """
+    """How the preparation of one video went."""
 
     path: str
+    """Relative to the corpus."""
     video: str
+    """Its name in the records."""
     split: str
     attack_type: str
+    """``live`` for bona fide."""
     taken: int
+    """Frames that were looked at."""
     misses: tuple[int, ...]
+    """Numbers of the frames without a face."""
     remarks: tuple[str, ...]
+    """What is unusual about the file."""
     unreadable: str
+    """Why nothing was taken from it; empty if it was."""
 
     @property
     def needs_report(self) -> bool:
@@ -70,41 +66,31 @@ class VideoReport(_Part):
 
 
 class VideoCounts(_Part):
-    """Counts over the videos of one split and attack type.
-
-    Attributes:
-        split: of the videos.
-        attack_type: of the videos; ``live`` for bona fide.
-        videos: in all.
-        unreadable: of which nothing could be taken.
-        without_face: that were read, and have no face in any frame that was taken.
-        frames: that were taken of the others.
-        misses: of these frames, those without a face.
-    """
+    """Counts over the videos of one split and attack type."""
 
     split: str
     attack_type: str
+    """``live`` for bona fide."""
     videos: int
     unreadable: int
+    """Videos of which nothing could be taken."""
     without_face: int
+    """Videos that were read and have no face in any frame taken."""
     frames: int
+    """Frames taken of the others."""
     misses: int
+    """Those of these frames without a face."""
 
 
 class ChunkRecord(_Part):
-    """One finished chunk.
-
-    Attributes:
-        number: of the chunk.
-        shard: its shard; None if no face was found in it.
-        tallies: counts of its videos.
-        odd: reports of the videos that need one, in order.
-    """
+    """One finished chunk."""
 
     number: int
     shard: Shard | None
+    """None if no face was found in it."""
     tallies: tuple[VideoCounts, ...]
     odd: tuple[VideoReport, ...]
+    """Reports of the videos that need one, in order."""
 
 
 def count_videos(reports: Iterable[VideoReport]) -> tuple[VideoCounts, ...]:
@@ -156,17 +142,14 @@ def report_of(video: SourceVideo, extracted: Extracted) -> VideoReport:
 
 @dataclass(frozen=True)
 class Worklog:
-    """The progress of a preparation at its place, which fits its plan.
-
-    Attributes:
-        uri: folder or ``s3://`` prefix of the shards.
-        done: finished chunks, by number.
-        finished: the manifest, if the whole preparation is finished.
-    """
+    """The progress of a preparation at its place, which fits its plan."""
 
     uri: str
+    """Folder or ``s3://`` prefix of the shards."""
     done: dict[int, ChunkRecord]
+    """Finished chunks by number."""
     finished: Manifest | None
+    """The manifest, if the whole preparation is finished."""
 
     @classmethod
     def open(cls, uri: str, plan: PreparationPlan) -> Worklog:

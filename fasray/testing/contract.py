@@ -36,20 +36,17 @@ MOST_DOMAINS = 4
 
 
 class MethodContract:
-    """The checks of one method. It need not be in the registry.
-
-    Attributes:
-        method: the class under test, at the top of an importable module or of the test's file.
-        settings: configuration for all checks but those that say otherwise; whatever makes the method cheap.
-        learning: on top of it, for the check that it learns in 40 steps of a small network.
-        steady: on top of it, for the check of two workers, which compares many digits: a deep network with a large
-            learning rate makes more of rounding than any tolerance should allow.
-    """
+    """The checks of one method. It need not be in the registry."""
 
     method: ClassVar[type[Method]]
+    """The class under test, at the top of an importable module or of the test's file."""
     settings: ClassVar[Mapping[str, Any]] = {}
+    """Configuration for all checks but those that say otherwise; whatever makes the method cheap."""
     learning: ClassVar[Mapping[str, Any]] = {}
+    """Added to ``settings`` for the check that it learns in 40 steps of a small network."""
     steady: ClassVar[Mapping[str, Any]] = {}
+    """Added to ``settings`` for the check of two workers, which compares many digits: a deep network with a large
+    learning rate makes more of rounding than any tolerance should allow."""
 
     # How it describes itself
 

@@ -18,17 +18,14 @@ _LITTER = ("Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Survey:
-    """One look at a folder.
-
-    Attributes:
-        root: the folder that all paths are relative to.
-        videos: those that were understood, sorted by path.
-        findings: what else is there, or is missing.
-    """
+    """One look at a folder."""
 
     root: str
+    """The folder that all paths are relative to."""
     videos: tuple[SourceVideo, ...]
+    """Those that were understood, sorted by path."""
     findings: Findings
+    """What else is there, or is missing."""
 
 
 class Corpus(ABC):

@@ -40,27 +40,23 @@ class SplitCount:
 
 @dataclass(frozen=True)
 class Findings:
-    """How a folder differs from the corpus it should hold; all paths are relative to the root, sorted.
-
-    Attributes:
-        title: the corpus.
-        missing: official videos that are not there.
-        misnamed: files in place of an official one.
-        extra: files that do not belong to the corpus and resemble nothing that is missing.
-        missing_companions: side files that are not there; preparation does not need them.
-        counts: videos by split.
-        notes: what else a reader should know.
-        generated: the videos are a mimic; they show no real person.
-    """
+    """How a folder differs from the corpus it should hold; all paths are relative to the root, sorted."""
 
     title: str
+    """Title of the corpus."""
     missing: tuple[str, ...] = ()
+    """Official videos that are not there."""
     misnamed: tuple[Misnamed, ...] = ()
+    """Files in place of an official one."""
     extra: tuple[str, ...] = ()
+    """Files that do not belong to the corpus and resemble nothing that is missing."""
     missing_companions: tuple[str, ...] = ()
+    """Side files that are not there; preparation does not need them."""
     counts: tuple[SplitCount, ...] = ()
     notes: tuple[str, ...] = ()
+    """What else a reader should know."""
     generated: bool = False
+    """Whether the videos are a mimic; they show no real person."""
 
     @property
     def whole(self) -> bool:

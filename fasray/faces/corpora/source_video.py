@@ -9,36 +9,33 @@ from fasray.faces.record import ATTACK_TYPES, LIVE, SPLITS, SPOOF
 
 @dataclass(frozen=True)
 class SourceVideo:
-    """What a corpus says about one of its files.
-
-    Attributes:
-        path: relative to the root that was surveyed, with forward slashes.
-        attack_type: one of ``record.ATTACK_TYPES``; ``live`` for bona fide.
-        instrument: finer than ``attack_type``; empty if live or unknown.
-        domain: the corpus' letter, or the domain named in a manifest.
-        subject: unique over all domains: the domain's name comes first.
-        video: unique over all domains, and the same wherever the root is.
-        camera: capture device as the corpus names it; empty if unknown.
-        session: session, lighting or environment as the corpus names it; empty if unknown.
-        split: one of ``record.SPLITS``.
-        companions: files next to it that belong to it (eye positions ...), relative like ``path``.
-        rotate_untagged: degrees clockwise (0, 90, 180, 270) that bring frames upright **if the container carries no
-            rotation tag**; a decoder that honours tags must not turn tagged clips twice.
-        frames: first and one past the last frame that may be used; None = all.
-    """
+    """What a corpus says about one of its files."""
 
     path: str
+    """Relative to the root that was surveyed, with forward slashes."""
     attack_type: str
+    """One of ``record.ATTACK_TYPES``; ``live`` for bona fide."""
     instrument: str
+    """Finer than ``attack_type``; empty if live or unknown."""
     domain: str
+    """The corpus' letter, or the domain named in a manifest."""
     subject: str
+    """Unique over all domains: the domain's name comes first."""
     video: str
+    """Unique over all domains, and the same wherever the root is."""
     camera: str
+    """Capture device as the corpus names it; empty if unknown."""
     session: str
+    """Session, lighting or environment as the corpus names it; empty if unknown."""
     split: str
+    """One of ``record.SPLITS``."""
     companions: tuple[str, ...] = ()
+    """Files next to it that belong to it (eye positions ...), relative like ``path``."""
     rotate_untagged: int = 0
+    """Degrees clockwise (0, 90, 180, 270) that bring frames upright **if the container carries no rotation tag**; a
+    decoder that honours tags must not turn tagged clips twice."""
     frames: tuple[int, int] | None = None
+    """First and one past the last frame that may be used; None = all."""
 
     def __post_init__(self) -> None:
         if self.attack_type not in ATTACK_TYPES:

@@ -30,21 +30,17 @@ _VALUES = 4 + 2 * _KEYPOINTS
 
 @dataclass(frozen=True)
 class Range:
-    """One network and the grid of its anchors.
-
-    Attributes:
-        name: as records and cards name it.
-        file: the network.
-        size: side of its input, pixels.
-        anchors: (stride in pixels, anchors a cell), from fine to coarse.
-        outputs: names of its outputs, boxes first.
-    """
+    """One network and the grid of its anchors."""
 
     name: str
+    """As records and cards name it."""
     file: ModelFile
     size: int
+    """Side of its input, pixels."""
     anchors: tuple[tuple[int, int], ...]
+    """(stride in pixels, anchors a cell), from fine to coarse."""
     outputs: tuple[str, str] = ("regressors", "classificators")
+    """Names of its outputs, boxes first."""
 
 
 RANGES = (
@@ -56,19 +52,16 @@ RANGES = (
 
 @dataclass(frozen=True)
 class Box:
-    """A face as BlazeFace sees it.
-
-    Attributes:
-        corners: [2, 2] top left and bottom right, frame pixels.
-        eyes: [2, 2] the subject's right and left eye, frame pixels.
-        score: in [0.5, 1].
-        range: name of the network that found it.
-    """
+    """A face as BlazeFace sees it."""
 
     corners: Points
+    """[2, 2] top left and bottom right, frame pixels."""
     eyes: Points
+    """[2, 2] the subject's right and left eye, frame pixels."""
     score: float
+    """In [0.5, 1]."""
     range: str
+    """Name of the network that found it."""
 
     @property
     def area(self) -> float:

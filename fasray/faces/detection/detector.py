@@ -18,17 +18,14 @@ SURE = 0.75
 
 @dataclass(frozen=True)
 class Face:
-    """The one face of a frame that is taken for the subject's.
-
-    Attributes:
-        points: [468, 3] x, y in frame pixels, z in the same unit, smaller = nearer; numbered as in topology.py.
-        score: how sure the detector is, in [0, 1].
-        found_by: which of the detector's parts found it, for the record.
-    """
+    """The one face of a frame that is taken for the subject's."""
 
     points: Points
+    """[468, 3] x, y in frame pixels, z in the same unit, smaller = nearer; numbered as in topology.py."""
     score: float
+    """How sure the detector is, in [0, 1]."""
     found_by: str
+    """Which of the detector's parts found it, for the record."""
 
 
 class Detector(Protocol):
@@ -41,17 +38,13 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class DetectorKind:
-    """A detector that can be chosen by name.
-
-    Attributes:
-        name: of it; for people.
-        files: the model files that it needs.
-        build: from their content to the detector.
-    """
+    """A detector that can be chosen by name."""
 
     name: str
     files: tuple[ModelFile, ...]
+    """The model files that it needs."""
     build: Callable[[Models], Detector]
+    """Returns the detector for their content."""
 
 
 class BlazeMesh:

@@ -24,16 +24,13 @@ _HOLES = ("left_eye", "right_eye", "lips_inner")
 
 @dataclass(frozen=True)
 class Topology:
-    """Which points make up what.
-
-    Attributes:
-        triangles: [T, 3] point numbers; the holes at both eyes and the inner mouth are closed, for a depth map
-            would get pits there.
-        loops: point numbers round a part, by name; left and right are the subject's own.
-    """
+    """Which points make up what."""
 
     triangles: Indices
+    """[T, 3] point numbers; the holes at both eyes and the inner mouth are closed, for a depth map would get pits
+    there."""
     loops: dict[str, Indices]
+    """Point numbers round a part, by name; left and right are the subject's own."""
 
 
 @cache

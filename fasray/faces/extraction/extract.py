@@ -28,20 +28,16 @@ from fasray.faces.record import LIVE, RECORD_SCHEMA
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides which pixels a video gives.
-
-    Attributes:
-        rule: which frames are taken.
-        image_size: side of the crops, pixels, 32 to 1024.
-        quality: of the crops' JPEG, 1 to 100.
-        margin: side of the crop relative to the face mesh's box.
-        detector: name of the detector.
-    """
+    """What decides which pixels a video gives."""
 
     rule: FrameRule = FrameRule(count=10)
+    """Which frames are taken."""
     image_size: int = 256
+    """Side of the crops, pixels, 32 to 1024."""
     quality: int = jpeg.QUALITY
+    """JPEG quality of the crops, 1 to 100."""
     margin: float = labels.MARGIN
+    """Side of the crop relative to the face mesh's box."""
     detector: str = MESH468.name
 
     def __post_init__(self) -> None:
@@ -80,38 +76,31 @@ class Settings:
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """The face of one frame, cut out and encoded.
-
-    Attributes:
-        image: JPEG bytes.
-        points: [468, 3] mesh in crop pixels.
-        matrix: [2, 3] frame pixels -> crop pixels.
-        score: the detector's.
-    """
+    """The face of one frame, cut out and encoded."""
 
     image: bytes
+    """JPEG bytes."""
     points: Points
+    """[468, 3] mesh in crop pixels."""
     matrix: NDArray[np.float32]
+    """[2, 3] frame pixels -> crop pixels."""
     score: float
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What one video gave.
-
-    Attributes:
-        records: rows of RECORD_SCHEMA, by frame.
-        taken: frames that were looked at.
-        misses: numbers of the frames without a face.
-        remarks: what is unusual about the file, though it was used.
-        unreadable: why nothing was taken from it; empty if it was.
-    """
+    """What one video gave."""
 
     records: pa.RecordBatch
+    """Rows of RECORD_SCHEMA, by frame."""
     taken: int
+    """Frames that were looked at."""
     misses: tuple[int, ...] = ()
+    """Numbers of the frames without a face."""
     remarks: tuple[str, ...] = ()
+    """What is unusual about the file, though it was used."""
     unreadable: str = ""
+    """Why nothing was taken from it; empty if it was."""
 
 
 class Extractor:

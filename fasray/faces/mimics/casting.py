@@ -22,20 +22,16 @@ _WHOLE_SHEET: Span = (0.90, 0.99)
 
 @dataclass(frozen=True)
 class Role:
-    """How one video is filmed.
-
-    Attributes:
-        camera: what films it, with the designed bias of the medium.
-        medium: what it films; None = the living subject.
-        moving: a replay shows a video; False: a photo.
-        shake: see _HELD.
-        backgrounds, key, ambient: of the scene, as in Domain.
-    """
+    """How one video is filmed."""
 
     camera: Camera
+    """What films it, with the designed bias of the medium."""
     medium: Print | Replay | None
+    """What it films; None = the living subject."""
     moving: bool
+    """Whether a replay shows a video; False: a photo."""
     shake: float
+    """See ``_HELD``."""
     backgrounds: tuple[str, ...]
     key: Span
     ambient: Span

@@ -21,23 +21,20 @@ _SMALLEST, _LARGEST = 96, 2048
 
 @dataclass(frozen=True)
 class MimicSettings:
-    """Settings of one mimic; equal settings give equal files.
-
-    Attributes:
-        corpus: the name of the corpus whose layout is used.
-        subjects: how many of its subjects, spread over its splits in their proportions; at least one a split.
-        frames: frames of every video.
-        seed: of all randomness.
-        size: width and height of the videos, pixels, even.
-        dial: difficulty of the generated attacks, 0 (easy) to 1 (hard); see synthetic/domains.py.
-    """
+    """Settings of one mimic; equal settings give equal files."""
 
     corpus: str
+    """Name of the corpus whose layout is used."""
     subjects: int = DEFAULT_SUBJECTS
+    """How many of its subjects, spread over its splits in their proportions; at least one a split."""
     frames: int = DEFAULT_FRAMES
+    """Frames of every video."""
     seed: int = DEFAULT_SEED
+    """Seed of all randomness."""
     size: tuple[int, int] = DEFAULT_SIZE
+    """Width and height of the videos, pixels, even."""
     dial: float = DEFAULT_DIAL
+    """Difficulty of the generated attacks, 0 (easy) to 1 (hard); see synthetic/domains.py."""
 
     def __post_init__(self) -> None:
         """Refuse settings that are out of range (SpecError)."""

@@ -33,20 +33,17 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame.
-
-    Attributes:
-        picture: RGB uint8 ``[H, W, 3]``.
-        depth: exact, 0..1 (near = 1, zero off the face), float32 ``[H, W]``; all zero for attacks.
-        parts: ids of ``record.PARSING_CLASSES``, uint8 ``[H, W]``; all zero for attacks.
-        eyes: x, y of the eye on the left of the picture and of the other one, pixels, ``[2, 2]``; of an attack, where
-            they would be on a sheet that is held straight.
-    """
+    """One frame."""
 
     picture: NDArray[np.uint8]
+    """RGB uint8 ``[H, W, 3]``."""
     depth: Map
+    """Exact, 0..1 (near = 1, zero off the face), float32 ``[H, W]``; all zero for attacks."""
     parts: NDArray[np.uint8]
+    """Ids of ``record.PARSING_CLASSES``, uint8 ``[H, W]``; all zero for attacks."""
     eyes: Map
+    """[2, 2] x, y of the eye on the left of the picture and of the other one, pixels; of an attack, where they would be
+    on a sheet that is held straight."""
 
 
 @dataclass(frozen=True)

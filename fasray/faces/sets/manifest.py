@@ -51,25 +51,19 @@ class Document(_Part):
 
 
 class Manifest(_Part):
-    """What a face set is made of.
-
-    Attributes:
-        format_version: of shards and manifest.
-        image_size: side of the square face crops, pixels.
-        rows: number of face records in all shards.
-        shards: in order; the global row number of a face counts through them.
-        documents: other files that belong to the set.
-        card: how the set was prepared (generator or detector, seed, margin, frame rule, versions); JSON values.
-        hash: sha256 over all of the above; two sets with the same hash hold the same bytes.
-    """
+    """What a face set is made of."""
 
     format_version: int
     image_size: int
+    """Side of the square face crops, pixels."""
     rows: int
     shards: tuple[Shard, ...]
+    """In order; the global row number of a face counts through them."""
     documents: tuple[Document, ...]
     card: dict[str, Any]
+    """How the set was prepared (generator or detector, seed, margin, frame rule, versions); JSON values."""
     hash: str
+    """SHA-256 over all of the above; two sets with the same hash hold the same bytes."""
 
     def to_bytes(self) -> bytes:
         """Return the one text of this manifest on disk."""

@@ -36,27 +36,20 @@ class Count:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How many videos of one corpus, split and attack type were prepared, from the card of the set.
-
-    Attributes:
-        corpus: that was prepared.
-        split: of the videos.
-        attack_type: of the videos.
-        videos: in all.
-        unreadable: videos that gave nothing.
-        without_face: videos that were read and have no face in any frame taken.
-        frames: that were taken of the others.
-        misses: frames among these without a face.
-    """
+    """How many videos of one corpus, split and attack type were prepared, from the card of the set."""
 
     corpus: str
     split: str
     attack_type: str
     videos: int
     unreadable: int
+    """Videos that gave nothing."""
     without_face: int
+    """Videos that were read and have no face in any frame taken."""
     frames: int
+    """Frames taken of the others."""
     misses: int
+    """Those of these frames without a face."""
 
 
 @dataclass(frozen=True)

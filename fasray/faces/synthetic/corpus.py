@@ -33,28 +33,24 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """What decides the bytes of a generated set.
-
-    Attributes:
-        subjects: subjects a domain, 1..999.
-        seed: of all randomness.
-        dial: difficulty, 0 (easy) to 1 (hard); see domains.py.
-        image_size: side of the crops, pixels, at least 32. Cues keep their size in pixels.
-        domains: letters out of OCIM, in the order they are written.
-        attacks: attack types, out of print, replay, mask.
-        sessions: sessions a subject; each has one video of live and of every attack type.
-        live_frames: frames of a live video.
-        attack_frames: frames of an attack video.
-    """
+    """What decides the bytes of a generated set."""
 
     subjects: int = 24
+    """Subjects a domain, 1 to 999."""
     seed: int = DEFAULT_SEED
+    """Seed of all randomness."""
     dial: float = DEFAULT_DIAL
+    """Difficulty, 0 (easy) to 1 (hard); see domains.py."""
     image_size: int = 128
+    """Side of the crops, pixels, at least 32. Cues keep their size in pixels."""
     domains: str = DOMAIN_NAMES
+    """Letters out of OCIM, in the order they are written."""
     attacks: tuple[str, ...] = ("print", "replay")
+    """Attack types, out of print, replay, mask."""
     sessions: int = 3
+    """Sessions a subject; each has one video of live and of every attack type."""
     live_frames: int = 4
+    """Frames of every live video."""
     attack_frames: int = 2
 
     def __post_init__(self) -> None:

@@ -24,31 +24,27 @@ DOMAIN_NAMES = "OCIM"
 
 @dataclass(frozen=True)
 class Domain:
-    """One generated dataset; it is named after, and loosely modelled on, a real one.
-
-    Attributes:
-        name: one letter.
-        title: what it is modelled on.
-        cameras: a session of a subject uses one of them.
-        prints: print media; instrument ``print1`` is the first.
-        replays: displays; instrument ``replay1`` is the first.
-        masks: worn masks; instrument ``mask1`` is the first.
-        backgrounds: kinds of background (light.draw_background).
-        ambient: strength of the light from all around.
-        key: strength of the key light.
-        split_shares: subjects in train, dev, test of the real dataset.
-    """
+    """One generated dataset; it is named after, and loosely modelled on, a real one."""
 
     name: str
     title: str
+    """What it is modelled on."""
     cameras: tuple[Camera, ...]
+    """A session of a subject uses one of them."""
     prints: tuple[Print, ...]
+    """Print media; instrument ``print1`` is the first."""
     replays: tuple[Replay, ...]
+    """Displays; instrument ``replay1`` is the first."""
     masks: tuple[Mask, ...]
+    """Worn masks; instrument ``mask1`` is the first."""
     backgrounds: tuple[str, ...]
+    """Kinds of background (light.draw_background)."""
     ambient: Span
+    """Strength of the light from all around."""
     key: Span
+    """Strength of the key light."""
     split_shares: tuple[int, int, int]
+    """Subjects in train, dev, test of the real dataset."""
 
 
 _EASY = {
