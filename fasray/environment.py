@@ -21,7 +21,7 @@ VARIABLES = (
         "where a node keeps its pools of decoded faces; a local disk with enough free space",
         "`fasray-<uid>/pools` in the temporary folder",
     ),
-    Variable("FASRAY_CACHE_DIR", "where generated face sets are kept", "`fasray` in the user's cache folder"),
+    Variable("FASRAY_CACHE_DIR", "where generated face sets are cached", "`fasray` in the user's cache folder"),
     Variable("FASRAY_STORE_PATIENCE", "seconds to wait for an object store that has stopped answering", "300"),
     Variable(
         "FASRAY_CLUSTER_FILE",

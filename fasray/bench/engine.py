@@ -83,7 +83,7 @@ def measure_engine(
     return Benchmark(
         "engine",
         "s",
-        (Measurement("trial", "a trial that does nothing, in a warm process", _paces(warm), baseline=False),),
+        (Measurement("trial", "a trial that does nothing, in a reused process", _paces(warm), baseline=False),),
         lower_is_better=True,
         facts={
             "trials": outcome.trials,

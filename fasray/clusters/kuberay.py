@@ -19,12 +19,12 @@ _FIRST_WITH_TOKENS = (2, 52)
 
 
 def is_kubernetes(document: Document) -> bool:
-    """Tell whether a document is a Kubernetes object."""
+    """Return whether a document is a Kubernetes object."""
     return isinstance(document.value, dict) and {"apiVersion", "kind"} <= set(document.value)
 
 
 def is_checked(document: Document) -> bool:
-    """Tell whether a Kubernetes object is one that Ray's operator reads; others are not checked."""
+    """Return whether a Kubernetes object is one that Ray's operator reads; others are not checked."""
     return str(document.get("apiVersion")).startswith("ray.io/")
 
 

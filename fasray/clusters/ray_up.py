@@ -20,7 +20,7 @@ _STARTS = {"head_start_ray_commands": "head", "worker_start_ray_commands": "work
 
 
 def is_ray_up(document: Document) -> bool:
-    """Tell whether a document looks like a ``ray up`` file."""
+    """Return whether a document looks like a ``ray up`` file."""
     return isinstance(document.value, dict) and bool(
         {"provider", "available_node_types", "head_node_type", "cluster_name"} & set(document.value)
     )

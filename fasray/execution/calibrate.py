@@ -47,7 +47,7 @@ def calibrate(plan: Plan, pool: str, slots: int, say: Callable[[str], None] = la
         plan: of the sweep; of each method its cell with the most faces to score is timed.
         pool: folder of the filled pool.
         slots: processes at once; each times every method, in another order.
-        say: told what begins.
+        say: called with what begins.
 
     Raises:
         DataError, SpecError, DivergedError: a trial cannot be run.

@@ -72,7 +72,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
         with Ledger(out, spec.identity(), _facts(dataset)) as ledger:
             if ledger.taken_over_from:
-                listener.on_stage(f"taking the run over from {ledger.taken_over_from}, which is gone")
+                listener.on_stage(f"taking the run over from {ledger.taken_over_from}, which has ended")
             coordinator = Coordinator(plan, ledger.append)
             coordinator.replay(ledger.events)
             listener.on_plan(plan, sum(record.status != "running" for record in coordinator.records.values()))
@@ -127,7 +127,7 @@ def _fill(dataset: Dataset, demand: Demand, listener: Listener) -> None:
 
 
 def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
-    """Run the coordinator's trials, in warm processes or in workers of their own, until none is left."""
+    """Run the coordinator's trials, in reused actors or in workers of their own, until none is left."""
     demand = demand_of(coordinator.plan.spec)
     limit = coordinator.plan.spec.resources.max_concurrent
 
@@ -171,7 +171,7 @@ def _tune(
     scratch: str,
     show: Callable[..., None],
 ) -> None:
-    """Let Tune run the coordinator's trials in warm actors."""
+    """Let Tune run the coordinator's trials in reused actors."""
     from ray import tune
 
     from fasray.execution.trial_actor import ReusableTrialActor

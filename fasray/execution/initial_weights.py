@@ -21,14 +21,14 @@ def weights_folder(run: str) -> str:
 
 
 def starts_from_weights(plan: Plan) -> bool:
-    """Tell whether trials of the plan start from weights."""
+    """Return whether trials of the plan start from weights."""
     return any(cell.training.backbone_weights != "none" for cell in plan.cells)
 
 
 def share_weights(plan: Plan, run: str) -> None:
     """Build the networks of each cell once, as its trials will, and keep a copy of the weights that they start from.
 
-    Those already kept are not read again. A sweep without initial weights builds nothing.
+    Copies that exist are not read again. A sweep without initial weights builds nothing.
 
     Raises:
         DataError: weights cannot be read, or do not fit.

@@ -35,7 +35,7 @@ class Listener:
         """Trials of a sweep started, reported or ended."""
 
     def on_trial_start(self, trial: Trial, folder: str) -> None:
-        """A single trial begins or goes on in its folder."""
+        """A single trial starts or resumes in its folder."""
 
     def on_evaluation(self, trial: Trial, evaluation: Evaluation) -> None:
         """A single trial was evaluated."""

@@ -18,7 +18,7 @@ _WORKING_DIRS = "working_dir_files"
 
 
 def in_job() -> bool:
-    """Tell whether this process is the driver of a Ray job."""
+    """Return whether this process is the driver of a Ray job."""
     return _IN_A_JOB in os.environ
 
 

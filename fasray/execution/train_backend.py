@@ -1,4 +1,4 @@
-"""Trials of several workers: each is a Ray Train ``TorchTrainer``, started and judged by the coordinator, without Tune.
+"""Trials of several workers: each is a Ray Train ``TorchTrainer``, started and stopped by the coordinator, without Tune.
 
 Tune is left out here for what it would cost. A Tune trial is one more process around the trainer, and Tune does not
 count what the trainer's workers hold: drivers that have taken every CPU wait for workers that never get one. And Tune
@@ -6,7 +6,7 @@ stops a trial by killing that process; the workers' placement group then stays u
 dashboard, which a private Ray does not have. Here one actor, the broker, holds the ``fit()`` calls of all running
 trials and carries messages and decisions between their workers and the driver; a stopped trial returns by itself.
 
-Ray Train stores nothing: checkpoints, scores and the log are the run directory's own, so that a trial goes on after the
+Ray Train stores nothing: checkpoints, scores and the log are the run directory's own, so that a trial resumes after the
 loss of a worker, or of everything.
 """
 
@@ -96,7 +96,7 @@ class DecisionBroker:
         return ""
 
     def wants(self, trial: str) -> bool:
-        """Tell a worker whether its trial is still to be trained."""
+        """Return whether a trial is still to be trained; asked by its workers."""
         return trial not in self._stopped
 
     @ray.method(concurrency_group="ask")

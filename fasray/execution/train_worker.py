@@ -50,21 +50,21 @@ class WorkerContext(DistributedContext):
             self._ask(TrialMessage(self._trial, evaluation.reading))
 
     def give_up(self, status: Literal["diverged", "failed"], reason: str) -> None:
-        """Tell the broker why the trial cannot go on, and wait until it is on record."""
+        """Report why the trial cannot go on, and wait until it is on record."""
         self._ask(TrialMessage(self._trial, status=status, reason=reason))
 
     def _ask(self, message: TrialMessage) -> None:
         self._decision = ray.get(self._broker.ask.remote(message))
 
     def wants_to_stop(self) -> bool:
-        """Tell whether the last decision was anything but to continue; only that of rank 0 counts."""
+        """Return whether the last decision was anything but to continue; only that of rank 0 counts."""
         return self._decision != "continue"
 
 
 def train_worker_loop(config: dict[str, Any]) -> None:
     """Train this worker's share of the trial of ``config`` (``order`` and ``broker``) until it ends or is stopped.
 
-    After a lost worker all of them come here again, and go on from the trial's last evaluation.
+    After the loss of a worker Ray starts all of them again; they resume from the trial's last evaluation.
 
     Raises:
         Exception: the trial cannot go on; one that is raised on one worker only would leave the others waiting, so all

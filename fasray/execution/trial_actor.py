@@ -84,7 +84,7 @@ class ReusableTrialActor(tune.Trainable):
         self._evaluations = self._evaluate(order)
 
     def _evaluate(self, order: TrialOrder) -> Generator[Evaluation, None, None]:
-        """Train the trial; what is wrong with the data of this node comes out here, in a ``step``."""
+        """Train the trial; opening the pool here makes its errors those of a ``step``."""
         trial = order.trial
         pool = self._pool(order.pool, order.data)
         roles = self._role(pool, trial.protocol, order.target_split)

@@ -1,4 +1,4 @@
-"""Ray Tune's side of the coordinator: a searcher that hands out its trials, a scheduler that passes on its decisions.
+"""Ray Tune's side of the coordinator: a searcher that suggests its trials, a scheduler that passes on its decisions.
 
 Neither decides anything, and neither holds state worth saving: Tune's own experiment directory is disposable.
 """

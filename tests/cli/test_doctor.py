@@ -1,4 +1,4 @@
-"""``fasray doctor`` finds what would make a sweep fail, message what to do, and shows no secret."""
+"""``fasray doctor`` finds what would make a sweep fail, says what to do, and shows no secret."""
 
 from __future__ import annotations
 
