@@ -1,4 +1,4 @@
-"""Trials of several workers: each is a Ray Train ``TorchTrainer``, started and stopped by the coordinator, without Tune.
+"""Trials of several workers: each is a Ray Train ``TorchTrainer``, run by the coordinator without Tune.
 
 Tune is left out here for what it would cost. A Tune trial is one more process around the trainer, and Tune does not
 count what the trainer's workers hold: drivers that have taken every CPU wait for workers that never get one. And Tune
