@@ -30,7 +30,7 @@ from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading import augment
 from fasray.faces.loading.pool import FacePool, PoolWriter
 from fasray.faces.loading.sampler import Sampler
-from fasray.methods.base import Build, Draw, Method
+from fasray.methods.base import Draw, Method
 from fasray.protocols.roles import Roles
 from fasray.seeds import derive, stream
 from fasray.training.batches import Batches
@@ -91,16 +91,7 @@ class Loop(ABC):
         self.context = Context("", seed=trial.seed, total_steps=trial.training.steps, device=device)
         self.method: Method = trial.build_method()
         torch.manual_seed(derive(trial.seed, "init"))
-        training = trial.training
-        self.method.build(
-            Build(
-                num_domains=len(DOMAINS),
-                image_size=training.image_size,
-                total_steps=training.steps,
-                width=training.width,
-                device=device,
-            )
-        )
+        self.method.build(trial.shape(len(DOMAINS), device=device))
         self.method.networks.train()
 
     @property

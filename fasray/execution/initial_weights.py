@@ -45,17 +45,10 @@ def share_weights(plan: Plan, run: str) -> None:
 
 
 def _build(plan: Plan, cell: Cell, folder: str) -> None:
-    from fasray.methods.base import Build  # imports torch
-
     for point in cell.points[:1] or ({},):
         trial = plan.trial(cell, cell.configuration(point), plan.spec.search.seed)
         trial.build_method().build(
-            Build(
-                num_domains=len(cell.protocol.domains),
-                image_size=trial.training.image_size,
-                total_steps=trial.training.steps,
-                width=trial.training.width,
-                backbone_weights=trial.training.backbone_weights,
-                weights_folder=folder,
+            trial.shape(
+                len(cell.protocol.domains), backbone_weights=trial.training.backbone_weights, weights_folder=folder
             )
         )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from fasray import storage
 from fasray.errors import DataError, SpecError
-from fasray.methods.base import Build, Method
+from fasray.methods.base import Method
 from fasray.results.digests import source_digest
 from fasray.results.scores import read_scores
 from fasray.runs.layout import CHECKPOINT_FOLDER, score_file
@@ -116,18 +116,10 @@ class Scorer:
 
 def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device) -> Method:
     """Return the method with the checkpoint's weights; initial weights are not fetched, for they are replaced."""
-    training, method = trial.training, trial.build_method()
+    method = trial.build_method()
     with torch.random.fork_rng(devices=[]):
-        method.build(
-            Build(
-                num_domains=len(found.card.domains),
-                image_size=training.image_size,
-                total_steps=training.steps,
-                width=training.width,
-                device=device,
-            )
-        )
-    set_memory_format(method, training)
+        method.build(trial.shape(len(found.card.domains), device=device))
+    set_memory_format(method, trial.training)
     checkpoint.restore(found, method)
     method.networks.eval()
     return method

@@ -25,7 +25,7 @@ from fasray import storage
 from fasray.errors import DivergedError
 from fasray.faces.loading.face_source import FaceSource
 from fasray.faces.loading.read_schedule import Scoring, read_schedule
-from fasray.methods.base import Build, Method
+from fasray.methods.base import Method
 from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles
 from fasray.runs.checksums import record_files
@@ -147,11 +147,8 @@ class _Run:
         self.method = trial.build_method()
         torch.manual_seed(derive(trial.seed, "init"))
         self.method.build(
-            Build(
-                num_domains=len(roles.domains),
-                image_size=training.image_size,
-                total_steps=training.steps,
-                width=training.width,
+            trial.shape(
+                len(roles.domains),
                 backbone_weights=training.backbone_weights,
                 weights_folder=context.weights_folder,
                 device=context.device,

@@ -15,7 +15,7 @@ from fasray.faces.loading.sampler import Sampling
 from fasray.methods import registry
 
 if TYPE_CHECKING:
-    from fasray.methods.base import Augment, Method
+    from fasray.methods.base import Augment, Build, Method
 
 
 class TrainingSpec(BaseModel):
@@ -105,6 +105,13 @@ class Trial(BaseModel):
             SpecError: there is no such method, or the configuration is not one of its.
         """
         return _method(self.method, self.config)
+
+    def shape(self, num_domains: int, **more: Any) -> Build:
+        """Return what the method's networks are built with; ``more`` is the device, and initial weights if any."""
+        from fasray.methods.base import Build  # imports torch
+
+        training = self.training
+        return Build(num_domains, training.image_size, training.steps, training.width, **more)
 
 
 def make_trial(
