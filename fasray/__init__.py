@@ -16,11 +16,13 @@ from fasray.version import __version__
 
 if TYPE_CHECKING:
     from fasray.execution.engine import run_sweep
+    from fasray.execution.listener import Listener
     from fasray.execution.one_trial import train_trial
     from fasray.results.load import load_costs, load_evaluations, load_results, load_scores, load_trials
     from fasray.sweep.sweep_file import load_sweep
 
 __all__ = [
+    "Listener",
     "__version__",
     "load_costs",
     "load_evaluations",
@@ -35,6 +37,7 @@ __all__ = [
 _HOME = {
     "load_sweep": "fasray.sweep.sweep_file",
     "run_sweep": "fasray.execution.engine",
+    "Listener": "fasray.execution.listener",
     "train_trial": "fasray.execution.one_trial",
     **dict.fromkeys(
         ("load_results", "load_trials", "load_costs", "load_evaluations", "load_scores"), "fasray.results.load"
@@ -43,7 +46,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from where it stands."""
+    """Load a public name from its module."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
