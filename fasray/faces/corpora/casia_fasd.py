@@ -12,7 +12,6 @@ Trap: the folder numbers of both releases start at 1 and mean different people. 
 from __future__ import annotations
 
 import re
-from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
@@ -57,14 +56,12 @@ class CasiaFasd(NamedCorpus):
             split=split,
         )
 
-    @cache  # noqa: B019 - adapters live as long as the process
-    def official(self) -> tuple[SourceVideo, ...]:
-        """See Corpus."""
+    def official_paths(self) -> list[str]:
+        """See NamedCorpus."""
         clips = [*map(str, range(1, 9)), *(f"HR_{number}" for number in range(1, 5))]
-        paths = [
+        return [
             f"{split}_release/{number}/{clip}.avi"
             for split, people in _PEOPLE.items()
             for number in range(1, people + 1)
             for clip in clips
         ]
-        return tuple(video for video in map(self.parse, sorted(paths)) if video is not None)

@@ -139,13 +139,11 @@ def count_by_split(videos: Iterable[SourceVideo]) -> dict[str, tuple[int, int]]:
 
 def _counts(videos: Sequence[SourceVideo], published: dict[str, tuple[int, int]]) -> tuple[SplitCount, ...]:
     found = count_by_split(videos)
-    counts = []
-    for split in SPLITS:
-        if split in found or split in published:
-            live, attack = found.get(split, (0, 0))
-            should_live, should_attack = published.get(split, (None, None))
-            counts.append(SplitCount(split, live, attack, should_live, should_attack))
-    return tuple(counts)
+    return tuple(
+        SplitCount(split, *found.get(split, (0, 0)), *published.get(split, (None, None)))
+        for split in SPLITS
+        if split in found or split in published
+    )
 
 
 class _Missing:
@@ -198,8 +196,6 @@ def _most_like(name: str, names: list[str]) -> str | None:
 
 
 def _count_line(count: SplitCount) -> str:
-    def text(value: int | None) -> str:
-        return "?" if value is None else str(value)
-
-    published = f"{text(count.published_live)} live and {text(count.published_attack)} attack videos are published"
+    live, attack = ("?" if number is None else number for number in (count.published_live, count.published_attack))
+    published = f"{live} live and {attack} attack videos are published"
     return f"split {count.split}: {count.live} live and {count.attack} attack videos; {published}"

@@ -17,7 +17,6 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Iterable
-from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
@@ -72,9 +71,8 @@ class MsuMfsd(NamedCorpus):
             rotate_untagged=180 if turned else 0,
         )
 
-    @cache  # noqa: B019 - adapters live as long as the process
-    def official(self) -> tuple[SourceVideo, ...]:
-        """See Corpus."""
+    def official_paths(self) -> list[str]:
+        """See NamedCorpus."""
         paths = []
         for client, (camera, suffix) in itertools.product(_SPLIT, _SUFFIX.items()):
             paths.append(f"real/real_client{client:03d}_{camera}_SD_scene01.{suffix}")
@@ -82,7 +80,7 @@ class MsuMfsd(NamedCorpus):
                 f"attack/attack_client{client:03d}_{camera}_SD_{kind}_scene01.{suffix}"
                 for kind in ("ipad_video", "iphone_video", "printed_photo")
             ]
-        return tuple(video for video in map(self.parse, sorted(paths)) if video is not None)
+        return paths
 
     def ignores(self, path: str) -> bool:
         """Subject lists and face boxes are part of the download and not used."""

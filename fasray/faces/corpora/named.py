@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from fasray.errors import DataError
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
@@ -31,6 +32,15 @@ class NamedCorpus(Corpus):
 
         Only the name is looked at; the file need not exist.
         """
+
+    def official_paths(self) -> list[str]:
+        """Return the paths of all videos that were published; empty if no complete list is known."""
+        return []
+
+    @cache  # noqa: B019 - adapters live as long as the process
+    def official(self) -> tuple[SourceVideo, ...]:
+        """See Corpus."""
+        return tuple(video for video in map(self.parse, sorted(self.official_paths())) if video is not None)
 
     def ignores(self, path: str) -> bool:
         """Return whether a file that is not a video belongs to the corpus (lists, annotations)."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
@@ -54,15 +53,13 @@ class OuluNpu(NamedCorpus):
             companions=(f"{folder}_files/{stem}.txt",),
         )
 
-    @cache  # noqa: B019 - adapters live as long as the process
-    def official(self) -> tuple[SourceVideo, ...]:
-        """See Corpus."""
-        paths = [
+    def official_paths(self) -> list[str]:
+        """See NamedCorpus."""
+        return [
             f"{_FOLDER[split]}_files/{phone}_{session}_{user:02d}_{kind}.avi"
             for split, users in _USERS.items()
             for user, phone, session, kind in itertools.product(users, range(1, 7), range(1, 4), range(1, 6))
         ]
-        return tuple(video for video in map(self.parse, sorted(paths)) if video is not None)
 
     def ignores(self, path: str) -> bool:
         """The protocol lists may be next to the videos."""

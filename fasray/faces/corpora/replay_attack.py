@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from functools import cache
 
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
@@ -82,9 +81,8 @@ class ReplayAttack(NamedCorpus):
             split=_SPLIT[folder],
         )
 
-    @cache  # noqa: B019 - adapters live as long as the process
-    def official(self) -> tuple[SourceVideo, ...]:
-        """See Corpus."""
+    def official_paths(self) -> list[str]:
+        """See NamedCorpus."""
         lights, takes, supports = ("controlled", "adverse"), (1, 2), ("fixed", "hand")
         paths = []
         for folder, clients in _CLIENTS.items():
@@ -94,7 +92,7 @@ class ReplayAttack(NamedCorpus):
                 device, source, content = kind
                 name = f"attack_{device}_client{client:03d}_session01_{source}_{content}_{light}.mov"
                 paths.append(f"{folder}/attack/{support}/{name}")
-        return tuple(video for video in map(self.parse, sorted(paths)) if video is not None)
+        return paths
 
     def ignores(self, path: str) -> bool:
         """Enrolment videos, face boxes and lists are part of the download and not used."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from fasray.faces.corpora.findings import count_by_split
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
 
@@ -73,12 +74,10 @@ class Siw(NamedCorpus):
 
     def remarks(self, videos: Sequence[SourceVideo]) -> list[str]:
         """Without one agreed list of names, counts are reported, not compared."""
-        found = {split: [0, 0] for split in _LISTED}
-        for video in videos:
-            found[video.split][0 if video.attack_type == "live" else 1] += 1
+        found = {split: (0, 0) for split in _LISTED} | count_by_split(videos)
         return [
             f"split {split}: {found[split][0]} live and {found[split][1]} attack videos;"
             f" public lists have {live} and {attack}"
             for split, (live, attack) in _LISTED.items()
-            if found[split] != [live, attack]
+            if found[split] != (live, attack)
         ]

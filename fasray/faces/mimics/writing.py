@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +10,13 @@ import cv2
 import numpy as np
 
 from fasray import storage
-from fasray.errors import DataError, SpecError
+from fasray.errors import DataError
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.corpora.generated import NOTE_NAME, note_text
 from fasray.faces.mimics.casting import CASTS
 from fasray.faces.mimics.settings import GENERATOR, MimicSettings
 from fasray.faces.mimics.studio import Frame, draw_subject, shoot
+from fasray.faces.processes import in_processes, worker_count
 
 FRAMES_PER_SECOND = 10.0
 _CODECS = {".avi": "MJPG", ".mov": "jpeg", ".mp4": "mp4v"}
@@ -56,9 +54,7 @@ def write(
         SpecError: ``processes`` is below 1.
         DataError: ``out`` is not local, is not empty, or cannot be written to.
     """
-    workers = len(os.sched_getaffinity(0)) if processes is None else processes
-    if workers < 1:
-        raise SpecError(f"{workers} is out of range", where="processes", remedy="choose 1 or more")
+    workers = worker_count(processes)
     if storage.is_remote(out):
         raise DataError("videos are written to a local folder only", where=out, remedy="name a folder of this machine")
     root = Path(out)
@@ -72,7 +68,7 @@ def write(
     except OSError as error:
         raise DataError(f"cannot write here: {error.strerror}", where=out, remedy="name a local folder") from error
     done = 0
-    for count in _run([(out, settings, group) for group in _sittings(videos)], workers):
+    for count in in_processes(_write_sitting, [(out, settings, group) for group in _sittings(videos)], workers):
         done += count
         if progress is not None:
             progress(done, len(videos))
@@ -85,9 +81,6 @@ def write_video(out: str, settings: MimicSettings, video: SourceVideo) -> None:
     _encode(Path(out), settings, video, shoot(settings, video, who))
 
 
-_Job = tuple[str, MimicSettings, tuple[SourceVideo, ...]]
-
-
 def _sittings(videos: tuple[SourceVideo, ...]) -> list[tuple[SourceVideo, ...]]:
     """Group videos by subject and session: they share a head."""
     groups: dict[tuple[str, str], list[SourceVideo]] = {}
@@ -96,28 +89,11 @@ def _sittings(videos: tuple[SourceVideo, ...]) -> list[tuple[SourceVideo, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _run(jobs: list[_Job], workers: int) -> Iterator[int]:
-    if workers == 1:
-        yield from map(_write_sitting, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        try:
-            yield from pool.map(_write_sitting, jobs)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _write_sitting(job: _Job) -> int:
+def _write_sitting(job: tuple[str, MimicSettings, tuple[SourceVideo, ...]]) -> int:
     out, settings, videos = job
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        who = draw_subject(settings, videos[0].subject, videos[0].session)
-        for video in videos:
-            _encode(Path(out), settings, video, shoot(settings, video, who))
-    finally:
-        cv2.setNumThreads(threads)
+    who = draw_subject(settings, videos[0].subject, videos[0].session)
+    for video in videos:
+        _encode(Path(out), settings, video, shoot(settings, video, who))
     return len(videos)
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
 
 from fasray.errors import SpecError, did_you_mean
+from fasray.faces.processes import in_processes, worker_count
 from fasray.faces.record import ATTACK_TYPES, SPLITS
 from fasray.faces.sets.manifest import Manifest, canonical_json
 from fasray.faces.sets.shards import write_shards
@@ -116,9 +114,7 @@ def generate(
     settings = replace(
         DEFAULT, subjects=subjects, seed=seed, dial=dial, image_size=image_size, domains=domains, attacks=attacks
     )
-    workers = len(os.sched_getaffinity(0)) if processes is None else processes
-    if workers < 1:
-        raise SpecError(f"{workers} is out of range", where="processes", remedy="choose 1 or more")
+    workers = worker_count(processes)
     card = preparation_card(settings)
     return write_shards(
         _records(settings, workers, progress),
@@ -172,48 +168,21 @@ def _apportion(shares: list[int], total: int) -> list[int]:
 
 def _records(settings: SyntheticSettings, workers: int, progress: Progress | None) -> Iterator[dict[str, Any]]:
     jobs = [(settings, name, number) for name in settings.domains for number in range(1, settings.subjects + 1)]
-    for done, records in enumerate(_run(jobs, workers)):
+    for done, records in enumerate(in_processes(_subject, jobs, workers)):
         yield from records
         if progress is not None:
             progress(done + 1, len(jobs))
 
 
-_Job = tuple[SyntheticSettings, str, int]
-
-
-def _run(jobs: list[_Job], workers: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield the records of each job in order; at most a few jobs a worker are waiting to be taken."""
-    if workers == 1:
-        yield from map(_subject, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        waiting: list[Future[list[dict[str, Any]]]] = []
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(_subject, job))
-                if len(waiting) >= 4 * workers:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _subject(job: _Job) -> list[dict[str, Any]]:
+def _subject(job: tuple[SyntheticSettings, str, int]) -> list[dict[str, Any]]:
     settings, name, number = job
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        domain = domain_at(name, settings.dial)
-        shoot = Shoot(
-            seed=settings.seed,
-            image_size=settings.image_size,
-            sessions=settings.sessions,
-            live_frames=settings.live_frames,
-            attack_frames=settings.attack_frames,
-            attacks=settings.attacks,
-        )
-        return list(subject_records(domain, number, split_of(domain, number, settings.subjects), shoot))
-    finally:
-        cv2.setNumThreads(threads)
+    domain = domain_at(name, settings.dial)
+    shoot = Shoot(
+        seed=settings.seed,
+        image_size=settings.image_size,
+        sessions=settings.sessions,
+        live_frames=settings.live_frames,
+        attack_frames=settings.attack_frames,
+        attacks=settings.attacks,
+    )
+    return list(subject_records(domain, number, split_of(domain, number, settings.subjects), shoot))

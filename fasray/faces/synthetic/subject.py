@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from fasray.faces import jpeg
 from fasray.faces.record import DEPTH_SIZE, LIVE, PARSING_SIZE, SPOOF
@@ -135,12 +134,14 @@ def _picture(
     crop = _crop(view, image_size, shrink, rng)
     picture = capture(image, camera if medium is None else biased(camera, medium), crop, image_size, rng)
     data = jpeg.encode(picture)
-    depth, parsing = _labels(view, crop, image_size) if medium is None else _no_labels()
+    depth, parsing = bytes(DEPTH_SIZE**2), bytes(PARSING_SIZE**2)
+    if medium is None:
+        depth, parsing = _labels(view, crop, image_size)
     return {
         "image": data,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "depth": depth.tobytes(),
-        "parsing": parsing.tobytes(),
+        "depth": depth,
+        "parsing": parsing,
         "crop_matrix": crop.ravel().tolist(),
     }
 
@@ -174,15 +175,11 @@ def _crop(view: View, image_size: int, shrink: float, rng: np.random.Generator) 
     return rgb(zoom, 0, shift_x, 0, zoom, shift_y).reshape(2, 3)
 
 
-def _labels(view: View, crop: Map, image_size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return depth ``[32, 32]`` (near = 255) and part ids ``[64, 64]`` of a live face's crop."""
+def _labels(view: View, crop: Map, image_size: int) -> tuple[bytes, bytes]:
+    """Return depth ``[32, 32]`` (near = 255) and part ids ``[64, 64]`` of a live face's crop, one byte a value."""
     shape = (image_size, image_size)
     depth = cv2.warpAffine(view.depth, crop, shape)
     depth = cv2.resize(depth, (DEPTH_SIZE, DEPTH_SIZE), interpolation=cv2.INTER_AREA)
     parts = cv2.warpAffine(view.parts, crop, shape, flags=cv2.INTER_NEAREST)
     parts = cv2.resize(parts, (PARSING_SIZE, PARSING_SIZE), interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.rint(np.clip(depth, 0, 1) * 255).astype(np.uint8), np.asarray(parts, np.uint8)
-
-
-def _no_labels() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    return np.zeros((DEPTH_SIZE, DEPTH_SIZE), np.uint8), np.zeros((PARSING_SIZE, PARSING_SIZE), np.uint8)
+    return np.rint(np.clip(depth, 0, 1) * 255).astype(np.uint8).tobytes(), np.asarray(parts, np.uint8).tobytes()
