@@ -59,9 +59,11 @@ def resolve_dataset(
         DataError: there are no shards at the place named, or they are empty or damaged.
         StorageError: the store does not answer, or access is denied.
     """
-    uri = locate_dataset(data)
-    if data == SYNTHETIC or isinstance(data, SyntheticChoice):
-        _generate_once(uri, _given(data), on_subjects)
+    uri, settings = locate_dataset(data), _synthetic_settings(data)
+    if settings is not None and not storage.exists(storage.join(uri, MANIFEST_NAME)):
+        from fasray.faces import synthetic
+
+        synthetic.generate(uri, **settings, progress=on_subjects)
     storage.check_access(uri)
     if not storage.exists(uri):
         raise DataError(
@@ -75,25 +77,20 @@ def resolve_dataset(
 
 def locate_dataset(data: str | SyntheticChoice) -> str:
     """Return where the faces of a ``data`` key are, or would be once a generated set is made; makes nothing."""
-    if data == SYNTHETIC or isinstance(data, SyntheticChoice):
-        from fasray.faces import synthetic
-
-        settings = synthetic.SyntheticSettings(**_given(data))
-        key = hashlib.sha256(settings.canonical_json().encode()).hexdigest()[:12]
-        return str(cache_folder() / f"synthetic-{key}")
-    return data
-
-
-def _given(data: str | SyntheticChoice) -> dict[str, Any]:
-    return data.synthetic.model_dump(exclude_none=True) if isinstance(data, SyntheticChoice) else {}
-
-
-def _generate_once(uri: str, settings: dict[str, Any], on_subjects: Callable[[int, int], None]) -> None:
-    """Make a generated set in the cache if it is not there."""
+    settings = _synthetic_settings(data)
+    if settings is None:
+        return str(data)
     from fasray.faces import synthetic
 
-    if not storage.exists(storage.join(uri, MANIFEST_NAME)):
-        synthetic.generate(uri, **settings, progress=on_subjects)
+    text = synthetic.SyntheticSettings(**settings).canonical_json()
+    return str(cache_folder() / f"synthetic-{hashlib.sha256(text.encode()).hexdigest()[:12]}")
+
+
+def _synthetic_settings(data: str | SyntheticChoice) -> dict[str, Any] | None:
+    """Return the settings that a ``data`` key gives for generated faces; None if it names another set."""
+    if isinstance(data, SyntheticChoice):
+        return data.synthetic.model_dump(exclude_none=True)
+    return {} if data == SYNTHETIC else None
 
 
 def cache_folder() -> Path:

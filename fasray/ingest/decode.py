@@ -21,11 +21,12 @@ COLUMNS = ("image", "depth", "parsing", "video", "frame", "sha256")
 """Of a shard, that a pool is made of."""
 _PIXELS = ("image", "depth", "parsing")
 _GOOD, _NOT_AN_IMAGE, _OTHER_SIZE, _OTHER_BYTES = range(4)
-_REASONS = {
+REASONS = {
     _NOT_AN_IMAGE: "the image cannot be decoded",
     _OTHER_SIZE: "the image is not of the size that the manifest states",
     _OTHER_BYTES: "the image bytes are not those that the record's sha256 states",
 }
+"""What is wrong with an image, by its state."""
 
 
 def decode(batch: pa.Table | pa.RecordBatch, size: int) -> dict[str, NDArray[Any]]:
@@ -61,11 +62,6 @@ def decode(batch: pa.Table | pa.RecordBatch, size: int) -> dict[str, NDArray[Any
         "frame": np.array(batch["frame"].to_pylist(), dtype=np.int32),
         "state": state,
     }
-
-
-def reason(state: int) -> str:
-    """Return in words what :func:`decode` found wrong with an image."""
-    return _REASONS[state]
 
 
 class PoolFill:
@@ -112,7 +108,7 @@ class PoolFill:
         good = batch["state"] == _GOOD
         self._writer.write(rows[good], *(np.ascontiguousarray(batch[name][good]) for name in _PIXELS))
         for bad in np.flatnonzero(~good):
-            self._writer.exclude(int(rows[bad]), _REASONS[int(batch["state"][bad])], shard=str(shards[bad]))
+            self._writer.exclude(int(rows[bad]), REASONS[int(batch["state"][bad])], shard=str(shards[bad]))
         return len(rows)
 
     def finish(self) -> FacePool:

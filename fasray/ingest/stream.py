@@ -28,7 +28,7 @@ from fasray.faces.loading.row_groups import Rows, locations, row_group_of
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.manifest import Manifest, read_manifest
 from fasray.faces.sets.reading import check_shards, read_index
-from fasray.ingest.decode import decode, reason
+from fasray.ingest.decode import REASONS, decode
 from fasray.ingest.ray_data import Block, Item, block_columns, quiet_context, row_group_blocks, row_group_item
 
 _WINDOW = 256
@@ -52,7 +52,7 @@ class FaceStream:
         self.excluded: tuple[Excluded, ...] = ()
         self.valid = np.ones(len(index), dtype=np.bool_)
         self.row_group: Rows | None = row_group_of(manifest)
-        self._locations, self._largest = locations(manifest), _most_rows(manifest)
+        self._locations = locations(manifest)
         self._uri, self._cpus = uri, cpus
         self._coming: Iterator[Mapping[str, NDArray[Any]]] = iter(())
         self._held: dict[tuple[int, bool], list[tuple[Pixels, ...]]] = {}
@@ -99,8 +99,9 @@ class FaceStream:
         taken = [self._take((row, depth or parsing)) for row in np.asarray(rows).tolist()]
         maps = [np.stack(column) for column in list(zip(*taken, strict=True))[1:]]
         found = dict(zip(self._maps, maps, strict=False))
+        none = np.empty((0, self.image_size, self.image_size, 3), np.uint8)
         return Faces(
-            images=np.stack([row[0] for row in taken]) if taken else np.empty((0, *_shape(self.image_size)), np.uint8),
+            images=np.stack([row[0] for row in taken]) if taken else none,
             depth=found["depth"] if depth else None,
             parsing=found["parsing"] if parsing else None,
         )
@@ -151,8 +152,9 @@ class FaceStream:
         context = quiet_context()
         options = context.execution_options
         options.preserve_order = True
-        rows = min(max(len(read.rows) for read in window), self._largest)
-        block = rows * (int(np.prod(_shape(self.image_size))) + DEPTH_SIZE**2 + PARSING_SIZE**2)
+        largest = max(location.group.rows for location in self._locations)
+        rows = min(max(len(read.rows) for read in window), largest)
+        block = rows * (3 * self.image_size**2 + DEPTH_SIZE**2 + PARSING_SIZE**2)
         options.resource_limits = ExecutionResources(
             cpu=self._cpus, object_store_memory=_BLOCKS_AHEAD * (self._cpus + 1) * block
         )
@@ -166,16 +168,8 @@ def _decode_rows(uri: str, size: int, table: pa.Table, item: Item) -> Block:
     for place in np.flatnonzero(decoded["state"]):
         raise DataError(
             f"frame {decoded['frame'][place]} of video {decoded['video'][place]}: "
-            f"{reason(int(decoded['state'][place]))}",
+            f"{REASONS[int(decoded['state'][place])]}",
             where=storage.join(uri, item["shard"]),
             remedy="a stream cannot leave faces out: prepare the set again, or use `ingest: pool`, which can",
         )
     return {"row": rows, **{name: decoded[name] for name in ("image", *item["maps"])}}
-
-
-def _most_rows(manifest: Manifest) -> int:
-    return max(group.rows for shard in manifest.shards for group in shard.row_groups)
-
-
-def _shape(size: int) -> tuple[int, int, int]:
-    return size, size, 3

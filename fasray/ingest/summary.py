@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from fasray.faces.corpora import Findings, get
@@ -17,8 +17,6 @@ from fasray.ingest.chunks import PreparationPlan
 from fasray.ingest.worklog import CARD_KEY, ChunkRecord, VideoCounts, VideoReport, add_counts
 
 CARD_NAME, MISSES_NAME, PROBLEMS_NAME = "CARD.md", "misses.csv", "problems.csv"
-
-
 UNREADABLE, NO_FACE, ODD = "unreadable", "no face", "odd"
 
 
@@ -72,10 +70,7 @@ def card(plan: PreparationPlan, records: list[ChunkRecord]) -> dict[str, Any]:
         "depth": f"{settings.detector}, 32x32, near = 255, zeros for attacks",
         "parsing": f"{settings.detector}, 64x64, class ids, zeros for attacks",
         "counts": [counts.model_dump() for counts in add_counts(part for record in records for part in record.tallies)],
-        "problems": [
-            {"path": problem.path, "kind": problem.kind, "reason": problem.reason}
-            for problem in _problems(_reports(records))
-        ],
+        "problems": [asdict(problem) for problem in _problems(_reports(records))],
         "corpus_findings": plan.findings.lines(),
     }
 
@@ -88,11 +83,10 @@ def documents(plan: PreparationPlan, records: list[ChunkRecord]) -> dict[str, by
         if not report.unreadable
         for frame in report.misses
     ]
-    problems = [(problem.path, problem.kind, problem.reason) for problem in _problems(_reports(records))]
     return {
         CARD_NAME: _card_text(plan, records).encode(),
         MISSES_NAME: _csv(("path", "video", "attack_type", "frame"), misses),
-        PROBLEMS_NAME: _csv(("path", "kind", "reason"), problems),
+        PROBLEMS_NAME: _csv(("path", "kind", "reason"), map(astuple, _problems(_reports(records)))),
     }
 
 

@@ -10,6 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from fasray.methods import registry
 from fasray.methods.base import Build
 
+_SIDE = 256
+
 
 @dataclass(frozen=True)
 class ModelSize:
@@ -21,13 +23,11 @@ class ModelSize:
     """Multiply-accumulates of convolutions and matrix products to score one image; half of torch's flop count."""
 
 
-def model_size(name: str, *, image_size: int = 256, num_domains: int = 3, width: float = 1.0) -> ModelSize:
-    """Return the size of a method's model at its published setting.
+def model_size(name: str, *, width: float = 1.0) -> ModelSize:
+    """Return the size of a method's model at its published setting, for images of 256 pixels and 3 source domains.
 
     Args:
         name: of the method.
-        image_size: side of the input, pixels.
-        num_domains: source domains; some methods have a head for each.
         width: channel multiplier.
 
     Raises:
@@ -36,11 +36,9 @@ def model_size(name: str, *, image_size: int = 256, num_domains: int = 3, width:
     method = registry.get(name)(registry.config(name))
     shapes_only = torch.device("meta")
     with shapes_only:
-        method.build(
-            Build(num_domains=num_domains, image_size=image_size, total_steps=1, width=width, device=shapes_only)
-        )
+        method.build(Build(num_domains=3, image_size=_SIDE, total_steps=1, width=width, device=shapes_only))
     counter = FlopCounterMode(display=False)
     with counter:
-        method.score(torch.zeros(1, 3, image_size, image_size, device=shapes_only))
+        method.score(torch.zeros(1, 3, _SIDE, _SIDE, device=shapes_only))
     parameters = sum(parameter.numel() for parameter in method.networks.parameters() if parameter.requires_grad)
     return ModelSize(parameters, counter.get_total_flops() // 2)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import safetensors.torch
@@ -22,18 +22,11 @@ from torch import Tensor, nn
 from fasray import storage
 from fasray.errors import DataError
 
-CLASSIFIER = ("fc.",)
+CLASSIFIER = "fc."
 """Prefix of torchvision's 1000-class layer, which a feature extractor does not have."""
 
 
-def load_backbone(
-    backbone: nn.Module,
-    weights: str,
-    copies: str = "",
-    *,
-    ignore: Sequence[str] = CLASSIFIER,
-    architecture: str = "resnet18",
-) -> None:
+def load_backbone(backbone: nn.Module, weights: str, copies: str = "", *, architecture: str = "resnet18") -> None:
     """Fill ``backbone`` in place with the weights that ``weights`` names; ``none`` leaves it as it is.
 
     Args:
@@ -41,7 +34,6 @@ def load_backbone(
         weights: ``none``, ``imagenet`` (torchvision's, from its download cache), or a path or URI.
         copies: folder or URI of copies; a copy that is there is read instead, one that is missing is written; empty:
             no copies.
-        ignore: prefixes of entries in the file that the backbone need not have.
         architecture: torchvision's name of the network that the backbone is.
 
     Raises:
@@ -51,8 +43,13 @@ def load_backbone(
         return
     copy = _copy_of(weights, architecture, copies) if copies else ""
     copied = bool(copy) and storage.exists(copy)
-    state = _read_copy(copy) if copied else _original(weights, architecture)
-    kept = {name: tensor for name, tensor in state.items() if not name.startswith(tuple(ignore))}
+    if copied:
+        state = _read_copy(copy)
+    elif weights == "imagenet":
+        state = _imagenet(architecture)
+    else:
+        state = _read(weights)
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(CLASSIFIER)}
     _check(backbone.state_dict(), kept, weights, architecture)
     if copy and not copied:
         apart = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # such files share no memory
@@ -70,10 +67,6 @@ def _copy_of(weights: str, architecture: str, folder: str) -> str:
 def _read_copy(uri: str) -> Mapping[str, Tensor]:
     """Read a copy, which never changes; a process that runs one trial after another reads it once."""
     return _read(uri)
-
-
-def _original(weights: str, architecture: str) -> Mapping[str, Tensor]:
-    return _imagenet(architecture) if weights == "imagenet" else _read(weights)
 
 
 def _imagenet(architecture: str) -> Mapping[str, Tensor]:

@@ -7,6 +7,7 @@ finds its own.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from typing import Any
@@ -43,7 +44,7 @@ class RetryingS3(s3fs.S3FileSystem):  # type: ignore[misc]
             else:
                 policy.answered()
                 return answer
-            await _sleep(pause)
+            await asyncio.sleep(pause)
 
     call_s3 = sync_wrapper(_call_s3)
 
@@ -52,12 +53,6 @@ class RetryingS3(s3fs.S3FileSystem):  # type: ignore[misc]
 
     call_once = sync_wrapper(_call_once)
     """A request that is never retried."""
-
-
-async def _sleep(seconds: float) -> None:
-    import asyncio
-
-    await asyncio.sleep(seconds)
 
 
 def endpoint() -> str:

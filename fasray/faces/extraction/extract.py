@@ -23,7 +23,7 @@ from fasray.faces.corpora import SourceVideo
 from fasray.faces.detection import MESH468, Models, Points, detector_kind, read_models
 from fasray.faces.extraction import labels
 from fasray.faces.extraction.frames import FrameRule, Remark, UnreadableError, frames
-from fasray.faces.record import LIVE, RECORD_SCHEMA
+from fasray.faces.record import DEPTH_SIZE, INDEX_COLUMNS, LIVE, PARSING_SIZE, RECORD_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -155,27 +155,21 @@ class Extractor:
                     rows.append(self._record(video, number, crop))
         except UnreadableError as error:
             return unreadable(str(error), tuple(remarks))
-        return Extracted(_batch(rows), taken, tuple(misses), tuple(remarks))
+        records = pa.RecordBatch.from_pylist(rows, schema=RECORD_SCHEMA)
+        return Extracted(records, taken, tuple(misses), tuple(remarks))
 
     def _record(self, video: SourceVideo, number: int, crop: FaceCrop) -> dict[str, Any]:
         size = self.settings.image_size
-        depth, parsing = labels.no_maps()
+        depth, parsing = bytes(DEPTH_SIZE**2), bytes(PARSING_SIZE**2)
         if video.label == LIVE:
-            depth, parsing = labels.depth_map(crop.points, size), labels.parsing_map(crop.points, size)
+            depth = labels.depth_map(crop.points, size).tobytes()
+            parsing = labels.parsing_map(crop.points, size).tobytes()
         return {
             "image": crop.image,
-            "label": video.label,
-            "domain": video.domain,
-            "attack_type": video.attack_type,
-            "instrument": video.instrument,
-            "subject": video.subject,
-            "video": video.video,
+            **{name: getattr(video, name) for name in INDEX_COLUMNS if name != "frame"},
             "frame": number,
-            "camera": video.camera,
-            "session": video.session,
-            "split": video.split,
-            "depth": depth.tobytes(),
-            "parsing": parsing.tobytes(),
+            "depth": depth,
+            "parsing": parsing,
             "landmarks5": labels.five_landmarks(crop.points).ravel().tolist(),
             "crop_matrix": crop.matrix.ravel().tolist(),
             "detection_score": crop.score,
@@ -187,8 +181,4 @@ class Extractor:
 
 def unreadable(reason: str, remarks: tuple[str, ...] = ()) -> Extracted:
     """Return what a video gives that nothing can be taken from."""
-    return Extracted(_batch([]), 0, (), remarks, reason)
-
-
-def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(rows, schema=RECORD_SCHEMA)
+    return Extracted(pa.RecordBatch.from_pylist([], schema=RECORD_SCHEMA), 0, (), remarks, reason)

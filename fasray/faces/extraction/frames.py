@@ -120,7 +120,7 @@ def _taken(
     if not wanted:
         raise UnreadableError(f"it has {promised} frames, none of them from {first} on")
     if rule.count is not None and len(wanted) < rule.count:
-        remark(f"only {_count(len(wanted), 'frame')}, {rule.count} were asked for")
+        remark(f"only {len(wanted)} frame{'s' if len(wanted) > 1 else ''}, {rule.count} were asked for")
     number, remarked = 0, False
     while number < promised and video.grab():
         if number in wanted:
@@ -215,10 +215,6 @@ def _sized(image: Frame, remark: Remark) -> Frame:
 
 def _turned(image: Frame, degrees: int) -> Frame:
     return np.asarray(cv2.rotate(image, _TURNS[degrees]), np.uint8) if degrees else image
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _ordinal(number: int) -> str:

@@ -130,11 +130,6 @@ def parsing_map(points: Points, image_size: int) -> Pixels:
     return canvas
 
 
-def no_maps() -> tuple[Pixels, Pixels]:
-    """Return depth and parsing of an attack: zeros."""
-    return np.zeros((DEPTH_SIZE, DEPTH_SIZE), np.uint8), np.zeros((PARSING_SIZE, PARSING_SIZE), np.uint8)
-
-
 def _corners(points: Points, zoom: float) -> NDArray[np.int32]:
     return np.asarray(np.rint(points * (zoom * 2**_SUBPIXEL)), np.int32)
 

@@ -95,12 +95,6 @@ def test_parsing_has_the_parts_of_a_face_in_their_places(found) -> None:
         assert (drawn[[0, -1]] == 0).all()
 
 
-def test_an_attack_has_no_maps() -> None:
-    depth, parsing = labels.no_maps()
-    assert not depth.any()
-    assert not parsing.any()
-
-
 def test_the_crop_is_a_square_round_the_mesh_and_is_never_turned(found) -> None:
     _, _, _, face = found[0]
     turned = face.points.copy()
