@@ -1,4 +1,4 @@
-"""``fasray metrics``: the field's figures for anybody's score file."""
+"""``fasray metrics``: the field's figures for any score file."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def metrics(
     limit: float | str = threshold
     dev = None
     if threshold.startswith(_DEV):
-        # Of a file with roles, such as fasray's own, the other rows may stand in the same file.
+        # A file with roles, such as fasray's own, may hold both kinds of rows.
         dev = read_external(threshold.removeprefix(_DEV), live_is, live_label, "source-dev")
         limit = "eer"
     elif _is_number(threshold):
@@ -98,7 +98,7 @@ _ROWS = (
 
 
 def _print(found: ExternalFigures) -> None:
-    """Print figures in percent, with intervals where asked."""
+    """Print figures in percent, with intervals if there are any."""
     from fasray.results.tables.escape import plain
 
     figures, source = found.figures, found.source

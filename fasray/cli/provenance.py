@@ -42,9 +42,9 @@ def why(run: str, method: str, protocol: str, rule: str, level: Level, variant: 
 @click.command()
 @click.argument("run", metavar="RUN")
 def verify(run: str) -> None:
-    """Compute every number of RUN again from its score files, and hold every file against its record.
+    """Recompute every number of RUN from its score files, and compare every file with its record.
 
-    Exit code 3 if anything is not as it should be.
+    Exit code 3 if anything differs.
     """
     from fasray.results.audit.verify import verify_run
     from fasray.results.tables.escape import plain

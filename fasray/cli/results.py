@@ -30,12 +30,12 @@ _FOR_PEOPLE = ("table", "md", "latex")
     "leave-one-source-out, if planned; may be repeated.",
 )
 @click.option("--level", type=click.Choice(("video", "frame")), default="video", show_default=True)
-@click.option("--published", is_flag=True, help="Set published figures beside ours, with how far they are verified.")
+@click.option("--published", is_flag=True, help="Show published figures next to ours, with how far they are verified.")
 @click.option("-o", "--output", metavar="FILE", help="Write to this file or s3:// address; needed for parquet.")
 def results(
     run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool, output: str | None
 ) -> None:
-    """Print the results of RUN, a run directory: honest selections, and the oracles' marked beside them.
+    """Print the results of RUN, a run directory: honest selections, and the oracles' next to them, marked.
 
     `table`, `md` and `latex` show one level in percent, by default for source-dev, last and oracle; `json`, `csv` and
     `parquet` hold every rule, both levels, in fractions.

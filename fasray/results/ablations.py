@@ -62,10 +62,10 @@ def ablation_frame(run: RunRecord, selection: str = "source-dev") -> pd.DataFram
         DataError: a score file is missing or damaged.
         SpecError: there is no such selection.
     """
-    judged = _figures_by_run(run, selection)
+    figures = _figures_by_run(run, selection)
     rows = []
-    for (method, variant, level), runs in judged.items():
-        whole = judged.get((method, "", level), {})
+    for (method, variant, level), runs in figures.items():
+        whole = figures.get((method, "", level), {})
         if variant and (pairs := sorted(set(runs) & set(whole))):
             protocols = dict.fromkeys(protocol for protocol, _ in whole)
             rows += [
@@ -124,21 +124,21 @@ def _cells(row: Mapping[str, Any], figure: str) -> tuple[str, str, str, str]:
 def _figures_by_run(run: RunRecord, selection: str) -> dict[tuple[str, str, Level], _Runs]:
     """Return the figures of every confirmed run of a method that has ablations."""
     ablated = {trial.method for trial in run.trials if trial.variant}
-    judged: dict[tuple[str, str, Level], _Runs] = defaultdict(dict)
+    found: dict[tuple[str, str, Level], _Runs] = defaultdict(dict)
     reader = ScoreReader()
     for trial in run.confirmed:
         if trial.method in ablated and trial.steps:
             for level, figures in _figures_of_run(run, trial, selection, reader).items():
-                judged[trial.method, trial.variant, level][trial.protocol, trial.seed] = figures
-    return judged
+                found[trial.method, trial.variant, level][trial.protocol, trial.seed] = figures
+    return found
 
 
 def _figures_of_run(run: RunRecord, trial: TrialRecord, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
     read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
     evaluations = dict(zip(trial.steps, read, strict=True))
     choice = choose(rule, digests_for(rule, run, trial, evaluations.values(), reader))
-    judged = FigureComputer(Resamples(0)).compute(evaluations, choice, trial.seed)
-    named = {level: dict(zip(FIGURES, judged[level].values, strict=True)) for level in LEVELS}
+    computed = FigureComputer(Resamples(0)).compute(evaluations, choice, trial.seed)
+    named = {level: dict(zip(FIGURES, computed[level].values, strict=True)) for level in LEVELS}
     return {level: {"hter": values["hter"], "auc": values["auc"]} for level, values in named.items()}
 
 

@@ -1,7 +1,7 @@
 """How far a row of the frame would move with other people: the target's subjects drawn again, alike for all runs.
 
-A row is a mean over runs. Every run is judged under the same resamples of subjects, and the mean of their figures is
-what varies; the spread over seeds is told apart, in the ``_std`` columns.
+A row is a mean over runs. Every run is evaluated under the same resamples of subjects, and the mean of their figures is
+what varies; the spread over seeds is separate, in the ``_std`` columns.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Drawn:
 
 
 class Resamples:
-    """Judges target videos under resamples of their subjects; those of one protocol share the draws.
+    """Evaluates target videos under resamples of their subjects; those of one protocol share the draws.
 
     Args:
         count: B, how many resamples; 0 for none at all.
@@ -58,7 +58,7 @@ class Resamples:
         return np.stack([hter, self._areas[key]])
 
     def forget(self) -> None:
-        """Drop what was kept of single evaluations."""
+        """Drop what was stored of single evaluations."""
         self._areas.clear()
 
     def _draws(self, grouping: Grouping, live: NDArray[np.bool_]) -> _Drawn:
@@ -78,7 +78,7 @@ def independent_subjects(grouping: Grouping) -> int:
 
 
 def are_few(subjects: int) -> bool:
-    """Tell whether intervals over so many subjects may cover less than they promise."""
+    """Return whether intervals over so many subjects may cover less than they promise."""
     return subjects < FEW_SUBJECTS
 
 

@@ -1,12 +1,12 @@
-"""What was computed from a run's score files, kept in the run, so that a long one is tabulated and listed at once.
+"""What was computed from a run's score files, kept in the run, so that a long one is tabulated and listed quickly.
 
-``results.cache`` in the run directory is derived: it can be deleted, and is made again. An entry is valid as long as
+``results.cache`` in the run directory is derived: it can be deleted, and is then rebuilt. An entry is valid as long as
 all that it follows from is as it was: the trials in the log, the fingerprints of their score files
 (``fasray.storage.file_fingerprints``), and the code that computed it. A file that is damaged, or was written by other
 code, counts as missing. ``fasray verify`` does not look at it.
 
 The file has a head line (format, hash of the code, hash of the rest), and then one line for each entry: key,
-fingerprint and value, separated by tabs. A value stays text until it is asked for.
+fingerprint and value, separated by tabs. A value stays text until it is used.
 """
 
 from __future__ import annotations

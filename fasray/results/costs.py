@@ -1,6 +1,6 @@
 """What a run has taken of its machines, as its log has it: by trial, by cell, and all in all.
 
-An attempt that was killed counts up to its last evaluation on record. What nobody measured is left out of the sums and
+An attempt that was killed counts up to its last evaluation on record. What was not measured is left out of the sums and
 counted: evaluations that were read back after a kill, and those of runs from before there was accounting.
 """
 
@@ -27,7 +27,7 @@ COST_COLUMNS: dict[str, str] = {
     "gpu_seconds": "GPUs that the trials held, times wall seconds",
     "bytes_read": "faces taken from the pool, decoded, one byte a channel",
     "bytes_written": "score files, checkpoints and records",
-    "n_unmeasured": "evaluations whose cost nobody knows; they are in no sum but that of seconds, as far as known",
+    "n_unmeasured": "evaluations whose cost was not measured; they are in no sum but that of seconds, as far as known",
 }
 """Columns of the cost frame."""
 

@@ -42,7 +42,7 @@ class TargetDigest:
 
 @dataclass(frozen=True)
 class LeftOutDigest:
-    """What the inner trials of a confirming run tell of one step; each is judged on the source domain it left out."""
+    """The inner trials of a confirming run at one step, each evaluated on the source domain that it left out."""
 
     step: int
     auc: float

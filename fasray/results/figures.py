@@ -56,7 +56,7 @@ def compute_figures(evaluation: ScoredEvaluation, choice: StepChoice, seed: int,
 
 
 class FigureComputer:
-    """Judges many choices over the same evaluations; what no threshold changes is computed once for all of them.
+    """Computes the figures of many choices over the same evaluations, those that no threshold changes only once.
 
     Args:
         resamples: of the target's subjects, for the confidence intervals.
@@ -73,7 +73,7 @@ class FigureComputer:
 
         Args:
             evaluations: of the choice's trial, by step.
-            choice: what to judge.
+            choice: the evaluations and thresholds to use.
             seed: of the trial.
         """
         found: dict[Level, TrialFigures] = {}
@@ -90,7 +90,7 @@ class FigureComputer:
         return found
 
     def forget(self) -> None:
-        """Drop what was kept of single evaluations."""
+        """Drop what was stored of single evaluations."""
         self._rankings.clear()
         self._resamples.forget()
 

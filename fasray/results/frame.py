@@ -69,14 +69,14 @@ COLUMNS: dict[str, str] = {
     "tpr_at_fpr1_std": "as hter_std",
     "source_dev_auc": "macro average over the source domains of the source-dev AUC at the picked step",
     "source_dev_auc_std": "as hter_std",
-    "optimism_gap": "HTER of oracle minus HTER of this row, same runs: how much lower the literature's habit reads",
+    "optimism_gap": "HTER of oracle minus HTER of this row, same runs: how much lower target-based selection reads",
     "optimism_gap_auc": "AUC of oracle minus AUC of this row",
-    "videos": "target videos judged",
-    "frames": "target frames judged",
-    "subjects": "target subjects judged",
+    "videos": "target videos evaluated",
+    "frames": "target frames evaluated",
+    "subjects": "target subjects evaluated",
     "few_subjects": "whether they are so few that the intervals may cover less than they promise",
     "generated": "whether the faces were generated, so that the figures are no evidence about real ones",
-    "trials": "ids of the runs; trials, seeds, steps and thresholds have one entry for each evaluation judged",
+    "trials": "ids of the runs; trials, seeds, steps and thresholds have one entry for each evaluation used",
     "seeds": "their seeds",
     "steps": "the steps picked",
     "thresholds": "the thresholds applied",
@@ -117,7 +117,7 @@ class RunResults:
     digests: dict[str, TrialDigests]
     """Every evaluation of each confirmed trial, by trial id."""
     choices: dict[tuple[str, str], StepChoice]
-    """By (trial id, selection), for the rules that judge each confirmed trial."""
+    """By (trial id, selection), for the rules that apply to each confirmed trial."""
 
 
 def offered(run: RunRecord) -> tuple[str, ...]:
@@ -130,12 +130,12 @@ def results_frame(
 ) -> pd.DataFrame:
     """Return the result frame of a run; see ``COLUMNS``.
 
-    Cells whose confirming runs all diverged or failed are rows of NaN; cells without any ended one are left out.
+    Cells whose confirming runs all diverged or failed are rows of NaN; cells in which none has ended are left out.
 
     Args:
         run: the run.
         selections: names of rules.
-        cache: rows that need not be computed again; takes those that are.
+        cache: gives rows that are still valid and takes new ones.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
@@ -170,7 +170,7 @@ def _all_rows(cells: _CellComputer, cache: ResultsCache | None = None) -> list[C
     rows: list[CellFigures] = []
     for key, trials in _cells(cells.run.trials).items():
         confirming = [trial for trial in trials if trial.stage == "confirm"]
-        # What a rule makes of inner trials is not kept: the trials of a cell do not include them.
+        # Rules over inner trials are not cached: those are not among the trials of the cell.
         sources = {rule.name: trials if rule.any_trial else confirming for rule in cells.rules if not rule.inner}
         known = {name: cache.get((*key, name), used, _ROWS) for name, used in sources.items()} if cache else {}
         missing = [rule for rule in cells.rules if known.get(rule.name) is None]
@@ -190,9 +190,9 @@ def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
     for rule in rules:
         if rule.inner and not has_inner_trials(run.trials):
             raise SpecError(
-                f"{rule.name} needs inner trials, and this run has none",
+                f"{rule.name} needs inner trials, which this run does not have",
                 where="--select",
-                remedy="a sweep plans them with `confirm: {leave_one_source_out: true}`",
+                remedy="plan them in the sweep with `confirm: {leave_one_source_out: true}`",
             )
     return rules
 
@@ -216,7 +216,7 @@ def _key(trial: TrialRecord) -> CellKey:
 
 @dataclass
 class _CellComputer:
-    """Reads the trials of one cell after another and keeps what the rules make of them."""
+    """Reads the trials of one cell after another and computes the rows of each rule."""
 
     run: RunRecord
     rules: Sequence[Selection]
@@ -243,8 +243,8 @@ class _CellComputer:
                 best = found if best is None or found.merit < best.merit else best
         if best is not None and confirmed:
             for rule in by_cell:
-                for level, judged in best.figures(rule, self.computer).items():
-                    figures[rule.name, level] = [judged]
+                for level, best_figures in best.figures(rule, self.computer).items():
+                    figures[rule.name, level] = [best_figures]
         self.computer.forget()
         failed = {rule.name: len(ended) - len(confirmed) + self._lost(rule, confirmed, ended) for rule in self.rules}
         return [
@@ -254,7 +254,7 @@ class _CellComputer:
         ]
 
     def _lost(self, rule: Selection, confirmed: set[str], ended: Sequence[TrialRecord]) -> int:
-        """Return how many confirming runs a rule cannot judge, for an inner trial of theirs diverged or failed."""
+        """Return how many confirming runs a rule cannot be applied to, because an inner trial diverged or failed."""
         runs = [trial for trial in ended if rule.inner and trial.id in confirmed]
         return sum(inner_trials(self.run.trials, trial).lost for trial in runs)
 
@@ -276,8 +276,8 @@ class _CellComputer:
             if not rule.any_trial and not (rule.inner and not digests.left_out):
                 choice = choose(rule.name, digests)
                 self.choices[trial.id, rule.name] = choice
-                for level, judged in self.computer.compute(evaluations, choice, trial.seed).items():
-                    figures.setdefault((rule.name, level), []).append(judged)
+                for level, computed in self.computer.compute(evaluations, choice, trial.seed).items():
+                    figures.setdefault((rule.name, level), []).append(computed)
 
 
 @dataclass(frozen=True)
@@ -356,7 +356,7 @@ def _record(row: CellFigures, oracle: tuple[float, ...], generated: bool) -> dic
     std = {f"{name}_std": value for name, value in zip(FIGURES, row.std, strict=True)}
     intervals = dict(zip(("hter_lower", "hter_upper", "auc_lower", "auc_upper"), row.intervals, strict=True))
     best = dict(zip(FIGURES, oracle, strict=True))
-    judged = [(run, pick) for run in row.runs for pick in run.choice.picks]
+    used = [(run, pick) for run in row.runs for pick in run.choice.picks]
     return {
         "method": method,
         "variant": variant,
@@ -379,8 +379,8 @@ def _record(row: CellFigures, oracle: tuple[float, ...], generated: bool) -> dic
         "subjects": row.subjects,
         "few_subjects": bool(row.runs) and are_few(_independent(row.runs)),
         "generated": generated,
-        "trials": [run.choice.trial for run, _ in judged],
-        "seeds": [run.seed for run, _ in judged],
-        "steps": [pick.step for _, pick in judged],
-        "thresholds": [pick.threshold(row.level) for _, pick in judged],
+        "trials": [run.choice.trial for run, _ in used],
+        "seeds": [run.seed for run, _ in used],
+        "steps": [pick.step for _, pick in used],
+        "thresholds": [pick.threshold(row.level) for _, pick in used],
     }

@@ -1,4 +1,4 @@
-"""The inner trials of confirming runs: the same run again without one of its source domains, which then judges it.
+"""The inner trials of confirming runs: the same run without one of its source domains, and evaluated on it.
 
 What ``leave-one-source-out`` knows comes from here. The target of the run has no part in its inner trials: none of its
 rows is in their score files.
@@ -33,13 +33,13 @@ class InnerTrials:
     """One for each source domain."""
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether all of them have reached their full budget."""
         return len(self.trials) == self.planned and all(trial.status == "done" for trial in self.trials)
 
     @property
     def lost(self) -> bool:
-        """Whether one of them diverged or failed, so that they will not be whole."""
+        """Whether one of them diverged or failed, so that they will never be complete."""
         return any(trial.status in ENDED and trial.status != "done" for trial in self.trials)
 
 
@@ -78,13 +78,13 @@ def digests_for(
 
 
 def with_inner_trials(digests: TrialDigests, run: RunRecord, trial: TrialRecord, reader: ScoreReader) -> TrialDigests:
-    """Return the digests of a confirming run with what its inner trials tell; as they are if those are not whole.
+    """Return the digests of a confirming run with those of its inner trials, once all of these are complete.
 
     Raises:
         DataError: a score file of an inner trial is missing, damaged, or holds scores that are not finite numbers.
     """
     inner = inner_trials(run.trials, trial)
-    if not inner.whole:
+    if not inner.complete:
         return digests
     read = [reader.read_all([run.score_uri(each.id, step) for step in each.steps]) for each in inner.trials]
     by_step = [dict(zip(each.steps, found, strict=True)) for each, found in zip(inner.trials, read, strict=True)]

@@ -1,4 +1,4 @@
-"""What stands behind the result frame, as frames of their own: trials, evaluations and single scores."""
+"""What the result frame is computed from, as frames of their own: trials, evaluations and single scores."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TRIAL_COLUMNS: dict[str, str] = {
     "bytes_read": "faces taken from the pool, decoded, one byte a channel",
     "bytes_written": "score files, checkpoints and records",
     "searched": "names of the searched fields",
-    "config": "the whole configuration as JSON; each searched field has a column config.<name> besides",
+    "config": "the whole configuration as JSON; each searched field also has a column config.<name>",
 }
 """Columns of the trials frame; config.<name> columns follow."""
 
@@ -165,7 +165,7 @@ def evaluations_frame(run: RunRecord, cache: ResultsCache | None = None) -> pd.D
 
     Args:
         run: the run.
-        cache: figures that need not be computed again; takes those that are.
+        cache: gives figures that are still valid and takes new ones.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
@@ -192,7 +192,7 @@ def scores_frame(run: RunRecord, rule: str = "source-dev", trials: Sequence[str]
 
     Args:
         run: the run.
-        rule: name of a selection rule that judges each confirmed run; of several steps the last is taken.
+        rule: name of a selection rule that applies to each confirmed run; of several steps the last is taken.
         trials: ids of the runs; none: all.
 
     Raises:
@@ -200,11 +200,11 @@ def scores_frame(run: RunRecord, rule: str = "source-dev", trials: Sequence[str]
         SpecError: there is no such rule, or it is ``oracle-search``.
     """
     if selection(rule).any_trial:
-        raise SpecError(f"{rule} judges no confirmed run", where="--select", remedy="name another rule")
+        raise SpecError(f"{rule} applies to no single confirmed run", where="--select", remedy="name another rule")
     known = {trial.id: trial for trial in run.confirmed if trial.steps}
     for name in trials:
         if name not in known:
-            raise DataError(f"there is no confirmed run {name!r}", remedy=did_you_mean(name, known))
+            raise DataError(f"no confirmed run {name!r}", remedy=did_you_mean(name, known))
     reader = ScoreReader()
     parts = [pd.DataFrame(columns=list(SCORE_COLUMNS))]
     for trial in (known[name] for name in trials or known):

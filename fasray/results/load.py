@@ -89,7 +89,7 @@ def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] =
 
     Raises:
         DataError: this is no run directory, or a file of it is missing or damaged, or it has no such trial.
-        SpecError: there is no such selection, or it judges no confirmed run.
+        SpecError: there is no such selection, or it applies to no single confirmed run.
     """
     return scores_frame(read_run(run), selection, trials)
 

@@ -75,7 +75,7 @@ class Scores:
         return replace(self.grouping.videos, score=self.grouping.means(self.score))
 
     def at(self, level: Level) -> Videos:
-        """Return the rows to be judged: videos, or each frame on its own."""
+        """Return the rows to evaluate: videos, or each frame on its own."""
         if level == "video":
             return self.videos
         return Videos(
@@ -107,7 +107,7 @@ def read_scores(uri: str) -> ScoredEvaluation:
     """Read a score file.
 
     Raises:
-        DataError: there is none, it is no score file, or a score is NaN or infinite.
+        DataError: the file is missing or is not a score file, or a score is NaN or infinite.
     """
     return ScoreReader().read(uri)
 
@@ -164,7 +164,7 @@ class ScoreReader:
             raise DataError(
                 f"{bad} of {table.num_rows} scores are not finite numbers",
                 where=uri,
-                remedy="the trial has diverged; its scores cannot be judged",
+                remedy="the trial has diverged; its scores cannot be evaluated",
             )
         parts = self._rows(table.select(_LAYOUT), score, uri)
         return ScoredEvaluation(trial, step, parts[SOURCE_DEV].scores(score), parts[TARGET].scores(score))

@@ -69,9 +69,9 @@ class Selection:
     meaning: str
     """For the notes under a table: a sentence without its end."""
     pick: Callable[[TrialDigests], tuple[Pick, ...]]
-    """The evaluations that are judged; their figures are averaged."""
+    """The evaluations that are taken; their figures are averaged."""
     any_trial: bool = False
-    """Takes the best of all trials of a cell instead of judging each confirming run."""
+    """Takes the best of all trials of a cell instead of each confirming run."""
     inner: bool = False
     """Needs the inner trials of each confirming run, which only some sweeps plan."""
 
@@ -128,7 +128,7 @@ def least_hter_step(digests: Sequence[TargetDigest]) -> TargetDigest:
 
 
 def selection(name: str) -> Selection:
-    """Return a rule by its name; ``mean-of-last-3`` and the like are made to order.
+    """Return a rule by its name; ``mean-of-last-3`` and the like are made on demand.
 
     Raises:
         SpecError: there is no such rule.
@@ -136,10 +136,10 @@ def selection(name: str) -> Selection:
     known = {**SELECTIONS, **PLANNED_SELECTIONS}
     if name in known:
         return known[name]
-    asked = re.fullmatch(r"mean-of-last-([1-9]\d{0,3})", name)
-    if asked:
-        return _mean_of_last(name, int(asked[1]))
-    raise SpecError(f"there is no selection {name!r}", where="--select", remedy=did_you_mean(name, known))
+    found = re.fullmatch(r"mean-of-last-([1-9]\d{0,3})", name)
+    if found:
+        return _mean_of_last(name, int(found[1]))
+    raise SpecError(f"no selection {name!r}", where="--select", remedy=did_you_mean(name, known))
 
 
 def choose(name: str, digests: TrialDigests) -> StepChoice:
@@ -147,7 +147,7 @@ def choose(name: str, digests: TrialDigests) -> StepChoice:
 
     Raises:
         SpecError: there is no such rule.
-        DataError: the rule needs inner trials, and the digests do not tell of them.
+        DataError: the rule needs inner trials, and the digests have none.
     """
     rule = selection(name)
     return StepChoice(digests.trial, rule.name, rule.threshold_rule, rule.oracle, rule.pick(digests))
@@ -176,7 +176,7 @@ def _left_out_pick(digests: TrialDigests) -> tuple[Pick, ...]:
     if not digests.left_out:
         raise DataError(
             f"the inner trials of trial {digests.trial} have not all reached their full budget",
-            remedy="run the sweep's command again; `fasray results RUN --what trials` tells how far they are",
+            remedy="resume the sweep; `fasray results RUN --what trials` shows their progress",
         )
     best = min(digests.left_out, key=lambda d: (-d.auc, d.step))
     return (Pick(best.step, best.video_threshold, best.frame_threshold),)

@@ -265,24 +265,24 @@ def test_hostile_attack_types_are_shown_and_never_obeyed(judge: Command, tmp_pat
 
 
 CSV_MISTAKES = [
-    ("", "there is no column 'score'", "line 1"),
-    ("score,label\n", "no scores in it", "s.csv"),
-    ("scores,label\n1,1\n", "no column 'score'; there are: scores, label", "did you mean 'scores'"),
-    ("score,label\n0.5,1\nhigh,0\n", "score 'high' is no number", "line 3"),
-    ("score,label\n0.5,1\n,0\n", "score '' is no number", "line 3"),
+    ("", "no column 'score'", "line 1"),
+    ("score,label\n", "has no scores", "s.csv"),
+    ("scores,label\n1,1\n", "no column 'score'; the columns are: scores, label", "did you mean 'scores'"),
+    ("score,label\n0.5,1\nhigh,0\n", "score 'high' is not a number", "line 3"),
+    ("score,label\n0.5,1\n,0\n", "score '' is not a number", "line 3"),
     ("score,label\n0.5,1\nnan,0\n", "1 of 2 scores are NaN", "line 3"),
     ("score,label\n0.5,1\n0.4,0\n0.3,2\n", "label '2'; others are 1 and 0", "line 4"),
     ("score,label\n0.5,1\n0.4,\n", "label ''", "line 3"),
     ("score,label\n0.5,1\n0.4,1\n", "all 2 scores are live", "s.csv"),
     ("score,label\n0.5,0\n0.4,0\n", "no row has the label '1'", "--live-label"),
     ("score,label\n0.5,1,9\n", "3 values where the header names 2", "line 2"),
-    ('score,label\n"0.5,1\n', "this is no csv", "quotation"),
+    ('score,label\n"0.5,1\n', "this is not valid csv", "quotation"),
     ("score,label,score\n1,1,1\n", "a column occurs twice", "line 1"),
-    ("score,label,frame\n0.5,1,first\n0.1,0,2\n", "frame 'first' is no number", "line 2"),
-    ("score,label,frame\n0.5,1,1.5\n0.1,0,2\n", "frame '1.5' is no index", "line 2"),
+    ("score,label,frame\n0.5,1,first\n0.1,0,2\n", "frame 'first' is not a number", "line 2"),
+    ("score,label,frame\n0.5,1,1.5\n0.1,0,2\n", "frame '1.5' is not a frame index", "line 2"),
     ("score,label,video\n0.5,1,\n0.1,0,b\n", "the video has no name", "line 2"),
     ("score,label,video\n0.5,1,a\n0.1,0,a\n", "video 'a' disagree in label", "different names"),
-    ("score,label,video,subject\n0.5,1,a,x\n0.1,1,a,y\n0.1,0,b,y\n", "video 'a' shows two subjects", "s.csv"),
+    ("score,label,video,subject\n0.5,1,a,x\n0.1,1,a,y\n0.1,0,b,y\n", "video 'a' has two subjects", "s.csv"),
     ("score,is_bonafide\n0.5,True\n0.4,maybe\n0.1,False\n", "label 'False'", "line 4"),
 ]
 
@@ -301,14 +301,14 @@ def test_other_bad_files_are_answered_too(judge: Command, tmp_path: Path) -> Non
     (tmp_path / "s.txt").write_text("a b c\n")
     refused(judge("s.txt", "--live-is", "higher"), 3, "s.txt, line 1", "3 words", "claimed_id")
     (tmp_path / "s.txt").write_text("")
-    refused(judge("s.txt", "--live-is", "higher"), 3, "no scores in it")
+    refused(judge("s.txt", "--live-is", "higher"), 3, "has no scores")
     (tmp_path / "s.csv").write_bytes(b"score,label\n\xff\xfe,1\n")
     refused(judge("s.csv", "--live-is", "higher"), 3, "s.csv, line 2", "UTF-8")
     (tmp_path / "s.parquet").write_bytes(b"PAR1 no")
     refused(judge("s.parquet", "--live-is", "higher"), 3, "s.parquet", "cannot be read")
     refused(judge("none.csv", "--live-is", "higher"), 3, "none.csv")
     write_parquet(tmp_path / "n.parquet", {"score": [0.5, None], "label": [1, 0]})
-    refused(judge("n.parquet", "--live-is", "higher"), 3, "n.parquet, row 2", "score None is no number")
+    refused(judge("n.parquet", "--live-is", "higher"), 3, "n.parquet, row 2", "score None is not a number")
     write_csv(tmp_path / "good.csv", rows())
     for wrong in (("--threshold", "eerr"), ("--threshold", "nan"), ("--aggregate", "median"), ("--resamples", "3")):
         extra = ("--confidence", "95") if "--resamples" in wrong else ()

@@ -234,7 +234,7 @@ def test_verify_computes_it_again_and_sees_a_changed_inner_score(trained: Traine
     assert {finding.where for finding in found} == {
         f"trials/{inner.id}/eval-{step:08d}.parquet" for step in inner.steps
     }
-    assert all("SHA-256 has changed" in finding.what for finding in found)
+    assert all("SHA-256 differs" in finding.what for finding in found)
     (run / "trials" / inner.id / "files.json").unlink()
     found = verify_run(read_run(str(run))).findings
     assert found

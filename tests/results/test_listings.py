@@ -73,7 +73,7 @@ def test_scores_are_the_rows_of_the_picked_score_files() -> None:
 
 
 def test_what_cannot_be_listed_is_refused() -> None:
-    with pytest.raises(SpecError, match="judges no confirmed run"):
+    with pytest.raises(SpecError, match="applies to no single confirmed run"):
         fasray.load_scores(RUN, "oracle-search")
     with pytest.raises(DataError, match="no confirmed run 'nobody'"):
         fasray.load_scores(RUN, trials=["nobody"])

@@ -1,1 +1,1 @@
-"""From a number back to what it was computed from, and all of it computed again."""
+"""From a number back to what it was computed from, and all of it recomputed."""

@@ -47,7 +47,7 @@ class Source:
     checkpoint: str
     """Its weights, or where they went: only the newest and the best by source-dev are kept."""
     left_out: str
-    """Of an inner trial the source domain that it left out and that judged it; else empty."""
+    """Of an inner trial the source domain that it left out and is evaluated on; else empty."""
     config: Mapping[str, Any]
     searched: tuple[str, ...]
     search_trial: str
@@ -56,7 +56,7 @@ class Source:
     command: str
     """Trains this very trial again."""
     inner: tuple[Source, ...] = ()
-    """The inner trials that picked step and threshold, each judged at them on the domain it left out."""
+    """The inner trials that picked step and threshold, each evaluated with them on the domain it left out."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ def trace(
     rows = frame[(frame["level"] == level) & (frame["protocol"] == "".join(protocol.split()))].to_dict("records")
     if not rows or not rows[0]["trials"]:
         raise DataError(
-            f"no confirming run of {method} on {protocol} has ended yet",
+            f"no confirming run of {method} on {protocol} has finished yet",
             where=record.uri,
-            remedy="run the sweep's command again; `fasray results RUN --what trials` shows how far it is",
+            remedy="resume the sweep; `fasray results RUN --what trials` shows its progress",
         )
     row = rows[0]
     by_id = {trial.id: trial for trial in record.trials}
@@ -120,8 +120,8 @@ def trace(
     for name, step, threshold in picked:
         source = _source(record, by_id[name], step, threshold, level)
         inner = inner_trials(record.trials, by_id[name]).trials if chosen.inner else ()
-        judged = tuple(_source(record, by_id[each.id], step, threshold, level) for each in inner)
-        sources.append(replace(source, inner=judged))
+        parts = tuple(_source(record, by_id[each.id], step, threshold, level) for each in inner)
+        sources.append(replace(source, inner=parts))
     versions = dict(record.versions)
     return Trace(
         run=record.uri,
@@ -190,20 +190,20 @@ def _trials_of(trials: Sequence[TrialRecord], method: str, protocol: str, varian
     known = [trial for trial in trials if trial.stage != INNER]
     methods = {trial.method for trial in known}
     if method not in methods:
-        raise SpecError(f"this run has no method {method!r}", remedy=did_you_mean(method, methods))
+        raise SpecError(f"no trial of this run has the method {method!r}", remedy=did_you_mean(method, methods))
     wanted = "".join(protocol.split())
     names = {trial.protocol for trial in known if trial.method == method}
     families = {name: protocols.parse(name).aggregate for name in names}
     found = [t for t in known if t.method == method and wanted in (t.protocol, families[t.protocol])]
     if not found:
         choices = names | {family for family in families.values() if family}
-        raise SpecError(f"this run has no {method} on {protocol!r}", remedy=did_you_mean(wanted, choices))
-    kept = [trial for trial in found if trial.variant == variant]
-    if not kept:
+        raise SpecError(f"this run has no trial of {method} on {protocol!r}", remedy=did_you_mean(wanted, choices))
+    chosen = [trial for trial in found if trial.variant == variant]
+    if not chosen:
         variants = {trial.variant for trial in found if trial.variant}
-        raise SpecError(f"{method} has no ablation {variant!r} here", remedy=did_you_mean(variant, variants))
-    cells = {trial.protocol for trial in kept}
-    return kept + [t for t in inner if (t.method, t.variant) == (method, variant) and cell_protocol(t) in cells]
+        raise SpecError(f"this run has no ablation {variant!r} of {method}", remedy=did_you_mean(variant, variants))
+    cells = {trial.protocol for trial in chosen}
+    return chosen + [t for t in inner if (t.method, t.variant) == (method, variant) and cell_protocol(t) in cells]
 
 
 def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, level: Level) -> Source:
@@ -273,14 +273,14 @@ def _command(record: RunRecord, spec_file: str) -> str:
 
 
 def _notes(record: RunRecord) -> list[str]:
-    said = []
+    notes = []
     workers = record.spec.get("resources", {}).get("workers", 1)
     if workers != 1:
-        said.append(f"each trial was trained by {workers} workers; one process comes to the same up to rounding")
+        notes.append(f"each trial was trained by {workers} workers; one process gives the same numbers up to rounding")
     drivers = [event.versions for event in record.events if isinstance(event, Opened)]
     if any(versions != drivers[-1] for versions in drivers):
-        said.append("its drivers ran different versions; those of the last are shown")
-    return said
+        notes.append("its drivers ran different versions; those of the last are shown")
+    return notes
 
 
 def _known(value: float) -> float | None:

@@ -1,9 +1,9 @@
-"""Every number of a run computed again from its score files, and every file held against its record.
+"""Every number of a run recomputed from its score files, and every file compared with its record.
 
-What is found: a score file that is missing, damaged, changed or another trial's; source-dev figures that are not those
-that were logged; a ``spec.json`` that is not the trial's; a checkpoint that is missing, damaged or swapped; a
-``results.parquet`` that its score files do not give. Runs without ``files.json`` have no hashes of their score files:
-then a change of target scores is seen only through ``results.parquet``, and the answer says how many files were not on
+What is found: a score file that is missing, damaged, changed or another trial's; source-dev figures that differ from
+the logged ones; a ``spec.json`` of another trial; a checkpoint that is missing, damaged or swapped; a
+``results.parquet`` that does not follow from the score files. Runs without ``files.json`` have no hashes of their score
+files: then a change of target scores shows only in ``results.parquet``, and the result counts the files without a
 record.
 """
 
@@ -46,7 +46,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class RunFinding:
-    """Something in a run that is not what it should be."""
+    """A file of a run that is not what it should be."""
 
     where: str
     """File, relative to the run directory."""
@@ -62,9 +62,9 @@ class Verification:
     score_files: int
     checkpoints: int
     without_record: int
-    """Score files whose hash nobody wrote down."""
+    """Score files without a recorded hash."""
     numbers: int
-    """Figures of ``results.parquet`` that were computed again."""
+    """Figures of ``results.parquet`` that were recomputed."""
     notes: tuple[str, ...] = ()
 
 
@@ -77,9 +77,9 @@ def verify_run(record: RunRecord) -> Verification:
     numbers, notes = 0, []
     uri = storage.join(record.uri, RESULTS_FILE)
     if any(finding.where.endswith(".parquet") for finding in findings):
-        notes.append(f"{RESULTS_FILE} was not computed again: fix the score files first")
+        notes.append(f"{RESULTS_FILE} was not recomputed: fix the score files first")
     elif not storage.exists(uri):
-        notes.append(f"there is no {RESULTS_FILE}; it is derived and can be made by `fasray sweep`")
+        notes.append(f"there is no {RESULTS_FILE}; it is derived, and `fasray sweep` writes it")
     else:
         numbers, wrong = _table(storage.read_bytes(uri), record, RESULTS_FILE)
         findings += wrong
@@ -97,7 +97,7 @@ def verify_run(record: RunRecord) -> Verification:
 def _spec(record: RunRecord) -> Iterator[RunFinding]:
     found = hashlib.sha256(json.dumps(dict(record.spec), sort_keys=True).encode()).hexdigest()
     if not found.startswith(record.spec_hash):
-        yield RunFinding(SPEC_FILE, "the specification is not the one whose hash is in the file")
+        yield RunFinding(SPEC_FILE, "the specification does not match the hash in the file")
 
 
 @dataclass
@@ -155,7 +155,7 @@ class _Seen:
         if recorded is None:
             self.without_record += 1
         elif recorded != hashlib.sha256(content).hexdigest():
-            yield "this score file is not the one that was written: its SHA-256 has changed"
+            yield "this score file has changed since it was written: its SHA-256 differs"
         try:
             evaluation = self.reader.decode(content, uri)
             summary = evaluation.source_dev_summary()
@@ -201,10 +201,10 @@ def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None) 
         yield "its weights are missing"
         return
     if weights != sha256:
-        yield "its weights are not those that its card names"
+        yield "its weights do not match the SHA-256 in its card"
     recorded = files.checkpoints.get(step) if files else None
     if recorded is not None and recorded != weights:
-        yield "its weights are not those that were written at this step: their SHA-256 has changed"
+        yield "its weights have changed since they were written: their SHA-256 differs"
 
 
 def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[RunFinding]]:
@@ -212,16 +212,12 @@ def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[RunF
     try:
         stored = pq.read_table(io.BytesIO(content)).to_pandas()
     except (pa.ArrowException, OSError):
-        return 0, [RunFinding(name, "this file is damaged; it is derived: delete it and run the sweep's command again")]
+        return 0, [RunFinding(name, "this file is damaged; it is derived: delete it and resume the sweep")]
     if not set(KEY) <= set(stored.columns):
-        return 0, [
-            RunFinding(name, "another version wrote it; it is derived: delete it and run the sweep's command again")
-        ]
+        return 0, [RunFinding(name, "another version wrote it; it is derived: delete it and resume the sweep")]
     rules = [str(rule) for rule in dict.fromkeys(stored["selection"])]
     before, now = _by_key(stored), _by_key(results_frame(record, rules))
-    findings = [
-        RunFinding(name, f"{_title(key)}: this row follows from no score file") for key in before if key not in now
-    ]
+    findings = [RunFinding(name, f"{_title(key)}: no score file gives this row") for key in before if key not in now]
     findings += [RunFinding(name, f"{_title(key)}: this row is missing") for key in now if key not in before]
     columns = [column for column in COLUMNS if column in stored.columns and column not in KEY]
     numbers = 0
@@ -229,9 +225,9 @@ def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[RunF
         for column in columns if key in before else ():
             numbers += 1
             if not _same(row[column], before[key][column]):
-                told, found = before[key][column], row[column]
+                stored_value, found = before[key][column], row[column]
                 findings.append(
-                    RunFinding(name, f"{_title(key)}: {column} is {told!r}, the score files give {found!r}")
+                    RunFinding(name, f"{_title(key)}: {column} is {stored_value!r}, the score files give {found!r}")
                 )
     return numbers, findings
 

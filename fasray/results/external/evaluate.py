@@ -1,4 +1,4 @@
-"""Figures of somebody else's score file: at which level, at which threshold, and what a reader has to keep in mind."""
+"""Figures of any score file: at which level, at which threshold, and with which caveats."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class MetricOptions:
     threshold: float | str = "eer"
     """A number in the file's own direction, or a rule of ``metrics.choose_threshold``."""
     compat: str = ""
-    """Official habit to report besides, by name; empty for none."""
+    """Rule of an official repository to report as well, by name; empty for none."""
     confidence: float | None = None
     """Nominal coverage of intervals; None for no intervals."""
     resamples: int = RESAMPLES
@@ -43,14 +43,14 @@ class ExternalFigures:
     source: ExternalScores
     options: MetricOptions
     rows: int
-    """Rows that were judged: videos, or frames."""
+    """Rows that were evaluated: videos, or frames."""
     subjects: int | None
-    """None where nobody says whose face it is."""
+    """None if the file does not name them."""
     frames_per_video: tuple[int, int] | None
     """Fewest and most frames that a video's score was made of; None at the level of frames."""
     threshold_rule: str
     oracle: bool
-    """Whether the threshold was chosen on the rows that it judges, as no one in the field could."""
+    """Whether the threshold was chosen on the rows that it is applied to, which is impossible in use."""
     figures: metrics.Figures
     compat: metrics.CompatFigures | None
     intervals: metrics.Intervals | None
@@ -104,7 +104,7 @@ class ExternalFigures:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What is judged: videos or frames."""
+    """What is evaluated: videos or frames."""
 
     score: NDArray[np.float64]
     label: NDArray[np.int8]
@@ -121,11 +121,11 @@ def evaluate_external(
     Args:
         scores: of the file.
         options: level, threshold and so on.
-        dev: other scores, in whose rows the threshold's rule looks; without them it looks in those that it judges.
+        dev: other scores that the threshold is chosen on; left out: those that are evaluated.
 
     Raises:
         DataError: one class only, frames of a video that disagree, an aggregate that needs what the file does not have.
-        SpecError: an aggregate, rule, confidence or number that is none.
+        SpecError: an unknown aggregate or rule, or a number out of range.
     """
     try:
         return _evaluate(scores, options, dev)
@@ -139,7 +139,7 @@ def _evaluate(scores: ExternalScores, options: MetricOptions, dev: ExternalScore
     threshold, rule, oracle = _threshold(scores, rows, options, dev)
     found = metrics.figures(rows.score, rows.label, threshold, rows.attack_type)
     if oracle:
-        notes.append("the threshold was chosen on the rows that it judges (oracle): not attainable in use")
+        notes.append("the threshold was chosen on the rows that it is applied to (oracle): not attainable in use")
     if rows.attack_type is None:
         notes.append("attack types are unknown: APCER takes all attacks as one type")
     intervals = None
@@ -173,7 +173,7 @@ def _evaluate(scores: ExternalScores, options: MetricOptions, dev: ExternalScore
 
 
 def _rows(scores: ExternalScores, options: MetricOptions) -> tuple[_Rows, list[str]]:
-    """Return what is judged, and remarks on it."""
+    """Return the rows to evaluate, and notes on them."""
     check_aggregate(options.aggregate)
     types = scores.attack_type
     notes: list[str] = []
@@ -183,8 +183,8 @@ def _rows(scores: ExternalScores, options: MetricOptions) -> tuple[_Rows, list[s
         return _Rows(scores.score, scores.label, types, scores.subject, None), notes
     if scores.video is None:
         if options.aggregate != "mean":
-            remedy = "add a column video, or leave the aggregate out"
-            raise DataError(f"nobody says which rows make up a video for {options.aggregate!r}", remedy=remedy)
+            remedy = "add a column `video`, or leave out --aggregate"
+            raise DataError(f"{options.aggregate!r} needs to know which rows make up a video", remedy=remedy)
         notes.append("videos are unknown: each row is taken as a video of its own")
         frames = np.ones(len(scores.score), np.int64)
         return _Rows(scores.score, scores.label, types, scores.subject, frames), notes
@@ -211,14 +211,14 @@ def _of_videos(subject: NDArray[np.str_], video: NDArray[np.str_], names: NDArra
     differs = found[position] != subject
     if differs.any():
         name = str(video[differs][0])
-        raise DataError(f"video {name!r} shows two subjects", remedy="give different videos different names")
+        raise DataError(f"video {name!r} has two subjects", remedy="give different videos different names")
     return found
 
 
 def _threshold(
     scores: ExternalScores, rows: _Rows, options: MetricOptions, dev: ExternalScores | None
 ) -> tuple[float, str, bool]:
-    """Return the threshold in our direction, the rule's name, and whether it looked at the rows that it judges."""
+    """Return the threshold in our direction, the rule's name, and whether it was chosen on the evaluated rows."""
     if isinstance(options.threshold, float):
         if math.isnan(options.threshold):
             raise SpecError("the threshold is NaN", remedy="give a number, or a rule such as eer")
@@ -239,9 +239,9 @@ def _compat(scores: ExternalScores, rows: _Rows, rule: str) -> metrics.CompatFig
         return None
     if scores.live_is == "lower":
         raise SpecError(
-            f"{rule} is a habit of repositories whose higher scores are live",
+            f"{rule} is defined for scores of which higher ones are live",
             where="--rule",
-            remedy="turn the scores as that repository has them, such as 1 - score, and declare --live-is higher",
+            remedy="invert the scores as that repository does, such as 1 - score, and declare --live-is higher",
         )
     return metrics.compat_figures(rule, rows.score, rows.label)
 

@@ -1,4 +1,4 @@
-"""Score files that others wrote, read into typed columns; what a file does not say is declared, never guessed.
+"""Score files of other programs, read into typed columns; what a file does not say is declared, never guessed.
 
 ====================  ===========================================================================================
 csv, tsv              a header with ``score`` and ``label``, and ``subject``, ``video``, ``domain``,
@@ -69,7 +69,7 @@ class ExternalScores:
 
 @dataclass(frozen=True)
 class _Table:
-    """Words by column, and where each row stands in the file."""
+    """Values by column, and the place of each row in the file."""
 
     layout: str
     columns: Mapping[str, Sequence[Any]]
@@ -105,7 +105,7 @@ def _decoded(content: bytes, uri: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise DataError("this is no UTF-8 text", where=f"{uri}, line {line}", remedy="save it as UTF-8") from error
+        raise DataError("this is not UTF-8 text", where=f"{uri}, line {line}", remedy="save it as UTF-8") from error
 
 
 def _parquet(content: bytes, uri: str) -> _Table:
@@ -114,7 +114,7 @@ def _parquet(content: bytes, uri: str) -> _Table:
         layout, names = _columns_of(file.schema_arrow.names, uri)
         read = file.read(columns=list(names), use_threads=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        remedy = "write it again, or give the scores as csv"
+        remedy = "write the file again, or give the scores as csv"
         raise DataError(f"the Parquet file cannot be read: {error}", where=uri, remedy=remedy) from error
     columns = {ours: read.column(theirs).to_pylist() for theirs, ours in names.items()}
     places = [f"row {row + 1}" for row in range(read.num_rows)]
@@ -141,7 +141,9 @@ def _csv(text: str, uri: str, delimiter: str) -> _Table:
             places.append(place)
     except csv.Error as error:
         remedy = "check its quotation marks"
-        raise DataError(f"this is no csv: {error}", where=f"{uri}, line {lines.line_num}", remedy=remedy) from error
+        raise DataError(
+            f"this is not valid csv: {error}", where=f"{uri}, line {lines.line_num}", remedy=remedy
+        ) from error
     positions = {ours: header.index(theirs) for theirs, ours in names.items()}
     return _Table(layout, {ours: [row[at].strip() for row in rows] for ours, at in positions.items()}, places)
 
@@ -157,7 +159,7 @@ def _columns_of(header: Sequence[str], uri: str) -> tuple[str, dict[str, str]]:
         if needed not in names.values():
             shown = ", ".join(header) if header else "none"
             raise DataError(
-                f"there is no column {needed!r}; there are: {shown}",
+                f"no column {needed!r}; the columns are: {shown}",
                 where=f"{uri}, line 1",
                 remedy=f"name it {needed!r}; {did_you_mean(needed, header)}" if header else "give it a header",
             )
@@ -188,27 +190,27 @@ def _text(text: str, uri: str) -> _Table:
         return _Table("score and label text", columns, places)
     same = [claimed == real for claimed, real in zip(columns["subject"], columns["real_id"], strict=True)]
     types = ["" if live else real for live, real in zip(same, columns["real_id"], strict=True)]
-    kept = {name: columns[name] for name in ("score", "subject", "video")}
-    return _Table("bob.pad text", {**kept, "label": same, "attack_type": types}, places)
+    common = {name: columns[name] for name in ("score", "subject", "video")}
+    return _Table("bob.pad text", {**common, "label": same, "attack_type": types}, places)
 
 
 def _of_role(table: _Table, role: str, uri: str) -> _Table:
-    """Keep the rows of one role, if the file tells roles."""
+    """Keep the rows of one role, if the file has roles."""
     if "role" not in table.columns:
         return table
     roles = table.columns["role"]
-    kept = [row for row, name in enumerate(roles) if name == role]
-    if roles and not kept:
+    chosen = [row for row, name in enumerate(roles) if name == role]
+    if roles and not chosen:
         raise DataError(
             f"no row has the role {role!r}", where=uri, remedy=did_you_mean(role, {str(name) for name in roles})
         )
-    columns = {name: [values[row] for row in kept] for name, values in table.columns.items() if name != "role"}
-    return _Table(table.layout, columns, [table.places[row] for row in kept])
+    columns = {name: [values[row] for row in chosen] for name, values in table.columns.items() if name != "role"}
+    return _Table(table.layout, columns, [table.places[row] for row in chosen])
 
 
 def _typed(table: _Table, uri: str, live_is: Direction, live_label: str) -> ExternalScores:
     if not table.places:
-        raise DataError("there are no scores in it", where=uri, remedy="check that the right file was named")
+        raise DataError("the file has no scores", where=uri, remedy="check that the right file was named")
     score = np.array(_numbers(table, "score", uri), np.float64)
     nan = np.flatnonzero(np.isnan(score))
     if nan.size:
@@ -237,10 +239,12 @@ def _numbers(table: _Table, name: str, uri: str, *, whole: bool = False) -> list
             number = float(value)
         except (TypeError, ValueError):
             raise DataError(
-                f"{name} {_shown(value)} is no number", where=f"{uri}, {place}", remedy="give a number with a dot"
+                f"{name} {_shown(value)} is not a number", where=f"{uri}, {place}", remedy="give a number with a dot"
             ) from None
         if whole and not (number.is_integer() and abs(number) <= _LARGEST_FRAME):
-            raise DataError(f"{name} {_shown(value)} is no index", where=f"{uri}, {place}", remedy="give whole numbers")
+            raise DataError(
+                f"{name} {_shown(value)} is not a frame index", where=f"{uri}, {place}", remedy="give whole numbers"
+            )
         found.append(number)
     return found
 

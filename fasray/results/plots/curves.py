@@ -40,15 +40,15 @@ class Band:
 
 def roc_plot(name: str, title: str, place: str, bands: Sequence[Band]) -> Plot:
     """Draw ROC curves: live accepted over attacks accepted."""
-    told = style.listed([f"{band.label}: {_told(band, 'accepted')}" for band in bands])
-    alt = f"ROC on {place} with 95 % bands. Live faces accepted at 1, 5 and 10 % of attacks accepted: {told}."
+    figures = style.listed([f"{band.label}: {_rates_in_words(band, 'accepted')}" for band in bands])
+    alt = f"ROC on {place} with 95 % bands. Live faces accepted at 1, 5 and 10 % of attacks accepted: {figures}."
     return Plot(name, title, alt, partial(_draw_roc, tuple(bands)))
 
 
 def det_plot(name: str, title: str, place: str, bands: Sequence[Band]) -> Plot:
     """Draw DET curves: live rejected over attacks accepted, both axes in normal deviates."""
-    told = style.listed([f"{band.label}: {_told(band, 'rejected')}" for band in bands])
-    alt = f"DET on {place} with 95 % bands. Live faces rejected at 1, 5 and 10 % of attacks accepted: {told}."
+    figures = style.listed([f"{band.label}: {_rates_in_words(band, 'rejected')}" for band in bands])
+    alt = f"DET on {place} with 95 % bands. Live faces rejected at 1, 5 and 10 % of attacks accepted: {figures}."
     return Plot(name, title, alt, partial(_draw_det, tuple(bands)))
 
 
@@ -103,7 +103,7 @@ def _legend(axes: Axes, bands: Sequence[Band]) -> None:
 
 
 def _columns(bands: Sequence[Band]) -> int:
-    """Return how many names stand beside each other in a legend."""
+    """Return how many names are next to each other in a legend."""
     return 3 if all(len(band.label) <= _SHORT for band in bands) else 2
 
 
@@ -112,6 +112,6 @@ def _deviates(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([normal.inv_cdf(min(max(float(rate), 1e-3), 1 - 1e-3)) for rate in rates])
 
 
-def _told(band: Band, which: str) -> str:
+def _rates_in_words(band: Band, which: str) -> str:
     at = [float(np.interp(far, band.far, band.frr)) for far in (0.01, 0.05, 0.10)]
     return ", ".join(f"{100 * (1 - frr if which == 'accepted' else frr):.0f} %" for frr in at)

@@ -73,28 +73,30 @@ def shade(value: float, low: float, high: float) -> tuple[str, str]:
 
 def heat_map(table: HeatMap) -> Plot:
     """Draw honest errors in percent, methods down and protocols across; grey where there is no number."""
-    told = [
+    figures = [
         f"{method} on {protocol} {100 * table.error[row, column]:.1f} %"
         for row, method in enumerate(table.methods)
         for column, protocol in enumerate(table.protocols)
         if np.isfinite(table.error[row, column])
     ]
-    alt = f"Heat map of the honest {table.figure} on the target: {style.listed(told, 40)}."
+    alt = f"Heat map of the honest {table.figure} on the target: {style.listed(figures, 40)}."
     return Plot("heat-map", f"Honest {table.figure} by method and protocol", alt, partial(_draw_heat, table))
 
 
 def honest_and_oracle(rows: Sequence[GapRow], figure: str = "HTER") -> Plot:
-    """Draw each cell's honest error and what the oracle's habit would report, joined by a line."""
-    told = [f"{row.method} on {row.protocol} {100 * row.honest:.1f} % against {100 * row.oracle:.1f} %" for row in rows]
-    alt = f"Dots of the target's {figure}, honest against oracle: {style.listed(told, 40)}."
+    """Draw each cell's honest error and what the oracle would report, joined by a line."""
+    figures = [
+        f"{row.method} on {row.protocol} {100 * row.honest:.1f} % against {100 * row.oracle:.1f} %" for row in rows
+    ]
+    alt = f"Dots of the target's {figure}, honest against oracle: {style.listed(figures, 40)}."
     title = "What choosing on the target would claim"
     return Plot("honest-against-oracle", title, alt, partial(_draw_gaps, tuple(rows), figure))
 
 
 def what_parts_add(rows: Sequence[PartRow], place: str) -> Plot:
     """Draw how much the error rises without each part, with its interval; parts right of zero help."""
-    told = [f"{row.method}, {row.part} {100 * row.difference:+.1f} points{_ends(row)}" for row in rows]
-    alt = f"Change of the target's HTER when a part is switched off, {place}: {style.listed(told, 40)}."
+    figures = [f"{row.method}, {row.part} {100 * row.difference:+.1f} points{_ends(row)}" for row in rows]
+    alt = f"Change of the target's HTER when a part is switched off, {place}: {style.listed(figures, 40)}."
     return Plot("ablations", f"Change of HTER without the part, {place}", alt, partial(_draw_parts, tuple(rows)))
 
 

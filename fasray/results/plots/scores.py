@@ -32,12 +32,14 @@ class DomainScores:
 
 def score_histograms(name: str, cell: str, seed: int, panels: Sequence[DomainScores], threshold: float) -> Plot:
     """Draw the shares of live and of each attack type by score; the threshold is the one from source-dev."""
-    told = style.listed([f"{panel.domain} ({panel.role}): {_accepted(panel.videos, threshold)}" for panel in panels])
+    accepted = style.listed(
+        [f"{panel.domain} ({panel.role}): {_accepted(panel.videos, threshold)}" for panel in panels]
+    )
     return Plot(
         name,
         f"Scores by domain and attack type, seed {seed}",
         f"Histograms of the video scores of {cell}, seed {seed}, one panel a domain, live above and attacks below."
-        f" Accepted at the honest threshold {threshold:.3g}: {told}.",
+        f" Accepted at the honest threshold {threshold:.3g}: {accepted}.",
         partial(_draw, tuple(panels), threshold),
     )
 

@@ -30,7 +30,7 @@ _LOG_RATIO = 12.0
 _BINS = 5
 _MOST_LABELS = 8
 _LETTERS = 34
-"""That fit below the axes beside each other."""
+"""That fit below the axes next to each other."""
 _LEVEL_MARGIN, _TURNED_MARGIN = 0.46, 0.82
 
 
@@ -41,7 +41,7 @@ class Curve:
     steps: tuple[int, ...]
     source_dev: tuple[float, ...]
     target: tuple[float, ...] = ()
-    """Empty for search runs, whose target scores nobody looks at."""
+    """Empty for search runs, whose target scores are not used."""
     chosen: int = -1
     """The step that source-dev picked; -1 for search runs."""
     cut: bool = False
@@ -63,14 +63,14 @@ class Sample:
 def learning_curves(name: str, cell: str, confirmed: Sequence[Curve], searched: Sequence[Curve]) -> Plot:
     """Draw AUC by step of one cell: search runs in grey, cut ones ending in a cross; confirming runs above them."""
     cut = sum(curve.cut for curve in searched)
-    told = f"AUC by step of {cell}: {len(searched)} search runs on source-dev, {cut} of them cut by ASHA."
+    alt = f"AUC by step of {cell}: {len(searched)} search runs on source-dev, {cut} of them cut by ASHA."
     for curve in confirmed:
         at = curve.steps.index(curve.chosen)
-        told += (
+        alt += (
             f" A confirming run chose step {curve.chosen}: source-dev {100 * curve.source_dev[at]:.1f} %,"
             f" target {100 * curve.target[at]:.1f} %."
         )
-    return Plot(name, "Learning curves", told, partial(_draw_learning, tuple(confirmed), tuple(searched)))
+    return Plot(name, "Learning curves", alt, partial(_draw_learning, tuple(confirmed), tuple(searched)))
 
 
 def responses(stem: str, cell: str, fields: Sequence[str], samples: Sequence[Sample]) -> list[Plot]:
@@ -79,7 +79,7 @@ def responses(stem: str, cell: str, fields: Sequence[str], samples: Sequence[Sam
         Plot(
             f"{stem}-response-{number}",
             f"Response to {field}",
-            f"Source-dev AUC of {len(samples)} search trials of {cell} against {field}. {_told(number, samples)}",
+            f"Source-dev AUC of {len(samples)} search trials of {cell} against {field}. {_extremes(number, samples)}",
             partial(_draw_response, field, number, tuple(samples)),
         )
         for number, field in enumerate(fields)
@@ -214,7 +214,7 @@ class _Scale:
 
     @property
     def margin(self) -> float:
-        """Inches below the axes that labels of an x axis need: those too wide to stand level are turned."""
+        """Inches below the axes that labels of an x axis need: those too wide to be level are turned."""
         return _TURNED_MARGIN if self.few and sum(map(len, self.labels)) > _LETTERS else _LEVEL_MARGIN
 
     def dress(self, axes: Axes, side: str) -> None:
@@ -295,7 +295,7 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _told(number: int, samples: Sequence[Sample]) -> str:
+def _extremes(number: int, samples: Sequence[Sample]) -> str:
     best, worst = max(samples, key=lambda s: s.auc), min(samples, key=lambda s: s.auc)
     return (
         f"Best {100 * best.auc:.1f} % at {_text(best.values[number])}, worst {100 * worst.auc:.1f} % at"

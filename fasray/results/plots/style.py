@@ -1,6 +1,6 @@
 """How every plot looks, and how it becomes SVG or PNG: one palette, one size, no display, the same bytes each time.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart; no plot says anything by colour alone. Plots are
+Colours are Okabe and Ito's, safe for colour-blind readers; no plot says anything by colour alone. Plots are
 as wide as a phone, so that a page can set them side by side where there is room and their text stays readable.
 """
 
@@ -28,7 +28,7 @@ CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
 DASHES: tuple[tuple[int, tuple[float, ...]], ...] = (
     (0, ()), (0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (4, 1, 1, 1, 1, 1)), (0, (9, 3)), (0, (1, 1)),
 )  # fmt: skip
-"""As long as ``CYCLE``: a line has a dash of its own besides its colour."""
+"""As long as ``CYCLE``: a line has a dash of its own as well as a colour."""
 HONEST, ORACLE = BLUE, ORANGE
 LIVE, ATTACKS = BLUE, (VERMILLION, ORANGE, PURPLE, GREEN, INK)
 

@@ -1,4 +1,4 @@
-"""One self-contained page about a run: the answer first, then what stands behind each number.
+"""One self-contained page about a run: the answer first, then what each number was computed from.
 
 The page loads nothing from anywhere and has no script: plots and pictures are inside it, and every text from a run is
 escaped. The same run gives the same bytes.

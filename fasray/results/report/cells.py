@@ -1,4 +1,4 @@
-"""What the page tells of one cell, that is of one method on one protocol."""
+"""What the page shows of one cell, that is of one method on one protocol."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def cell_section(
     trials: Sequence[TrialRecord],
     read: Callable[[str, int], ScoredEvaluation],
 ) -> CellSection:
-    """Gather what is told of one cell.
+    """Gather what is shown of one cell.
 
     Args:
         run: the run that it is of.

@@ -1,4 +1,4 @@
-"""The methods of one protocol beside each other: DET, ROC and operating points."""
+"""The methods of one protocol next to each other: DET, ROC and operating points."""
 
 from __future__ import annotations
 

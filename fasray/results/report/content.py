@@ -32,7 +32,7 @@ GENERATED_WARNING = (
 
 @dataclass(frozen=True)
 class Numbers:
-    """A cell's figures for its headline, in percent as text; ``-`` where there is none."""
+    """A cell's figures for its headline, in percent as text; ``-`` if unknown."""
 
     error: str
     auc: str

@@ -1,4 +1,4 @@
-"""The worst errors as pictures: which target faces a run was most wrong about, found again in the shards."""
+"""The worst errors as pictures: which target faces a run was most wrong about, found in the shards."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ThumbnailStore:
                 " Where it does, write the report with --with-pictures."
             )
         if not self._wanted:
-            return "Pictures were not wanted (--no-pictures)."
+            return "Pictures are switched off (--no-pictures)."
         if self._run.spec.get("data") is None:
             return "The run does not say where its faces are."
         try:
@@ -118,7 +118,7 @@ class ThumbnailStore:
                     if small:
                         found[key] = small
         except DataError as error:
-            # The numbers of a report stand without its pictures.
+            # A report is complete without its pictures.
             self.why_not = f"The faces cannot be shown: {error.where}: {error.what}."
         return found
 

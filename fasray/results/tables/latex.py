@@ -47,7 +47,7 @@ def to_latex(frame: pd.DataFrame, level: Level = "video", published: Sequence[Pu
     """Return the table as a LaTeX fragment, to be set inside a document.
 
     Figures are percent, mean and standard deviation over the confirming seeds. Bold is the best of a block's column,
-    underlined the second; what prints alike is marked alike. Each block of honest rules stands above those of oracles,
+    underlined the second; what prints alike is marked alike. Blocks of honest rules come before those of oracles,
     which carry a dagger, and published figures come last and are not compared.
 
     Args:
@@ -148,13 +148,13 @@ def _published_figure(figure: Published | None, which: str) -> str:
 def _footnotes(frame: pd.DataFrame, cells: Cells, level: Level, published: bool) -> list[str]:
     rules = list(dict.fromkeys(name for cell in cells.values() for name in cell))
     marked = [name for name in rules if selection(name).oracle]
-    said = [note for note in notes(level, [name for name in rules if name not in marked], marked, cells)]
-    said = [note for note in said if not note.startswith("gap:")]
+    below = [note for note in notes(level, [name for name in rules if name not in marked], marked, cells)]
+    below = [note for note in below if not note.startswith("gap:")]
     rows = frame[frame["level"] == level]
-    said.append(f"Frames a video: {_frames_a_video(rows)}. Seeds: {_seeds(rows)}.")
+    below.append(f"Frames a video: {_frames_a_video(rows)}. Seeds: {_seeds(rows)}.")
     thresholds = ", ".join(f"{name} {selection(name).threshold_rule}" for name in rules)
-    said.append(f"Threshold rules: {thresholds}. Bold: best of a block; underlined: second.")
-    return [*said, f"\u2021 {STATUS_NOTE}"] if published else said
+    below.append(f"Threshold rules: {thresholds}. Bold: best of a block; underlined: second.")
+    return [*below, f"\u2021 {STATUS_NOTE}"] if published else below
 
 
 def _frames_a_video(rows: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Published figures, to be set beside ours: what they are, how far they are verified, and how they were selected.
+"""Published figures, to be compared with ours: what they are, how far they are verified, and how they were selected.
 
 ``published.csv`` holds HTER and AUC in percent. Status ``V``: checked in a table of a later paper's repository (that of
 GAC-FAS, or the list FAS_Results), not in the paper itself. ``R``: recalled from memory and not verified; quote none of

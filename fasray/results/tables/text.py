@@ -23,7 +23,7 @@ DAGGER = "\u2020"
 NOTHING = "-"
 EMPTY = "no confirmed runs yet\n"
 TABLE_SELECTIONS = ("source-dev", "last", "oracle")
-"""The rules that a table shows unless others are asked for."""
+"""The rules that a table shows by default."""
 
 Cells = dict[tuple[str, str], dict[str, dict[str, Any]]]
 """(method with its variant, protocol) -> selection -> row of the frame."""
@@ -73,7 +73,7 @@ def grid(
         frame: of ``results_frame``.
         level: ``video`` or ``frame``.
         selections: the rules to show; None for all that the frame holds.
-        published: figures to set beside those of their cell.
+        published: figures to show next to those of their cell.
     """
     cells = cells_of(frame, level, selections)
     shown = dict.fromkeys(name for cell in cells.values() for name in cell)
@@ -181,36 +181,38 @@ def _signed(cell: dict[str, dict[str, Any]], selection: str, column: str) -> str
 
 
 def reports_acer(protocol: str) -> bool:
-    """Tell whether a protocol is reported as APCER, BPCER and ACER: OULU-NPU's own are."""
+    """Return whether a protocol is reported as APCER, BPCER and ACER: OULU-NPU's own are."""
     return protocol in protocols.GROUPS or protocols.parse(protocol).headline == "acer"
 
 
 def notes(level: Level, honest: Sequence[str], marked: Sequence[str], cells: Cells) -> tuple[str, ...]:
     """Return what must be said under a table of these rules."""
     unit = "one decision a video (mean of its frames)" if level == "video" else "one decision a frame"
-    said = [f"Percent, {unit}, on the unseen target; mean ± standard deviation over the confirming seeds."]
+    lines = [f"Percent, {unit}, on the unseen target; mean ± standard deviation over the confirming seeds."]
     if honest:
         usual = all(selection(name).threshold_rule == "source-dev-eer" for name in honest)
-        said.append(f"Step and threshold{' (EER of source-dev)' if usual else ''} chosen on source domains only.")
-    said += [f"{name}: {_meaning(name, cells)}." for name in honest if name not in ("source-dev", "last")]
+        lines.append(f"Step and threshold{' (EER of source-dev)' if usual else ''} chosen on source domains only.")
+    lines += [f"{name}: {_meaning(name, cells)}." for name in honest if name not in ("source-dev", "last")]
     if "oracle" in marked:
-        said.append(
+        lines.append(
             f"{DAGGER} oracle: best step and EER threshold chosen on the target itself, as much of the literature does;"
             " not attainable in use."
         )
-    said += [f"{DAGGER} {name}: {_meaning(name, cells)}; not attainable in use." for name in marked if name != "oracle"]
+    lines += [
+        f"{DAGGER} {name}: {_meaning(name, cells)}; not attainable in use." for name in marked if name != "oracle"
+    ]
     if honest and marked:
-        said.append("gap: oracle minus honest on the same runs; how much the oracle's habit flatters.")
+        lines.append("gap: oracle minus honest on the same runs; how much the oracle's habit flatters.")
     if any(row["generated"] for cell in cells.values() for row in cell.values()):
-        said.append("The faces are generated: these figures are no evidence about real face anti-spoofing.")
+        lines.append("The faces are generated: these figures are no evidence about real face anti-spoofing.")
     rows = [row for cell in cells.values() for row in cell.values() if row["n_runs"] == 1]
     few = {row["protocol"]: row["subjects"] for row in rows if row["few_subjects"]}
     if few:
         counts = ", ".join(f"{protocol} {count}" for protocol, count in few.items())
-        said.append(f"Few target subjects ({counts}): confidence intervals may cover less than they promise.")
+        lines.append(f"Few target subjects ({counts}): confidence intervals may cover less than they promise.")
     if any(next(iter(cell.values()))["n_failed"] for cell in cells.values()):
-        said.append("(+n failed): runs that diverged or failed and are not in the figures.")
-    return tuple(said)
+        lines.append("(+n failed): runs that diverged or failed and are not in the figures.")
+    return tuple(lines)
 
 
 def _meaning(name: str, cells: Cells) -> str:

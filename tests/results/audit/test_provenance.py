@@ -80,7 +80,7 @@ def test_one_changed_score_is_found(copy: Path, role: str) -> None:
     rewrite(file, change)
     found = findings(copy)
     assert {finding.where for finding in found} == {str(file.relative_to(copy))}
-    assert any("its SHA-256 has changed" in finding.what for finding in found)
+    assert any("its SHA-256 differs" in finding.what for finding in found)
     if role == "source-dev":
         assert any("the event log has" in finding.what for finding in found)
 
@@ -124,20 +124,20 @@ def test_a_swapped_checkpoint_is_found(copy: Path) -> None:
     (first, *_) = found = findings(copy)
     assert {finding.where for finding in found} == {str((here / "step-00000006.json").relative_to(copy))}
     assert first.what == f"this checkpoint is of trial {there.parent.name}, step 6"
-    assert any("not those that were written at this step" in finding.what for finding in found)
+    assert any("weights have changed since they were written" in finding.what for finding in found)
 
 
 def test_swapped_weights_under_a_forged_card_are_found(copy: Path) -> None:
     here, there = (confirmed(copy, seed) / "checkpoint" / "step-00000006.safetensors" for seed in (0, 1))
     shutil.copy(there, here)
     (finding, _) = findings(copy)
-    assert finding.what == "its weights are not those that its card names"
+    assert finding.what == "its weights do not match the SHA-256 in its card"
     card = here.with_suffix(".json")
     content = json.loads(card.read_text())
     content["sha256"] = hashlib.sha256(here.read_bytes()).hexdigest()
     card.write_text(json.dumps(content))
     (finding,) = findings(copy)
-    assert "not those that were written at this step" in finding.what
+    assert "weights have changed since they were written" in finding.what
 
 
 def test_a_missing_checkpoint_a_changed_table_and_a_foreign_spec_are_found(copy: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_missing_checkpoint_a_changed_table_and_a_foreign_spec_are_found(copy:
 
 def test_the_command_names_what_it_found_and_exits_with_3(trained: TrainedRun, copy: Path) -> None:
     (confirmed(copy) / "eval-00000002.parquet").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="eval-00000002.parquet: this score file is not the one") as error:
+    with pytest.raises(DataError, match="eval-00000002.parquet: this score file has changed since") as error:
         command(trained, "verify", str(copy))
     assert error.value.exit_code == 3
 
