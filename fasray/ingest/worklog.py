@@ -184,7 +184,8 @@ class Worklog:
 
     def commit(self, record: ChunkRecord) -> None:
         """Record that a chunk is finished, after its shard was written."""
-        storage.write_bytes(self._chunk_file(record.number), record.model_dump_json().encode())
+        file = storage.join(self.uri, FOLDER, f"chunk-{record.number:05d}.json")
+        storage.write_bytes(file, record.model_dump_json().encode())
 
     def clean_up(self) -> None:
         """Remove the records, once the manifest is written."""
@@ -194,9 +195,6 @@ class Worklog:
         if not storage.is_remote(folder):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
-
-    def _chunk_file(self, number: int) -> str:
-        return storage.join(self.uri, FOLDER, f"chunk-{number:05d}.json")
 
 
 _ELSEWHERE = "name another OUT, or delete what is there first"
@@ -230,11 +228,8 @@ def _check_same(uri: str, old: Any, plan: PreparationPlan, what: str) -> None:
         raise SpecError(f"{what}, which was not made by `fasray data prepare`", where=uri, remedy=_ELSEWHERE)
     lines = difference(old, new)
     if lines:
-        changes = "\n    ".join(_in_words(line) for line in lines)
+        files = "the files of the corpus, their lengths or their labels"
+        changes = "\n    ".join(files if line.startswith("listing:") else line for line in lines)
         raise SpecError(
             f"{what} with another plan:\n    {changes}", where=uri, remedy=f"undo the change, or {_ELSEWHERE}"
         )
-
-
-def _in_words(line: str) -> str:
-    return "the files of the corpus, their lengths or their labels" if line.startswith("listing:") else line

@@ -57,6 +57,7 @@ from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Need
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.hfn import HFN
+from fasray.nets.inner_loop import Parameters, inner_step
 from fasray.nets.pattern import PatternExtractor
 
 
@@ -240,14 +241,12 @@ class HFNMP(Method):
             loss = loss + c.restoration_weight * functional.mse_loss(self._pattern.restore(pattern_BCHW), x_BCHW)
         return loss
 
-    def _virtual_weights(self, meta_train: tuple[Tensor, Tensor], ctx: StepContext) -> dict[str, Tensor]:
+    def _virtual_weights(self, meta_train: tuple[Tensor, Tensor], ctx: StepContext) -> Parameters:
         """Return HFN's parameters after one plain step on meta-train images, differentiable in the extractor's."""
         c, (x_BCHW, label_B) = self.config, meta_train
         map_loss, class_loss = live_losses(*self._predict(x_BCHW, self._pattern(x_BCHW)), label_B)
-        names, own = zip(*self._hfn.named_parameters(), strict=True)
         loss = (c.map_weight * map_loss + c.class_weight * class_loss) / 2
-        grads = ctx.average(torch.autograd.grad(loss, own, create_graph=True))
-        return {name: value - c.learning_rate * grad for name, value, grad in zip(names, own, grads, strict=True)}
+        return inner_step(self._hfn, loss, c.learning_rate, second_order=True, average=ctx.average)
 
     def _learn_hfn(
         self, batch: tuple[Tensor, Tensor], factor: float, learning_rate: float, ctx: StepContext

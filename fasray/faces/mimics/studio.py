@@ -68,7 +68,7 @@ def draw_subject(settings: MimicSettings, subject: str, session: str) -> Subject
     """Draw a subject as it looks in a session; the costly part, used for all its videos."""
     identity = draw_identity(stream(settings.seed, "mimic.identity", subject))
     mood = draw_expression(stream(settings.seed, "mimic.expression", subject, session))
-    return SubjectInSession(identity, draw_head(identity, mood, _canvas(settings)))
+    return SubjectInSession(identity, draw_head(identity, mood, min(settings.size)))
 
 
 def film(settings: MimicSettings, video: SourceVideo) -> Clip:
@@ -199,14 +199,10 @@ class AttackScene:
         return show_replay(original.image, medium, self._surroundings, self._stage.light, rng)
 
 
-def _canvas(settings: MimicSettings) -> int:
-    return min(settings.size)
-
-
 def build_scene(settings: MimicSettings, role: Role, rng: np.random.Generator) -> _Stage:
     """Draw light and background; the canvas is in the middle of the picture's lower edge."""
     width, height = settings.size
-    canvas = _canvas(settings)
+    canvas = min(settings.size)
     light = draw_light(rng, float(rng.uniform(*role.key)), float(rng.uniform(*role.ambient)))
     whole = draw_background(rng, max(width, height) + 2 * _MARGIN, str(rng.choice(role.backgrounds)))
     background = np.ascontiguousarray(whole[: height + 2 * _MARGIN, : width + 2 * _MARGIN])

@@ -77,8 +77,7 @@ def write(
 
 def write_video(out: str, settings: MimicSettings, video: SourceVideo) -> None:
     """Write one of a mimic's videos, with its companions, into the folder ``out``; see ``write``."""
-    who = draw_subject(settings, video.subject, video.session)
-    _encode(Path(out), settings, video, shoot(settings, video, who))
+    _write_sitting((out, settings, (video,)))
 
 
 def _sittings(videos: tuple[SourceVideo, ...]) -> list[tuple[SourceVideo, ...]]:
