@@ -3,7 +3,8 @@
 import pytest
 
 from fasray.errors import SpecError
-from fasray.execution.capacity import Demand, check_fits, trials_at_once, workers_on
+from fasray.execution.capacity import Demand, check_fits, local_slots, trials_at_once, workers_on
+from fasray.sweep.sweep_file import parse_sweep
 
 TWO_SMALL = [{"CPU": 2.0}, {"CPU": 2.0}]
 
@@ -44,3 +45,21 @@ def test_four_cpus_for_a_worker_are_refused_by_two_nodes_of_two() -> None:
 
 def test_what_just_fits_is_let_through() -> None:
     check_fits(TWO_SMALL, Demand(2, 2, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("resources", "slots"),
+    [
+        ("", 8),
+        ("resources: {cpus_per_worker: 3}\n", 2),
+        ("resources: {workers: 2, cpus_per_worker: 3}\n", 1),
+        ("resources: {cpus_per_worker: 16}\n", 1),  # a forecast for machines like this one, at least one trial at once
+        ("resources: {max_concurrent: 5, gpus_per_worker: 1}\n", 5),
+    ],
+)
+def test_a_machine_s_cores_and_the_user_s_limit_say_how_many_trials_it_runs(
+    monkeypatch: pytest.MonkeyPatch, resources: str, slots: int
+) -> None:
+    monkeypatch.setattr("fasray.execution.capacity.os.cpu_count", lambda: 8)
+    sweep = "name: x\ndata: synthetic\nprotocols: [O->C]\nmethods: [erm]\ntraining: {profile: smoke}\n"
+    assert local_slots(parse_sweep(sweep + resources)) == slots
