@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
+from score_runs import MadeTrial, made_reading, score_path, write_record
 
 from fasray.runs.scores import SCORE_SCHEMA
 
@@ -41,56 +40,34 @@ def write_run(folder: Path, size: Size, *, card: dict[str, Any] | None = None, n
 
     Every trial gets better with its steps and its ``weight``; half of the search trials are cut at the middle.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = {
-        "name": name,
-        "data": "nowhere",
-        "protocols": list(size.protocols),
-        "methods": dict.fromkeys(size.methods),
-    }
-    (folder / "sweep.yaml").write_text(yaml.safe_dump({"hash": "0" * 16, "sweep": spec}, sort_keys=False))
-    facts = {"manifest_hash": "m" * 64, "rows": 1, "image_size": 128, "card": card or {"kind": "prepared"}}
-    (folder / "data.json").write_text(json.dumps(facts))
-    versions = {"fasray": "0.1.0"}
-    events: list[dict[str, Any]] = [
-        {"event": "opened", "at": "2026-01-01T00:00:00+00:00", "host": "h", "pid": 1, "versions": versions}
-    ]
-    trials = 0
+    trials: list[MadeTrial] = []
     for method in size.methods:
         for protocol in size.protocols:
             rng = np.random.default_rng(zlib.crc32(f"{method} {protocol}".encode()))
-            layouts = _layout(protocol, size)
+            layout = _layout(protocol, size)
             confirms = [(seed, part) for part in ("", *size.ablations) for seed in size.seeds]
             for number in range(size.searched + len(confirms)):
                 confirm = number - size.searched
                 seed, part = (100, "") if confirm < 0 else confirms[confirm]
                 cut = confirm < 0 and number % 2 == 1
                 weight = 0.5 if confirm >= 0 else float(rng.uniform(0.05, 0.6))
-                steps = [100 * (n + 1) for n in range(size.evaluations // 2 if cut else size.evaluations)]
-                trial = f"{trials:016x}"
+                steps = tuple(100 * (n + 1) for n in range(size.evaluations // 2 if cut else size.evaluations))
+                trial = f"{len(trials):016x}"
                 config = {"weight": weight, "alpha": float(rng.choice([0.9, 0.99])), "momentum": 0.9}
-                events.append(
-                    {
-                        "event": "suggested", "trial": trial, "method": method, "protocol": protocol,
-                        "stage": "search" if confirm < 0 else "confirm",
-                        "seed": seed, "variant": part, "config": config,
-                        "searched": ["weight", "alpha"], "total_steps": 100 * size.evaluations,
-                    }
-                )  # fmt: skip
+                readings = []
                 for step in steps:
                     quality = 0.6 + weight / 2 + 0.2 * step / (100 * size.evaluations) - 0.25 * bool(part)
-                    _write_scores(folder, trial, step, layouts, quality, rng)
-                    last = step == steps[-1]
-                    events.append(
-                        {
-                            "event": "reported", "trial": trial, "step": step, "source_dev_loss": 0.5, "seconds": 12.5,
-                            "source_dev_auc": min(quality, 1.0),
-                            "decision": ("stop" if cut else "done") if last else "continue",
-                        }
-                    )  # fmt: skip
-                trials += 1
-    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-    return trials
+                    _write_scores(folder, trial, step, layout, quality, rng)
+                    readings.append(made_reading(step, min(quality, 1.0), seconds=12.5))
+                trials.append(
+                    MadeTrial(
+                        trial, method, protocol, "search" if confirm < 0 else "confirm", seed, config, ("weight", "alpha"),
+                        "stopped" if cut else "done", 100 * size.evaluations, steps, readings, part,
+                    )
+                )  # fmt: skip
+    spec = {"name": name, "data": "nowhere", "protocols": [*size.protocols], "methods": dict.fromkeys(size.methods)}
+    write_record(folder, trials, spec=spec, card=card or {"kind": "prepared"}, versions={"fasray": "0.1.0"})
+    return len(trials)
 
 
 def _layout(protocol: str, size: Size) -> dict[str, list[Any]]:
@@ -117,6 +94,6 @@ def _write_scores(
     score = np.clip(0.5 + (label - 0.5) * gap + rng.normal(0, 0.2, len(label)), 0.001, 0.999)
     metadata = {"fasray.trial": trial, "fasray.step": str(step), "fasray.total_steps": "1"}
     columns = {name: score if name == "score" else layout[name] for name in SCORE_SCHEMA.names}
-    path = folder / "trials" / trial / f"eval-{step:08d}.parquet"
+    path = score_path(folder, trial, step)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns, schema=SCORE_SCHEMA.with_metadata(metadata)), path)

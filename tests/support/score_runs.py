@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -105,22 +106,13 @@ def score_path(folder: Path, trial: str, step: int) -> Path:
     return Path(score_file(trial_folder(str(folder), trial), step))
 
 
-def make_run(
-    folder: Path,
-    trials: Sequence[MadeTrial],
-    *,
-    spec: Mapping[str, Any] | None = None,
-    card: Mapping[str, Any] | None = None,
-    versions: Mapping[str, str] | None = None,
-) -> RunRecord:
+def make_run(folder: Path, trials: Sequence[MadeTrial], **facts: Mapping[str, Any]) -> RunRecord:
     """Write a run with a score file for every step of every trial; qualities differ by trial and step, seeded by both.
 
     Args:
         folder: of the run; made.
         trials: in the order in which they are suggested; some may run still.
-        spec: keys of the specification.
-        card: of the data.
-        versions: of the driver.
+        facts: as of ``write_record``.
     """
     for trial in trials:
         for number, step in enumerate(trial.steps):
@@ -128,10 +120,30 @@ def make_run(
             gap = 0.15 + 0.1 * ((number + trial.seed) % 3)
             columns = score_table(rng, gap, 0.35 - gap / 2)
             write_scores(score_path(folder, trial.id, step), trial.id, step, columns)
-    identity = {"name": "made", **(spec or {})}
-    opened = Opened(at="2026-01-01T00:00:00+00:00", host="h", pid=1, versions=dict(versions or {}))
+    return write_record(folder, trials, **facts)
+
+
+def write_record(
+    folder: Path,
+    trials: Iterable[MadeTrial],
+    *,
+    spec: Mapping[str, Any] = MappingProxyType({}),
+    card: Mapping[str, Any] = MappingProxyType({}),
+    versions: Mapping[str, str] = MappingProxyType({}),
+) -> RunRecord:
+    """Write all of a run but its score files, and read it.
+
+    Args:
+        folder: of the run; made.
+        trials: in the order in which they are suggested.
+        spec: keys of the specification.
+        card: of the data.
+        versions: of the driver.
+    """
+    identity = {"name": "made", **spec}
+    opened = Opened(at="2026-01-01T00:00:00+00:00", host="h", pid=1, versions=dict(versions))
     events = [opened, *(event for trial in trials for event in trial.events())]
-    facts = {"manifest_hash": "m" * 64, "rows": 1, "image_size": 32, "card": dict(card or {})}
+    facts = {"manifest_hash": "m" * 64, "rows": 1, "image_size": 32, "card": dict(card)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SPEC_FILE).write_text(yaml.safe_dump({"hash": identity_hash(identity), "sweep": identity}))
     (folder / DATA_FILE).write_text(json.dumps(facts))
