@@ -135,11 +135,8 @@ def preparation_card(settings: SyntheticSettings) -> dict[str, Any]:
         "image": "JPEG quality 95, 4:4:4",
         "depth": "exact, 32x32, near = 255, zeros for attacks",
         "parsing": "exact, 64x64, class ids, zeros for attacks",
-        "versions": {
-            "numpy": importlib.metadata.version("numpy"),
-            "opencv": cv2.__version__,
-            "pyarrow": importlib.metadata.version("pyarrow"),
-        },
+        "versions": {name: importlib.metadata.version(name) for name in ("numpy", "pyarrow")}
+        | {"opencv": cv2.__version__},
     }
 
 
