@@ -61,8 +61,9 @@ def write_run(folder: Path, size: Size, *, card: dict[str, Any] | None = None, n
                     readings.append(made_reading(step, min(quality, 1.0), seconds=12.5))
                 trials.append(
                     MadeTrial(
-                        trial, method, protocol, "search" if confirm < 0 else "confirm", seed, config, ("weight", "alpha"),
-                        "stopped" if cut else "done", 100 * size.evaluations, steps, readings, part,
+                        trial, method, protocol, "search" if confirm < 0 else "confirm", seed, config,
+                        ("weight", "alpha"), "stopped" if cut else "done", 100 * size.evaluations, steps, readings,
+                        variant=part,
                     )
                 )  # fmt: skip
     spec = {"name": name, "data": "nowhere", "protocols": [*size.protocols], "methods": dict.fromkeys(size.methods)}
