@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from fasray.errors import SpecError
-from fasray.execution.capacity import Demand, check_fits, trials_at_once, workers_on
+from fasray.execution.capacity import Demand, check_fits, concurrent_trials, workers_on
 from fasray.ray_private import UNMANAGED, autoscaler_node_types, kuberay_node_types
 
 CLUSTER_FILE_VARIABLE = "FASRAY_CLUSTER_FILE"
@@ -68,12 +68,12 @@ class ClusterCapacity:
         With known limits those are all that the full cluster holds. Without, as many again as fit now, and at least
         one, so that a cluster doubles until its autoscaler stops. A trial that waits holds no resources.
         """
-        now = trials_at_once(self.alive, demand)
+        now = concurrent_trials(self.alive, demand)
         if not self.autoscales:
             return now
         if self.limits is None:
             return min(now + max(now, 1), MAX_TRIALS)
-        return min(max(now, trials_at_once(self._full(demand), demand)), MAX_TRIALS)
+        return min(max(now, concurrent_trials(self._full(demand), demand)), MAX_TRIALS)
 
     def check_fits(self, demand: Demand) -> None:
         """Refuse a demand that even the full cluster cannot place.

@@ -54,7 +54,7 @@ def workers_on(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
     return min(placed, cores // (demand.cpus + demand.data_cpus)) if demand.data_cpus else placed
 
 
-def trials_at_once(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
+def concurrent_trials(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
     """Return how many whole trials fit on the nodes together; a trial's workers may be on different nodes."""
     return workers_on(nodes, demand) // demand.workers
 
@@ -86,7 +86,7 @@ def demand_of(spec: SweepSpec) -> Demand:
 
 def local_slots(spec: SweepSpec) -> int:
     """Return how many trials of a sweep run at once on this machine, at least 1; GPUs are not counted."""
-    fitting = max(trials_at_once([_this_machine()], replace(demand_of(spec), gpus=0.0)), 1)
+    fitting = max(concurrent_trials([_this_machine()], replace(demand_of(spec), gpus=0.0)), 1)
     limit = spec.resources.max_concurrent
     return fitting if limit == "auto" else min(fitting, limit)
 

@@ -66,7 +66,7 @@ class CellState:
     @property
     def ready(self) -> int:
         """Number of trials that could be suggested now."""
-        most = self.cell.searcher.at_once
+        most = self.cell.searcher.max_concurrent
         if not self._searches_left or most is None:
             return len(self._waiting) + self._searches_left
         unended = sum(record.status not in ENDED for record in self._search_records())

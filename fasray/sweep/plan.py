@@ -229,9 +229,9 @@ def _searcher(spec: SweepSpec, method: str, config: MethodConfig, cell: str) -> 
     space, default, draws = spec.space(method), config.model_dump(), spec.trials_per_cell
     if spec.search.algorithm == "hyperopt":
         start = {name: default[name] for name in space}
-        return Tpe(space, start, draws, spec.search.seed, cell, spec.searches_at_once)
+        return Tpe(space, start, draws, spec.search.seed, cell, spec.max_concurrent_searches)
     points = suggestions(spec.search.algorithm, space, default, draws, spec.search.seed, cell)
-    return FixedSearcher(tuple(points[: spec.most_search_trials]), spec.searches_at_once)
+    return FixedSearcher(tuple(points[: spec.most_search_trials]), spec.max_concurrent_searches)
 
 
 def _check_grace(

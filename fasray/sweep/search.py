@@ -40,7 +40,7 @@ class Searcher(Protocol):
         """Number of different points that the cell tries."""
 
     @property
-    def at_once(self) -> int | None:
+    def max_concurrent(self) -> int | None:
         """Most suggestions whose results may be open; None for any number."""
 
     def known(self, number: int) -> Point | None:
@@ -55,7 +55,7 @@ class FixedSearcher:
     """A grid or draws that no result changes."""
 
     points: tuple[Point, ...]
-    at_once: int | None = None
+    max_concurrent: int | None = None
 
     @property
     def total(self) -> int:

@@ -255,7 +255,7 @@ class SweepSpec(Section):
         return min(self.search.trials_per_cell, self.most_search_trials or self.search.trials_per_cell)
 
     @property
-    def searches_at_once(self) -> int | None:
+    def max_concurrent_searches(self) -> int | None:
         """Search trials of a cell that may run at once; None for any number."""
         if self.search.max_concurrent != "auto":
             return self.search.max_concurrent

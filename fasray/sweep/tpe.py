@@ -37,7 +37,7 @@ class Tpe:
         draws: points to try, the default among them.
         seed: the sweep's search seed.
         cell: the cell's name, so that cells draw independently.
-        at_once: most suggestions whose results may be open.
+        max_concurrent: most suggestions whose results may be open.
     """
 
     space: Mapping[str, Range]
@@ -45,7 +45,7 @@ class Tpe:
     draws: int
     seed: int
     cell: str
-    at_once: int | None = None
+    max_concurrent: int | None = None
 
     @property
     def total(self) -> int:

@@ -15,6 +15,6 @@ checks.
 
 from fasray.testing.contract import MethodContract
 from fasray.testing.draws import built, context, draws_of, run, toy_draw, weights
-from fasray.testing.waits import waits_in
+from fasray.testing.host_syncs import host_syncs
 
-__all__ = ["MethodContract", "built", "context", "draws_of", "run", "toy_draw", "waits_in", "weights"]
+__all__ = ["MethodContract", "built", "context", "draws_of", "run", "toy_draw", "host_syncs", "weights"]

@@ -29,8 +29,16 @@ from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.spec import SweepSpec
 from fasray.testing.draws import built, context, double, draws_of, run, toy_draw, weights, with_images
 from fasray.testing.faces import KILLED_AT, digests, made_faces, toy_protocol, toy_trial, train_toy
-from fasray.testing.processes import WORKERS, Address, Errand, in_processes, steps_of, train_errand, work_errand
-from fasray.testing.waits import waits_in
+from fasray.testing.host_syncs import host_syncs
+from fasray.testing.processes import (
+    WORKERS,
+    Address,
+    SubprocessTask,
+    in_processes,
+    run_worker,
+    steps_of,
+    train_trial_of,
+)
 
 MOST_DOMAINS = 4
 
@@ -152,11 +160,11 @@ class MethodContract:
         _assert_close(losses[1], losses[0], 1e-6, 1e-8, "losses of channels-last images and of plain ones")
 
     def test_a_step_never_waits_for_the_device(self) -> None:
-        """No value of a tensor comes to the host; see :mod:`fasray.testing.waits`."""
+        """No value of a tensor comes to the host; see :mod:`fasray.testing.host_syncs`."""
         method = self._built()
         found: set[str] = set()
         for step in (0, 10, 19):  # schedules and gates open on the way
-            found |= set(waits_in(partial(method.step, draws_of(method, seed=step), context(step))))
+            found |= set(host_syncs(partial(method.step, draws_of(method, seed=step), context(step))))
         assert not found, "a step waits for the device: " + "; ".join(sorted(found))
 
     # Trials through the real loop
@@ -197,7 +205,7 @@ class MethodContract:
         """A trial here and the same trial in a process that has done nothing else: every score and weight alike."""
         whole = self._whole_trial()
         with tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
-            codes = in_processes(train_errand, self._errand(Path(folder)))
+            codes = in_processes(train_trial_of, self._task(Path(folder)))
             assert codes == [0], f"the process ended with {codes}"
             assert digests(Path(folder)) == whole, "a fresh process trains to other bits"
 
@@ -206,7 +214,7 @@ class MethodContract:
         whole = self._whole_trial()
         with tempfile.TemporaryDirectory(prefix="fasray-testing-") as name:
             folder = Path(name)
-            codes = in_processes(train_errand, self._errand(folder, doomed=True))
+            codes = in_processes(train_trial_of, self._task(folder, doomed=True))
             assert codes == [-signal.SIGKILL], f"the trial to be killed at step {KILLED_AT} ended with {codes}"
             assert len(digests(folder)) == 2, "the killed trial left no checkpoint to go on from"
             with self._registered():
@@ -226,7 +234,7 @@ class MethodContract:
         with tempfile.TemporaryDirectory(prefix="fasray-testing-") as name:
             folder = Path(name)
             config = {**self.settings, **self.steady}
-            codes = in_processes(work_errand, Errand(Address.of(self.method), config, folder), WORKERS)
+            codes = in_processes(run_worker, SubprocessTask(Address.of(self.method), config, folder), WORKERS)
             assert codes == [0] * WORKERS, f"the workers ended with {codes}"
             parts = [torch.load(folder / f"worker-{rank}.pt", weights_only=True) for rank in range(WORKERS)]
         for rank, part in enumerate(parts):
@@ -248,8 +256,8 @@ class MethodContract:
     def _registered(self) -> Any:
         return registry.registered(self.method)
 
-    def _errand(self, folder: Path, *, doomed: bool = False) -> Errand:
-        return Errand(Address.of(self.method), self.settings, folder, _pool().folder, doomed)
+    def _task(self, folder: Path, *, doomed: bool = False) -> SubprocessTask:
+        return SubprocessTask(Address.of(self.method), self.settings, folder, _pool().folder, doomed)
 
     def _whole_trial(self) -> dict[str, str]:
         with self._registered():

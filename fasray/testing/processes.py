@@ -76,7 +76,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Errand:
+class SubprocessTask:
     """What a process is to do: a toy trial, or its part of two workers' steps."""
 
     address: Address
@@ -88,8 +88,8 @@ class Errand:
     """To be killed on the way."""
 
 
-def in_processes(task: Callable[[Errand, int], None], errand: Errand, count: int = 1) -> list[int]:
-    """Run ``task(errand, rank)`` in ``count`` fresh processes at once and return their exit codes.
+def in_processes(target: Callable[[SubprocessTask, int], None], task: SubprocessTask, count: int = 1) -> list[int]:
+    """Run ``target(task, rank)`` in ``count`` fresh processes at once and return their exit codes.
 
     Raises:
         AssertionError: a process failed with an exception, whose text is in the message, or did not end in time. One
@@ -99,7 +99,7 @@ def in_processes(task: Callable[[Errand, int], None], errand: Errand, count: int
     server.set_forkserver_preload([__name__, *_LOADED_LATE])
     with tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
         reports = [Path(folder) / str(rank) for rank in range(count)]
-        processes = [server.Process(target=_guarded, args=(task, errand, rank, reports[rank])) for rank in range(count)]
+        processes = [server.Process(target=_guarded, args=(target, task, rank, reports[rank])) for rank in range(count)]
         for process in processes:
             process.start()
         for process in processes:
@@ -109,37 +109,37 @@ def in_processes(task: Callable[[Errand, int], None], errand: Errand, count: int
             process.kill()
             process.join()
         said = [report.read_text(encoding="utf-8") for report in reports if report.exists()]
-    assert not said, f"{errand.address.name} failed in a process of its own:\n{said[0]}"
-    assert not late, f"{errand.address.name}: process {late[0]} of {count} did not end within {_SECONDS} s"
+    assert not said, f"{task.address.name} failed in a process of its own:\n{said[0]}"
+    assert not late, f"{task.address.name}: process {late[0]} of {count} did not end within {_SECONDS} s"
     return [int(process.exitcode or 0) for process in processes]
 
 
-def _guarded(task: Callable[[Errand, int], None], errand: Errand, rank: int, report: Path) -> None:
+def _guarded(target: Callable[[SubprocessTask, int], None], task: SubprocessTask, rank: int, report: Path) -> None:
     try:
         torch.set_num_threads(1)
-        with registry.registered(errand.address.load()):
-            task(errand, rank)
+        with registry.registered(task.address.load()):
+            target(task, rank)
     except BaseException:
         report.write_text(traceback.format_exc(), encoding="utf-8")
         raise
 
 
-def train_errand(errand: Errand, rank: int) -> None:
-    """Train the toy trial of an errand in its folder."""
-    assert errand.pool is not None, "a trial needs a pool"
-    trial = toy_trial(errand.address.load(), errand.config)
-    kind = Doomed if errand.doomed else Context
-    context = kind(str(errand.folder), seed=trial.seed, total_steps=trial.training.steps)
-    train_toy(trial, FacePool.open(errand.pool), errand.folder, context=context)
+def train_trial_of(task: SubprocessTask, rank: int) -> None:
+    """Train the toy trial of a task in its folder."""
+    assert task.pool is not None, "a trial needs a pool"
+    trial = toy_trial(task.address.load(), task.config)
+    kind = Doomed if task.doomed else Context
+    context = kind(str(task.folder), seed=trial.seed, total_steps=trial.training.steps)
+    train_toy(trial, FacePool.open(task.pool), task.folder, context=context)
 
 
-def work_errand(errand: Errand, rank: int) -> None:
+def run_worker(task: SubprocessTask, rank: int) -> None:
     """Be worker ``rank`` of two; leave what :func:`steps_of` returns in ``worker-<rank>.pt``."""
-    meeting = (errand.folder / "meeting").as_uri()
+    meeting = (task.folder / "meeting").as_uri()
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=WORKERS)
-    method = built(errand.address.load(), **errand.config)
+    method = built(task.address.load(), **task.config)
     found = steps_of(method, DistributedContext("nowhere", seed=0, total_steps=20))
-    torch.save(found, errand.folder / f"worker-{rank}.pt")
+    torch.save(found, task.folder / f"worker-{rank}.pt")
     dist.destroy_process_group()
 
 

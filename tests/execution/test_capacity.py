@@ -3,7 +3,7 @@
 import pytest
 
 from fasray.errors import SpecError
-from fasray.execution.capacity import Demand, check_fits, local_slots, trials_at_once, workers_on
+from fasray.execution.capacity import Demand, check_fits, concurrent_trials, local_slots, workers_on
 from fasray.sweep.sweep_file import parse_sweep
 
 TWO_SMALL = [{"CPU": 2.0}, {"CPU": 2.0}]
@@ -26,7 +26,7 @@ TWO_SMALL = [{"CPU": 2.0}, {"CPU": 2.0}]
     ],
 )
 def test_whole_trials_are_counted_node_by_node(nodes: list[dict[str, float]], demand: Demand, fit: int) -> None:
-    assert trials_at_once(nodes, demand) == fit
+    assert concurrent_trials(nodes, demand) == fit
 
 
 def test_what_the_full_cluster_cannot_place_is_refused_with_what_is_missing() -> None:

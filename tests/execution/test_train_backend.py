@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from locations import SUPPORT
 from pandas.testing import assert_frame_equal
-from plain_workers import Errand, train_by
+from plain_workers import SubprocessTask, train_by
 from small_sweeps import Place, place, score_digests
 from sweep_fixtures import SWEEP, made_reading, plan_of
 
@@ -55,7 +55,7 @@ def trained_without_ray(here: Place, folder: Path) -> Path:
     (pool,) = (path.parent for path in here.pools.glob("*/pool.json"))
     trials = [record.id for record in read_run(str(here.run_folder)).trials]
     specs = {trial: (here.run_folder / "trials" / trial / "spec.json").read_text() for trial in trials}
-    train_by(2, [Errand(spec, str(run / "trials" / trial)) for trial, spec in specs.items()], pool)
+    train_by(2, [SubprocessTask(spec, str(run / "trials" / trial)) for trial, spec in specs.items()], pool)
     return run
 
 

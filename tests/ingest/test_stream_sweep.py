@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from plain_workers import Errand, train_by
+from plain_workers import SubprocessTask, train_by
 from ray_head import RayHead
 from s3_sweeps import remote_place, score_files
 from small_sweeps import Place, environment, place, score_digests
 
 from fasray.errors import SpecError
-from fasray.execution.capacity import Demand, check_fits, trials_at_once
+from fasray.execution.capacity import Demand, check_fits, concurrent_trials
 from fasray.faces import jpeg
 from fasray.faces.loading.pool import pool_key
 from fasray.faces.loading.row_groups import row_group_of
@@ -155,7 +155,7 @@ def test_two_workers_with_a_stream_each_compute_what_two_plain_ones_do_and_so_wh
     scores = {}
     for workers, in_double in ((2, False), (1, True), (2, True)):
         folder = tmp_path / f"plain{workers}{in_double}" / spec.parent.name
-        train_by(workers, [Errand(spec.read_text(), str(folder), str(rows_apart))], pool, in_double=in_double)
+        train_by(workers, [SubprocessTask(spec.read_text(), str(folder), str(rows_apart))], pool, in_double=in_double)
         scores[workers, in_double] = [pq.read_table(file)["score"] for file in sorted(folder.glob("eval-*.parquet"))]
     assert digests(here.run_folder) == digests(tmp_path / "plain2False", "*")
     assert len(scores[1, True]) == 3
@@ -280,12 +280,14 @@ def spec_of(*overrides: str) -> SweepSpec:
 
 def test_cores_that_read_are_counted() -> None:
     two = [{"CPU": 2.0}]
-    assert trials_at_once(two, Demand(workers=1, cpus=1, gpus=0, data_cpus=1)) == 1
-    assert trials_at_once(two, Demand(workers=1, cpus=1, gpus=0)) == 2
-    assert trials_at_once(two, Demand(workers=2, cpus=1, gpus=0, data_cpus=1)) == 0
+    assert concurrent_trials(two, Demand(workers=1, cpus=1, gpus=0, data_cpus=1)) == 1
+    assert concurrent_trials(two, Demand(workers=1, cpus=1, gpus=0)) == 2
+    assert concurrent_trials(two, Demand(workers=2, cpus=1, gpus=0, data_cpus=1)) == 0
     elsewhere = [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}]
-    assert trials_at_once(elsewhere, Demand(workers=1, cpus=4, gpus=1, data_cpus=2)) == 1, "a node without GPU can read"
-    assert trials_at_once(elsewhere, Demand(workers=1, cpus=4, gpus=1, data_cpus=3)) == 0
+    assert concurrent_trials(elsewhere, Demand(workers=1, cpus=4, gpus=1, data_cpus=2)) == 1, (
+        "a node without GPU can read"
+    )
+    assert concurrent_trials(elsewhere, Demand(workers=1, cpus=4, gpus=1, data_cpus=3)) == 0
 
 
 def test_what_leaves_no_core_to_read_is_refused_with_what_is_missing(rows_apart: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from third_party import Outsider
 
 from fasray.errors import DivergedError, SpecError
 from fasray.methods import registry
-from fasray.testing import MethodContract, waits_in
+from fasray.testing import MethodContract, host_syncs
 
 SPOILT = {
     "test_it_tells_name_title_paper_and_idea": [(third_party.Nameless, AssertionError, "lower-case identifier")],
@@ -110,9 +110,9 @@ def test_waits_are_named_and_pure_arithmetic_has_none() -> None:
     import torch
 
     values = torch.arange(6.0)
-    assert waits_in(lambda: values.relu().sum().add_(1)) == []
+    assert host_syncs(lambda: values.relu().sum().add_(1)) == []
     waiting = (lambda: float(values[0]), lambda: values.tolist(), lambda: values[values > 2], lambda: values.unique())
-    assert all(waits_in(one) for one in waiting)
+    assert all(host_syncs(one) for one in waiting)
 
 
 def fasray(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

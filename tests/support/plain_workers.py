@@ -30,7 +30,7 @@ from fasray.training.trial import Trial
 
 
 @dataclass(frozen=True)
-class Errand:
+class SubprocessTask:
     """One trial to train in a folder."""
 
     spec: str
@@ -40,13 +40,13 @@ class Errand:
     """Where the pool's faces are from; a trial that was streamed takes them in the order of their row groups."""
 
 
-def train_by(workers: int, errands: Sequence[Errand], pool: Path, *, in_double: bool = False) -> None:
+def train_by(workers: int, tasks: Sequence[SubprocessTask], pool: Path, *, in_double: bool = False) -> None:
     """Train the trials one after another, each by so many workers, each worker a fresh process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(workers)}
-    asked = json.dumps([asdict(errand) for errand in errands])
+    asked = json.dumps([asdict(task) for task in tasks])
     processes = [
         subprocess.Popen(
             [sys.executable, __file__, str(pool), "double" if in_double else "single"],
@@ -80,8 +80,8 @@ def _doubled(kind: type[Method]) -> None:
 
 def main(folder: str, precision: str) -> None:
     workers = int(os.environ["WORLD_SIZE"])
-    errands = [Errand(**given) for given in json.load(sys.stdin)]
-    trials = [Trial.model_validate_json(errand.spec) for errand in errands]
+    tasks = [SubprocessTask(**given) for given in json.load(sys.stdin)]
+    trials = [Trial.model_validate_json(task.spec) for task in tasks]
     if precision == "double":
         _in_double_precision()
         for kind in {type(trial.build_method()) for trial in trials}:
@@ -89,12 +89,12 @@ def main(folder: str, precision: str) -> None:
     if workers > 1:
         dist.init_process_group("gloo")
     pool = FacePool.open(folder)
-    for errand, trial in zip(errands, trials, strict=True):
+    for task, trial in zip(tasks, trials, strict=True):
         made = DistributedContext if workers > 1 else Context
-        context = made(errand.folder, seed=trial.seed, total_steps=trial.training.steps)
+        context = made(task.folder, seed=trial.seed, total_steps=trial.training.steps)
         faces = pool
         if trial.training.ingest == "stream":
-            faces = replace(pool, row_group=row_group_of(read_manifest(errand.shards)))
+            faces = replace(pool, row_group=row_group_of(read_manifest(task.shards)))
         train(trial, faces, parse(trial.protocol).assign(pool.index), context)
     if workers > 1:
         dist.barrier()

@@ -169,7 +169,7 @@ def test_how_many_run_at_once_is_no_part_of_what_a_run_is(algorithm: str) -> Non
         for n in ("auto", 2)
     ]
     assert specs[0].hash() == specs[1].hash()
-    assert [spec.searches_at_once for spec in specs] == [4 if algorithm == "hyperopt" else None, 2]
+    assert [spec.max_concurrent_searches for spec in specs] == [4 if algorithm == "hyperopt" else None, 2]
     with pytest.raises(SpecError, match="at least one search trial"):
         parse_sweep(SWEEP, "sweep.yaml", ("search.max_concurrent=0",))
 

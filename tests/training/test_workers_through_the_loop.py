@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from plain_workers import Errand, train_by
+from plain_workers import SubprocessTask, train_by
 
 from fasray.methods import registry
 from fasray.testing.faces import made_faces, toy_trial
@@ -29,8 +29,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
         images = 4 if balanced else 24
         trials[name] = toy_trial(kind, SMALL.get(name, {}), steps=2, evaluations=2, images=images)
     for workers in (1, 2):
-        errands = [Errand(trial.model_dump_json(), str(folder / str(workers) / name)) for name, trial in trials.items()]
-        train_by(workers, errands, folder / "pool", in_double=True)
+        tasks = [
+            SubprocessTask(trial.model_dump_json(), str(folder / str(workers) / name)) for name, trial in trials.items()
+        ]
+        train_by(workers, tasks, folder / "pool", in_double=True)
     return {workers: folder / str(workers) for workers in (1, 2)}
 
 

@@ -39,7 +39,7 @@ _OWN = Path(__file__).name
 _TORCH = Path(torch.__file__).parent
 
 
-def waits_in(step: Callable[[], object]) -> list[str]:
+def host_syncs(step: Callable[[], object]) -> list[str]:
     """Run ``step`` and return each place that waits, ``what at file:line``, sorted; empty if none does.
 
     What torch's optimizers do is left out: they count their steps in tensors that live on the host.
