@@ -189,7 +189,8 @@ def test_a_run_in_the_copy_of_the_working_directory_is_refused_before_anything_s
     assert storm.refused.log.splitlines()[-2:] == [
         "error: --out runs/tiny: this run directory is inside the job's copy of its working directory, "
         "which Ray deletes",
-        "  -> name a place that stays and that every node sees: --out s3://bucket/runs/name, or an absolute path",
+        "  -> choose a place that outlives the job and that every node sees: --out s3://bucket/runs/name, or an "
+        "absolute path on a shared disk",
     ]
 
 
