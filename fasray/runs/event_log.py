@@ -111,6 +111,7 @@ class _NumberedLog:
 
     def __init__(self, run: str, lease: Lease, count: int) -> None:
         self._run, self._lease, self._next = run, lease, count
+        self._interrupted = b""
 
     def append(self, event: Event) -> None:
         """Write one event.
@@ -120,14 +121,20 @@ class _NumberedLog:
             StorageError: the store cannot be reached, or refuses; the event may have been written or not.
         """
         self._lease.check()
+        uri, line = _loose(self._run, self._next), EVENTS.dump_json(event) + b"\n"
         try:
-            written = storage.write_once(_loose(self._run, self._next), EVENTS.dump_json(event) + b"\n")
+            written = storage.write_once(uri, line)
         except StorageError:
             self._lease.abandon()
             raise
-        if not written:
+        except BaseException:  # a signal: the event may have been written or not
+            self._interrupted = line
+            raise
+        if not written and storage.read_bytes(uri) != self._interrupted:
             self._lease.lose()
         self._next += 1
+        if not written:
+            self.append(event)
 
     def close(self) -> None:
         """Do nothing: no file is open."""

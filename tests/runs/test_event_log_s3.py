@@ -84,6 +84,28 @@ def test_a_driver_that_was_overtaken_writes_nothing_more(s3: str) -> None:
     assert [event.event for event in read_events(s3)] == ["opened", "opened", "suggested"]
 
 
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_signal_while_an_event_is_written_is_not_taken_for_another_driver(
+    s3: str, monkeypatch: pytest.MonkeyPatch, arrived: bool
+) -> None:
+    write = storage.write_once
+
+    def interrupted(uri: str, data: bytes) -> bool:
+        monkeypatch.setattr(storage, "write_once", write)
+        if arrived:
+            write(uri, data)
+        raise KeyboardInterrupt
+
+    with Ledger(s3, IDENTITY, DATA) as ledger:
+        ledger.opened()
+        monkeypatch.setattr(storage, "write_once", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.append(TRIAL)
+        ledger.closed("interrupted")
+    expected = ["opened", "suggested", "closed"] if arrived else ["opened", "closed"]
+    assert [event.event for event in read_events(s3)] == expected
+
+
 def test_a_long_log_is_packed_and_reads_the_same(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_log, "PACK_FROM", 20)
     for driver in range(3):
