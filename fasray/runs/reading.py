@@ -34,10 +34,6 @@ class Reading(BaseModel):
     bytes_written: int | None = None
     """Score files, checkpoints and records. TensorBoard's files count where they are sent to a store."""
 
-    def without_cost(self) -> Reading:
-        """Return the figures alone."""
-        return Reading(step=self.step, source_dev_auc=self.source_dev_auc, source_dev_loss=self.source_dev_loss)
-
 
 def best(readings: Iterable[Reading]) -> Reading | None:
     """Return the reading of the highest source-dev AUC, ties broken by the lower loss, then the earlier step.

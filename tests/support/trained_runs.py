@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sweep_fixtures import without_cost
 
 from fasray.faces import jpeg
 from fasray.faces.loading.pool import FacePool, PoolWriter, pool_folder, pool_key
@@ -67,7 +68,7 @@ def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: st
             context = Context(trial_folder(str(run), trial.id), seed=trial.seed, total_steps=trial.training.steps)
             running = evaluations(trial, pool, parse(trial.protocol).assign(pool.index), context)
             for evaluation in running:
-                if coordinator.report(trial.id, evaluation.reading.without_cost()) != "continue":
+                if coordinator.report(trial.id, without_cost(evaluation.reading)) != "continue":
                     break
             running.close()
         ledger.closed("complete")
