@@ -54,5 +54,5 @@ def test_what_is_no_rule_is_refused(rule: str) -> None:
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), 5])
 def test_a_limit_in_percent_is_refused(rate: float) -> None:
     for metric in (metrics.tpr_at_fpr, metrics.bpcer_at_apcer, metrics.bpcer_threshold):
-        with pytest.raises(SpecError, match="no rate"):
+        with pytest.raises(SpecError, match="between 0 and 1"):
             metric(SCORE, LABEL, rate)
