@@ -98,7 +98,7 @@ def tpr_at_fpr(score: ArrayLike, label: ArrayLike, fpr: float) -> float:
 
     Raises:
         DataError: empty, NaN, strange labels or one class only.
-        SpecError: ``fpr`` is no rate.
+        SpecError: ``fpr`` is not in [0, 1].
 
     >>> tpr_at_fpr([0.9, 0.8, 0.3, 0.6, 0.2, 0.1], [1, 1, 1, 0, 0, 0], fpr=0.01)
     0.6666666666666666
@@ -120,7 +120,7 @@ def bpcer_at_apcer(score: ArrayLike, label: ArrayLike, apcer: float, attack_type
 
     Raises:
         DataError: empty, NaN, strange labels, one class only, or lengths that differ.
-        SpecError: ``apcer`` is no rate.
+        SpecError: ``apcer`` is not in [0, 1].
 
     >>> score, label = [0.9, 0.8, 0.5, 0.6, 0.2, 0.1], [1, 1, 1, 0, 0, 0]
     >>> bpcer_at_apcer(score, label, 0.4)  # one attack of three may pass

@@ -39,7 +39,7 @@ def bpcer_threshold(score: ArrayLike, label: ArrayLike, bpcer: float) -> float:
 
     Raises:
         DataError: empty, NaN, strange labels or one class only.
-        SpecError: ``bpcer`` is no rate.
+        SpecError: ``bpcer`` is not in [0, 1].
     """
     check_rate(bpcer)
     counted = tally(score, label)
@@ -55,7 +55,7 @@ def apcer_threshold(score: ArrayLike, label: ArrayLike, apcer: float, attack_typ
     Raises:
         DataError: empty, NaN, strange labels, one class only, lengths that differ; or the attack with the highest
             score is at +inf, which no threshold rejects.
-        SpecError: ``apcer`` is no rate.
+        SpecError: ``apcer`` is not in [0, 1].
     """
     check_rate(apcer)
     counted = tally(score, label)

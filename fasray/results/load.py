@@ -29,7 +29,7 @@ def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
         selections: names of rules; none: all that the run offers.
 
     Raises:
-        DataError: this is no run directory, or a file of it is missing or damaged.
+        DataError: this is not a run directory, or a file of it is missing or damaged.
         SpecError: there is no such selection.
     """
     record = read_run(run)
@@ -42,7 +42,7 @@ def load_trials(run: str) -> pd.DataFrame:
     """Return one row a trial of a run directory, from its event log; columns in ``listings.TRIAL_COLUMNS``.
 
     Raises:
-        DataError: this is no run directory, or a file of it is damaged.
+        DataError: this is not a run directory, or a file of it is damaged.
     """
     return trials_frame(read_run(run))
 
@@ -51,7 +51,7 @@ def load_costs(run: str) -> pd.DataFrame:
     """Return what a run has taken, one row a cell and one for the whole; columns in ``costs.COST_COLUMNS``.
 
     Raises:
-        DataError: this is no run directory, or a file of it is damaged.
+        DataError: this is not a run directory, or a file of it is damaged.
     """
     return cost_frame(read_run(run).trials)
 
@@ -60,7 +60,7 @@ def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:
     """Return what switching parts of the methods off did, paired by seed; columns in ``ablations.ABLATION_COLUMNS``.
 
     Raises:
-        DataError: this is no run directory, or a file of it is missing or damaged.
+        DataError: this is not a run directory, or a file of it is missing or damaged.
         SpecError: there is no such selection.
     """
     return ablation_frame(read_run(run), selection)
@@ -72,7 +72,7 @@ def load_evaluations(run: str) -> pd.DataFrame:
     Of a long run the figures are kept in its ``results.cache`` (``fasray.results.cache``).
 
     Raises:
-        DataError: this is no run directory, or a file of it is missing or damaged.
+        DataError: this is not a run directory, or a file of it is missing or damaged.
     """
     record = read_run(run)
     with _cache_of(record) as cache:
@@ -88,7 +88,7 @@ def load_scores(run: str, selection: str = "source-dev", trials: Sequence[str] =
         trials: ids of the runs; none: all confirmed ones.
 
     Raises:
-        DataError: this is no run directory, or a file of it is missing or damaged, or it has no such trial.
+        DataError: this is not a run directory, or a file of it is missing or damaged, or it has no such trial.
         SpecError: there is no such selection, or it applies to no single confirmed run.
     """
     return scores_frame(read_run(run), selection, trials)

@@ -85,7 +85,7 @@ def read_run(run: str) -> RunRecord:
     """Read a run, finished or not.
 
     Raises:
-        DataError: this is no run directory, or a file of it is damaged.
+        DataError: this is not a run directory, or a file of it is damaged.
     """
     head = read_head(run)
     return replace(head, events=tuple(read_events(run)))
