@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from fasray.errors import SpecError
 from fasray.faces.data_source import SyntheticChoice
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 HYPEROPT_AT_ONCE = 4
 """Open suggestions of a cell that TPE still works well with: each is suggested without knowing the others' results."""
+
+
+def _at_least_one(value: Literal["auto"] | int) -> Literal["auto"] | int:
+    if value != "auto" and value < 1:
+        raise ValueError("at least one trial must be allowed to run")
+    return value
+
+
+MaxConcurrent = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one)]
 
 
 class BudgetSpec(Section):
@@ -63,16 +72,9 @@ class SearchSpec(Section):
     )
     trials_per_cell: int = Field(8, ge=1, description="draws a cell, the paper's own setting among them")
     seed: int = Field(100, ge=0, description="seed of the draws and of every search trial")
-    max_concurrent: Literal["auto"] | int = Field(
+    max_concurrent: MaxConcurrent = Field(
         "auto", description="search trials of a cell that run at once; auto: 4 with hyperopt, else as many as fit"
     )
-
-    @field_validator("max_concurrent")
-    @classmethod
-    def _one_at_least(cls, value: Literal["auto"] | int) -> Literal["auto"] | int:
-        if value != "auto" and value < 1:
-            raise ValueError("at least one search trial of a cell must be allowed to run")
-        return value
 
 
 class AshaSpec(Section):
@@ -114,14 +116,7 @@ class ResourcesSpec(Section):
     cpus_per_worker: int = Field(1, ge=1, description="CPU cores, also the threads of a trial")
     data_cpus: int = Field(1, ge=1, description="with `ingest: stream`: CPU cores more that read for each worker")
     gpus_per_worker: float = Field(0.0, ge=0, description="GPUs; fractions share one")
-    max_concurrent: Literal["auto"] | int = Field("auto", description="trials at once; auto: as many as fit")
-
-    @field_validator("max_concurrent")
-    @classmethod
-    def _positive(cls, value: Literal["auto"] | int) -> Literal["auto"] | int:
-        if value != "auto" and value < 1:
-            raise ValueError("at least one trial must be allowed to run")
-        return value
+    max_concurrent: MaxConcurrent = Field("auto", description="trials at once; auto: as many as fit")
 
     @model_validator(mode="after")
     def _workers_need_a_trainer(self) -> ResourcesSpec:

@@ -170,7 +170,7 @@ def test_how_many_run_at_once_is_no_part_of_what_a_run_is(algorithm: str) -> Non
     ]
     assert specs[0].hash() == specs[1].hash()
     assert [spec.max_concurrent_searches for spec in specs] == [4 if algorithm == "hyperopt" else None, 2]
-    with pytest.raises(SpecError, match="at least one search trial"):
+    with pytest.raises(SpecError, match="at least one trial"):
         parse_sweep(SWEEP, "sweep.yaml", ("search.max_concurrent=0",))
 
 
