@@ -19,7 +19,7 @@ from fasray.faces.data_source import Dataset
 from fasray.metrics import SOURCE_DEV, TARGET, source_dev_summary
 from fasray.runs.driver import now
 from fasray.runs.events import EVENTS, Closed, Event, Opened
-from fasray.runs.layout import DATA_FILE, SPEC_FILE, score_file, trial_folder
+from fasray.runs.layout import DATA_FILE, LOG_FILE, SPEC_FILE, score_file, trial_folder
 from fasray.runs.reading import Reading
 from fasray.runs.revision import versions
 from fasray.runs.scores import SCORE_SCHEMA
@@ -87,7 +87,7 @@ def write_synthetic_run(run: Path, spec: SweepSpec, dataset: Dataset) -> int:
                 Reading(step=step, source_dev_auc=scores.auc, source_dev_loss=scores.loss, **_COST),
             )
     events.append(Closed(at=now(), status="complete"))
-    (run / "events.jsonl").write_bytes(b"".join(EVENTS.dump_json(event) + b"\n" for event in events))
+    (run / LOG_FILE).write_bytes(b"".join(EVENTS.dump_json(event) + b"\n" for event in events))
     return len(coordinator.records)
 
 

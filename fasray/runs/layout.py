@@ -17,6 +17,8 @@ The same on S3, but for the log and the lock, which are folders there (event_log
 
 from __future__ import annotations
 
+import re
+
 from fasray import storage
 
 SPEC_FILE, DATA_FILE = "sweep.yaml", "data.json"
@@ -46,6 +48,17 @@ def score_file(trial_dir: str, step: int) -> str:
     return storage.join(trial_dir, score_name(step))
 
 
+def checkpoint_name(step: int, suffix: str) -> str:
+    """Return the name of a file of a checkpoint: ``json`` (its card) or ``safetensors``."""
+    return f"step-{step:08d}.{suffix}"
+
+
 def checkpoint_file(trial_dir: str, step: int, suffix: str) -> str:
-    """Return a file of a checkpoint, ``json`` (its card) or ``safetensors``, below the trial's folder."""
-    return storage.join(trial_dir, CHECKPOINT_FOLDER, f"step-{step:08d}.{suffix}")
+    """Return a file of a checkpoint, below the trial's folder."""
+    return storage.join(trial_dir, CHECKPOINT_FOLDER, checkpoint_name(step, suffix))
+
+
+def checkpoint_step(name: str) -> int | None:
+    """Return the step of a file of a checkpoint; None if the name is not one's."""
+    match = re.fullmatch(r"step-(\d{8,})\.(json|safetensors)", name)
+    return int(match[1]) if match else None

@@ -16,6 +16,7 @@ from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import FacePool, PoolWriter
 from fasray.methods.base import Method
 from fasray.protocols import Protocol, parse
+from fasray.runs.layout import CHECKPOINT_FOLDER
 from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
 from fasray.training.loop import evaluations
@@ -120,6 +121,6 @@ class Doomed(Context):
 def digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every score file of a trial and of its newest weights, by file name."""
     names = [name for name in storage.listing(str(folder)) if name.endswith(".parquet")]
-    weights = sorted((folder / "checkpoint").glob("*.safetensors"))[-1:]
+    weights = sorted((folder / CHECKPOINT_FOLDER).glob("*.safetensors"))[-1:]
     files = [*(folder / name for name in names), *weights]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor
 from fasray import storage
 from fasray.errors import DataError
 from fasray.methods.base import Method
+from fasray.runs.layout import checkpoint_name, checkpoint_step
 from fasray.runs.reading import Reading, best
 from fasray.training.trial import Trial
 from fasray.version import __version__
@@ -31,7 +31,6 @@ from fasray.version import __version__
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
-_NAME = re.compile(r"step-(\d{8,})\.json")
 _NETWORKS, _OPTIMIZERS = "networks", "optimizers"
 
 
@@ -92,8 +91,8 @@ def save(folder: str, method: Method, trial: Trial, domains: Sequence[str], hist
         history=tuple(history),
         versions={"fasray": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
-    storage.write_bytes(_tensor_file(folder, step), data)
-    storage.write_bytes(_card_file(folder, step), card.model_dump_json(indent=1).encode())
+    storage.write_bytes(storage.join(folder, checkpoint_name(step, "safetensors")), data)
+    storage.write_bytes(storage.join(folder, checkpoint_name(step, "json")), card.model_dump_json(indent=1).encode())
     _drop_all_but(folder, {step, best_step(history)})
 
 
@@ -106,8 +105,8 @@ def best_step(history: Sequence[Reading]) -> int:
 
 def steps(folder: str) -> list[int]:
     """Return the steps of the checkpoints in ``folder``, ascending; damaged ones are among them."""
-    found = (_NAME.fullmatch(name) for name in storage.listing(folder))
-    return sorted(int(match.group(1)) for match in found if match)
+    found = (checkpoint_step(name) for name in storage.listing(folder) if name.endswith(".json"))
+    return sorted(step for step in found if step is not None)
 
 
 def read(folder: str, step: int) -> Checkpoint:
@@ -116,14 +115,14 @@ def read(folder: str, step: int) -> Checkpoint:
     Raises:
         DataError: it is missing or damaged.
     """
-    where = _card_file(folder, step)
+    where = storage.join(folder, checkpoint_name(step, "json"))
     try:
         card = CheckpointCard.model_validate_json(storage.read_bytes(where))
     except ValidationError as error:
         raise DataError(f"the checkpoint's card is not readable: {error.errors()[0]['msg']}", where=where) from error
     if (card.format, card.step) != (_FORMAT, step):
         raise DataError(f"this card is of format {card.format} and step {card.step}", where=where)
-    where = _tensor_file(folder, step)
+    where = storage.join(folder, checkpoint_name(step, "safetensors"))
     data = storage.read_bytes(where)
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise DataError("the weights are not those that were written", where=where)
@@ -240,14 +239,5 @@ def _check_shapes(checkpoint: Checkpoint, method: Method) -> None:
 def _drop_all_but(folder: str, kept: set[int]) -> None:
     names = storage.listing(folder)
     for name in sorted(names):  # .json sorts before .safetensors: no card is ever without its weights
-        match = re.fullmatch(r"step-(\d{8,})\.(json|safetensors)", name)
-        if match and int(match.group(1)) not in kept:
+        if (step := checkpoint_step(name)) is not None and step not in kept:
             storage.remove(storage.join(folder, name))
-
-
-def _card_file(folder: str, step: int) -> str:
-    return storage.join(folder, f"step-{step:08d}.json")
-
-
-def _tensor_file(folder: str, step: int) -> str:
-    return storage.join(folder, f"step-{step:08d}.safetensors")
