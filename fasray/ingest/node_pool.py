@@ -7,18 +7,17 @@ node wait for it, so each image is decoded once on each node.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.sets.manifest import Manifest, read_manifest
@@ -48,21 +47,13 @@ def open_or_fill_pool(key: str, uri: str, filled: Callable[[FacePool], None] = l
         return FacePool.open(folder)
     with contextlib.suppress(DataError):
         return FacePool.open(folder)
-    with _one_at_a_time(folder):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with storage.lock_file(folder.parent / f".{folder.name}.lock"):
         with contextlib.suppress(DataError):  # another process was first
             return FacePool.open(folder)
         pool = _fill(key, uri)
     filled(pool)
     return pool
-
-
-@contextlib.contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the pool's lock, which the kernel releases if the process dies."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _fill(key: str, uri: str) -> FacePool:

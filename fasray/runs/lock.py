@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from pathlib import Path
@@ -50,13 +49,11 @@ class RunLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / LOCK).open("a+", encoding="utf-8")
+        path = folder / LOCK
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = storage.lock_file(path, wait=False)
         except BlockingIOError as error:
-            self._file.seek(0)
-            owner = self._file.read().strip() or "another process"
-            self._file.close()
+            owner = path.read_text(encoding="utf-8").strip() or "another process"
             raise already_locked_error(owner, str(folder)) from error
         self._file.seek(0)
         self.taken_over_from = self._file.read().strip()

@@ -25,12 +25,7 @@ _CODES = {
 
 
 def explained(error: BaseException, uri: str) -> StorageError:
-    """Return the error of a remote store as our own.
-
-    Args:
-        error: what fsspec or botocore raised.
-        uri: the file or folder it concerns.
-    """
+    """Return an error of fsspec or botocore as our own; ``uri`` is the file or folder that it concerns."""
     if isinstance(error, StorageError):
         return error
     what, remedy = _s3_words(error, uri) if is_s3(uri) else (str(error) or type(error).__name__, "")

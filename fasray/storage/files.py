@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -169,19 +170,17 @@ def write_once(uri: str, data: bytes) -> bool:
     """
     with _explaining(uri), _writing(uri):
         fs, path = filesystem(uri)
-        if not is_remote(uri):
-            if not local.create_whole(Path(path), data):
-                return Path(path).read_bytes() == data
-            count_written(data)
-            return True
-        try:
-            fs.pipe_file(path, data, mode="create")
-            count_written(data)
-        except Exception as error:
-            if not faults.is_condition(error):
-                raise
-            return read_bytes(uri) == data
-        return True
+        if is_remote(uri):
+            try:
+                fs.pipe_file(path, data, mode="create")
+            except Exception as error:
+                if not faults.is_condition(error):
+                    raise
+                return read_bytes(uri) == data
+        elif not local.create_whole(Path(path), data):
+            return Path(path).read_bytes() == data
+    count_written(data)
+    return True
 
 
 @contextlib.contextmanager
@@ -211,8 +210,8 @@ def remove_folder(uri: str) -> None:
         fs, path = filesystem(uri)
         if is_remote(uri):
             fs.rm(path, recursive=True)
-        else:
-            local.remove_tree(Path(path))
+        elif Path(path).exists():
+            shutil.rmtree(path)
 
 
 def remove_leftovers(uri: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, TextIO, cast
 
 _LEFTOVER = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -53,10 +54,21 @@ def _temporary(target: Path, data: bytes) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_tree(folder: Path) -> None:
-    """Delete a folder and all in it; a missing folder is not an error."""
-    if folder.exists():
-        shutil.rmtree(folder)
+def lock_file(path: Path, mode: Literal["a+", "r+"] = "a+", *, wait: bool = True) -> TextIO:
+    """Open a file and hold its exclusive lock until it is closed; the kernel releases those of a dead process.
+
+    Args:
+        path: of the lock file.
+        mode: ``a+`` creates the file, ``r+`` raises FileNotFoundError.
+        wait: for the lock; otherwise BlockingIOError is raised if another process holds it.
+    """
+    file = cast("TextIO", path.open(mode, encoding="utf-8"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -53,20 +53,12 @@ def is_transient(error: BaseException) -> bool:
     from botocore.parsers import ResponseParserError
     from urllib3.exceptions import IncompleteRead
 
+    of_libraries = (HTTPClientError, NotConnected, ConnectionBroken, ResponseParserError, IncompleteRead)
     for cause in chain(error):
         if isinstance(cause, ClientError):
             status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             return status >= 500 or status == 429 or cause.response.get("Error", {}).get("Code") in _TRANSIENT_CODES
-        if isinstance(
-            cause,
-            HTTPClientError
-            | NotConnected
-            | ConnectionBroken
-            | ResponseParserError
-            | IncompleteRead
-            | TimeoutError
-            | ConnectionError,
-        ):
+        if isinstance(cause, (*of_libraries, TimeoutError, ConnectionError)):
             return True
     return False
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -177,8 +176,7 @@ class PoolWriter:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
         self._partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-        self._lock = os.open(self._partial / "lock", os.O_CREAT | os.O_RDWR)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = storage.lock_file(self._partial / "lock")
         try:
             self._arrays = {
                 name: _reserved(self._partial / name, shape) for name, shape in _shapes(rows, image_size).items()
@@ -290,9 +288,7 @@ class PoolWriter:
         self._close()
 
     def _close(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._lock.close()
 
 
 def pool_key(manifest_hash: str, image_size: int) -> str:
@@ -338,10 +334,5 @@ def _reserved(path: Path, shape: Sequence[int]) -> Pixels:
 def _remove_abandoned(folder: Path) -> None:
     """Remove what dead writers of this pool left: the kernel has released their locks."""
     for partial in folder.parent.glob(f".{folder.name}.partial-*"):
-        with contextlib.suppress(OSError):
-            handle = os.open(partial / "lock", os.O_RDWR)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(partial, ignore_errors=True)
-            finally:
-                os.close(handle)
+        with contextlib.suppress(OSError), storage.lock_file(partial / "lock", "r+", wait=False):
+            shutil.rmtree(partial, ignore_errors=True)

@@ -89,6 +89,7 @@ def test_a_row_that_comes_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 0"):
         unfinished.exclude(0, "again")
     assert unfinished.decoded == 2
+    unfinished.abandon()
 
 
 def test_a_row_outside_or_a_wrong_shape_is_refused(tmp_path: Path) -> None:
@@ -98,6 +99,7 @@ def test_a_row_outside_or_a_wrong_shape_is_refused(tmp_path: Path) -> None:
         unfinished.write(np.array([N]), images, depth, parsing)
     with pytest.raises(DataError, match=r"images\.u8"):
         unfinished.write(np.array([1]), images[:, :8], depth, parsing)
+    unfinished.abandon()
 
 
 def test_a_pool_with_missing_rows_never_becomes_final(tmp_path: Path) -> None:
