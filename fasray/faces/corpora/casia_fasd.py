@@ -18,7 +18,6 @@ from fasray.faces.corpora.source_video import SourceVideo
 
 _PATH = re.compile(r"(train|test)_release/([1-9]\d?)/([1-8]|HR_[1-4])\.avi")
 _PEOPLE = {"train": 20, "test": 30}
-_FIRST_TEST_SUBJECT = 21
 _KINDS = (("live", ""), ("print", "warped"), ("print", "cut"), ("replay", "tablet"))
 
 
@@ -43,7 +42,7 @@ class CasiaFasd(NamedCorpus):
         else:
             kind, camera = (int(clip) - 1) // 2, "normal" if int(clip) % 2 else "low"
         attack_type, instrument = _KINDS[kind]
-        subject = number + (_FIRST_TEST_SUBJECT - 1 if split == "test" else 0)
+        subject = number + (_PEOPLE["train"] if split == "test" else 0)
         return SourceVideo(
             path=path,
             attack_type=attack_type,

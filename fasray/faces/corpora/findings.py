@@ -43,7 +43,6 @@ class Findings:
     """How a folder differs from the corpus it should hold; all paths are relative to the root, sorted."""
 
     title: str
-    """Title of the corpus."""
     missing: tuple[str, ...] = ()
     """Official videos that are not there."""
     misnamed: tuple[Misnamed, ...] = ()
@@ -173,14 +172,11 @@ class _Missing:
             if near is None:
                 return None
             nearest = posixpath.join(folder, near)
-        self._remove(nearest)
-        return nearest
-
-    def _remove(self, path: str) -> None:
-        folder, name = posixpath.split(path)
-        self._paths.discard(path)
+        folder, name = posixpath.split(nearest)
+        self._paths.discard(nearest)
         self._names_in[folder].discard(name)
-        self._folders_with[name.lower()].discard(path)
+        self._folders_with[name.lower()].discard(nearest)
+        return nearest
 
 
 def _most_like(name: str, names: list[str]) -> str | None:

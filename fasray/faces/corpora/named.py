@@ -55,10 +55,11 @@ class NamedCorpus(Corpus):
         paths = list_files(root)
         videos, companions, unknown = self._sort(paths)
         if not videos:
+            example = next((video.path for video in self.official()), "its videos in their published folders")
             raise DataError(
                 f"no file here is a video of {self.title}",
                 where=root,
-                remedy=f"name the folder that holds {self._example()}{self._further_down(paths)}",
+                remedy=f"name the folder that holds {example}{self._further_down(paths)}",
             )
         subjects = subjects_of(root)
         official, published, notes = self._should_be(paths), self.published(), self.remarks(videos)
@@ -77,14 +78,9 @@ class NamedCorpus(Corpus):
 
     def _sort(self, paths: Iterable[str]) -> tuple[list[SourceVideo], list[str], list[str]]:
         """Return (videos, companions that are there, files that nothing explains)."""
-        videos, others = [], []
-        for path in paths:
-            video = self.parse(path)
-            if video is None:
-                others.append(path)
-            else:
-                videos.append(video)
-        videos.sort(key=lambda video: video.path)
+        parsed = {path: self.parse(path) for path in paths}
+        videos = sorted((video for video in parsed.values() if video is not None), key=lambda video: video.path)
+        others = [path for path, video in parsed.items() if video is None]
         expected = {path for video in (*videos, *self.official()) for path in video.companions}
         companions = [path for path in others if path in expected]
         unknown = [
@@ -102,7 +98,3 @@ class NamedCorpus(Corpus):
                 if self.parse("/".join(parts[depth:])) is not None:
                     return f"; here that is {'/'.join(parts[:depth])}"
         return ""
-
-    def _example(self) -> str:
-        official = self.official()
-        return official[0].path if official else "its videos in their published folders"

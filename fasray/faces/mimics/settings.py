@@ -28,9 +28,7 @@ class MimicSettings:
     subjects: int = DEFAULT_SUBJECTS
     """How many of its subjects, spread over its splits in their proportions; at least one a split."""
     frames: int = DEFAULT_FRAMES
-    """Frames of every video."""
     seed: int = DEFAULT_SEED
-    """Seed of all randomness."""
     size: tuple[int, int] = DEFAULT_SIZE
     """Width and height of the videos, pixels, even."""
     dial: float = DEFAULT_DIAL
