@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.metrics.intervals import FEW_SUBJECTS, RESAMPLES, figure_interval
+from fasray.metrics.intervals import RESAMPLES, figure_interval
 from fasray.metrics.replicates import Counts, ScoredClusters
 from fasray.metrics.resampling import draw, find_clusters
 from fasray.results.scores import Grouping, ScoredEvaluation
@@ -75,11 +75,6 @@ def independent_subjects(grouping: Grouping) -> int:
     """Return how many subjects the figures of a target rest on: the fewer of those with live and with attack videos."""
     live = grouping.videos.label == 1
     return min(len(np.unique(grouping.subjects[live])), len(np.unique(grouping.subjects[~live])))
-
-
-def are_few(subjects: int) -> bool:
-    """Return whether intervals over so many subjects may cover less than they promise."""
-    return subjects < FEW_SUBJECTS
 
 
 def interval(estimate: float, replicates: Sequence[NDArray[np.float64] | None], subjects: int) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
@@ -41,7 +41,7 @@ class TotalCost:
     gpu_seconds: float
     bytes_read: float
     bytes_written: float
-    unmeasured: int
+    n_unmeasured: int
     """Evaluations that are not in the sums."""
 
 
@@ -55,7 +55,7 @@ def cost_of(readings: Iterable[Reading]) -> TotalCost:
         gpu_seconds=_sum([reading.gpu_seconds for reading in known]),
         bytes_read=_sum([reading.bytes_read for reading in known]),
         bytes_written=_sum([reading.bytes_written for reading in known]),
-        unmeasured=len(readings) - len(known),
+        n_unmeasured=len(readings) - len(known),
     )
 
 
@@ -70,7 +70,6 @@ def cost_frame(trials: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def _row(scope: str, method: str, protocol: str, trials: Sequence[TrialRecord]) -> dict[str, object]:
-    cost = cost_of(reading for trial in trials for reading in trial.readings)
     return {
         "scope": scope,
         "method": method,
@@ -78,8 +77,7 @@ def _row(scope: str, method: str, protocol: str, trials: Sequence[TrialRecord]) 
         "n_trials": len(trials),
         "n_evaluations": sum(len(trial.steps) for trial in trials),
         "optimizer_steps": sum(max(trial.steps, default=0) for trial in trials),
-        **{field.name: getattr(cost, field.name) for field in fields(TotalCost) if field.name != "unmeasured"},
-        "n_unmeasured": cost.unmeasured,
+        **asdict(cost_of(reading for trial in trials for reading in trial.readings)),
     }
 
 

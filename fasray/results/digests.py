@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fasray.metrics import eer, rates_at
 from fasray.metrics.tally import tally
 from fasray.metrics.thresholds import min_hter_threshold
-from fasray.results.scores import ScoredEvaluation, Scores
+from fasray.results.scores import ScoredEvaluation
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,15 @@ class TrialDigests:
 def source_digest(evaluation: ScoredEvaluation) -> SourceDigest:
     """Sum up the source-dev rows of an evaluation."""
     summary = evaluation.source_dev_summary()
-    worst = min(part.auc for part in summary.per_domain)
-    return SourceDigest(evaluation.step, summary.auc, summary.loss, *_eer_thresholds(evaluation.source_dev), worst)
+    videos, frames = evaluation.source_dev.videos, evaluation.source_dev
+    return SourceDigest(
+        evaluation.step,
+        summary.auc,
+        summary.loss,
+        eer(videos.score, videos.label).threshold,
+        eer(frames.score, frames.label).threshold,
+        min(part.auc for part in summary.per_domain),
+    )
 
 
 def target_digest(evaluation: ScoredEvaluation) -> TargetDigest:
@@ -92,8 +99,3 @@ def digests_of(trial: str, evaluations: Iterable[ScoredEvaluation]) -> TrialDige
     """Sum up the evaluations of a trial."""
     read = list(evaluations)
     return TrialDigests(trial, tuple(map(source_digest, read)), tuple(map(target_digest, read)))
-
-
-def _eer_thresholds(scores: Scores) -> tuple[float, float]:
-    videos = scores.videos
-    return eer(videos.score, videos.label).threshold, eer(scores.score, scores.label).threshold

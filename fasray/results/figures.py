@@ -71,10 +71,7 @@ class FigureComputer:
     ) -> dict[Level, TrialFigures]:
         """Compute the figures of a choice at both levels, means over its picks.
 
-        Args:
-            evaluations: of the choice's trial, by step.
-            choice: the evaluations and thresholds to use.
-            seed: of the trial.
+        ``evaluations`` and ``seed`` are those of the choice's trial, evaluations by step.
         """
         found: dict[Level, TrialFigures] = {}
         independent = independent_subjects(evaluations[choice.step].target.grouping)

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from fasray import protocols
 from fasray.errors import SpecError
-from fasray.metrics.intervals import RESAMPLES
-from fasray.results.bootstrap import Resamples, are_few, interval
+from fasray.metrics.intervals import FEW_SUBJECTS, RESAMPLES
+from fasray.results.bootstrap import Resamples, interval
 from fasray.results.cache import VALUES, ResultsCache
 from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, FigureComputer, TrialFigures, mean_and_std
@@ -25,7 +25,6 @@ from fasray.results.selection import (
     StepChoice,
     best_target_step,
     choose,
-    merit,
     selection,
 )
 from fasray.runs.events import ENDED, TrialRecord
@@ -131,11 +130,7 @@ def results_frame(
     """Return the result frame of a run; see ``COLUMNS``.
 
     Cells whose confirming runs all diverged or failed are rows of NaN; cells in which none has ended are left out.
-
-    Args:
-        run: the run.
-        selections: names of rules.
-        cache: gives rows that are still valid and takes new ones.
+    ``cache`` gives rows that are still valid and takes new ones.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.
@@ -235,7 +230,8 @@ class _CellComputer:
         for trial in trials:
             if trial.id not in confirmed and not (by_cell and trial.steps):
                 continue
-            evaluations = self._read(trial)
+            read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
+            evaluations = dict(zip(trial.steps, read, strict=True))
             if trial.id in confirmed:
                 self._add_run(trial, evaluations, figures)
             if by_cell:
@@ -257,10 +253,6 @@ class _CellComputer:
         """Return how many confirming runs a rule cannot be applied to, because an inner trial diverged or failed."""
         runs = [trial for trial in ended if rule.inner and trial.id in confirmed]
         return sum(inner_trials(self.run.trials, trial).lost for trial in runs)
-
-    def _read(self, trial: TrialRecord) -> dict[int, ScoredEvaluation]:
-        read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
-        return dict(zip(trial.steps, read, strict=True))
 
     def _add_run(
         self,
@@ -296,7 +288,7 @@ class _Candidate:
     ) -> _Candidate:
         target = digests.target if digests else tuple(map(target_digest, evaluations.values()))
         best = best_target_step(target)
-        return cls(trial, TrialDigests(trial.id, (), (best,)), evaluations[best.step], merit(best))
+        return cls(trial, TrialDigests(trial.id, (), (best,)), evaluations[best.step], (best.hter, -best.auc))
 
     def figures(self, rule: Selection, computer: FigureComputer) -> dict[Level, TrialFigures]:
         choice = choose(rule.name, self.digests)
@@ -377,7 +369,7 @@ def _record(row: CellFigures, oracle: tuple[float, ...], generated: bool) -> dic
         "videos": row.videos,
         "frames": row.frames,
         "subjects": row.subjects,
-        "few_subjects": bool(row.runs) and are_few(_independent(row.runs)),
+        "few_subjects": bool(row.runs) and _independent(row.runs) < FEW_SUBJECTS,
         "generated": generated,
         "trials": [run.choice.trial for run, _ in used],
         "seeds": [run.seed for run, _ in used],

@@ -49,12 +49,7 @@ def has_inner_trials(trials: Sequence[TrialRecord]) -> bool:
 
 
 def inner_trials(trials: Sequence[TrialRecord], run: TrialRecord) -> InnerTrials:
-    """Return the inner trials of a confirming run.
-
-    Args:
-        trials: all trials of the sweep.
-        run: one of its confirming runs.
-    """
+    """Return the inner trials of a confirming run, out of all trials of its sweep."""
     cell = (run.method, run.variant, run.protocol, run.seed)
     found = (trial for trial in trials if trial.stage == INNER)
     own = tuple(t for t in found if (t.method, t.variant, cell_protocol(t), t.seed) == cell)
@@ -64,14 +59,9 @@ def inner_trials(trials: Sequence[TrialRecord], run: TrialRecord) -> InnerTrials
 def digests_for(
     rule: str, run: RunRecord, trial: TrialRecord, evaluations: Iterable[ScoredEvaluation], reader: ScoreReader
 ) -> TrialDigests:
-    """Return all that a rule may know of a confirming run.
+    """Return all that a rule may know of a confirming run, from all its evaluations; errors as ``with_inner_trials``.
 
-    Args:
-        rule: name of the rule.
-        run: the run that the trial is of.
-        trial: the confirming run.
-        evaluations: all of them.
-        reader: reads the score files of inner trials, if the rule needs them; errors as ``with_inner_trials``.
+    ``reader`` reads the score files of inner trials, if the rule needs them.
     """
     digests = digests_of(trial.id, evaluations)
     return with_inner_trials(digests, run, trial, reader) if selection(rule).inner else digests

@@ -106,7 +106,6 @@ _FIGURES = TypeAdapter(list[_Figures], config=VALUES)
 
 
 def _figures(evaluation: ScoredEvaluation) -> _Figures:
-    """Compute the figures of one evaluation."""
     source, target = source_digest(evaluation), target_digest(evaluation)
     videos = evaluation.target.videos
     return _Figures(
@@ -135,12 +134,8 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
 def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[str, object]:
     best, cost, steps = trial.best, cost_of(trial.readings), trial.steps
     return {
-        "trial": trial.id,
-        "method": trial.method,
-        "variant": trial.variant,
-        "protocol": trial.protocol,
+        **_who(trial),
         "stage": trial.stage,
-        "seed": trial.seed,
         "status": trial.status,
         "reason": trial.reason,
         "winner": winner,
@@ -163,9 +158,7 @@ def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[
 def evaluations_frame(run: RunRecord, cache: ResultsCache | None = None) -> pd.DataFrame:
     """Return one row an evaluation of every trial; see ``EVALUATION_COLUMNS``.
 
-    Args:
-        run: the run.
-        cache: gives figures that are still valid and takes new ones.
+    ``cache`` gives figures that are still valid and takes new ones.
 
     Raises:
         DataError: a score file is missing, damaged, or holds scores that are not finite numbers.

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fasray.errors import DataError, SpecError, did_you_mean
-from fasray.results.digests import SourceDigest, TargetDigest, TrialDigests
+from fasray.results.digests import LeftOutDigest, SourceDigest, TargetDigest, TrialDigests
 from fasray.results.scores import Level
 
 ThresholdRule = Literal["source-dev-eer", "left-out-eer", "target-eer", "target-min-hter"]
@@ -97,34 +97,15 @@ class StepChoice:
         """The threshold for videos at ``step``."""
         return self.picks[-1].video_threshold
 
-    @property
-    def frame_threshold(self) -> float:
-        """The threshold for frames at ``step``."""
-        return self.picks[-1].frame_threshold
-
-    def threshold(self, level: Level) -> float:
-        """Return the threshold at ``step`` for frames or for videos."""
-        return self.picks[-1].threshold(level)
-
 
 def best_source_step(digests: Sequence[SourceDigest]) -> SourceDigest:
     """Return the evaluation that ``source-dev`` picks."""
     return min(digests, key=lambda d: (-d.auc, d.loss, d.step))
 
 
-def best_worst_source_step(digests: Sequence[SourceDigest]) -> SourceDigest:
-    """Return the evaluation that ``worst-source`` picks."""
-    return min(digests, key=lambda d: (-d.worst_auc, -d.auc, d.loss, d.step))
-
-
 def best_target_step(digests: Sequence[TargetDigest]) -> TargetDigest:
     """Return the evaluation that ``oracle`` picks."""
     return min(digests, key=lambda d: (d.hter, -d.auc, d.step))
-
-
-def least_hter_step(digests: Sequence[TargetDigest]) -> TargetDigest:
-    """Return the evaluation that ``oracle-min-hter`` picks."""
-    return min(digests, key=lambda d: (d.min_hter, -d.auc, d.step))
 
 
 def selection(name: str) -> Selection:
@@ -153,22 +134,12 @@ def choose(name: str, digests: TrialDigests) -> StepChoice:
     return StepChoice(digests.trial, rule.name, rule.threshold_rule, rule.oracle, rule.pick(digests))
 
 
-def merit(digest: TargetDigest) -> tuple[float, float]:
-    """Return what ``oracle-search`` compares trials by; lower is better, and the first trial of equals is taken."""
-    return digest.hter, -digest.auc
-
-
-def _source_pick(digest: SourceDigest) -> tuple[Pick, ...]:
+def _picked(digest: SourceDigest | TargetDigest | LeftOutDigest) -> tuple[Pick, ...]:
     return (Pick(digest.step, digest.video_threshold, digest.frame_threshold),)
 
 
-def _oracle_pick(digests: TrialDigests) -> tuple[Pick, ...]:
-    best = best_target_step(digests.target)
-    return (Pick(best.step, best.video_threshold, best.frame_threshold),)
-
-
 def _least_hter_pick(digests: TrialDigests) -> tuple[Pick, ...]:
-    best = least_hter_step(digests.target)
+    best = min(digests.target, key=lambda d: (d.min_hter, -d.auc, d.step))
     return (Pick(best.step, best.min_hter_video_threshold, best.min_hter_frame_threshold),)
 
 
@@ -178,14 +149,13 @@ def _left_out_pick(digests: TrialDigests) -> tuple[Pick, ...]:
             f"the inner trials of trial {digests.trial} have not all reached their full budget",
             remedy="resume the sweep; `fasray results RUN --what trials` shows their progress",
         )
-    best = min(digests.left_out, key=lambda d: (-d.auc, d.step))
-    return (Pick(best.step, best.video_threshold, best.frame_threshold),)
+    return _picked(min(digests.left_out, key=lambda d: (-d.auc, d.step)))
 
 
 def _mean_of_last(name: str, k: int) -> Selection:
     def pick(digests: TrialDigests) -> tuple[Pick, ...]:
         by_step = sorted(digests.source, key=lambda d: d.step)
-        return tuple(pick for digest in by_step[-k:] for pick in _source_pick(digest))
+        return tuple(pick for digest in by_step[-k:] for pick in _picked(digest))
 
     meaning = (
         f"mean of the figures over the last {k} evaluations (fewer if there are fewer), each at its source-dev EER"
@@ -201,21 +171,21 @@ SELECTIONS = {
             "source-dev-eer",
             False,
             "step of the best source-dev AUC, threshold at the EER of source-dev",
-            lambda digests: _source_pick(best_source_step(digests.source)),
+            lambda digests: _picked(best_source_step(digests.source)),
         ),
         Selection(
             "worst-source",
             "source-dev-eer",
             False,
             "step of the best source-dev AUC of the worst source domain, threshold at the EER of source-dev",
-            lambda digests: _source_pick(best_worst_source_step(digests.source)),
+            lambda digests: _picked(min(digests.source, key=lambda d: (-d.worst_auc, -d.auc, d.loss, d.step))),
         ),
         Selection(
             "last",
             "source-dev-eer",
             False,
             "last step, threshold at the EER of source-dev",
-            lambda digests: _source_pick(max(digests.source, key=lambda d: d.step)),
+            lambda digests: _picked(max(digests.source, key=lambda d: d.step)),
         ),
         _mean_of_last("mean-of-last-k", LAST_K),
         Selection(
@@ -223,14 +193,14 @@ SELECTIONS = {
             "target-eer",
             True,
             "best step and EER threshold chosen on the target itself",
-            _oracle_pick,
+            lambda digests: _picked(best_target_step(digests.target)),
         ),
         Selection(
             "oracle-search",
             "target-eer",
             True,
             "best step of the best trial, search trials included, and EER threshold chosen on the target itself",
-            _oracle_pick,
+            lambda digests: _picked(best_target_step(digests.target)),
             any_trial=True,
         ),
         Selection(

@@ -89,15 +89,7 @@ class Trace:
 def trace(
     record: RunRecord, method: str, protocol: str, rule: str = "source-dev", level: Level = "video", variant: str = ""
 ) -> Trace:
-    """Trace one row of the result frame.
-
-    Args:
-        record: the run.
-        method: name of the method.
-        protocol: name of the protocol.
-        rule: selection rule.
-        level: ``video`` or ``frame``.
-        variant: name of the ablation; empty for the method itself.
+    """Trace one row of the result frame; an empty ``variant`` is the method itself, another one an ablation.
 
     Raises:
         SpecError: the run has no such cell, or there is no such rule.
@@ -208,7 +200,7 @@ def _trials_of(trials: Sequence[TrialRecord], method: str, protocol: str, varian
 
 def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, level: Level) -> Source:
     folder = trial_folder(record.uri, trial.id)
-    uri = record.score_uri(trial.id, step)
+    uri, spec_file = record.score_uri(trial.id, step), storage.join(folder, TRIAL_FILE)
     content = storage.read_bytes(uri)
     figures = dict(zip(FIGURES, figures_at(ScoreReader().decode(content, uri), threshold, level), strict=True))
     sha256 = hashlib.sha256(content).hexdigest()
@@ -235,8 +227,8 @@ def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, 
         searched=trial.searched,
         left_out=protocols.parse(trial.protocol).target if trial.stage == INNER else "",
         search_trial=_search_trial(record, trial),
-        spec_file=storage.join(folder, TRIAL_FILE),
-        command=_command(record, storage.join(folder, TRIAL_FILE)),
+        spec_file=spec_file,
+        command=shlex.join(["fasray", "train", "--spec", spec_file, "--data", _data_argument(record)]),
     )
 
 
@@ -266,10 +258,6 @@ def _search_trial(record: RunRecord, trial: TrialRecord) -> str:
 def _data_argument(record: RunRecord) -> str:
     data = record.spec.get("data", "")
     return data if isinstance(data, str) else json.dumps(data)
-
-
-def _command(record: RunRecord, spec_file: str) -> str:
-    return shlex.join(["fasray", "train", "--spec", spec_file, "--data", _data_argument(record)])
 
 
 def _notes(record: RunRecord) -> list[str]:
