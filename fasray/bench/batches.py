@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
-import os
-import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.bench.measurement import Benchmark, Measurement, scratch
+from fasray.bench.measurement import Benchmark, Measurement, machine, scratch
 from fasray.errors import DataError, RunFailedError
 from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg
@@ -27,16 +26,6 @@ _DOMAINS = 3
 _WARM_UP = 5
 Rows = NDArray[np.int64]
 Batch = Callable[[Rows], Any]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What a second process needs to know to read the same batches."""
-
-    folder: str
-    seconds: float
-    repetitions: int
-    seed: int
 
 
 def measure_batches(
@@ -64,11 +53,11 @@ def measure_batches(
         decoded, again, fill_seconds = _fill(dataset, say, verbose)
         folder = pool_folder(pool_key(dataset.manifest.hash, dataset.manifest.image_size))
         pool = FacePool.open(folder)
-        sampler = _sampler(pool, seed=0)
+        sampler = _sampler(pool)
         say("reading batches from the pool")
         rates = [_rate(sampler, lambda rows: pool.pick(rows).images, seconds) for _ in range(repetitions)]
         say("reading batches from the pool in two processes at once")
-        two = _two_processes(_Task(str(folder), seconds, repetitions, seed=0))
+        two = _two_processes(folder, seconds, repetitions)
         images = _encoded(dataset)
         say("decoding the same batches with cv2")
         plain = [_rate(sampler, lambda rows: _decode(images, rows), seconds) for _ in range(repetitions)]
@@ -93,8 +82,7 @@ def measure_batches(
             "second_fill_decoded": again,
             "fill_seconds": fill_seconds,
             "fill_images_per_s": decoded / fill_seconds,
-            "cpus": os.cpu_count() or 0,
-            "python": platform.python_version(),
+            **machine(),
         },
     )
 
@@ -112,7 +100,7 @@ def _fill(dataset: Dataset, say: Callable[[str], None], verbose: bool) -> tuple[
     return sum(node.decoded for node in first), sum(node.decoded for node in second), seconds
 
 
-def _sampler(pool: FacePool, seed: int) -> Sampler:
+def _sampler(pool: FacePool) -> Sampler:
     domains = tuple(np.unique(pool.index.domain).tolist()[:_DOMAINS])
     if len(domains) < _DOMAINS:
         raise DataError(
@@ -124,7 +112,7 @@ def _sampler(pool: FacePool, seed: int) -> Sampler:
     for number, domain in enumerate(domains):
         domain_id[pool.index.domain == domain] = number
     rows = np.flatnonzero((domain_id >= 0) & pool.valid)
-    return Sampler(pool.index, rows, domain_id, domains, Sampling("balanced", _IMAGES_PER_GROUP), seed)
+    return Sampler(pool.index, rows, domain_id, domains, Sampling("balanced", _IMAGES_PER_GROUP), seed=0)
 
 
 def _rate(sampler: Sampler, batch: Batch, seconds: float) -> float:
@@ -138,11 +126,11 @@ def _rate(sampler: Sampler, batch: Batch, seconds: float) -> float:
     return step * sampler.batch / elapsed
 
 
-def _two_processes(task: _Task) -> tuple[float, ...]:
+def _two_processes(folder: Path, seconds: float, repetitions: int) -> tuple[float, ...]:
     """Return the summed rates of two processes that read the same pool at the same time, one a repetition."""
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(2), context.SimpleQueue()
-    readers = [context.Process(target=_reader, args=(task, barrier, queue)) for _ in range(2)]
+    readers = [context.Process(target=_reader, args=(folder, seconds, repetitions, barrier, queue)) for _ in range(2)]
     for reader in readers:
         reader.start()
     for reader in readers:
@@ -153,13 +141,13 @@ def _two_processes(task: _Task) -> tuple[float, ...]:
     return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
-def _reader(task: _Task, barrier: Any, queue: Any) -> None:
-    pool = FacePool.open(task.folder)
-    sampler = _sampler(pool, task.seed)
+def _reader(folder: Path, seconds: float, repetitions: int, barrier: Any, queue: Any) -> None:
+    pool = FacePool.open(folder)
+    sampler = _sampler(pool)
     rates = []
-    for _ in range(task.repetitions):
+    for _ in range(repetitions):
         barrier.wait(timeout=120)  # the other process may have died
-        rates.append(_rate(sampler, lambda rows: pool.pick(rows).images, task.seconds))
+        rates.append(_rate(sampler, lambda rows: pool.pick(rows).images, seconds))
     queue.put(rates)
 
 
@@ -195,19 +183,6 @@ class _EncodedFaces:
         return torch.from_numpy(jpeg.decode(self._images[row]))
 
 
-class _Endless:
-    """A batch sampler: the rows of step 0, 1, 2 ..."""
-
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
-
-    def __iter__(self) -> Iterator[list[int]]:
-        step = 0
-        while True:
-            yield self._sampler.rows(step).tolist()
-            step += 1
-
-
 def _loader_rates(
     images: list[bytes], sampler: Sampler, workers: int, seconds: float, repetitions: int
 ) -> tuple[float, ...]:
@@ -215,19 +190,16 @@ def _loader_rates(
 
     Torch gets one thread, as in a trial: on a busy machine its threads would wait for each other at every small copy.
     """
-    import torch
     from torch.utils.data import DataLoader
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    from fasray.bench.loops import torch_threads
+
     loader: Any = DataLoader(
         _EncodedFaces(images),  # type: ignore[arg-type]
-        batch_sampler=_Endless(sampler),
+        batch_sampler=(sampler.rows(step).tolist() for step in itertools.count()),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
     )
-    try:
+    with torch_threads(1):
         batches = iter(loader)
         return tuple(_rate(sampler, lambda rows: next(batches), seconds) for _ in range(repetitions))
-    finally:
-        torch.set_num_threads(threads)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fasray.bench.measurement import Benchmark, Measurement, scratch
+from fasray.bench.measurement import Benchmark, Measurement, machine, scratch
 from fasray.bench.synthetic_runs import synthetic_spec
 from fasray.errors import RunFailedError
 from fasray.execution.engine import run_sweep
@@ -91,8 +90,7 @@ def measure_engine(
             "driver_MiB_once_warm": begin / 2**20,
             "driver_MiB_at_most": most / 2**20,
             "driver_growth_percent": 100 * (most / begin - 1),
-            "cpus": os.cpu_count() or 0,
-            "python": platform.python_version(),
+            **machine(),
         },
     )
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import time
 from collections.abc import Callable
 
-from fasray.bench.measurement import Benchmark, Measurement, scratch
+from fasray.bench.measurement import Benchmark, Measurement, machine, scratch, timed
 from fasray.bench.synthetic_runs import synthetic_spec, write_synthetic_run
 from fasray.errors import RunFailedError
 from fasray.execution.engine import run_sweep
@@ -53,9 +50,9 @@ def measure_ledger(
             load_results(str(run), TABLE_SELECTIONS)
 
         say("listing, resuming, tabulating")
-        listed = _repeated(lambda: load_trials(str(run)), repetitions)
-        resumed = _repeated(resume, repetitions)
-        first, again = _repeated(tabulate, 1), _repeated(tabulate, repetitions)
+        listed = timed(lambda: load_trials(str(run)), repetitions)
+        resumed = timed(resume, repetitions)
+        first, again = timed(tabulate, 1), timed(tabulate, repetitions)
         rows = (
             Measurement("table", "tabulated", again, baseline=False),
             Measurement("first_table", "tabulated for the first time, without a cache", first),
@@ -74,17 +71,6 @@ def measure_ledger(
             "cells": cells,
             "all_three_together_s": sum(min(row.values) for row in rows if not row.baseline),
             "cache_bytes": cache,
-            "cpus": os.cpu_count() or 0,
-            "python": platform.python_version(),
+            **machine(),
         },
     )
-
-
-def _repeated(work: Callable[[], object], repetitions: int) -> tuple[float, ...]:
-    return tuple(_seconds(work) for _ in range(repetitions))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began

@@ -17,8 +17,8 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from fasray.protocols.roles import Roles
 from fasray.seeds import derive, stream
 from fasray.training.batches import Batches
 from fasray.training.context import Context
-from fasray.training.loop import CHECK_EVERY, reproducible
+from fasray.training.loop import CHECK_EVERY, reproducible, set_memory_format
 from fasray.training.trial import Trial
 
 DOMAINS = ("A", "B", "C")
@@ -146,10 +146,7 @@ class TrialLoop(Loop):
 
     def __init__(self, trial: Trial, pool: FacePool, device: torch.device) -> None:
         super().__init__(trial, pool, device)
-        if trial.training.channels_last:
-            for parameter in [*self.method.networks.parameters(), *self.method.networks.buffers()]:
-                if parameter.dim() == 4:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        set_memory_format(self.method, trial.training)
         self._batches = Batches(trial, pool, made_roles(pool), self.method, self.context)
         self._sums: dict[str, Tensor] = {}
 
@@ -246,20 +243,18 @@ class PlainLoop(Loop):
 
     def settings(self) -> AbstractContextManager[None]:
         """Torch's defaults, with the trial's threads."""
-        return _Threads(self.trial.training.threads)
+        return torch_threads(self.trial.training.threads)
 
 
-class _Threads(AbstractContextManager[None]):
-    """As many CPU threads as asked, for the time of a block."""
-
-    def __init__(self, threads: int) -> None:
-        self._wanted, self._before = threads, torch.get_num_threads()
-
-    def __enter__(self) -> None:
-        torch.set_num_threads(self._wanted)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._before)
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Give torch ``count`` CPU threads for the time of a block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check_finite(values: list[float], trial: Trial) -> None:

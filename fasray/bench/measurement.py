@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -68,6 +70,23 @@ class Benchmark:
             ],
             "facts": self.facts,
         }
+
+
+def machine() -> dict[str, str | int | float]:
+    """Return what every benchmark states of this machine."""
+    return {"cpus": os.cpu_count() or 0, "python": platform.python_version()}
+
+
+def timed(
+    work: Callable[[], object], repetitions: int, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, ...]:
+    """Return the seconds of each repetition."""
+    taken = []
+    for _ in range(repetitions):
+        began = clock()
+        work()
+        taken.append(clock() - began)
+    return tuple(taken)
 
 
 @contextlib.contextmanager

@@ -5,15 +5,17 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fasray import metrics
-from fasray.bench.measurement import Benchmark, Measurement
+from fasray.bench.measurement import Benchmark, Measurement, timed
 from fasray.metrics.compat import SSDG_STEPS
 
 _SEED, _SUBJECTS, _LIVE_SHARE = 0, 200, 0.3
+_times = partial(timed, clock=time.process_time)
 
 
 def measure_metrics(
@@ -71,15 +73,6 @@ def _scores(count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     rng = np.random.default_rng(_SEED)
     label = (rng.random(count) < _LIVE_SHARE).astype(np.int64)
     return 1 / (1 + np.exp(-rng.normal(2 * label - 1, 1.0))), label
-
-
-def _times(work: Callable[[], object], repetitions: int) -> tuple[float, ...]:
-    taken = []
-    for _ in range(repetitions):
-        begin = time.process_time()
-        work()
-        taken.append(time.process_time() - begin)
-    return tuple(taken)
 
 
 def _ssdg_loop(score: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[float, float]:

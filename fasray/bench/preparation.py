@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fasray.bench.measurement import Benchmark, Measurement, scratch
+from fasray.bench.measurement import Benchmark, Measurement, machine, scratch
 from fasray.errors import RunFailedError
 from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg, mimics
@@ -38,7 +37,6 @@ CORPUS = "msu-mfsd"
 _SIZE = (640, 480)
 _FRAMES_OF_A_VIDEO = 30
 _MEASURED = 16
-_STAGES = ("decode", "detect", "label", "encode")
 _TITLES = {
     "decode": "decode: read a video, keep the frames that the rule takes",
     "detect": "detect: BlazeFace and the face mesh",
@@ -53,10 +51,6 @@ class _Stages:
 
     frames: int
     seconds: dict[str, float]
-
-    def rate(self, stage: str) -> float:
-        """Frames a processor second."""
-        return self.frames / self.seconds[stage]
 
     @property
     def allowed(self) -> float:
@@ -100,8 +94,8 @@ def measure_preparation(
             costs = [_measure_whole(source, folder / f"set-{number}", settings) for number in range(repetitions)]
     allowed = Measurement("allowed", "what the sum of the stages allows", tuple(one.allowed for one in stages))
     rates = [
-        Measurement(stage, _TITLES[stage], tuple(one.rate(stage) for one in stages), baseline=False)
-        for stage in _STAGES
+        Measurement(stage, title, tuple(one.frames / one.seconds[stage] for one in stages), baseline=False)
+        for stage, title in _TITLES.items()
     ]
     rate = tuple(cost.frames / (cost.actor_seconds + cost.driver_seconds) for cost in costs)
     pipeline = Measurement("whole", "the whole pipeline, all its processes", rate, baseline=False)
@@ -120,8 +114,7 @@ def measure_preparation(
             "driver_share": sum(c.driver_seconds for c in costs)
             / sum(c.actor_seconds + c.driver_seconds for c in costs),
             "wall_seconds": sum(c.wall_seconds for c in costs) / len(costs),
-            "cpus": os.cpu_count() or 0,
-            "python": platform.python_version(),
+            **machine(),
         },
     )
 
@@ -149,11 +142,11 @@ def _film(folder: Path, count: int) -> tuple[Path, list[SourceVideo]]:
 def _measure_stages(
     source: Path, videos: list[SourceVideo], settings: Settings, find: Callable[[Frame], Face | None]
 ) -> _Stages:
-    seconds = dict.fromkeys(_STAGES, 0.0)
+    seconds = dict.fromkeys(_TITLES, 0.0)
     count = 0
     for video in videos:
         began = time.process_time()
-        taken = list(_frames(str(source / video.path), settings.rule))
+        taken = [frame for _, frame in frames(str(source / video.path), settings.rule, lambda remark: None)]
         seconds["decode"] += time.process_time() - began
         for frame in taken:
             count += 1
@@ -169,11 +162,6 @@ def _measure_stages(
             seconds["label"] += labelled - began
             seconds["encode"] += time.process_time() - labelled
     return _Stages(count, seconds)
-
-
-def _frames(path: str, rule: FrameRule) -> Iterator[Frame]:
-    for _, frame in frames(path, rule, lambda remark: None):
-        yield frame
 
 
 def _label(frame: Frame, face: Face, video: SourceVideo, size: int) -> labels.Pixels:

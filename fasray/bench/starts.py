@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from fasray.bench.measurement import Benchmark, Measurement, scratch
+from fasray.bench.measurement import Benchmark, Measurement, machine, scratch
 from fasray.errors import RunFailedError
 from fasray.execution.messages import TrialOrder
 from fasray.execution.ray_session import ray_session
@@ -87,8 +85,7 @@ def measure_starts(
             "warm_actors": len({start.pid for start in reused}),
             "methods": " ".join(_METHODS),
             "profile": profile,
-            "cpus": os.cpu_count() or 0,
-            "python": platform.python_version(),
+            **machine(),
         },
     )
 

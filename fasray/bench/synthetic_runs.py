@@ -6,7 +6,8 @@ import json
 import os
 import socket
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from fasray.runs.layout import DATA_FILE, LOG_FILE, SPEC_FILE, score_file, trial
 from fasray.runs.reading import Reading
 from fasray.runs.revision import versions
 from fasray.runs.scores import SCORE_SCHEMA
-from fasray.sweep.coordinator import Assignment, Coordinator
+from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import make_plan
 from fasray.sweep.spec import SweepSpec
+from fasray.training.trial import Trial
 
 PROTOCOLS = tuple(f"{a}&{b}->{t}" for a, b in combinations("OCIM", 2) for t in "OCIM" if t not in (a, b))
 """Two source domains of four, one target: twelve."""
@@ -76,11 +78,10 @@ def write_synthetic_run(run: Path, spec: SweepSpec, dataset: Dataset) -> int:
     events: list[Event] = [Opened(at=now(), host=socket.gethostname(), pid=os.getpid(), versions=versions())]
     coordinator = Coordinator(make_plan(spec, manifest.hash, dataset.index), events.append)
     coordinator.close_finished_searches()
-    made = _Made()
     while (assignment := coordinator.next_assignment()) is not None:
         (run / "trials" / assignment.trial.id).mkdir(parents=True)
         for step in assignment.trial.training.evaluation_steps():
-            scores = made.of(assignment, step)
+            scores = _score_file_of(assignment.trial, step)
             Path(score_file(trial_folder(str(run), assignment.trial.id), step)).write_bytes(scores.content)
             coordinator.report(
                 assignment.trial.id,
@@ -98,21 +99,13 @@ class _ScoreFile:
     loss: float
 
 
-class _Made:
-    """Score files that differ from trial to trial in little more than the trial's id, so that 200,000 are soon made."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, int, int], _ScoreFile] = {}
-
-    def of(self, assignment: Assignment, step: int) -> _ScoreFile:
-        trial = assignment.trial
-        key = trial.protocol, step, int(trial.id, 16) % _QUALITIES
-        if key not in self._made:
-            self._made[key] = _score_file(*key)
-        made = self._made[key]
-        return _ScoreFile(made.content.replace(_NO_TRIAL.encode(), trial.id.encode()), made.auc, made.loss)
+def _score_file_of(trial: Trial, step: int) -> _ScoreFile:
+    """Return a file that differs from others in little more than the trial's id, so that 200,000 are soon made."""
+    made = _score_file(trial.protocol, step, int(trial.id, 16) % _QUALITIES)
+    return replace(made, content=made.content.replace(_NO_TRIAL.encode(), trial.id.encode()))
 
 
+@cache
 def _score_file(protocol: str, step: int, quality: int) -> _ScoreFile:
     """Return a score file whose trial id is a placeholder of the same length, outside the compressed part."""
     rng = np.random.default_rng(zlib.crc32(f"{protocol} {step} {quality}".encode()))
