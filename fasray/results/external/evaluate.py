@@ -116,12 +116,7 @@ class _Rows:
 def evaluate_external(
     scores: ExternalScores, options: MetricOptions, dev: ExternalScores | None = None
 ) -> ExternalFigures:
-    """Return the figures of a score file.
-
-    Args:
-        scores: of the file.
-        options: level, threshold and so on.
-        dev: other scores that the threshold is chosen on; left out: those that are evaluated.
+    """Return the figures of a score file; the threshold is chosen on the scores of ``dev``, without it on its own.
 
     Raises:
         DataError: one class only, frames of a video that disagree, an aggregate that needs what the file does not have.

@@ -8,7 +8,6 @@ from functools import partial
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -142,7 +141,9 @@ def _draw_heat(table: HeatMap) -> Figure:
     axes.set_xticks(range(columns), [plain(name, 14) for name in table.protocols], rotation=30, ha="right")
     axes.set_yticks(range(rows), [plain(name, 16) for name in table.methods])
     axes.set_xlabel(f"{plain(table.figure, 12)} on the target, %")
-    _bare(axes)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
     return figure
 
 
@@ -177,9 +178,3 @@ def _draw_gaps(rows: Sequence[GapRow], figure_name: str) -> Figure:
             axes.axhline(before + 0.5, color=style.LINE, linewidth=0.8)
     style.legend_above(axes, 2)
     return figure
-
-
-def _bare(axes: Axes) -> None:
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)

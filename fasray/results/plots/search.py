@@ -18,7 +18,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from fasray.results.plots import style
@@ -239,7 +239,7 @@ class _Scale:
             axis.set_minor_locator(NullLocator())
         else:
             axis.set_major_locator(MaxNLocator(5))
-        axis.set_major_formatter(style.number_ticks())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
 
     def means(
         self, aucs: NDArray[np.float64], whole: NDArray[np.bool_]

@@ -18,7 +18,6 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 PlotFormat = Literal["svg", "png"]
 
@@ -34,8 +33,6 @@ LIVE, ATTACKS = BLUE, (VERMILLION, ORANGE, PURPLE, GREEN, INK)
 
 WIDTH = 3.6
 """Inches; 360 pixels of a page."""
-HEIGHT = 2.5
-_POINTS = 72
 _DPI = 200
 _LONGEST = 30
 
@@ -117,7 +114,7 @@ def file_stem(*parts: str) -> str:
 
 
 def new_plot(
-    height: float = HEIGHT, *, left: float = 0.52, right: float = 0.12, top: float = 0.12, bottom: float = 0.46
+    height: float, *, left: float = 0.52, right: float = 0.12, top: float = 0.12, bottom: float = 0.46
 ) -> tuple[Figure, Axes]:
     """Return a figure of the usual width with one pair of axes; margins in inches, constant so that plots align."""
     figure = Figure(figsize=(WIDTH, height))
@@ -139,11 +136,6 @@ def plain(text: object, longest: int = _LONGEST) -> str:
     shown = shown if len(shown) <= longest else shown[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
     # matplotlib leaves labels that begin with an underscore out of legends.
     return "\N{THIN SPACE}" + shown if shown.startswith("_") else shown
-
-
-def number_ticks() -> FuncFormatter:
-    """Return a formatter that writes numbers as people do, also on logarithmic axes."""
-    return FuncFormatter(lambda value, _: f"{value:.4g}")
 
 
 def line_look(number: int) -> tuple[str, tuple[int, tuple[float, ...]]]:

@@ -36,10 +36,7 @@ def ablations(run: RunRecord) -> Ablations | None:
     means = video[video["protocol"] == MEAN_OF_PROTOCOLS]
     drawn, place = (video, str(video["protocol"].iloc[0])) if means.empty else (means, "mean over the protocols")
     rows = [
-        PartRow(
-            row["method"], row["ablation"], row["hter_difference"], row["hter_lower"],
-            row["hter_upper"],
-        )
+        PartRow(row["method"], row["ablation"], row["hter_difference"], row["hter_lower"], row["hter_upper"])
         for row in drawn.to_dict("records")
-    ]  # fmt: skip
+    ]
     return Ablations(ablation_grid(frame, "video"), plots.what_parts_add(rows, place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,14 +72,9 @@ def cell_section(
     trials: Sequence[TrialRecord],
     read: Callable[[str, int], ScoredEvaluation],
 ) -> CellSection:
-    """Gather what is shown of one cell.
+    """Gather what is shown of one cell, from all its trials.
 
-    Args:
-        run: the run that it is of.
-        results: of ``compute_results(run)``.
-        anchor: unique in the page; also the beginning of its plots' file names.
-        trials: all trials of the cell.
-        read: gives the evaluation of (trial id, step).
+    ``anchor`` is unique in the page and begins its plots' file names; ``read`` gives the evaluation of a trial's step.
     """
     method, protocol = trials[0].method, trials[0].protocol
     cell = f"{method} on {protocol}"
@@ -133,15 +128,12 @@ def seconds_of(trial: TrialRecord) -> float:
 
 
 def _histograms(anchor: str, cell: str, confirmed: ConfirmedRun) -> Plot:
+    evaluation, threshold = confirmed.evaluation, confirmed.choice.video_threshold
     panels = [
-        DomainScores(domain, "source-dev", _of_domain(confirmed.evaluation.source_dev.videos, domain))
-        for domain in np.unique(confirmed.evaluation.source_dev.videos.domain).tolist()
+        DomainScores(domain, role, _of_domain(scores.videos, domain))
+        for role, scores in (("source-dev", evaluation.source_dev), ("target, unseen", evaluation.target))
+        for domain in np.unique(scores.videos.domain).tolist()
     ]
-    panels += [
-        DomainScores(domain, "target, unseen", _of_domain(confirmed.evaluation.target.videos, domain))
-        for domain in np.unique(confirmed.evaluation.target.videos.domain).tolist()
-    ]
-    threshold = confirmed.choice.video_threshold
     return plots.score_histograms(f"{anchor}-scores", cell, confirmed.trial.seed, panels, threshold)
 
 
@@ -197,7 +189,6 @@ def _configuration(confirmed: Sequence[ConfirmedRun], fields: Sequence[str]) -> 
 
 def _trial_row(trial: TrialRecord, results: RunResults, fields: Sequence[str]) -> tuple[str, ...]:
     choice = results.choices.get((trial.id, HONEST))
-    varied: Mapping[str, Any] = {name: trial.config[name] for name in fields if name in trial.config}
     return (
         trial.id,
         trial.stage,
@@ -207,7 +198,7 @@ def _trial_row(trial: TrialRecord, results: RunResults, fields: Sequence[str]) -
         str(choice.step) if choice else "-",
         percent(_best_auc(trial)),
         f"{seconds_of(trial):.0f}",
-        ", ".join(f"{name} = {_value(value)}" for name, value in varied.items()) or "-",
+        ", ".join(f"{name} = {_value(trial.config[name])}" for name in fields if name in trial.config) or "-",
     )
 
 

@@ -112,7 +112,7 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
     store = ThumbnailStore(run, with_pictures)
     faces = store.thumbnails([suspect.key for cell in cells for suspect in (*cell.attacks, *cell.lives)])
     cost = cost_rows(grouped)
-    best = min((key for key in gaps), key=lambda key: gaps[key].honest, default=None)
+    best = min(gaps, key=lambda key: gaps[key].honest, default=None)
     return Report(
         run=run,
         warning=GENERATED_WARNING if run.generated else "",

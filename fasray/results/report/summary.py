@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,9 +88,7 @@ def tiles(
         found.append(
             Tile("Optimism gap", f"{100 * gap:+.1f} points", f"oracle minus honest {figure}, mean over the cells")
         )
-    states: dict[str, int] = {}
-    for trial in run.trials:
-        states[trial.status] = states.get(trial.status, 0) + 1
+    states = Counter(trial.status for trial in run.trials)
     listed = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     work = total(cost)
     found.append(Tile("Work", duration(work.total), f"{count(len(run.trials), 'trial')}: {listed or 'none'}"))

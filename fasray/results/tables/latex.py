@@ -38,10 +38,6 @@ class _Column:
     protocol: str
     figure: str
 
-    @property
-    def title(self) -> str:
-        return f"{self.figure.upper()} (\\%)"
-
 
 def to_latex(frame: pd.DataFrame, level: Level = "video", published: Sequence[Published] = ()) -> str:
     """Return the table as a LaTeX fragment, to be set inside a document.
@@ -77,6 +73,7 @@ def _tabular(cells: Cells, shown: Sequence[str], published: Sequence[Published])
     methods = list(dict.fromkeys(method for method, protocol in cells if protocol in shown))
     rules = list(dict.fromkeys(name for cell in cells.values() for name in cell))
     rules.sort(key=lambda name: selection(name).oracle)
+    titles = [f"{column.figure.upper()} (\\%)" for column in columns]
     heads = [f"\\multicolumn{{2}}{{c}}{{{latex(protocol)}}}" for protocol in shown]
     rulers = "".join(f"\\cmidrule(lr){{{2 * n + 2}-{2 * n + 3}}}" for n in range(len(shown)))
     lines = [
@@ -84,10 +81,13 @@ def _tabular(cells: Cells, shown: Sequence[str], published: Sequence[Published])
         "\\toprule",
         f" & {' & '.join(heads)} \\\\",
         rulers,
-        f"method & {' & '.join(column.title for column in columns)} \\\\",
+        f"method & {' & '.join(titles)} \\\\",
     ]
     for rule in rules:
-        texts = {column: _marked([_row(cells, m, column, rule) for m in methods], column) for column in columns}
+        texts = {
+            column: _marked([cells.get((method, column.protocol), {}).get(rule) for method in methods], column)
+            for column in columns
+        }
         lines += ["\\midrule", _heading(latex(rule) + ("$^\\dagger$" if selection(rule).oracle else ""), len(columns))]
         lines += [
             f"{latex(method)} & {' & '.join(texts[c][n] for c in columns)} \\\\" for n, method in enumerate(methods)
@@ -98,10 +98,6 @@ def _tabular(cells: Cells, shown: Sequence[str], published: Sequence[Published])
 
 def _heading(text: str, columns: int) -> str:
     return f"\\multicolumn{{{columns + 1}}}{{l}}{{\\emph{{{text}}}}} \\\\"
-
-
-def _row(cells: Cells, method: str, column: _Column, rule: str) -> Mapping[str, Any] | None:
-    return cells.get((method, column.protocol), {}).get(rule)
 
 
 def _marked(rows: Sequence[Mapping[str, Any] | None], column: _Column) -> list[str]:

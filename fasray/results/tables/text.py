@@ -99,7 +99,7 @@ def grid(
         if honest:
             texts.append(_figure(cell.get(gap_of), "source_dev_auc"))
         if published:
-            texts += _published(next(iter(cell.values())), published)
+            texts += _published(first, published)
         rows.append(tuple(texts))
     below = notes(level, honest, marked, cells)
     return Grid(tuple(headers), tuple(rows), (*below, *_published_notes(cells, published)) if published else below)
