@@ -117,8 +117,7 @@ def _print(found: ExternalFigures) -> None:
         click.echo(f"{title:<22} {100 * getattr(figures, name):6.2f} %{_interval(found, name)}")
     for kind, rate in figures.apcer_by_type:
         click.echo(f"{'  APCER ' + plain(kind):<22} {100 * rate:6.2f} %")
-    if found.compat is not None:
-        _print_compat(found)
+    _print_compat(found)
     for note in found.notes:
         click.echo(f"note: {plain(note)}")
 

@@ -16,7 +16,7 @@ from fasray.execution.signals import interruptible
 if TYPE_CHECKING:
     from fasray.ingest.chunks import PreparationPlan
     from fasray.ingest.prepare import PreparationProgress
-    from fasray.ingest.summary import PreparationResult, Problem
+    from fasray.ingest.summary import PreparationResult
 
 _SECONDS_BETWEEN_LINES = 15.0
 _SHOWN = 20
@@ -66,7 +66,8 @@ def prepare(
     settings = Settings(rule, image_size, quality, margin, detector)
     settings.read_models()  # a missing model is reported before anything is read
     plan = make_plan(corpus, source, settings, shard_rows)
-    _tell_findings(plan)
+    click.echo(plan.findings.summary(), err=True)
+    _listed(plan.findings.lines(), "findings")
     with interruptible(out, _SAVED):
         found = _prepare(plan, storage.absolute(out), workers, verbose)
     _tell(found, out)
@@ -96,11 +97,6 @@ def _prepare(plan: PreparationPlan, out: str, workers: int | None, verbose: bool
             return run(plan, log, actors=workers, on_progress=show)
 
 
-def _tell_findings(plan: PreparationPlan) -> None:
-    click.echo(plan.findings.summary(), err=True)
-    _listed(plan.findings.lines(), "findings")
-
-
 def _tell(found: PreparationResult, out: str) -> None:
     from fasray.cli.tables import make_console, make_table
 
@@ -110,13 +106,10 @@ def _tell(found: PreparationResult, out: str) -> None:
         numbers = (counts.videos, counts.unreadable, counts.without_face, counts.frames, counts.misses)
         table.add_row(counts.split, counts.attack_type, *map(str, numbers))
     make_console().print(table)
-    _listed([_line(problem) for problem in found.problems], "problems, see problems.csv")
+    lines = [f"{problem.kind}: {problem.path}: {problem.reason}" for problem in found.problems]
+    _listed(lines, "problems, see problems.csv")
     manifest = found.manifest
     click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
-
-
-def _line(problem: Problem) -> str:
-    return f"{problem.kind}: {problem.path}: {problem.reason}"
 
 
 def _listed(lines: list[str], what: str) -> None:

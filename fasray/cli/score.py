@@ -53,7 +53,9 @@ def score(
 
     scorer = Scorer.load(checkpoint, step, default_device())
     rule = None if frames is None and every is None else FrameRule(count=frames, every=every)
-    settings = settings_for(scorer, data=data, image_size=image_size, frames=rule, note=_note)
+    settings = settings_for(
+        scorer, data=data, image_size=image_size, frames=rule, note=lambda text: click.echo(f"note: {text}", err=True)
+    )
     extractor = Extractor(settings, settings.read_models())
     thresholds = scorer.thresholds()
     found = [predict(path, extractor, scorer, turn_untagged=int(rotate)) for path in files]
@@ -64,10 +66,6 @@ def score(
     unreadable = [one.path for one in found if one.unreadable]
     if unreadable:
         raise DataError(f"{len(unreadable)} of {len(found)} files cannot be read", where=unreadable[0])
-
-
-def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
 
 
 def _as_json(

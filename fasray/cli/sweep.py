@@ -10,7 +10,6 @@ import click
 from fasray.cli.lines import Lines, say
 from fasray.errors import RunFailedError, SpecError
 from fasray.execution.capacity import local_slots
-from fasray.sweep.spec import SweepSpec
 
 if TYPE_CHECKING:
     from fasray.faces.data_source import Dataset
@@ -107,7 +106,7 @@ def sweep(
     from fasray.sweep.sweep_file import load_sweep
 
     spec = load_sweep(_chosen(sweep_file, example), overrides)
-    run = out or default_run(spec)
+    run = out or str(Path("runs") / spec.name)
     with interruptible(run, SAVED):  # the table and report too
         with showing() as terminal:
             outcome = run_sweep(spec, run, terminal, verbose)
@@ -120,11 +119,6 @@ def sweep(
             where=run,
             remedy="fix the cause and run the same command again; -v shows the messages of the trials",
         )
-
-
-def default_run(spec: SweepSpec) -> str:
-    """Return the run directory of a sweep that names none."""
-    return str(Path("runs") / spec.name)
 
 
 def _present(run: str, changed: bool) -> None:

@@ -51,13 +51,8 @@ def check_authentication() -> list[Diagnosis]:
     where = f"RAY_ADDRESS names a cluster, {_without_credentials(address)}"
     if mode == "disabled":
         message = f"{where}, used without authentication"
-        return [
-            note(
-                "authentication",
-                message,
-                "whoever reaches such a cluster can run code there: start it with RAY_AUTH_MODE=token",
-            )
-        ]
+        remedy = "whoever reaches such a cluster can run code there: start it with RAY_AUTH_MODE=token"
+        return [note("authentication", message, remedy)]
     if mode == "":
         message = f"{where}, but RAY_AUTH_MODE is not set: head, workers and clients must agree on it"
         return [note("authentication", message, "set RAY_AUTH_MODE to token or disabled, as the cluster has it")]
@@ -94,9 +89,8 @@ def check_data(uri: str) -> tuple[list[Diagnosis], Manifest | None]:
     wrong = [shard.name for shard in manifest.shards if there.get(shard.name) != shard.bytes]
     if wrong:
         message = f"{about}: {len(wrong)} shards are missing or have another size; the first: {wrong[0]}"
-        return [
-            problem("data", message, f"copy them again; then `fasray data verify {uri}`", DataError.exit_code)
-        ], manifest
+        remedy = f"copy them again; then `fasray data verify {uri}`"
+        return [problem("data", message, remedy, DataError.exit_code)], manifest
     return [ok("data", f"{about}; `fasray data verify` also checks every byte")], manifest
 
 

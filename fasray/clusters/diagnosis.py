@@ -12,21 +12,17 @@ Status = Literal["ok", "note", "error"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The result of one check.
-
-    Attributes:
-        about: what was checked, two words.
-        status: ``ok``; ``note`` for what may be intended; ``error`` for what will make a command fail.
-        message: what was found.
-        remedy: what to do about it; empty if it is ok.
-        exit_code: of a command that would fail because of it; 0 unless it is an error.
-    """
+    """The result of one check."""
 
     about: str
+    """What was checked, two words."""
     status: Status
+    """``ok``; ``note`` for what may be intended; ``error`` for what will make a command fail."""
     message: str
     remedy: str = ""
+    """Empty if it is ok."""
     exit_code: int = 0
+    """Of a command that would fail because of it; 0 unless it is an error."""
 
 
 def ok(about: str, message: str) -> Diagnosis:

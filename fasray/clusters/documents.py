@@ -29,17 +29,13 @@ class ConfigFinding:
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """One YAML document of a file.
-
-    Attributes:
-        file: name as it was given.
-        value: its content.
-        source: knows the line of every key and list item.
-    """
+    """One YAML document of a file."""
 
     file: str
+    """Name as it was given."""
     value: Any
     source: YamlDocument
+    """Knows the line of every key and list item."""
 
     def line(self, path: KeyPath) -> int:
         """Return the line of a key; of the nearest one above it if it is not there."""

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from fasray.clusters.documents import ConfigFinding, Document
-from fasray.clusters.rules import SECRET_NAME, credential_findings, image_findings, installed_ray
+from fasray.clusters.rules import SECRET_NAME, credential_findings, image_findings, installed_version
 from fasray.clusters.schemas import KUBERAY_KINDS, kuberay_versions, schema_findings
 from fasray.errors import did_you_mean
 from fasray.yaml_lines import KeyPath
@@ -168,18 +168,18 @@ def _asks_for_gpu_nodes(document: Document, path: KeyPath) -> bool:
 
 
 def _version(document: Document, where: KeyPath) -> Iterator[ConfigFinding]:
-    stated = document.get(*where, "rayVersion")
+    stated, here = document.get(*where, "rayVersion"), installed_version("ray")
     if stated is None:
         what = "rayVersion is missing: the operator cannot tell what this Ray can do"
-        yield document.finding(where, what, f"add `rayVersion: {installed_ray() or 'VERSION'!r}`")
+        yield document.finding(where, what, f"add `rayVersion: {here or 'VERSION'!r}`")
     elif isinstance(stated, str) and tuple(int(part) for part in stated.split(".")[:2] if part.isdigit()) < (
         _FIRST_WITH_TOKENS
     ):
         what = f"Ray {stated} has no token authentication"
         yield document.finding((*where, "rayVersion"), what, "use Ray 2.52 or newer")
-    wanted, by = (stated, "rayVersion") if isinstance(stated, str) else (installed_ray(), "the Ray installed here")
-    if isinstance(stated, str) and installed_ray() and stated != installed_ray():
-        what = f"rayVersion is {stated}, but fasray here runs with Ray {installed_ray()}"
+    wanted, by = (stated, "rayVersion") if isinstance(stated, str) else (here, "the Ray installed here")
+    if isinstance(stated, str) and here and stated != here:
+        what = f"rayVersion is {stated}, but fasray here runs with Ray {here}"
         yield document.finding((*where, "rayVersion"), what, "use one version everywhere")
     for path in _containers_of(document, where):
         yield from image_findings(document, (*path, "image"), document.get(*path, "image"), wanted, by)

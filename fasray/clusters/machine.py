@@ -7,10 +7,11 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires
 from pathlib import Path
 
 from fasray.clusters.diagnosis import Diagnosis, note, ok, problem
+from fasray.clusters.rules import installed_version
 from fasray.errors import DataError
 from fasray.faces.loading.pool import POOL_DIR_VARIABLE, pool_folder
 
@@ -38,7 +39,7 @@ def check_versions(tested: Mapping[str, str]) -> list[Diagnosis]:
     """
     found = [ok("Python", ".".join(map(str, sys.version_info[:3])))]
     wanted = {_plain(name) for name in _dependencies()}
-    installed = {name: _installed(name) for name in sorted(wanted)}
+    installed = {name: installed_version(name) for name in sorted(wanted)}
     found += [_one_version(name, installed.get(name, ""), tested.get(name, "")) for name in _TESTED_FIRST]
     missing = [name for name, there in installed.items() if not there and name not in _TESTED_FIRST]
     if missing:
@@ -67,19 +68,8 @@ def _one_version(name: str, there: str, tested: str) -> Diagnosis:
 
 
 def _dependencies() -> list[str]:
-    found = []
-    for line in requires("fasray") or []:
-        match = re.match(r"[A-Za-z0-9._-]+", line)
-        if match and "extra ==" not in line:
-            found.append(match.group())
-    return found
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+    names = (re.match(r"[A-Za-z0-9._-]+", line) for line in requires("fasray") or [] if "extra ==" not in line)
+    return [name.group() for name in names if name]
 
 
 def _plain(name: str) -> str:
@@ -107,11 +97,8 @@ def check_gpus() -> list[Diagnosis]:
     driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
     if driver and torch.version.cuda is None:
         message = f"there is an NVIDIA driver, but torch {torch.__version__} is a build without CUDA"
-        return [
-            problem(
-                "GPUs", message, "install a CUDA build of torch, see pytorch.org; then set resources.gpus_per_worker"
-            )
-        ]
+        remedy = "install a CUDA build of torch, see pytorch.org; then set resources.gpus_per_worker"
+        return [problem("GPUs", message, remedy)]
     if driver:
         message = f"there is an NVIDIA driver, but torch {torch.__version__} (CUDA {torch.version.cuda}) cannot use it"
         return [problem("GPUs", message, "run nvidia-smi; the driver may be too old for this CUDA, or the GPU hidden")]
@@ -123,16 +110,14 @@ def check_memory() -> list[Diagnosis]:
     free, total = free_memory()
     text = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
     if free < _LEAST_MEMORY:
-        remedy = "end other programs, or run fewer trials at once: resources.max_concurrent"
-        found = [note("memory", text, remedy)]
+        found = [note("memory", text, "end other programs, or run fewer trials at once: resources.max_concurrent")]
     else:
         found = [ok("memory", text)]
     shared = shutil.disk_usage("/dev/shm") if Path("/dev/shm").is_dir() else None  # noqa: S108
     if shared is not None and shared.free < _LEAST_SHARED:
         remedy = "give the container more, --shm-size=2g (docker) or a volume of medium Memory (Kubernetes)"
-        found.append(
-            note("shared memory", f"{shared.free / _GIB:.2f} GiB free in /dev/shm; Ray wants 1 or more", remedy)
-        )
+        text = f"{shared.free / _GIB:.2f} GiB free in /dev/shm; Ray wants 1 or more"
+        found.append(note("shared memory", text, remedy))
     return found
 
 

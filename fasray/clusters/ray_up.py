@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from fasray.clusters.documents import ConfigFinding, Document
-from fasray.clusters.rules import credential_findings, image_findings, installed_ray
+from fasray.clusters.rules import credential_findings, image_findings, installed_version
 from fasray.clusters.schemas import ray_up_schema, schema_findings
 from fasray.errors import did_you_mean
 from fasray.ray_private import validate_ray_up
@@ -51,13 +51,10 @@ def _limits(document: Document) -> Iterator[ConfigFinding]:
     """GPU nodes cost money by the hour: each type has a limit of its own, and a cluster that may grow has one too."""
     for name in document.mapping("available_node_types"):
         path: KeyPath = ("available_node_types", name)
-        if name == document.get("head_node_type") or not _has_gpus(document, path):
-            continue
-        if document.get(*path, "max_workers") is None:
+        least, most = document.get(*path, "min_workers", default=0), document.get(*path, "max_workers")
+        if most is None and name != document.get("head_node_type") and _has_gpus(document, path):
             what = f"GPU nodes of type {name!r} have no limit of their own"
             yield document.finding(path, what, "add `max_workers:`, the most of them that you would pay for at once")
-    for path in [("available_node_types", name) for name in document.mapping("available_node_types")]:
-        least, most = document.get(*path, "min_workers", default=0), document.get(*path, "max_workers")
         if isinstance(least, int) and isinstance(most, int) and least > most:
             what = f"min_workers {least} is above max_workers {most}"
             yield document.finding((*path, "min_workers"), what, "0 lets the type go to zero when nothing runs")
@@ -94,9 +91,8 @@ def _firewall(document: Document) -> Iterator[ConfigFinding]:
 
 def _authentication(document: Document) -> Iterator[ConfigFinding]:
     for key, who in _STARTS.items():
-        starts = [
-            (number, str(command)) for number, command in enumerate(document.items(key)) if "ray start" in str(command)
-        ]
+        commands = enumerate(map(str, document.items(key)))
+        starts = [(number, command) for number, command in commands if "ray start" in command]
         if not starts:
             what = f"no command starts Ray on the {who}: Ray's default does, without authentication, dashboard open"
             yield document.finding((key,), what, f"write `{key}:` out, with RAY_AUTH_MODE=token")
@@ -114,28 +110,24 @@ def _authentication(document: Document) -> Iterator[ConfigFinding]:
 
 
 def _starts(document: Document) -> Iterator[ConfigFinding]:
-    for key, option, what in (
-        (
-            "head_start_ray_commands",
-            "--autoscaling-config",
-            "the head starts without --autoscaling-config: no node comes",
-        ),
-        ("worker_start_ray_commands", "--address", "workers start without --address: each is a cluster of its own"),
+    for key, who, option, then in (
+        ("head_start_ray_commands", "the head starts", "--autoscaling-config", "no node comes"),
+        ("worker_start_ray_commands", "workers start", "--address", "each is a cluster of its own"),
     ):
         for number, command in enumerate(document.items(key)):
             if "ray start" in str(command) and option not in str(command):
                 value = "~/ray_bootstrap_config.yaml" if "auto" in option else "$RAY_HEAD_IP:6379"
-                yield document.finding((key, number), what, f"add {option}={value}")
+                yield document.finding((key, number), f"{who} without {option}: {then}", f"add {option}={value}")
 
 
 def _images(document: Document) -> Iterator[ConfigFinding]:
     if document.mapping("docker") and not document.get("docker", "container_name"):
         yield document.finding(("docker",), "the container has no name: Ray cannot find it", "add `container_name:`")
     paths: list[KeyPath] = [("docker", key) for key in ("image", "head_image", "worker_image")]
-    types = document.mapping("available_node_types")
+    types, here = document.mapping("available_node_types"), installed_version("ray")
     paths += [("available_node_types", name, "docker", "worker_image") for name in types]
     for path in paths:
-        yield from image_findings(document, path, document.get(*path), installed_ray(), "the Ray installed here")
+        yield from image_findings(document, path, document.get(*path), here, "the Ray installed here")
 
 
 def _rays_own(document: Document) -> Iterator[ConfigFinding]:

@@ -17,10 +17,10 @@ _RAY_IMAGE = re.compile(r"(?:^|/)rayproject/ray(?:-[a-z]+)?:(\d+\.\d+\.\d+)")
 _RAY_IN_TAG = re.compile(r"ray-?v?(\d+\.\d+\.\d+)")
 
 
-def installed_ray() -> str:
-    """Return the version of Ray that is installed here, empty if none is."""
+def installed_version(package: str) -> str:
+    """Return the version of a package that is installed here, empty if none is."""
     try:
-        return version("ray")
+        return version(package)
     except PackageNotFoundError:
         return ""
 
@@ -55,9 +55,8 @@ def image_findings(
     found = ray_version_of(image)
     if wanted and found and found != wanted:
         what = f"image {image!r} holds Ray {found}, but {source} says {wanted}"
-        yield document.finding(
-            path, what, "all nodes and the driver must run one version of Ray: change one of the two"
-        )
+        remedy = "all nodes and the driver must run one version of Ray: change one of the two"
+        yield document.finding(path, what, remedy)
 
 
 def credential_findings(document: Document) -> Iterator[ConfigFinding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fasray.clusters.documents import ConfigFinding, Document, read_documents
 from fasray.clusters.kuberay import check_kuberay, is_checked, is_kubernetes
 from fasray.clusters.ray_up import check_ray_up, is_ray_up
-from fasray.clusters.rules import installed_ray
+from fasray.clusters.rules import installed_version
 from fasray.errors import SpecError
 
 _SUFFIXES = (".yaml", ".yml")
@@ -78,7 +78,7 @@ def _check_document(document: Document) -> tuple[str, list[ConfigFinding]]:
 
 def _check_dockerfile(file: Path) -> list[ConfigFinding]:
     """Check that the image is built on the Ray that is installed here."""
-    text, here = file.read_text(encoding="utf-8"), installed_ray()
+    text, here = file.read_text(encoding="utf-8"), installed_version("ray")
     match = _RAY_OF_DOCKERFILE.search(text)
     if match is None:
         return [ConfigFinding(str(file), 1, "", "no version of Ray is fixed", "add `ARG RAY_VERSION=...` before FROM")]

@@ -57,7 +57,8 @@ class ReusableTrialActor(tune.Trainable):
         return self._result(TrialMessage(self._order.trial.id, evaluation.reading))
 
     def _result(self, message: TrialMessage) -> dict[str, Any]:
-        return {"message": message, "start_seconds": self._start_seconds()}
+        first = self.first_step_at  # None if no step was taken here
+        return {"message": message, "start_seconds": 0.0 if first is None else first - self._started}
 
     def _ended(self, status: Literal["diverged", "failed"], reason: str) -> dict[str, Any]:
         return self._result(TrialMessage(self._order.trial.id, status=status, reason=reason))
@@ -97,11 +98,6 @@ class ReusableTrialActor(tune.Trainable):
             weights_folder=order.weights,
         )
         yield from evaluations(trial, pool, roles, context, reported_step=order.reported_step)
-
-    def _start_seconds(self) -> float:
-        """Return the time from taking the trial to its first optimizer step; 0 if there was none here."""
-        first = self.first_step_at
-        return first - self._started if first is not None else 0.0
 
     def _pool(self, key: str, uri: str) -> FacePool:
         if key not in self._pools:

@@ -5,7 +5,6 @@ Neither decides anything, and neither holds state worth saving: Tune's own exper
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,7 +91,7 @@ class CoordinatorSearcher(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Write the file that Tune expects; sweeps resume from the event log."""
-        Path(checkpoint_path).write_text(json.dumps({}), encoding="utf-8")
+        Path(checkpoint_path).write_text("{}", encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing: sweeps resume from the event log."""

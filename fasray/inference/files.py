@@ -25,21 +25,17 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's prediction for one file.
-
-    Attributes:
-        path: as it was given.
-        frames: that were read.
-        remarks: what was unexpected about the file.
-        unreadable: why it could not be used; empty if it could.
-        single: whether it is one picture, to which the threshold for frames applies.
-    """
+    """A model's prediction for one file."""
 
     path: str
     frames: tuple[FrameScore, ...]
+    """That were read."""
     remarks: tuple[str, ...]
+    """What was unexpected about the file."""
     unreadable: str
+    """Why it could not be used; empty if it could."""
     single: bool
+    """Whether it is one picture, to which the threshold for frames applies."""
 
     @property
     def score(self) -> float | None:

@@ -38,12 +38,13 @@ class Scorer:
         step: optimizer steps done.
         domains: the training domains, in the order of their ids.
         uri: folder of the checkpoints.
+        method: built, with the checkpoint's weights, in evaluation mode.
     """
 
     def __init__(self, found: checkpoint.Checkpoint, trial: Trial, uri: str, device: torch.device) -> None:
         self.trial, self.step, self.domains, self.uri = trial, found.step, found.card.domains, uri
         self._device = device
-        self._method = _built(found, trial, device)
+        self.method = _built(found, trial, device)
 
     @classmethod
     def load(cls, uri: str, step: int | None = None, device: torch.device | str = "cpu") -> Scorer:
@@ -94,11 +95,6 @@ class Scorer:
             return Thresholds(digest.video_threshold, digest.frame_threshold)
         return None
 
-    @property
-    def method(self) -> Method:
-        """The built method with the checkpoint's weights, in evaluation mode."""
-        return self._method
-
     def score(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return [N] scores, higher = more bona fide, of [N, S, S, 3] uint8 RGB crops as they are stored.
 
@@ -110,7 +106,7 @@ class Scorer:
         with reproducible(training.threads, self._device), torch.inference_mode():
             for start in range(0, len(images), training.eval_batch_size):
                 part = slice(start, start + training.eval_batch_size)
-                scores[part] = score_batch(self._method, training, images[part], self._device).numpy()
+                scores[part] = score_batch(self.method, training, images[part], self._device).numpy()
         return scores
 
 

@@ -13,7 +13,7 @@ import yaml
 from locations import ROOT
 
 from fasray.clusters.documents import ConfigFinding
-from fasray.clusters.rules import installed_ray, ray_version_of
+from fasray.clusters.rules import installed_version, ray_version_of
 from fasray.clusters.validate import validate
 from fasray.errors import SpecError
 
@@ -104,7 +104,7 @@ def test_images_tell_their_ray() -> None:
     assert ray_version_of("host:5000/fasray:0.1.0-ray2.60.0") == "2.60.0"
     assert ray_version_of("fasray:1") == ""
     text = (CLUSTER.parent / "constraints.txt").read_text()
-    assert f"\nray=={installed_ray()}\n" in text
+    assert f"\nray=={installed_version('ray')}\n" in text
 
 
 def fasray(*arguments: str) -> subprocess.CompletedProcess[str]:
