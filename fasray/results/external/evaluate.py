@@ -116,7 +116,7 @@ class _Rows:
 def evaluate_external(
     scores: ExternalScores, options: MetricOptions, dev: ExternalScores | None = None
 ) -> ExternalFigures:
-    """Return the figures of a score file; the threshold is chosen on the scores of ``dev``, without it on its own.
+    """Return the figures of a score file; a rule chooses the threshold on ``dev``, or without it on the evaluated rows.
 
     Raises:
         DataError: one class only, frames of a video that disagree, an aggregate that needs what the file does not have.
