@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
+from fasray.storage.parquet import DAMAGE
 
 SCORE_SCHEMA = pa.schema(
     [
@@ -47,7 +48,7 @@ def parse_scores(content: bytes, uri: str) -> ScoreTable:
     """
     try:
         rows = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read(use_threads=False)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         raise DataError(f"the score file is damaged: {error}", where=uri, remedy=REMEDY) from error
     if not rows.schema.equals(SCORE_SCHEMA):
         found = {f.name: str(f.type) for f in rows.schema}

@@ -23,6 +23,7 @@ from fasray.faces.face_index import FaceIndex
 from fasray.faces.record import INDEX_COLUMNS, RECORD_SCHEMA
 from fasray.faces.sets.manifest import Document, Manifest, RowGroup, Shard, read_manifest
 from fasray.faces.sets.shards import check_columns
+from fasray.storage.parquet import DAMAGE
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _damage(what: str, uri: str, shard: str, row_group: int | None = None) -> Da
 def _naming_damage(uri: str, shard: str, row_group: int | None = None) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGE as error:
         raise _damage(f"cannot be read: {error}", uri, shard, row_group) from error
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fasray import storage
@@ -38,6 +37,7 @@ from fasray.runs.layout import (
 )
 from fasray.runs.reading import Reading
 from fasray.runs.record import RunRecord
+from fasray.storage.parquet import DAMAGE
 
 KEY = ("method", "variant", "protocol", "selection", "level")
 TOLERANCE = 1e-9
@@ -211,7 +211,7 @@ def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[RunF
     """Compare a stored result table with the one that the score files give."""
     try:
         stored = pq.read_table(io.BytesIO(content)).to_pandas()
-    except (pa.ArrowException, OSError):
+    except DAMAGE:
         return 0, [RunFinding(name, "this file is damaged; it is derived: delete it and resume the sweep")]
     if not set(KEY) <= set(stored.columns):
         return 0, [RunFinding(name, "another version wrote it; it is derived: delete it and resume the sweep")]

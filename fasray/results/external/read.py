@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from fasray import storage
 from fasray.errors import DataError, did_you_mean
 from fasray.metrics import TARGET
+from fasray.storage.parquet import DAMAGE
 
 Direction = Literal["higher", "lower"]
 """Which scores are the more live ones."""
@@ -113,7 +114,7 @@ def _parquet(content: bytes, uri: str) -> _Table:
         file = pq.ParquetFile(pa.BufferReader(content))
         layout, names = _columns_of(file.schema_arrow.names, uri)
         read = file.read(columns=list(names), use_threads=False)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except DAMAGE as error:
         remedy = "write the file again, or give the scores as csv"
         raise DataError(f"the Parquet file cannot be read: {error}", where=uri, remedy=remedy) from error
     columns = {ours: read.column(theirs).to_pylist() for theirs, ours in names.items()}
