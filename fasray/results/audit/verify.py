@@ -210,7 +210,9 @@ def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None) 
 def _table(content: bytes, record: RunRecord, name: str) -> tuple[int, list[RunFinding]]:
     """Compare a stored result table with the one that the score files give."""
     try:
-        stored = pq.read_table(io.BytesIO(content)).to_pandas()
+        table = pq.read_table(io.BytesIO(content))
+        table.validate(full=True)  # texts that are not UTF-8 would be found only when they are used
+        stored = table.to_pandas()
     except DAMAGE:
         return 0, [RunFinding(name, "this file is damaged; it is derived: delete it and resume the sweep")]
     if not set(KEY) <= set(stored.columns):

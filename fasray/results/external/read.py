@@ -114,6 +114,7 @@ def _parquet(content: bytes, uri: str) -> _Table:
         file = pq.ParquetFile(pa.BufferReader(content))
         layout, names = _columns_of(file.schema_arrow.names, uri)
         read = file.read(columns=list(names), use_threads=False)
+        read.validate(full=True)  # texts that are not UTF-8 would be found only when they are used
     except DAMAGE as error:
         remedy = "write the file again, or give the scores as csv"
         raise DataError(f"the Parquet file cannot be read: {error}", where=uri, remedy=remedy) from error
