@@ -112,12 +112,6 @@ def test_plan_starts_without_ray(small_faces: Path) -> None:
     assert "ray" not in loaded
 
 
-def test_private_names_of_ray_are_in_one_module() -> None:
-    private = re.compile(r"ray\S*\._private|\biter_internal_ref_bundles")
-    users = {str(path.relative_to(PACKAGE)) for path in FILES if private.search(path.read_text(encoding="utf-8"))}
-    assert users == {"ray_private.py"}
-
-
 def test_files_are_short() -> None:
     long = {path: lines for path in FILES if (lines := path.read_text(encoding="utf-8").count("\n")) > LONGEST_FILE}
     assert not long

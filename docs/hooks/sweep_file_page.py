@@ -8,6 +8,7 @@ from typing import Any
 from markdown_text import code, sentence, table
 
 from fasray.methods import space
+from fasray.methods.settings import bounds
 from fasray.sweep.profiles import PROFILES
 from fasray.sweep.spec import SweepSpec
 from fasray.training.trial import TrainingSpec
@@ -167,10 +168,3 @@ def values(entry: Schema, root: Schema) -> str:
         return f"mapping of names to {held}" if held else "mapping"
     words = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true` or `false`"}
     return " ".join(filter(None, (words.get(kind, kind), bounds(entry))))
-
-
-def bounds(entry: Schema) -> str:
-    """Return the bounds of a number: ``>= 0, < 1``."""
-    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-    signs["multipleOf"] = "multiple of"
-    return ", ".join(f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry)

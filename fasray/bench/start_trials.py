@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray.train
-from ray import tune
 from ray.train.torch import TorchTrainer
 
 from fasray import storage
 from fasray.errors import RunFailedError
+from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialOrder
 from fasray.execution.trial_actor import ReusableTrialActor
-from fasray.execution.tune_backend import CoordinatorScheduler, CoordinatorSearcher
+from fasray.execution.tune_backend import train_in_actors
 from fasray.faces.loading.pool import FacePool, pool_folder
 from fasray.protocols import parse
 from fasray.runs.reading import Reading
@@ -69,26 +69,13 @@ def starts_in_tune(
         assigned_at[assignment.trial.id] = time.time()
         return make_order(assignment)
 
-    def note(trial: str, result: Mapping[str, Any]) -> None:
-        if result.get("first_step_at"):
-            found.append(Start(trial, int(result["pid"]), float(result["first_step_at"]) - assigned_at[trial]))
+    def note(*reported: Any) -> None:
+        if reported and (first := reported[1].get("first_step_at")):
+            found.append(Start(reported[0], int(reported[1]["pid"]), float(first) - assigned_at[reported[0]]))
 
-    tune.Tuner(
-        tune.with_resources(TimedTrial, {"CPU": 1}),
-        tune_config=tune.TuneConfig(
-            search_alg=CoordinatorSearcher(coordinator, stamped),
-            scheduler=CoordinatorScheduler(coordinator, note),
-            num_samples=-1,
-            reuse_actors=reuse_actors,
-            max_concurrent_trials=1,
-        ),
-        run_config=tune.RunConfig(
-            name="reused" if reuse_actors else "fresh",
-            storage_path=str(scratch),
-            verbose=0,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-        ),
-    ).fit()
+    # A folder of its own: Tune takes one that is there for a run to resume.
+    place = str(scratch / ("reused" if reuse_actors else "fresh"))
+    train_in_actors(coordinator, TimedTrial, stamped, Demand(1, 1, 0.0), lambda: 1, place, note, reuse=reuse_actors)
     _check(coordinator)
     return found
 

@@ -6,7 +6,6 @@ Every decision is in the run directory before it takes effect, so the driver may
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from fasray import storage
@@ -14,7 +13,7 @@ from fasray.errors import RunFailedError
 from fasray.execution.autoscaler import Slots, initial_capacity
 from fasray.execution.capacity import Demand, check_fits_this_machine, demand_of, workers_on
 from fasray.execution.contention import describe_contention
-from fasray.execution.initial_weights import share_weights, starts_from_weights, weights_folder
+from fasray.execution.initial_weights import share_weights
 from fasray.execution.listener import Listener
 from fasray.execution.messages import TrialOrder
 from fasray.execution.ray_job import check_outlives_job
@@ -130,20 +129,18 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
     """Run the coordinator's trials, in reused actors or in workers of their own, until none is left."""
     demand = demand_of(coordinator.plan.spec)
     limit = coordinator.plan.spec.resources.max_concurrent
-
     slots = Slots(demand, None if limit == "auto" else limit)
-    weights = weights_folder(storage.absolute(ledger.run)) if starts_from_weights(coordinator.plan) else ""
+    run = storage.absolute(ledger.run)  # a trial's processes have working directories of their own
     pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
 
     def make_order(assignment: Assignment) -> TrialOrder:
         return TrialOrder(
             trial=assignment.trial,
-            run=storage.absolute(ledger.run),
+            run=run,
             pool=pool,
             data=storage.absolute(dataset.uri),
             target_split=coordinator.plan.spec.target_split,
             reported_step=assignment.reported_step,
-            weights=weights,
             data_cpus=demand.data_cpus,
             gpus=demand.gpus,
         )
@@ -159,44 +156,16 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
 
             train_in_workers(coordinator, make_order, demand, slots, scratch, show)
         else:
-            _tune(coordinator, make_order, demand, slots, scratch, show)
+            from fasray.execution.trial_actor import ReusableTrialActor
+            from fasray.execution.tune_backend import train_in_actors
+
+            train_in_actors(coordinator, ReusableTrialActor, make_order, demand, slots, scratch, show)
+            if not coordinator.finished:
+                raise RunFailedError(
+                    "Ray Tune ended before every trial had ended",
+                    remedy="run the same command again; -v shows Ray's messages",
+                )
     reporter.flush()
-
-
-def _tune(
-    coordinator: Coordinator,
-    make_order: Callable[[Assignment], TrialOrder],
-    demand: Demand,
-    slots: Callable[[], int],
-    scratch: str,
-    show: Callable[..., None],
-) -> None:
-    """Let Tune run the coordinator's trials in reused actors."""
-    from ray import tune
-
-    from fasray.execution.trial_actor import ReusableTrialActor
-    from fasray.execution.tune_backend import CoordinatorScheduler, CoordinatorSearcher
-
-    searcher = CoordinatorSearcher(coordinator, make_order, show, slots)
-    tune.Tuner(
-        tune.with_resources(ReusableTrialActor, demand.of_worker),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=CoordinatorScheduler(coordinator, show, searcher.lost),
-            num_samples=-1,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="trials",
-            storage_path=scratch,
-            verbose=0,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-        ),
-    ).fit()
-    if not coordinator.finished:
-        raise RunFailedError(
-            "Ray Tune ended before every trial had ended", remedy="run the same command again; -v shows Ray's messages"
-        )
 
 
 def _facts(dataset: Dataset) -> DataFacts:

@@ -8,21 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fasray import storage
-from fasray.runs.layout import WEIGHTS_FOLDER
+from fasray.runs.layout import weights_folder
 
 if TYPE_CHECKING:
     from fasray.sweep.plan import Cell, Plan
-
-
-def weights_folder(run: str) -> str:
-    """Return where a run keeps the copies; there is nothing there if no trial starts from weights."""
-    return storage.join(run, WEIGHTS_FOLDER)
-
-
-def starts_from_weights(plan: Plan) -> bool:
-    """Return whether trials of the plan start from weights."""
-    return any(cell.training.backbone_weights != "none" for cell in plan.cells)
 
 
 def share_weights(plan: Plan, run: str) -> None:
@@ -34,8 +23,6 @@ def share_weights(plan: Plan, run: str) -> None:
         DataError: weights cannot be read, or do not fit.
         StorageError: the store does not answer.
     """
-    if not starts_from_weights(plan):
-        return
     seen = set()
     for cell in plan.cells:
         what = (cell.method, len(cell.protocol.domains), cell.training.backbone_weights)
@@ -45,10 +32,7 @@ def share_weights(plan: Plan, run: str) -> None:
 
 
 def _build(plan: Plan, cell: Cell, folder: str) -> None:
-    for point in cell.points[:1] or ({},):
-        trial = plan.trial(cell, cell.configuration(point), plan.spec.search.seed)
-        trial.build_method().build(
-            trial.shape(
-                len(cell.protocol.domains), backbone_weights=trial.training.backbone_weights, weights_folder=folder
-            )
-        )
+    trial = plan.trial(cell, cell.configuration(next(iter(cell.points), {})), plan.spec.search.seed)
+    trial.build_method().build(
+        trial.shape(len(cell.protocol.domains), backbone_weights=trial.training.backbone_weights, weights_folder=folder)
+    )

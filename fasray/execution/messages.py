@@ -26,8 +26,6 @@ class TrialOrder:
     target_split: TargetSplit
     reported_step: int
     """Last step that the driver has on record, -1 for none."""
-    weights: str = ""
-    """Folder with copies of the initial weights; empty if no trial starts from weights."""
     data_cpus: int = 0
     """CPU cores that read for each worker, next to its own."""
     gpus: float = 0.0

@@ -21,6 +21,7 @@ from fasray.faces.loading.face_source import FaceSource
 from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import parse
 from fasray.runs.events import Decision
+from fasray.runs.layout import weights_folder
 from fasray.training.context import DistributedContext
 from fasray.training.loop import train
 
@@ -39,7 +40,7 @@ class WorkerContext(DistributedContext):
             total_steps=trial.training.steps,
             device=ray.train.torch.get_device(),
             gpus=order.gpus,
-            weights_folder=order.weights,
+            weights_folder=weights_folder(order.run),
         )
         self._broker, self._trial = broker, trial.id
         self._decision: Decision = "continue"

@@ -16,7 +16,8 @@ from fasray.errors import DivergedError, FasrayError
 from fasray.execution.messages import TrialMessage, TrialOrder
 from fasray.faces.loading.pool import FacePool
 from fasray.ingest.node_pool import open_or_fill_pool
-from fasray.protocols import Roles, TargetSplit, parse
+from fasray.protocols import Roles, parse
+from fasray.runs.layout import weights_folder
 from fasray.training.context import Context, default_device
 from fasray.training.evaluation import Evaluation
 from fasray.training.loop import evaluations
@@ -29,8 +30,8 @@ class ReusableTrialActor(tune.Trainable):
         """Take the first trial."""
         self._context: Context | None
         self._evaluations: Generator[Evaluation, None, None]
-        self._pools: dict[str, FacePool] = {}
-        self._roles: dict[tuple[str, str], Roles] = {}
+        self._pool: FacePool | None = None
+        self._roles: dict[str, Roles] = {}
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -87,27 +88,18 @@ class ReusableTrialActor(tune.Trainable):
     def _evaluate(self, order: TrialOrder) -> Generator[Evaluation, None, None]:
         """Train the trial; opening the pool here makes its errors those of a ``step``."""
         trial = order.trial
-        pool = self._pool(order.pool, order.data)
-        roles = self._role(pool, trial.protocol, order.target_split)
+        if self._pool is None or self._pool.key != order.pool:
+            self._pool, self._roles = open_or_fill_pool(order.pool, order.data), {}
+        pool, protocol = self._pool, parse(trial.protocol, order.target_split)
+        if protocol.fingerprint() not in self._roles:
+            self._roles[protocol.fingerprint()] = protocol.assign(pool.index)
+        roles = self._roles[protocol.fingerprint()]
         context = self._context = Context(
             order.folder,
             seed=trial.seed,
             total_steps=trial.training.steps,
             device=default_device(),
             gpus=order.gpus,
-            weights_folder=order.weights,
+            weights_folder=weights_folder(order.run),
         )
         yield from evaluations(trial, pool, roles, context, reported_step=order.reported_step)
-
-    def _pool(self, key: str, uri: str) -> FacePool:
-        if key not in self._pools:
-            self._pools = {key: open_or_fill_pool(key, uri)}
-            self._roles = {}
-        return self._pools[key]
-
-    def _role(self, pool: FacePool, protocol: str, target_split: TargetSplit) -> Roles:
-        parsed = parse(protocol, target_split)
-        key = (pool.key, parsed.fingerprint())
-        if key not in self._roles:
-            self._roles[key] = parsed.assign(pool.index)
-        return self._roles[key]

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ray import tune
 from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialMessage, TrialOrder, deliver
 from fasray.sweep.coordinator import Assignment, Coordinator
 
@@ -132,3 +134,44 @@ class CoordinatorScheduler(FIFOScheduler):
         decision = deliver(self._coordinator, message)
         self._changed(message.trial, result)
         return str(TrialScheduler.CONTINUE if decision == "continue" else TrialScheduler.STOP)
+
+
+def train_in_actors(
+    coordinator: Coordinator,
+    actor: type[tune.Trainable],
+    make_order: Callable[[Assignment], TrialOrder],
+    demand: Demand,
+    slots: Callable[[], int],
+    scratch: str,
+    changed: Callable[..., None] = lambda *_: None,
+    *,
+    reuse: bool = True,
+) -> None:
+    """Let Tune run the coordinator's trials in actors, until none is left or Tune gives up.
+
+    Args:
+        coordinator: of the sweep.
+        actor: class of the actors.
+        make_order: from an assignment to what its actor is sent.
+        demand: what each trial holds.
+        slots: how many trials may run now; called repeatedly, as nodes come and go.
+        scratch: folder on this node for Tune's own files.
+        changed: called after every change; after a result with the trial's id and the result.
+        reuse: let a trial take over the actor of one that has ended.
+    """
+    searcher = CoordinatorSearcher(coordinator, make_order, changed, slots)
+    tune.Tuner(
+        tune.with_resources(actor, demand.of_worker),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=CoordinatorScheduler(coordinator, changed, searcher.lost),
+            num_samples=-1,
+            reuse_actors=reuse,
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=scratch,
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+        ),
+    ).fit()

@@ -72,7 +72,7 @@ def resolve_dataset(
     manifest = read_manifest(uri)
     if manifest.rows == 0:
         raise DataError("this face set is empty", where=uri, remedy="prepare it again: `fasray data prepare`")
-    return Dataset(uri, manifest, read_index(uri))
+    return Dataset(uri, manifest, read_index(uri, manifest))
 
 
 def locate_dataset(data: str | SyntheticChoice) -> str:

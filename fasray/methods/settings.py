@@ -85,5 +85,11 @@ def _range(entry: Mapping[str, Any]) -> str:
         return " | ".join(map(str, entry["enum"]))
     if entry.get("type") == "boolean":
         return "true | false"
+    return bounds(entry)
+
+
+def bounds(entry: Mapping[str, Any]) -> str:
+    """Return the bounds in the JSON schema of a number, ``>= 0, < 1``; empty without any."""
     signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    signs["multipleOf"] = "multiple of"
     return ", ".join(f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry)

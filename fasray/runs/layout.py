@@ -25,12 +25,16 @@ SPEC_FILE, DATA_FILE = "sweep.yaml", "data.json"
 LOG_FILE, LOG_FOLDER = "events.jsonl", "events"
 LOCK = "lock"
 """A file on a local disk, a folder on S3."""
-WEIGHTS_FOLDER = "weights"
 RESULTS_FILE, REPORT_FILE = "results.parquet", "report.html"
 RESULTS_CACHE = "results.cache"
 
 TRIAL_FILE, CHECKSUM_FILE = "spec.json", "files.json"
 CHECKPOINT_FOLDER, CURVE_FOLDER = "checkpoint", "tensorboard"
+
+
+def weights_folder(run: str) -> str:
+    """Return where a run keeps copies of initial weights; it does not exist if no trial starts from any."""
+    return storage.join(run, "weights")
 
 
 def trial_folder(run: str, trial: str) -> str:

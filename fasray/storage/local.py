@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import Literal, TextIO
 
 _LEFTOVER = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -62,7 +62,7 @@ def lock_file(path: Path, mode: Literal["a+", "r+"] = "a+", *, wait: bool = True
         mode: ``a+`` creates the file, ``r+`` raises FileNotFoundError.
         wait: for the lock; otherwise BlockingIOError is raised if another process holds it.
     """
-    file = cast("TextIO", path.open(mode, encoding="utf-8"))
+    file = path.open(mode, encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:

@@ -1,4 +1,4 @@
-"""From rows of the face_source to the draws of one step: picked, augmented, on the device; this worker's share only."""
+"""From rows of a face source to the draws of one step: picked, augmented, on the device; this worker's share only."""
 
 from __future__ import annotations
 

@@ -8,10 +8,11 @@ from small_sweeps import place
 from sweep_fixtures import plan_of
 
 from fasray.errors import DataError
-from fasray.execution.initial_weights import share_weights, weights_folder
+from fasray.execution.initial_weights import share_weights
 from fasray.faces.face_index import FaceIndex
 from fasray.nets.resnet import ResNet18
 from fasray.nets.weights import load_backbone
+from fasray.runs.layout import weights_folder
 
 ONE = """
 name: one

@@ -16,7 +16,7 @@ from fasray.faces.corpora.generated import NOTE_NAME, note_text
 from fasray.faces.mimics.casting import CASTS
 from fasray.faces.mimics.settings import GENERATOR, MimicSettings
 from fasray.faces.mimics.studio import Frame, draw_subject, shoot
-from fasray.faces.processes import in_processes, worker_count
+from fasray.faces.process_pool import map_in_processes, worker_count
 
 FRAMES_PER_SECOND = 10.0
 _CODECS = {".avi": "MJPG", ".mov": "jpeg", ".mp4": "mp4v"}
@@ -68,7 +68,7 @@ def write(
     except OSError as error:
         raise DataError(f"cannot write here: {error.strerror}", where=out, remedy="name a local folder") from error
     done = 0
-    for count in in_processes(_write_sitting, [(out, settings, group) for group in _sittings(videos)], workers):
+    for count in map_in_processes(_write_sitting, [(out, settings, group) for group in _sittings(videos)], workers):
         done += count
         if progress is not None:
             progress(done, len(videos))

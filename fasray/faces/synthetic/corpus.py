@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 
 from fasray.errors import SpecError, did_you_mean
-from fasray.faces.processes import in_processes, worker_count
+from fasray.faces.process_pool import map_in_processes, worker_count
 from fasray.faces.record import ATTACK_TYPES, SPLITS
 from fasray.faces.sets.manifest import Manifest, canonical_json
 from fasray.faces.sets.shards import write_shards
@@ -165,7 +165,7 @@ def _apportion(shares: list[int], total: int) -> list[int]:
 
 def _records(settings: SyntheticSettings, workers: int, progress: Progress | None) -> Iterator[dict[str, Any]]:
     jobs = [(settings, name, number) for name in settings.domains for number in range(1, settings.subjects + 1)]
-    for done, records in enumerate(in_processes(_subject, jobs, workers)):
+    for done, records in enumerate(map_in_processes(_subject, jobs, workers)):
         yield from records
         if progress is not None:
             progress(done + 1, len(jobs))

@@ -26,7 +26,7 @@ def worker_count(processes: int | None) -> int:
     return workers
 
 
-def in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
+def map_in_processes(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
     """Yield ``work(job)`` for each job in order; with one worker in this process. Few results wait to be taken."""
     if workers == 1:
         for job in jobs:
