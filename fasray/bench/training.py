@@ -123,7 +123,7 @@ def measure_training(
         RunFailedError: a process that measures memory failed.
     """
     chosen = _device(device)
-    trials = _trials(methods, training, threads)
+    trials = made_trials(methods, training, threads)
     rows = []
     with tempfile.TemporaryDirectory(prefix="fasray-bench-") as folder:
         for number, trial in enumerate(trials):
@@ -135,7 +135,7 @@ def measure_training(
     return TrainingBenchmark(tuple(rows), _memory_label(chosen), _facts(trials[0], training, chosen, repetitions))
 
 
-def _trials(methods: Sequence[str], training: dict[str, Any], threads: int) -> list[Trial]:
+def made_trials(methods: Sequence[str], training: dict[str, Any], threads: int) -> list[Trial]:
     names = list(methods) or list(registry.names())
     spec = SweepSpec.model_validate(
         {

@@ -25,7 +25,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> FacePool:
 
 
 def trial_of(name: str) -> Trial:
-    (trial,) = training._trials([name], {"profile": "smoke", "image_size": 32}, threads=1)
+    (trial,) = training.made_trials([name], {"profile": "smoke", "image_size": 32}, threads=1)
     return trial
 
 
