@@ -12,6 +12,10 @@ from typing import Any
 
 from fasray.errors import SpecError, did_you_mean
 
+AUTO = "auto"
+"""In place of a profile's name: the first of ``AUTO_PROFILES`` where there are GPUs, else the second."""
+AUTO_PROFILES = ("full", "small")
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -99,6 +103,12 @@ def profile(name: str) -> Profile:
     Raises:
         SpecError: there is no such profile.
     """
+    if name == AUTO:
+        raise SpecError(
+            "the profile is still auto", where="key training.profile", remedy="`fasray.sweep.auto.resolve_auto` decides"
+        )
     if name not in PROFILES:
-        raise SpecError(f"unknown profile {name!r}", where="key training.profile", remedy=did_you_mean(name, PROFILES))
+        raise SpecError(
+            f"unknown profile {name!r}", where="key training.profile", remedy=did_you_mean(name, [*PROFILES, AUTO])
+        )
     return PROFILES[name]

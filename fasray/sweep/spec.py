@@ -33,7 +33,21 @@ def _at_least_one(value: Literal["auto"] | int) -> Literal["auto"] | int:
     return value
 
 
+def _at_least_one_core(value: Literal["auto"] | int) -> Literal["auto"] | int:
+    if value != "auto" and value < 1:
+        raise ValueError("a worker needs at least one CPU core")
+    return value
+
+
+def _a_share_or_whole_gpus(value: Literal["auto"] | float) -> Literal["auto"] | float:
+    if value != "auto" and (value < 0 or (value > 1 and value != int(value))):
+        raise ValueError("a worker has a fraction of one GPU, or whole GPUs")
+    return value
+
+
 MaxConcurrent = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one)]
+AutoInt = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one_core)]
+AutoShare = Annotated[Literal["auto"] | float, AfterValidator(_a_share_or_whole_gpus)]
 
 
 class BudgetSpec(Section):
@@ -113,10 +127,21 @@ class ResourcesSpec(Section):
         "auto", description="a warm process per trial, or Ray Train workers; auto: the latter for several workers"
     )
     workers: int = Field(1, ge=1, description="processes that share each batch of a trial")
-    cpus_per_worker: int = Field(1, ge=1, description="CPU cores, also the threads of a trial")
+    cpus_per_worker: AutoInt = Field(
+        "auto", description="CPU cores, also the threads of a trial; auto: 1, or with GPUs a trial's part of its node's"
+    )
     data_cpus: int = Field(1, ge=1, description="with `ingest: stream`: CPU cores more that read for each worker")
-    gpus_per_worker: float = Field(0.0, ge=0, description="GPUs; fractions share one")
+    gpus_per_worker: AutoShare = Field(
+        "auto",
+        description="GPUs; fractions share one; auto: a share by the method's peak memory where there are GPUs, else 0",
+    )
+    most_per_gpu: int = Field(4, ge=1, le=16, description="with `gpus_per_worker: auto`: most trials that share a GPU")
     max_concurrent: MaxConcurrent = Field("auto", description="trials at once; auto: as many as fit")
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a trial where its training section does not say; the rounding of sums depends on it."""
+        return 1 if self.cpus_per_worker == "auto" else self.cpus_per_worker
 
     @model_validator(mode="after")
     def _workers_need_a_trainer(self) -> ResourcesSpec:
@@ -129,7 +154,9 @@ class SweepSpec(Section):
     """A whole sweep: every method on every protocol, searched, then confirmed."""
 
     name: str = Field(description="names the run directory")
-    data: str | SyntheticChoice = Field(description="path or URI of face shards, or `synthetic`")
+    data: str | SyntheticChoice = Field(
+        description="path or URI of face shards, `synthetic`, or `auto`: what FASRAY_DATA names, else generated faces"
+    )
     ingest: Literal["pool", "stream"] = Field(
         "pool",
         description="faces decoded once into a pool on each node's disk, or decoded each time they are used",
@@ -226,7 +253,7 @@ class SweepSpec(Section):
         """Return what decides the numbers: the canonical form without where and how many at once."""
         written = self.canonical()
         several = {"workers": self.resources.workers} if self.resources.workers > 1 else {}  # rounding depends on it
-        written["resources"] = {"cpus_per_worker": self.resources.cpus_per_worker, **several}
+        written["resources"] = {"cpus_per_worker": self.resources.threads, **several}
         del written["search"]["max_concurrent"]
         return written
 
@@ -284,7 +311,7 @@ class SweepSpec(Section):
             )
         chosen = profile(self.profile_name)
         merged = {
-            "threads": self.resources.cpus_per_worker,
+            "threads": self.resources.threads,
             **chosen.training,
             **chosen.budgets.get(method, {}),
             **given,

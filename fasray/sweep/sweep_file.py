@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fasray.errors import SpecError, did_you_mean
 from fasray.methods import registry
 from fasray.methods.space import Range
+from fasray.sweep.auto import possible_specs
 from fasray.sweep.spec import SweepSpec
 from fasray.validation import spec_error
 from fasray.yaml_lines import Problem, YamlDocument, read_yaml
@@ -56,7 +57,8 @@ def parse_sweep(text: str, file: str = "", overrides: Sequence[str] = ()) -> Swe
         spec = SweepSpec.model_validate(values)
     except ValidationError as error:
         raise spec_error(error, SweepSpec, file=file, line_of=source.line) from error
-    _check_methods(spec, file, source)
+    for possible in possible_specs(spec):
+        _check_methods(possible, file, source)
     return spec
 
 

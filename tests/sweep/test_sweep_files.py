@@ -7,6 +7,7 @@ from locations import ROOT
 from sweep_fixtures import make_table
 
 from fasray.methods import registry
+from fasray.sweep.auto import resolve_auto
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.sweep_file import load_sweep
 
@@ -15,7 +16,8 @@ FILES = sorted(SWEEPS.rglob("*.yaml"))
 
 
 def plan_of(path: Path, *overrides: str) -> Plan:
-    return make_plan(load_sweep(path, overrides), "0" * 64, make_table())
+    decided = resolve_auto(load_sweep(path, overrides), has_gpus=True, environ={"FASRAY_DATA": "faces"})
+    return make_plan(decided.spec, "0" * 64, make_table())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SWEEPS)))

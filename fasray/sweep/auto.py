@@ -1,0 +1,129 @@
+"""What a sweep file leaves to fasray with ``auto``: its data and its profile.
+
+Both decide numbers, so they are decided once, before the sweep is planned, and written into the run; whoever resumes
+the run, on whatever machine, goes on with what was decided. The decided specification is that of a file which names the
+values: hash, trials and table are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fasray import storage
+from fasray.errors import SpecError
+from fasray.faces.data_source import SYNTHETIC, SyntheticChoice, SyntheticSpec
+from fasray.sweep.profiles import AUTO, AUTO_PROFILES
+from fasray.sweep.spec import SweepSpec
+
+DATA_VARIABLE = "FASRAY_DATA"
+RUNS_VARIABLE = "FASRAY_RUNS"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A specification that leaves nothing open."""
+
+    spec: SweepSpec
+    choices: tuple[str, ...]
+    """One line for each ``auto``: what was chosen, and why; for the first lines of a sweep, and for ``plan``."""
+
+
+def needs_hardware(spec: SweepSpec, recorded: Mapping[str, Any] | None) -> bool:
+    """Return whether :func:`resolve_auto` has to know if there are GPUs.
+
+    Args:
+        spec: as it was read.
+        recorded: the specification that the run directory holds (``read_head(run).spec``); None for a new run.
+    """
+    return spec.profile_name == AUTO and recorded is None
+
+
+def resolve_auto(
+    spec: SweepSpec, *, has_gpus: bool | None, environ: Mapping[str, str], recorded: Mapping[str, Any] | None = None
+) -> Resolved:
+    """Decide what a specification leaves open; one that leaves nothing open comes back as it is.
+
+    Args:
+        spec: as it was read.
+        has_gpus: whether trials will have GPUs: those that are there, or that an autoscaler may bring. May be None
+            where :func:`needs_hardware` says that it makes no difference.
+        environ: environment variables; ``FASRAY_DATA`` is looked up.
+        recorded: the specification that the run directory holds (``read_head(run).spec``); None for a new run. What
+            it says is kept.
+
+    Raises:
+        SpecError: ``FASRAY_DATA`` names faces, but the run was started with generated ones.
+    """
+    choices = []
+    if spec.profile_name == AUTO:
+        profile, why = _profile(has_gpus, recorded)
+        spec = with_profile(spec, profile)
+        choices.append(f"profile {profile}: {why}")
+    if spec.data == AUTO:
+        data, why = _data(spec, environ.get(DATA_VARIABLE, ""), recorded)
+        spec = spec.model_copy(update={"data": data})
+        choices.append(f"data {_name(data)}: {why}")
+    return Resolved(spec, tuple(choices))
+
+
+def with_profile(spec: SweepSpec, profile: str) -> SweepSpec:
+    """Return the specification with another profile."""
+    return spec.model_copy(update={"training": {**spec.training, "profile": profile}})
+
+
+def possible_specs(spec: SweepSpec) -> tuple[SweepSpec, ...]:
+    """Return the specification with each profile that it may get."""
+    return tuple(with_profile(spec, name) for name in AUTO_PROFILES) if spec.profile_name == AUTO else (spec,)
+
+
+def run_directory(name: str, out: str | None, environ: Mapping[str, str]) -> str:
+    """Return where a sweep's run is kept: ``out``, else its name under ``$FASRAY_RUNS``, else under ``runs``."""
+    return out or storage.join(environ.get(RUNS_VARIABLE) or "runs", name)
+
+
+def _profile(has_gpus: bool | None, recorded: Mapping[str, Any] | None) -> tuple[str, str]:
+    if recorded is not None:
+        return str(recorded["training"]["profile"]), "this run was started with it"
+    if has_gpus is None:
+        raise SpecError("whether there are GPUs is not known yet", where="key training.profile")
+    gpu_profile, cpu_profile = AUTO_PROFILES
+    return (gpu_profile, "there are GPUs") if has_gpus else (cpu_profile, "there are no GPUs")
+
+
+def _data(spec: SweepSpec, named: str, recorded: Mapping[str, Any] | None) -> tuple[str | SyntheticChoice, str]:
+    if recorded is not None:
+        before = recorded["data"]
+        generated = before == SYNTHETIC or isinstance(before, Mapping)
+        if generated and named not in ("", SYNTHETIC):
+            raise SpecError(
+                f"{DATA_VARIABLE} names {named}, but this run was started with generated faces",
+                where="key data",
+                remedy=f"choose another --out for a run on {named}, or unset {DATA_VARIABLE} to go on with this one",
+            )
+        if generated or not named:
+            data = before if isinstance(before, str) else SyntheticChoice.model_validate(before)
+            return data, "this run was started with it"
+    if named:
+        return named, f"from {DATA_VARIABLE}"
+    return _generated(spec), (
+        f"GENERATED faces, which are no evidence about real ones, because {DATA_VARIABLE} is not set; "
+        "set it to the address of your face shards"
+    )
+
+
+def _generated(spec: SweepSpec) -> str | SyntheticChoice:
+    """Return the frozen default set, or one with larger crops where a method's windows would not fit into its own."""
+    from fasray.faces import synthetic  # imports OpenCV
+
+    needed = max(spec.training_of(method).image_size for method in spec.methods)
+    if needed <= synthetic.DEFAULT.image_size:
+        return SYNTHETIC
+    return SyntheticChoice(synthetic=SyntheticSpec.model_validate({"image_size": needed}))
+
+
+def _name(data: str | SyntheticChoice) -> str:
+    if isinstance(data, str):
+        return data
+    return f"{SYNTHETIC} of {data.synthetic.image_size} px" if data.synthetic.image_size else SYNTHETIC
