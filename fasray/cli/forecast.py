@@ -57,7 +57,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     if spec.ingest == "stream":
         yield (
             f"ingest stream: no pool of decoded faces; each worker reads the shards as it trains, "
-            f"with {spec.data_cpus} CPU cores in addition to its own {spec.resources.cpus_per_worker}"
+            f"with {spec.data_cpus} CPU cores in addition to its own {spec.resources.threads}"
         )
     yield from _profile_lines(plan)
     for method in spec.methods:

@@ -81,7 +81,8 @@ def check_fits(nodes: Iterable[Mapping[str, float]], demand: Demand) -> None:
 def demand_of(spec: SweepSpec) -> Demand:
     """Return what one trial of a sweep holds."""
     resources = spec.resources
-    return Demand(resources.workers, resources.cpus_per_worker, resources.gpus_per_worker, spec.data_cpus)
+    gpus = 0.0 if resources.gpus_per_worker == "auto" else resources.gpus_per_worker
+    return Demand(resources.workers, resources.threads, gpus, spec.data_cpus)
 
 
 def local_slots(spec: SweepSpec) -> int:
