@@ -6,14 +6,14 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from fasray.errors import DataError, SpecError
 from fasray.storage import faults, local
-from fasray.storage.paths import bucket_of, is_remote, is_s3
+from fasray.storage.paths import absolute, bucket_of, is_remote, is_s3, local_path
 from fasray.storage.traffic import count_written
 
 _MAX_CONCURRENT = 16
@@ -29,9 +29,11 @@ def filesystem(uri: str) -> tuple[Any, str]:
 
     Raises:
         DataError: the scheme is unknown.
-        SpecError: the address holds credentials.
+        SpecError: the address holds credentials, or is none.
     """
-    if is_remote(uri) and "@" in bucket_of(uri):
+    if not is_remote(uri):
+        return LocalFileSystem(), absolute(uri)
+    if "@" in bucket_of(uri):
         raise SpecError(
             "an address must not hold credentials",
             where=uri.split("://", 1)[0] + "://...",
@@ -96,6 +98,8 @@ def _entries(uri: str) -> list[dict[str, Any]]:
             return list(fs.ls(path, detail=True))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise DataError(f"this folder cannot be read: {error.strerror or error}", where=uri) from error
 
 
 def _base(name: str) -> str:
@@ -111,11 +115,16 @@ def read_bytes(uri: str) -> bytes:
     """
     try:
         with _explaining(uri):
+            if not is_remote(uri):
+                return local_path(uri).read_bytes()  # of a pipe too, which cannot be asked for its size
             fs, path = filesystem(uri)
             # One request; by itself s3fs would ask for the size first.
             return bytes(fs.cat_file(path, max_concurrency=1) if is_s3(uri) else fs.cat_file(path))
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise DataError("no such file", where=uri) from error
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        what = "this is a folder, not a file" if isinstance(error, IsADirectoryError) else "no such file"
+        raise DataError(what, where=uri) from error
+    except OSError as error:
+        raise DataError(f"this file cannot be read: {error.strerror or error}", where=uri) from error
 
 
 def read_many(uris: Sequence[str]) -> list[bytes]:
@@ -147,11 +156,11 @@ def write_bytes(uri: str, data: bytes) -> None:
         StorageError: the store cannot be reached, or refuses.
     """
     with _explaining(uri), _writing(uri):
-        fs, path = filesystem(uri)
         if is_remote(uri):
+            fs, path = filesystem(uri)
             fs.pipe_file(path, data)
         else:
-            local.replace_whole(Path(path), data)
+            local.replace_whole(local_path(uri), data)
     count_written(data)
 
 
@@ -169,16 +178,16 @@ def write_once(uri: str, data: bytes) -> bool:
             ``supports_conditional_writes``).
     """
     with _explaining(uri), _writing(uri):
-        fs, path = filesystem(uri)
         if is_remote(uri):
+            fs, path = filesystem(uri)
             try:
                 fs.pipe_file(path, data, mode="create")
             except Exception as error:
                 if not faults.is_condition(error):
                     raise
                 return read_bytes(uri) == data
-        elif not local.create_whole(Path(path), data):
-            return Path(path).read_bytes() == data
+        elif not local.create_whole(local_path(uri), data):
+            return read_bytes(uri) == data
     count_written(data)
     return True
 
@@ -199,19 +208,19 @@ def _writing(uri: str) -> Iterator[None]:
 
 def remove(uri: str) -> None:
     """Delete one file; a missing file is not an error."""
-    with contextlib.suppress(FileNotFoundError), _explaining(uri):
+    with _writing(uri), contextlib.suppress(FileNotFoundError), _explaining(uri):
         fs, path = filesystem(uri)
         fs.rm_file(path)
 
 
 def remove_folder(uri: str) -> None:
     """Delete everything under ``uri``; a missing folder is not an error."""
-    with contextlib.suppress(FileNotFoundError), _explaining(uri):
-        fs, path = filesystem(uri)
+    with _writing(uri), contextlib.suppress(FileNotFoundError), _explaining(uri):
         if is_remote(uri):
+            fs, path = filesystem(uri)
             fs.rm(path, recursive=True)
-        elif Path(path).exists():
-            shutil.rmtree(path)
+        elif local_path(uri).exists():
+            shutil.rmtree(local_path(uri))
 
 
 def remove_leftovers(uri: str) -> None:
@@ -220,7 +229,7 @@ def remove_leftovers(uri: str) -> None:
     An object store has none.
     """
     if not is_remote(uri):
-        local.remove_leftovers(Path(filesystem(uri)[1]))
+        local.remove_leftovers(local_path(uri))
 
 
 def open_read(uri: str) -> IO[bytes]:
@@ -235,6 +244,8 @@ def open_read(uri: str) -> IO[bytes]:
             fs, path = filesystem(uri)
             options = {"block_size": _BLOCK_BYTES} if is_remote(uri) else {}
             opened = fs.open(path, "rb", **options)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError("no such file", where=uri) from error
+    except OSError as error:
+        raise DataError(f"this file cannot be read: {error.strerror or error}", where=uri) from error
     return opened  # type: ignore[no-any-return]

@@ -17,7 +17,14 @@ _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def replace_whole(target: Path, data: bytes) -> None:
-    """Write ``data`` to ``target``; an older file is replaced."""
+    """Write ``data`` to ``target``; an older file is replaced, that of a link where it is.
+
+    A pipe or a device, ``/dev/stdout`` among them, is written to as it is.
+    """
+    if target.exists() and not target.is_file():
+        target.write_bytes(data)
+        return
+    target = Path(os.path.realpath(target))
     with _temporary(target, data) as temporary:
         temporary.replace(target)
     sync_folder(target.parent)
