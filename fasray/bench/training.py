@@ -122,7 +122,7 @@ def measure_training(
         DivergedError: a loss is no longer finite.
         RunFailedError: a process that measures memory failed.
     """
-    chosen = _device(device)
+    chosen = bench_device(device)
     trials = made_trials(methods, training, threads)
     rows = []
     with tempfile.TemporaryDirectory(prefix="fasray-bench-") as folder:
@@ -136,6 +136,11 @@ def measure_training(
 
 
 def made_trials(methods: Sequence[str], training: dict[str, Any], threads: int) -> list[Trial]:
+    """Return a trial of each method (all if none is named) on images of noise under a training section.
+
+    Raises:
+        SpecError: no such method, profile or setting.
+    """
     names = list(methods) or list(registry.names())
     spec = SweepSpec.model_validate(
         {
@@ -233,7 +238,12 @@ def _status_bytes(name: str) -> int:
     raise errors.RunFailedError(f"this system does not report {name} of a process", where="/proc/self/status")
 
 
-def _device(asked: str) -> torch.device:
+def bench_device(asked: str) -> torch.device:
+    """Return the device of an option ``--device``: ``auto`` is CUDA where torch finds it.
+
+    Raises:
+        SpecError: CUDA is asked for and torch finds none.
+    """
     if asked == "cuda" and not torch.cuda.is_available():
         raise errors.SpecError(
             "torch finds no CUDA device", where="--device", remedy="use --device cpu, or install a matching torch"

@@ -166,6 +166,43 @@ def _print_training(found: TrainingBenchmark) -> None:
 
 
 @bench.command()
+@click.option("--method", default="erm", show_default=True, help="Name of one method.")
+@click.option("--profile", default="small", show_default=True, help="Size of networks and batches.")
+@click.option("--image-size", type=int, help="Pixels, in place of the profile's.")
+@click.option("--images", type=int, help="Images per group or batch, in place of the method's own.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--at-once", type=click.IntRange(2, 16), default=4, show_default=True, help="Most trials at once.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True)
+@click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
+@_JSON
+def pack(
+    method: str,
+    profile: str,
+    image_size: int | None,
+    images: int | None,
+    precision: str,
+    device: str,
+    at_once: int,
+    seconds: float,
+    repetitions: int,
+    as_json: bool,
+) -> None:
+    """Images a second of several trials at once on one device, compared with one after the other.
+
+    Each trial is a process, as in a sweep: on a GPU they share the card, on CPUs the cores.
+    """
+    from fasray.bench.pack import measure_pack
+
+    given = {"profile": profile, "image_size": image_size, "images": images, "precision": precision}
+    training = {key: value for key, value in given.items() if value is not None}
+    found = measure_pack(
+        method, training, most=at_once, seconds=seconds, repetitions=repetitions, device=device, say=say
+    )
+    _print(found, as_json)
+
+
+@bench.command()
 @click.option("--scores", type=click.IntRange(100), default=50_000, show_default=True, help="Of the figures.")
 @click.option("--videos", type=click.IntRange(100), default=5_000, show_default=True, help="Of the intervals.")
 @click.option("--resamples", type=click.IntRange(100), default=1_000, show_default=True)
