@@ -17,6 +17,12 @@ class Variable:
 
 VARIABLES = (
     Variable(
+        "FASRAY_DATA",
+        "the face shards of sweeps with `data: auto`: an address that every node reads, or `synthetic`",
+        "generated faces, with a warning",
+    ),
+    Variable("FASRAY_RUNS", "where a sweep's run directory is made if `--out` is left out", "`runs`"),
+    Variable(
         "FASRAY_POOL_DIR",
         "where a node keeps its pools of decoded faces; a local disk with enough free space",
         "`fasray-<uid>/pools` in the temporary folder",

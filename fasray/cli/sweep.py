@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ _SET = click.option(
 @_EXAMPLE
 @_SET
 @click.option("--slots", type=click.IntRange(min=1), help="Trials at once; default: as many as this machine's cores.")
+@click.option(
+    "--gpus/--no-gpus", "gpus", default=None, help="Plan for machines with or without GPUs; default: as this one is."
+)
 @click.option("--calibrate", is_flag=True, help="Time a few steps of each method here, and forecast hours.")
 @click.option("--price", type=click.FloatRange(min=0), help="Of a node hour, in any currency; needs --calibrate.")
 def plan(
@@ -35,15 +39,19 @@ def plan(
     example: str | None,
     overrides: tuple[str, ...],
     slots: int | None,
+    gpus: bool | None,
     calibrate: bool,
     price: float | None,
 ) -> None:
     """Show what SWEEP.yaml would do: cells, trials, rungs, what the profile changes; starts nothing.
 
+    What the file leaves open with `auto` is decided as for a new run.
     With --calibrate it also shows how long that would take on machines like this one.
     """
     from fasray.cli.forecast import describe, describe_forecast
+    from fasray.execution.decide import machine_has_gpus
     from fasray.faces.data_source import resolve_dataset
+    from fasray.sweep.auto import needs_hardware, resolve_auto
     from fasray.sweep.forecast import forecast
     from fasray.sweep.plan import make_plan
     from fasray.sweep.sweep_file import load_sweep
@@ -57,6 +65,12 @@ def plan(
             where="--calibrate",
             remedy="leave it out, or add `--set ingest=pool` if this machine's disk has room for the faces",
         )
+    if gpus is None and needs_hardware(spec, None):
+        gpus = machine_has_gpus()
+    resolved = resolve_auto(spec, has_gpus=gpus, environ=os.environ)
+    spec = resolved.spec
+    for choice in resolved.choices:
+        click.echo(choice)
     dataset = resolve_dataset(spec.data, Lines().on_generate)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)
     click.echo(describe(planned))
@@ -66,13 +80,21 @@ def plan(
 
 
 def _chosen(sweep_file: str | None, example: str | None) -> str:
-    """Return the path of the sweep file that the command line names, the user's or one of fasray's."""
+    """Return the path of the sweep file that the command line names, the user's or one of fasray's.
+
+    A file that fasray ships as ``sweeps/NAME.yaml`` is found under that name in any folder, as a job needs it that was
+    submitted without a working directory.
+    """
     if (sweep_file is None) == (example is None):
         raise click.UsageError("give either SWEEP.yaml or --example NAME")
-    if sweep_file is not None:
-        return sweep_file
     folder = Path(__file__).parents[1] / "examples"
     examples = {str(file.relative_to(folder).with_suffix("")): str(file) for file in folder.rglob("*.yaml")}
+    if sweep_file is not None:
+        shipped = examples.get(Path(sweep_file).with_suffix("").as_posix().removeprefix("sweeps/"))
+        if shipped is None or not sweep_file.startswith("sweeps/") or Path(sweep_file).exists():
+            return sweep_file
+        say(f"there is no {sweep_file} in {Path.cwd()}: taking the one that comes with fasray")
+        return shipped
     if example not in examples:
         names = ", ".join(sorted(examples))
         raise SpecError(f"unknown example {example!r}", where="--example", remedy=f"choose one of: {names}")
@@ -90,7 +112,9 @@ def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
 @click.command()
 @_FILE
 @_EXAMPLE
-@click.option("--out", metavar="FOLDER", help="Run directory; default: runs/<name of the sweep>.")
+@click.option(
+    "--out", metavar="FOLDER", help="Run directory; default: the sweep's name under $FASRAY_RUNS, else under runs."
+)
 @_SET
 @click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
 def sweep(
@@ -103,10 +127,11 @@ def sweep(
     from fasray.cli.terminal import showing
     from fasray.execution.engine import SAVED, run_sweep
     from fasray.execution.signals import interruptible
+    from fasray.sweep.auto import run_directory
     from fasray.sweep.sweep_file import load_sweep
 
     spec = load_sweep(_chosen(sweep_file, example), overrides)
-    run = out or str(Path("runs") / spec.name)
+    run = run_directory(spec.name, out, os.environ)
     with interruptible(run, SAVED):  # the table and report too
         with showing() as terminal:
             outcome = run_sweep(spec, run, terminal, verbose)

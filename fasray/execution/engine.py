@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 
 from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.execution.autoscaler import Slots, initial_capacity
 from fasray.execution.capacity import Demand, check_fits_this_machine, demand_of, workers_on
 from fasray.execution.contention import describe_contention
+from fasray.execution.decide import decide, session_has_gpus
 from fasray.execution.initial_weights import share_weights
 from fasray.execution.listener import Listener
 from fasray.execution.messages import TrialOrder
@@ -67,6 +69,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
     listener = listener or Listener()
     check_outlives_job(out)
     with interruptible(out, SAVED):
+        spec = decide(spec, out, listener, partial(session_has_gpus, verbose))
         dataset = resolve_dataset(spec.data, listener.on_generate)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
         with Ledger(out, spec.identity(), _facts(dataset)) as ledger:

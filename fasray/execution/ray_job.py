@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fasray import storage
 from fasray.errors import SpecError
+from fasray.sweep.auto import RUNS_VARIABLE
 
 _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
@@ -51,7 +52,9 @@ def check_outlives_job(run: str) -> None:
     if not storage.is_remote(run) and _WORKING_DIRS in Path(run).resolve().parts:
         raise SpecError(
             "this run directory is inside the job's copy of its working directory, which Ray deletes",
-            where=f"--out {run}",
-            remedy="choose a place that outlives the job and that every node sees: --out s3://bucket/runs/name, or an "
-            "absolute path on a shared disk",
+            where=f"run directory {run}",
+            remedy="name a place that outlives the job and that every node sees, an s3:// address or an absolute path "
+            "on a shared disk: `ray job submit --working-dir . --runtime-env-json "
+            f"""'{{"env_vars": {{"{RUNS_VARIABLE}": "s3://BUCKET/runs"}}}}' -- fasray sweep ...`; """
+            f"or start the head with {RUNS_VARIABLE} in its environment, for all jobs",
         )

@@ -91,6 +91,17 @@ def read_run(run: str) -> RunRecord:
     return replace(head, events=tuple(read_events(run)))
 
 
+def recorded_spec(run: str) -> Mapping[str, Any] | None:
+    """Return the specification that a run was started with; None if there is no run yet.
+
+    Raises:
+        DataError: a file of the run is damaged.
+        StorageError: the store does not answer, or does not let us in.
+    """
+    storage.check_access(run)
+    return read_head(run).spec if storage.exists(storage.join(run, SPEC_FILE)) else None
+
+
 def read_head(run: str) -> RunRecord:
     """Read all of a run but its events."""
     storage.check_access(run)

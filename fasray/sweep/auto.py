@@ -30,6 +30,11 @@ class Resolved:
     """One line for each ``auto``: what was chosen, and why; for the first lines of a sweep, and for ``plan``."""
 
 
+def leaves_open(spec: SweepSpec) -> bool:
+    """Return whether something that decides numbers is ``auto``."""
+    return AUTO in (spec.profile_name, spec.data)
+
+
 def needs_hardware(spec: SweepSpec, recorded: Mapping[str, Any] | None) -> bool:
     """Return whether :func:`resolve_auto` has to know if there are GPUs.
 

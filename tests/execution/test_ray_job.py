@@ -187,10 +187,12 @@ def test_a_killed_driver_is_a_failed_job_and_the_next_takes_over(storm: Storm) -
 def test_a_run_in_the_copy_of_the_working_directory_is_refused_before_anything_starts(storm: Storm) -> None:
     assert (storm.refused.status, storm.refused.code) == ("FAILED", 2)
     assert storm.refused.log.splitlines()[-2:] == [
-        "error: --out runs/tiny: this run directory is inside the job's copy of its working directory, "
+        "error: run directory runs/tiny: this run directory is inside the job's copy of its working directory, "
         "which Ray deletes",
-        "  -> choose a place that outlives the job and that every node sees: --out s3://bucket/runs/name, or an "
-        "absolute path on a shared disk",
+        "  -> name a place that outlives the job and that every node sees, an s3:// address or an absolute path on a "
+        "shared disk: `ray job submit --working-dir . --runtime-env-json "
+        """'{"env_vars": {"FASRAY_RUNS": "s3://BUCKET/runs"}}' -- fasray sweep ...`; """
+        "or start the head with FASRAY_RUNS in its environment, for all jobs",
     ]
 
 

@@ -36,3 +36,29 @@ def test_an_unknown_example_is_answered_with_all_there_are() -> None:
 def test_a_command_takes_one_sweep(arguments: tuple[str, ...]) -> None:
     with pytest.raises(click.UsageError, match=r"either SWEEP\.yaml or --example NAME"):
         plan(*arguments)
+
+
+def test_a_shipped_sweep_is_found_by_its_path_in_any_folder_unless_one_of_that_name_is_there(
+    small_faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["plan", "sweeps/quickstart.yaml", "--set", f"data={small_faces}", "--slots", "2"]
+    ran = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert f"there is no sweeps/quickstart.yaml in {tmp_path}: taking the one that comes with fasray" in ran.stderr
+    assert "sweep quickstart" in ran.stdout
+    (tmp_path / "sweeps").mkdir()
+    own = (SWEEPS / "quickstart.yaml").read_text().replace("name: quickstart", "name: mine")
+    (tmp_path / "sweeps" / "quickstart.yaml").write_text(own)
+    ran = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert ran.stderr == ""
+    assert "sweep mine" in ran.stdout
+    with pytest.raises(SpecError, match="no such sweep file"):
+        plan("quickstart.yaml")
+
+
+def test_plan_decides_what_a_file_leaves_open_and_says_so(small_faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASRAY_DATA", str(small_faces))
+    for option, profile, why in (("--gpus", "full", "there are GPUs"), ("--no-gpus", "small", "there are no GPUs")):
+        lines = plan(SWEEPS / "loss_weights" / "safas.yaml", option, "--set", "training.image_size=32").splitlines()
+        assert lines[:2] == [f"profile {profile}: {why}", f"data {small_faces}: from FASRAY_DATA"]
+        assert any(line.startswith(f"profile {profile}: ") for line in lines[2:])

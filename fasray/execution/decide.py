@@ -1,0 +1,54 @@
+"""Decides what a sweep file leaves open, before the sweep is planned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from fasray.execution.autoscaler import current_capacity
+from fasray.execution.listener import Listener
+from fasray.execution.ray_session import is_private, ray_session
+from fasray.runs.record import recorded_spec
+from fasray.sweep.auto import leaves_open, needs_hardware, resolve_auto
+from fasray.sweep.spec import SweepSpec
+
+
+def decide(spec: SweepSpec, run: str, listener: Listener, has_gpus: Callable[[], bool]) -> SweepSpec:
+    """Return the specification with nothing left open; each choice goes to ``listener.on_stage``.
+
+    Args:
+        spec: as it was read.
+        run: run directory; what an earlier driver decided there is kept.
+        listener: of the sweep.
+        has_gpus: asked only if the answer makes a difference.
+
+    Raises:
+        SpecError: see :func:`resolve_auto`.
+        DataError: a file of the run is damaged.
+        StorageError: the store does not answer, or does not let us in.
+    """
+    if not leaves_open(spec):
+        return spec
+    recorded = recorded_spec(run)
+    known = has_gpus() if needs_hardware(spec, recorded) else None
+    resolved = resolve_auto(spec, has_gpus=known, environ=os.environ, recorded=recorded)
+    for choice in resolved.choices:
+        listener.on_stage(choice)
+    return resolved.spec
+
+
+def machine_has_gpus() -> bool:
+    """Return whether torch finds GPUs on this machine; makes no CUDA context."""
+    import torch
+
+    return torch.cuda.device_count() > 0
+
+
+def session_has_gpus(verbose: bool = False) -> bool:
+    """Return whether a sweep started here gets GPUs: this machine's, or those that the cluster has or may add."""
+    if is_private():
+        return machine_has_gpus()
+    with ray_session(verbose):
+        capacity = current_capacity()
+    groups = capacity.limits.groups if capacity.limits else ()
+    return any(node.get("GPU", 0) > 0 for node in (*capacity.alive, *(group.resources for group in groups)))
