@@ -102,3 +102,24 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
         elif before != after:
             lines.append(f"{prefix}{key}: {before!r} -> {after!r}")
     return lines
+
+
+def same_values(old: object, new: object) -> bool:
+    """Return whether two canonical forms mean the same: numbers by their value, ``'1e-3'`` of old forms among them."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(same_values(value, new[key]) for key, value in old.items())
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return len(old) == len(new) and all(map(same_values, old, new))
+    if old == new:
+        return isinstance(old, bool) == isinstance(new, bool)
+    numbers = (_number(old), _number(new))
+    return numbers[0] is not None and numbers[0] == numbers[1]
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

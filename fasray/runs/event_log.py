@@ -51,7 +51,7 @@ def open_log(run: str, lock: Lock) -> tuple[EventLog, tuple[Event, ...]]:
         pack(run, PACK_FROM)
         events = tuple(read_events(run))
         return _NumberedLog(run, lock, len(events)), events
-    log = _AppendedLog(Path(run) / LOG_FILE)
+    log = _AppendedLog(storage.local_path(run) / LOG_FILE)
     return log, tuple(read_events(run))
 
 

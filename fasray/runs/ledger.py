@@ -6,7 +6,6 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,9 +17,9 @@ from fasray.runs.event_log import open_log
 from fasray.runs.events import Closed, Event, Opened
 from fasray.runs.layout import DATA_FILE, SPEC_FILE
 from fasray.runs.lock import Lock, take_lock
-from fasray.runs.record import DataFacts, identity_hash, read_head
+from fasray.runs.record import DataFacts, RunRecord, identity_hash, read_head
 from fasray.runs.revision import versions
-from fasray.validation import difference
+from fasray.validation import difference, same_values
 
 
 class LedgerBroken(KeyboardInterrupt):  # noqa: N818 - no error of a trial, for which Tune takes every Exception
@@ -32,8 +31,9 @@ class Ledger:
 
     Args:
         run: local path or URI of the run directory.
-        identity: what decides the sweep's numbers; must be what the directory was made with.
-        data: the data; likewise.
+        identity: what decides the sweep's numbers; must be what the directory was made with, but for the place of the
+            data: its manifest decides, and the run notes where it was found last.
+        data: the data; must be what the directory was made with.
 
     Raises:
         SpecError: the run is driven by someone else, or was made from another specification.
@@ -42,7 +42,7 @@ class Ledger:
     """
 
     def __init__(self, run: str, identity: Mapping[str, Any], data: DataFacts) -> None:
-        self.run = run
+        self.run = run = storage.resolve(run)
         self.broken: FasrayError | None = None
         """Why nothing more can be written, if that is so."""
         self._closed = False
@@ -93,30 +93,40 @@ class Ledger:
     def _check_or_write(self, identity: Mapping[str, Any], data: DataFacts) -> None:
         run = self.run
         if storage.exists(storage.join(run, SPEC_FILE)):
-            record = read_head(run)
-            if record.spec_hash != identity_hash(identity):
-                changes = difference(record.spec, identity)
-                raise SpecError(
-                    "the sweep has changed since this run was started:\n    " + "\n    ".join(changes),
-                    where=storage.join(run, SPEC_FILE),
-                    remedy="undo the change, or give the sweep another name or another --out",
-                )
-            if record.data.manifest_hash != data.manifest_hash:
-                raise DataError(
-                    f"the data is not what this run was started with: manifest {data.manifest_hash[:12]} "
-                    f"instead of {record.data.manifest_hash[:12]}",
-                    where=run,
-                    remedy="restore the data, or choose another --out",
-                )
+            self._check(read_head(run), identity, data)
             return
         facts = {"manifest_hash": data.manifest_hash, "rows": data.rows, "image_size": data.image_size}
         storage.write_bytes(
             storage.join(run, DATA_FILE), json.dumps({**facts, "card": dict(data.card)}, indent=1).encode()
         )
+        self._write_spec(identity)
+
+    def _check(self, record: RunRecord, identity: Mapping[str, Any], data: DataFacts) -> None:
+        place, before = identity.get("data"), record.spec.get("data")
+        wanted = {**identity, "data": before}
+        if not same_values(record.spec, wanted):
+            changes = difference(record.spec, wanted)
+            raise SpecError(
+                "the sweep has changed since this run was started:\n    " + "\n    ".join(changes),
+                where=storage.join(self.run, SPEC_FILE),
+                remedy="undo the change, or give the sweep another name or another --out",
+            )
+        if record.data.manifest_hash != data.manifest_hash:
+            moved = "" if place == before else f" at {before}"
+            raise DataError(
+                f"the data is not what this run was started with{moved}: manifest {data.manifest_hash[:12]} "
+                f"instead of {record.data.manifest_hash[:12]}",
+                where=self.run,
+                remedy="restore the data, or choose another --out",
+            )
+        if place != before:
+            self._write_spec({**record.spec, "data": place})
+
+    def _write_spec(self, identity: Mapping[str, Any]) -> None:
         text = yaml.safe_dump(
             {"hash": identity_hash(identity), "sweep": dict(identity)}, sort_keys=False, allow_unicode=True
         )
-        storage.write_bytes(storage.join(run, SPEC_FILE), text.encode())
+        storage.write_bytes(storage.join(self.run, SPEC_FILE), text.encode())
 
 
 def _locked(run: str) -> Lock:
@@ -130,7 +140,7 @@ def _locked(run: str) -> Lock:
     try:
         storage.check_access(run)
         if not storage.is_remote(run):
-            Path(run).mkdir(parents=True, exist_ok=True)
+            storage.local_path(run).mkdir(parents=True, exist_ok=True)
         return take_lock(run)
     except StorageError as error:
         raise SpecError(error.what, where=f"--out {run}", remedy=error.remedy) from error

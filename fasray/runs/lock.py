@@ -35,7 +35,7 @@ def take_lock(run: str) -> Lock:
         OSError: a local folder cannot be written.
         StorageError: the store cannot be reached, or refuses.
     """
-    return Lease(run) if storage.is_remote(run) else RunLock(Path(run))
+    return Lease(run) if storage.is_remote(run) else RunLock(storage.local_path(run))
 
 
 class RunLock:

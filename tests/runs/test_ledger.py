@@ -14,7 +14,7 @@ from fasray.errors import DataError, SpecError
 from fasray.runs.event_log import read_events
 from fasray.runs.events import Ended
 from fasray.runs.ledger import Ledger
-from fasray.runs.record import DataFacts, read_run
+from fasray.runs.record import DataFacts, identity_hash, read_run
 from fasray.sweep.sweep_file import parse_sweep
 
 
@@ -65,6 +65,42 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     Ledger(str(tmp_path), IDENTITY, DATA).close()
     with pytest.raises(DataError, match="not what this run was started with"):
         Ledger(str(tmp_path), IDENTITY, DataFacts("b" * 64, 10, 64, {}))
+
+
+def test_data_may_move_and_the_run_notes_where_to(tmp_path: Path) -> None:
+    Ledger(str(tmp_path), IDENTITY, DATA).close()
+    Ledger(str(tmp_path), {**IDENTITY, "data": "/mnt/other disk/faces"}, DATA).close()
+    record = read_run(str(tmp_path))
+    assert record.spec == {**IDENTITY, "data": "/mnt/other disk/faces"}
+    assert record.spec_hash == identity_hash(record.spec)
+    with pytest.raises(DataError, match="at /mnt/other disk/faces: manifest bbb"):
+        Ledger(str(tmp_path), IDENTITY, DataFacts("b" * 64, 10, 64, {}))
+
+
+def test_a_run_of_before_whose_numbers_were_words_goes_on(tmp_path: Path) -> None:
+    old = {**IDENTITY, "methods": {"erm": {"space": {"learning_rate": {"choice": ["1e-3", 1, "0.10"]}}}}}
+    new = {**IDENTITY, "methods": {"erm": {"space": {"learning_rate": {"choice": [0.001, 1.0, 0.1]}}}}}
+    Ledger(str(tmp_path), old, DATA).close()
+    Ledger(str(tmp_path), new, DATA).close()
+    with pytest.raises(SpecError, match="choice"):
+        Ledger(str(tmp_path), {**new, "methods": {"erm": {"space": {"learning_rate": {"choice": [True]}}}}}, DATA)
+
+
+@pytest.mark.parametrize("spelling", ["file://{0}/run", "local://{0}/run//", "~/run", "./run/", "{0}/link"])
+def test_a_run_has_one_lock_and_one_log_however_its_folder_is_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    with Ledger(str(tmp_path / "run"), IDENTITY, DATA) as ledger:
+        ledger.append(TRIAL)
+        with pytest.raises(SpecError, match="process"):
+            Ledger(spelling.format(tmp_path), IDENTITY, DATA)
+    with Ledger(spelling.format(tmp_path), IDENTITY, DATA) as ledger:
+        assert ledger.events == (TRIAL,)
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "link"}
 
 
 def test_a_second_driver_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
