@@ -7,7 +7,7 @@ LOCK := locked-cp311-linux-x86_64.txt
 COVERED := metrics protocols runs sweep
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage check docs docs-serve wheel lock bench clean
+.PHONY: help demo test test-all coverage check docs docs-serve wheel lock bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,5 +66,14 @@ bench: $(STAMP) ## measured ratios against named baselines
 	$(BIN)/fasray bench engine
 	$(BIN)/fasray bench ledger
 
+# A rented machine has a Python with torch: the environment of the other targets, 5 GB with Ray, is used only if it is there.
+# These packages are all that is imported: pip install torch numpy pydantic PyYAML pyarrow fsspec safetensors tensorboardX click rich
+GPU_PYTHON := $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+MINUTES ?= 8
+
+gpu-check: ## what one GPU does with fasray, in at most 8 minutes: numbers, speed, memory, settings; without Ray
+	$(GPU_PYTHON) -c 'import torch, numpy, pydantic, yaml, pyarrow, fsspec, safetensors, tensorboardX, click, rich'
+	$(GPU_PYTHON) -m fasray bench gpu-check --minutes $(MINUTES) --out gpu-check
+
 clean: ## remove environment, runs and caches
-	rm -rf $(VENV) runs build dist site .coverage* *.egg-info .mypy_cache .import_linter_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) runs build dist site gpu-check .coverage* *.egg-info .mypy_cache .import_linter_cache .ruff_cache .pytest_cache .hypothesis

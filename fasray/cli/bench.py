@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fasray.cli.lines import Lines, say
 from fasray.cli.tables import make_console, make_table
+from fasray.errors import RunFailedError
 
 if TYPE_CHECKING:
+    from fasray.bench.gpu.record import Record
     from fasray.bench.measurement import Benchmark
     from fasray.bench.training import TrainingBenchmark
 
@@ -141,7 +144,7 @@ def train(
 
     given = {"profile": profile, "image_size": image_size, "width": width, "images": images, "precision": precision}
     found = measure_training(
-        [name.strip() for text in methods for name in text.split(",")],
+        _names(methods),
         {key: value for key, value in given.items() if value is not None},
         seconds=seconds, repetitions=repetitions, device=device, threads=threads, say=say,
     )  # fmt: skip
@@ -200,6 +203,40 @@ def pack(
         method, training, most=at_once, seconds=seconds, repetitions=repetitions, device=device, say=say
     )
     _print(found, as_json)
+
+
+@bench.command("gpu-check")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=8.0, show_default=True, help="Allowed.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--methods", multiple=True, help="Names, with commas or repeated; all if left out.")
+@click.option("--parts", multiple=True, help="Names, with commas or repeated; all if left out.")
+@click.option("--out", type=click.Path(file_okay=False), default="gpu-check", show_default=True, help="Folder.")
+def check_gpu(minutes: float, device: str, methods: tuple[str, ...], parts: tuple[str, ...], out: str) -> None:
+    """Check a GPU by itself: right numbers, speed, memory, waiting, what each setting brings; no Ray, no network.
+
+    Writes gpu-check.json and a page, gpu-check.md, after every step, so that stopping it loses nothing. With --device
+    cpu it is a miniature of itself. Exit code 5 if the device computes wrong numbers.
+    """
+    from fasray.bench.gpu.command import gpu_check
+
+    record = gpu_check(Path(out), minutes=minutes, device=device, methods=_names(methods), parts=_names(parts), say=say)
+    _finish_check(record, Path(out))
+
+
+def _finish_check(record: Record, folder: Path) -> None:
+    """Print the page; fail if something is wrong."""
+    page = folder / f"{record.check}.md"
+    click.echo(page.read_text(encoding="utf-8"))
+    if record.wrong:
+        raise RunFailedError(
+            f"{len(record.wrong)} results on this device are wrong, the first: {record.wrong[0]}",
+            where=str(page),
+            remedy="train nothing on it before they are explained; please report them with the .json file",
+        )
+
+
+def _names(texts: tuple[str, ...]) -> list[str]:
+    return [name.strip() for text in texts for name in text.split(",")]
 
 
 @bench.command()

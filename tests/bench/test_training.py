@@ -101,11 +101,6 @@ def check(found: dict[str, object], methods: list[str]) -> None:
 SMALL = ("--profile", "smoke", "--image-size", "32", "--seconds", "0.05", "--repetitions", "2")
 
 
-def test_nothing_of_it_imports_ray() -> None:
-    code = "import sys; sys.modules['ray'] = None; import fasray.bench.training, fasray.cli.bench"
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
-
-
 @pytest.mark.slow
 def test_the_command_needs_no_ray() -> None:
     found = bench(*SMALL, "--methods", "erm", "--device", "cpu")
