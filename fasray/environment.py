@@ -35,6 +35,11 @@ VARIABLES = (
         "upper limit",
         "`~/ray_bootstrap_config.yaml`, if it exists",
     ),
+    Variable(
+        "FASRAY_LOGICAL_GPUS",
+        "for tests: trials that hold a GPU compute on the CPU; `1`, or a JSON object with memory of cards and trials",
+        "GPUs are used",
+    ),
     Variable("AWS_ENDPOINT_URL", "address of an object store that is not Amazon's", "Amazon S3"),
     Variable(
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_PROFILE, AWS_DEFAULT_REGION",

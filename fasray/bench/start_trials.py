@@ -16,6 +16,7 @@ from fasray import storage
 from fasray.errors import RunFailedError
 from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialOrder
+from fasray.execution.placement import EqualPlaces
 from fasray.execution.trial_actor import ReusableTrialActor
 from fasray.execution.tune_backend import train_in_actors
 from fasray.faces.loading.pool import FacePool, pool_folder
@@ -65,7 +66,7 @@ def starts_in_tune(
     assigned_at: dict[str, float] = {}
     found: list[Start] = []
 
-    def stamped(assignment: Assignment) -> TrialOrder:
+    def stamped(assignment: Assignment, demand: Demand) -> TrialOrder:
         assigned_at[assignment.trial.id] = time.time()
         return make_order(assignment)
 
@@ -75,7 +76,8 @@ def starts_in_tune(
 
     # A folder of its own: Tune takes one that is there for a run to resume.
     place = str(scratch / ("reused" if reuse_actors else "fresh"))
-    train_in_actors(coordinator, TimedTrial, stamped, Demand(1, 1, 0.0), lambda: 1, place, note, reuse=reuse_actors)
+    one = EqualPlaces(Demand(1, 1, 0.0))
+    train_in_actors(coordinator, TimedTrial, stamped, one, place, note, reuse=reuse_actors)
     _check(coordinator)
     return found
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import yaml
 
 from fasray.errors import SpecError
 from fasray.execution.capacity import Demand, check_fits, concurrent_trials, workers_on
+from fasray.execution.packing import fit_together
 from fasray.ray_private import UNMANAGED, autoscaler_node_types, kuberay_node_types
 
 CLUSTER_FILE_VARIABLE = "FASRAY_CLUSTER_FILE"
@@ -75,15 +77,42 @@ class ClusterCapacity:
             return min(now + max(now, 1), MAX_TRIALS)
         return min(max(now, concurrent_trials(self._full(demand), demand)), MAX_TRIALS)
 
+    def fits(self, held: Collection[Demand], demand: Demand) -> bool:
+        """Return whether one more trial may be started; for trials that all hold the same, as :meth:`slots` counts.
+
+        Args:
+            held: by the trials that run or wait for nodes.
+            demand: of one more trial.
+        """
+        if self.autoscales and len(held) >= MAX_TRIALS:
+            return False
+        together = [*held, demand]
+        if _all_fit(self.alive, together):
+            return True
+        if not self.autoscales:
+            return False
+        if self.limits is not None:
+            return _all_fit(self._full(demand), together)
+        placed: list[Demand] = []
+        for one in held:
+            if _all_fit(self.alive, [*placed, one]):
+                placed.append(one)
+        return len(held) - len(placed) < max(len(placed), 1)
+
+    def can_place(self, demand: Demand) -> bool:
+        """Return whether the full cluster can place a trial; True for an autoscaler whose limits are not known."""
+        if workers_on(self.alive, demand) >= demand.workers or (self.autoscales and self.limits is None):
+            return True
+        return self.autoscales and workers_on(self._full(demand), demand) >= demand.workers
+
     def check_fits(self, demand: Demand) -> None:
         """Refuse a demand that even the full cluster cannot place.
 
         Raises:
             SpecError: with what is missing. Never for an autoscaler whose limits are not known.
         """
-        if workers_on(self.alive, demand) >= demand.workers or (self.autoscales and self.limits is None):
-            return
-        check_fits(self._full(demand) if self.autoscales else self.alive, demand)
+        if not self.can_place(demand):
+            check_fits(self._full(demand) if self.autoscales else self.alive, demand)
 
     def _full(self, demand: Demand) -> list[Mapping[str, float]]:
         head = [node for node in self.alive if _HEAD in node]
@@ -103,38 +132,63 @@ def current_capacity() -> ClusterCapacity:
     return ClusterCapacity(alive, autoscales, _limits() if autoscales else None)
 
 
-def initial_capacity(demand: Demand) -> ClusterCapacity:
-    """Like :func:`current_capacity`, but waits a few seconds for the autoscaler of a cluster that has just started."""
+def initial_capacity(enough: Callable[[ClusterCapacity], bool]) -> ClusterCapacity:
+    """Like :func:`current_capacity`, but waits a few seconds for the autoscaler of a cluster that has just started.
+
+    Args:
+        enough: returns whether a capacity will do without an autoscaler.
+    """
     last = time.monotonic() + _FIRST_REPORT_S
     while True:
         capacity = current_capacity()
-        if workers_on(capacity.alive, demand) >= demand.workers or autoscaler_node_types() or time.monotonic() > last:
+        if enough(capacity) or autoscaler_node_types() or time.monotonic() > last:
             return capacity
         time.sleep(_REFRESH_S / 4)
 
 
-class Slots:
-    """How many trials may run at once; refreshed once a second, as nodes come and go.
+class Room:
+    """What fits on a cluster; looked at once a second, as nodes come and go.
 
     Args:
-        demand: of one trial.
-        limit: of the user; None for no limit.
+        limit: of the user on trials at once; None for no limit.
         capacity: returns the capacity of the cluster.
     """
 
-    def __init__(
-        self, demand: Demand, limit: int | None = None, capacity: Callable[[], ClusterCapacity] = current_capacity
-    ) -> None:
-        self._demand, self._limit, self._capacity = demand, limit, capacity
-        self._slots, self._until = 0, -1.0
+    def __init__(self, limit: int | None = None, capacity: Callable[[], ClusterCapacity] = current_capacity) -> None:
+        self._limit, self._look = limit, capacity
+        self._capacity, self._until = ClusterCapacity(()), -1.0
+        self._known: dict[tuple[frozenset[tuple[Demand, int]], Demand], bool] = {}
 
-    def __call__(self) -> int:
-        """Return the number; 0 while there is no node."""
+    def fits(self, held: Collection[Demand], demand: Demand) -> bool:
+        """Return whether there is room for one more trial beside those that hold ``held``."""
+        if self._limit is not None and len(held) >= self._limit:
+            return False
+        capacity = self.capacity()
+        asked = frozenset(Counter(held).items()), demand
+        if asked not in self._known:
+            self._known[asked] = capacity.fits(held, demand)
+        return self._known[asked]
+
+    def count(self, demand: Demand) -> int:
+        """Return how many trials of one demand may run at once; 0 while there is no node."""
+        slots = self.capacity().slots(demand)
+        return slots if self._limit is None else min(slots, self._limit)
+
+    def capacity(self) -> ClusterCapacity:
+        """Return the capacity of the cluster, at most a second old."""
         now = time.monotonic()
         if now >= self._until:
-            self._slots = self._capacity().slots(self._demand)
+            before, self._capacity = self._capacity, self._look()
+            if before != self._capacity:
+                self._known.clear()
             self._until = now + _REFRESH_S
-        return self._slots if self._limit is None else min(self._slots, self._limit)
+        return self._capacity
+
+
+def _all_fit(nodes: Sequence[Mapping[str, float]], demands: Sequence[Demand]) -> bool:
+    if len(set(demands)) == 1:
+        return concurrent_trials(nodes, demands[0]) >= len(demands)
+    return fit_together(nodes, demands)
 
 
 def read_limits(path: Path) -> AutoscalerLimits:

@@ -23,22 +23,32 @@ class Demand:
     """Resources that one trial holds while it runs."""
 
     workers: int
-    cpus: int
-    """Of each worker."""
+    cpus: float
+    """Of each worker; below 1 where a node has more GPUs than cores."""
     gpus: float
     """Of each worker; fractions share one."""
     data_cpus: int = 0
     """That read for each worker, on its node or any other."""
+    kind: str = ""
+    """Of the cards, as Ray names it; empty: any."""
 
     @property
     def of_worker(self) -> dict[str, float]:
         """Resources of one worker, as Ray wants them."""
-        return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
+        gpus = {"GPU": self.gpus} if self.gpus else {}
+        kind = {accelerator(self.kind): 0.001} if self.kind else {}
+        return {"CPU": self.cpus, **gpus, **kind}
 
     def __str__(self) -> str:
-        each = f"{self.cpus} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
+        kind = f" {self.kind}" if self.kind else ""
+        each = f"{self.cpus:g} CPUs" + (f" and {self.gpus:g}{kind} GPUs" if self.gpus else "")
         each += f" and {self.data_cpus} CPUs to read for it" if self.data_cpus else ""
         return f"{self.workers} workers of {each} each" if self.workers > 1 else each
+
+
+def accelerator(kind: str) -> str:
+    """Return the resource by which Ray tells nodes with cards of a kind."""
+    return f"accelerator_type:{kind}"
 
 
 def workers_on(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
@@ -51,7 +61,7 @@ def workers_on(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
     nodes = list(nodes)
     placed = sum(_workers_on_one(node, demand) for node in nodes)
     cores = sum(int(node.get("CPU", 0)) for node in nodes)
-    return min(placed, cores // (demand.cpus + demand.data_cpus)) if demand.data_cpus else placed
+    return min(placed, int(cores / (demand.cpus + demand.data_cpus))) if demand.data_cpus else placed
 
 
 def concurrent_trials(nodes: Iterable[Mapping[str, float]], demand: Demand) -> int:
@@ -86,7 +96,7 @@ def demand_of(spec: SweepSpec) -> Demand:
 
 
 def local_slots(spec: SweepSpec) -> int:
-    """Return how many trials of a sweep run at once on this machine, at least 1; GPUs are not counted."""
+    """Return how many trials of a sweep run at once on the cores of this machine, at least 1; GPUs are not counted."""
     fitting = max(concurrent_trials([_this_machine()], replace(demand_of(spec), gpus=0.0)), 1)
     limit = spec.resources.max_concurrent
     return fitting if limit == "auto" else min(fitting, limit)
@@ -102,6 +112,12 @@ def _this_machine() -> dict[str, float]:
 
 
 def _workers_on_one(node: Mapping[str, float], demand: Demand) -> int:
-    by_cpu = node.get("CPU", 0) // demand.cpus
-    by_gpu = (node.get("GPU", 0) + _ROUNDING) // demand.gpus if demand.gpus else by_cpu
-    return int(min(by_cpu, by_gpu))
+    if demand.kind and accelerator(demand.kind) not in node:
+        return 0
+    by_cpu = int((node.get("CPU", 0) + _ROUNDING) / demand.cpus)
+    if not demand.gpus:
+        return by_cpu
+    cards, rest = divmod(node.get("GPU", 0) + _ROUNDING, 1)
+    if demand.gpus >= 1:
+        return min(by_cpu, int(cards // demand.gpus))
+    return min(by_cpu, int(cards) * int(1 / demand.gpus + _ROUNDING) + int((rest + _ROUNDING) / demand.gpus))

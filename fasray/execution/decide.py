@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from fasray.execution.autoscaler import current_capacity
+from fasray.execution.autoscaler import ClusterCapacity, current_capacity, initial_capacity
+from fasray.execution.capacity import demand_of, workers_on
+from fasray.execution.hardware import card_kinds, gpus_here
 from fasray.execution.listener import Listener
 from fasray.execution.ray_session import is_private, ray_session
 from fasray.runs.record import recorded_spec
@@ -39,9 +41,7 @@ def decide(spec: SweepSpec, run: str, listener: Listener, has_gpus: Callable[[],
 
 def machine_has_gpus() -> bool:
     """Return whether torch finds GPUs on this machine; makes no CUDA context."""
-    import torch
-
-    return torch.cuda.device_count() > 0
+    return gpus_here() > 0
 
 
 def session_has_gpus(verbose: bool = False) -> bool:
@@ -49,6 +49,18 @@ def session_has_gpus(verbose: bool = False) -> bool:
     if is_private():
         return machine_has_gpus()
     with ray_session(verbose):
-        capacity = current_capacity()
-    groups = capacity.limits.groups if capacity.limits else ()
-    return any(node.get("GPU", 0) > 0 for node in (*capacity.alive, *(group.resources for group in groups)))
+        return bool(card_kinds(initial_capacity(_has_cards)))
+
+
+def session_capacity(spec: SweepSpec) -> ClusterCapacity:
+    """Return the capacity of the Ray of this session, for a sweep."""
+    if is_private():
+        return current_capacity()
+    if spec.resources.gpus_per_worker == "auto":
+        return initial_capacity(_has_cards)
+    demand = demand_of(spec)
+    return initial_capacity(lambda capacity: workers_on(capacity.alive, demand) >= demand.workers)
+
+
+def _has_cards(capacity: ClusterCapacity) -> bool:
+    return any(node.get("GPU", 0) > 0 for node in capacity.alive)

@@ -11,13 +11,15 @@ from functools import partial
 
 from fasray import storage
 from fasray.errors import RunFailedError
-from fasray.execution.autoscaler import Slots, initial_capacity
+from fasray.execution.autoscaler import Room, current_capacity
 from fasray.execution.capacity import Demand, check_fits_this_machine, demand_of, workers_on
 from fasray.execution.contention import describe_contention
-from fasray.execution.decide import decide, session_has_gpus
+from fasray.execution.decide import decide, session_capacity, session_has_gpus
+from fasray.execution.hardware import card_kinds, device_for
 from fasray.execution.initial_weights import share_weights
 from fasray.execution.listener import Listener
 from fasray.execution.messages import TrialOrder
+from fasray.execution.placement import Announcer, Placement, least_share_of
 from fasray.execution.ray_job import check_outlives_job
 from fasray.execution.ray_session import is_private, ray_session
 from fasray.execution.signals import interruptible
@@ -26,7 +28,7 @@ from fasray.faces.loading.pool import pool_key
 from fasray.runs.ledger import Ledger
 from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Assignment, Coordinator
-from fasray.sweep.plan import make_plan
+from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import ThrottledReporter
 from fasray.sweep.spec import SweepSpec
 
@@ -96,23 +98,49 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
 
 
 def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
-    demand = demand_of(coordinator.plan.spec)
-    private = is_private()
-    if private:
-        check_fits_this_machine(demand)
+    spec = coordinator.plan.spec
+    if is_private():
+        check_fits_this_machine(demand_of(spec))
     share_weights(coordinator.plan, ledger.run)
     listener.on_stage("starting Ray")
     with ray_session(verbose):
-        capacity = initial_capacity(demand)
-        capacity.check_fits(demand)
-        if workers_on(capacity.alive, demand) < demand.workers:
+        capacity = session_capacity(spec)
+        limit = spec.resources.max_concurrent
+        room = Room(None if limit == "auto" else limit)
+        placement = Placement(spec, least_share_of(coordinator), room, card_kinds(capacity))
+        placement.check_fits(capacity)
+        demands = placement.options(next(iter(spec.methods)))
+        if not any(workers_on(capacity.alive, demand) >= demand.workers for demand in demands):
             listener.on_stage("waiting for nodes from the autoscaler")
-        elif not private and (held := describe_contention(capacity.alive, demand)):
+        elif not is_private() and (held := describe_contention(capacity.alive, demands[0])):
             listener.on_stage(held)
-        if coordinator.plan.spec.ingest == "pool":
-            _fill(dataset, demand, listener)
+        if spec.ingest == "pool":
+            _fill(dataset, demands[0], listener)
+        _measure(coordinator.plan, placement, dataset, ledger, listener)
+        announcer = Announcer(placement, ledger.append, listener.on_stage)
+        announcer.update()
         listener.on_stage("training")
-        _train(coordinator, dataset, ledger, listener)
+        _train(coordinator, dataset, ledger, listener, placement, announcer)
+
+
+def _measure(plan: Plan, placement: Placement, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
+    """Find out how much memory trials take on cards that several could share."""
+    placement.kinds = card_kinds(current_capacity())  # nodes may have come while their pools were filled
+    kinds = placement.shared_kinds()
+    if not kinds:
+        return
+    from fasray.execution.probe import measure_memory  # imports Ray and torch
+
+    listener.on_stage("measuring the memory that a trial of each method takes")
+    facts = storage.absolute(ledger.run), _pool_of(dataset), storage.absolute(dataset.uri)
+    placement.measured = measure_memory(plan, kinds, *facts)
+    for kind in kinds:
+        known = placement.measured[kind.name].peaks if kind.name in placement.measured else {}
+        if missing := [method for method in plan.spec.methods if method not in known]:
+            listener.on_stage(
+                f"warning: the memory of {', '.join(missing)} could not be measured on {kind.name or 'a GPU'}: each of "
+                "its trials gets a whole card"
+            )
 
 
 def _fill(dataset: Dataset, demand: Demand, listener: Listener) -> None:
@@ -128,15 +156,19 @@ def _fill(dataset: Dataset, demand: Demand, listener: Listener) -> None:
         listener.on_excluded(pools[0].excluded)
 
 
-def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener) -> None:
+def _train(
+    coordinator: Coordinator,
+    dataset: Dataset,
+    ledger: Ledger,
+    listener: Listener,
+    placement: Placement,
+    announcer: Announcer,
+) -> None:
     """Run the coordinator's trials, in reused actors or in workers of their own, until none is left."""
-    demand = demand_of(coordinator.plan.spec)
-    limit = coordinator.plan.spec.resources.max_concurrent
-    slots = Slots(demand, None if limit == "auto" else limit)
     run = storage.absolute(ledger.run)  # a trial's processes have working directories of their own
-    pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
+    pool = _pool_of(dataset)
 
-    def make_order(assignment: Assignment) -> TrialOrder:
+    def make_order(assignment: Assignment, demand: Demand) -> TrialOrder:
         return TrialOrder(
             trial=assignment.trial,
             run=run,
@@ -144,31 +176,36 @@ def _train(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener:
             data=storage.absolute(dataset.uri),
             target_split=coordinator.plan.spec.target_split,
             reported_step=assignment.reported_step,
-            data_cpus=demand.data_cpus,
-            gpus=demand.gpus,
+            demand=demand,
+            device=device_for(demand),
         )
 
-    reporter = ThrottledReporter(coordinator, slots, listener.on_progress)
+    reporter = ThrottledReporter(coordinator, placement.trials_at_once, listener.on_progress)
 
     def show(*_: object) -> None:
+        announcer.update()
         reporter.changed()
 
     with tempfile.TemporaryDirectory(prefix="fasray-ray-") as scratch:
         if coordinator.plan.spec.in_trainer:
             from fasray.execution.train_backend import train_in_workers
 
-            train_in_workers(coordinator, make_order, demand, slots, scratch, show)
+            train_in_workers(coordinator, make_order, placement, scratch, show)
         else:
             from fasray.execution.trial_actor import ReusableTrialActor
             from fasray.execution.tune_backend import train_in_actors
 
-            train_in_actors(coordinator, ReusableTrialActor, make_order, demand, slots, scratch, show)
+            train_in_actors(coordinator, ReusableTrialActor, make_order, placement, scratch, show)
             if not coordinator.finished:
                 raise RunFailedError(
                     "Ray Tune ended before every trial had ended",
                     remedy="run the same command again; -v shows Ray's messages",
                 )
     reporter.flush()
+
+
+def _pool_of(dataset: Dataset) -> str:
+    return pool_key(dataset.manifest.hash, dataset.manifest.image_size)
 
 
 def _facts(dataset: Dataset) -> DataFacts:

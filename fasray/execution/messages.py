@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fasray.execution.capacity import Demand
 from fasray.protocols import TargetSplit
 from fasray.runs.events import Decision
 from fasray.runs.layout import trial_folder
@@ -26,10 +27,10 @@ class TrialOrder:
     target_split: TargetSplit
     reported_step: int
     """Last step that the driver has on record, -1 for none."""
-    data_cpus: int = 0
-    """CPU cores that read for each worker, next to its own."""
-    gpus: float = 0.0
-    """GPUs that each worker holds."""
+    demand: Demand = Demand(1, 1, 0.0)
+    """What the trial holds."""
+    device: str = "cpu"
+    """That it computes on: ``cpu`` or ``cuda``, which is the first of the GPUs that the process sees."""
 
     @property
     def folder(self) -> str:
@@ -43,13 +44,20 @@ class TrialMessage:
 
     trial: str
     reading: Reading | None = None
-    status: Literal["evaluated", "diverged", "failed"] = "evaluated"
+    status: Literal["evaluated", "diverged", "failed", "out_of_memory"] = "evaluated"
     reason: str = ""
+    demand: Demand | None = None
+    """What a trial held that ran out of memory."""
+    peak_bytes: int = 0
+    """How much of the card it had taken by then."""
 
 
 def deliver(coordinator: Coordinator, message: TrialMessage) -> Decision:
     """Pass a message on to the coordinator; return what becomes of the trial."""
     if message.reading is not None:
         return coordinator.report(message.trial, message.reading)
+    if message.status == "out_of_memory" and message.demand is not None:
+        coordinator.ran_out_of_memory(message.trial, message.demand.gpus, message.demand.kind, message.peak_bytes)
+        return "stop"
     coordinator.end(message.trial, message.status, message.reason)
     return "stop"

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fasray.execution.autoscaler import MAX_TRIALS
+from fasray.execution.hardware import gpus_here
 from fasray.ray_private import do_not_propagate
 
 _TUNE_SETTINGS = {
@@ -60,7 +61,9 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     with _quiet(verbose):
         with _keep_signal_handler():
             if private:
-                ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, **options)
+                ray.init(
+                    address="local", num_cpus=os.cpu_count(), num_gpus=gpus_here(), include_dashboard=False, **options
+                )
             else:
                 ray.init(**options)
         for name in ("ray", "ray.tune", "ray.data"):

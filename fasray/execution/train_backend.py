@@ -22,16 +22,17 @@ from typing import Any
 import ray
 import ray.exceptions
 import ray.train
+from ray.train.torch import TorchConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray.errors import FasrayError
 from fasray.execution.autoscaler import MAX_TRIALS
 from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialMessage, TrialOrder, deliver
+from fasray.execution.placement import Places, next_placed
 from fasray.execution.ray_session import is_private
 from fasray.execution.train_worker import train_worker_loop
 from fasray.ray_private import lean_torch_trainer, worker_error
-from fasray.runs.events import ENDED
 from fasray.sweep.coordinator import Assignment, Coordinator
 
 _MAX_RESTARTS = 3
@@ -58,15 +59,14 @@ class DecisionBroker:
     """Runs trainers in threads of its own and passes between their workers and the driver; an actor.
 
     Args:
-        demand: of one trial.
         scratch: folder on this node for Ray Train's own files.
         settings: environment of Ray Train.
     """
 
-    def __init__(self, demand: Demand, scratch: str, settings: Mapping[str, str]) -> None:
+    def __init__(self, scratch: str, settings: Mapping[str, str]) -> None:
         for name, value in settings.items():
             os.environ.setdefault(name, value)
-        self._demand, self._scratch = demand, scratch
+        self._scratch = scratch
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._decisions: dict[int, queue.SimpleQueue[str]] = {}
@@ -76,14 +76,16 @@ class DecisionBroker:
     def fit(self, order: TrialOrder) -> str:
         """Run a trial to its end; return the reason if its workers failed, else nothing."""
         scaling = ray.train.ScalingConfig(
-            num_workers=self._demand.workers,
-            use_gpu=self._demand.gpus > 0,
-            resources_per_worker=self._demand.of_worker,
+            num_workers=order.demand.workers,
+            use_gpu=order.demand.gpus > 0,
+            resources_per_worker=order.demand.of_worker,
         )
+        self._stopped.discard(order.trial.id)
         try:
             lean_torch_trainer()(
                 train_worker_loop,
                 train_loop_config={"order": order, "broker": ray.get_runtime_context().current_actor},
+                torch_config=TorchConfig(backend="gloo") if order.device == "cpu" else None,
                 scaling_config=scaling,
                 run_config=ray.train.RunConfig(
                     name=order.trial.id,
@@ -129,9 +131,8 @@ class DecisionBroker:
 
 def train_in_workers(
     coordinator: Coordinator,
-    make_order: Callable[[Assignment], TrialOrder],
-    demand: Demand,
-    slots: Callable[[], int],
+    make_order: Callable[[Assignment, Demand], TrialOrder],
+    places: Places,
     scratch: str,
     changed: Callable[[], None] = lambda: None,
 ) -> None:
@@ -139,18 +140,19 @@ def train_in_workers(
 
     Args:
         coordinator: of the sweep.
-        make_order: from an assignment to what its workers are sent.
-        demand: of one trial.
-        slots: returns how many trials may run now; called often, as nodes come and go.
+        make_order: from an assignment, and what its trial will hold, to what its workers are sent.
+        places: what each trial holds, and which may start now; asked often, as nodes come and go.
         scratch: folder on this node for Ray Train's own files.
         changed: called after every change.
     """
-    broker = _start_broker(demand, scratch)
+    broker = _start_broker(scratch)
     running: dict[Any, str] = {}
     try:
         while True:
-            while len(running) < min(slots(), MAX_TRIALS) and (assignment := coordinator.next_assignment()) is not None:
-                running[broker.fit.remote(make_order(assignment))] = assignment.trial.id
+            while len(running) < MAX_TRIALS and (found := next_placed(coordinator, places, running.values())):
+                assignment, demand = found
+                places.hold(assignment.trial.id, demand)
+                running[broker.fit.remote(make_order(assignment, demand))] = assignment.trial.id
                 changed()
             if not running and coordinator.finished:
                 return
@@ -158,13 +160,15 @@ def train_in_workers(
                 broker.answer.remote(request.number, deliver(coordinator, request.message))
                 changed()
             for ended in ray.wait(list(running), num_returns=len(running), timeout=0)[0] if running else ():
-                _close(coordinator, running.pop(ended), ray.get(ended))
+                trial = running.pop(ended)
+                places.release(trial)
+                _close(coordinator, trial, ray.get(ended))
                 changed()
     finally:
         ray.kill(broker)
 
 
-def _start_broker(demand: Demand, scratch: str) -> Any:
+def _start_broker(scratch: str) -> Any:
     """Start the broker on this node, which lives as long as the driver; the trainers' controllers run next to it."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     settings = {**_SETTINGS, **_PRIVATE_SETTINGS} if is_private() else _SETTINGS
@@ -172,12 +176,12 @@ def _start_broker(demand: Demand, scratch: str) -> Any:
     groups = {"fit": MAX_TRIALS, "ask": MAX_TRIALS, "take": 1}
     remote: Any = ray.remote  # its declared overloads know no concurrency groups
     actor = remote(num_cpus=0, concurrency_groups=groups, scheduling_strategy=here)(DecisionBroker)
-    return actor.remote(demand, scratch, settings)
+    return actor.remote(scratch, settings)
 
 
 def _close(coordinator: Coordinator, trial: str, reason: str) -> None:
-    """Record the failure of a trial whose workers ended without a decision."""
-    if coordinator.records[trial].status not in ENDED:
+    """Record the failure of a trial whose workers ended without a decision; one that is taken back has had it."""
+    if trial in coordinator.running:
         coordinator.end(trial, "failed", reason or "the trial had nothing left to do")
 
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import ray
 import ray.train
 import ray.train.torch
+import torch
 
 from fasray.errors import DivergedError, FasrayError
+from fasray.execution.card import limit_memory, peak_bytes, show_gpus
 from fasray.execution.messages import TrialMessage, TrialOrder
 from fasray.faces.loading.face_source import FaceSource
 from fasray.ingest.node_pool import open_or_fill_pool
@@ -38,21 +40,22 @@ class WorkerContext(DistributedContext):
             order.folder,
             seed=trial.seed,
             total_steps=trial.training.steps,
-            device=ray.train.torch.get_device(),
-            gpus=order.gpus,
+            device=_device(order),
+            gpus=order.demand.gpus,
             weights_folder=weights_folder(order.run),
         )
-        self._broker, self._trial = broker, trial.id
+        self._broker, self._order = broker, order
         self._decision: Decision = "continue"
 
     def report(self, evaluation: Evaluation) -> None:
         """Send an evaluation's figures to the broker and wait for its decision."""
         if self.rank == 0:
-            self._ask(TrialMessage(self._trial, evaluation.reading))
+            self._ask(TrialMessage(self._order.trial.id, evaluation.reading))
 
-    def give_up(self, status: Literal["diverged", "failed"], reason: str) -> None:
+    def give_up(self, status: Literal["diverged", "failed", "out_of_memory"], reason: str = "") -> None:
         """Report why the trial cannot go on, and wait until it is on record."""
-        self._ask(TrialMessage(self._trial, status=status, reason=reason))
+        held, peak = self._order.demand, peak_bytes(self._order.device)
+        self._ask(TrialMessage(self._order.trial.id, status=status, reason=reason, demand=held, peak_bytes=peak))
 
     def _ask(self, message: TrialMessage) -> None:
         self._decision = ray.get(self._broker.ask.remote(message))
@@ -85,6 +88,17 @@ def train_worker_loop(config: dict[str, Any]) -> None:
     except FasrayError as error:
         context.give_up("failed", error.what)
         raise
+    except torch.OutOfMemoryError:
+        context.give_up("out_of_memory")
+        raise
+
+
+def _device(order: TrialOrder) -> torch.device:
+    """Return this worker's device; it sees no GPU if it holds none, and takes no more of one than its share."""
+    if not order.demand.gpus:
+        show_gpus(())
+    limit_memory(order.device, order.demand.gpus)
+    return torch.device("cpu") if order.device == "cpu" else ray.train.torch.get_device()
 
 
 @contextmanager
@@ -95,5 +109,5 @@ def _faces(order: TrialOrder) -> Iterator[FaceSource]:
         return
     from fasray.ingest.stream import FaceStream
 
-    with closing(FaceStream.open(order.data, order.trial.data, order.data_cpus)) as stream:
+    with closing(FaceStream.open(order.data, order.trial.data, order.demand.data_cpus)) as stream:
         yield stream

@@ -10,15 +10,17 @@ import time
 from collections.abc import Generator
 from typing import Any, Literal
 
+import torch
 from ray import tune
 
 from fasray.errors import DivergedError, FasrayError
+from fasray.execution.card import limit_memory, peak_bytes, show_assigned_gpus
 from fasray.execution.messages import TrialMessage, TrialOrder
 from fasray.faces.loading.pool import FacePool
 from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import Roles, parse
 from fasray.runs.layout import weights_folder
-from fasray.training.context import Context, default_device
+from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
 from fasray.training.loop import evaluations
 
@@ -32,6 +34,7 @@ class ReusableTrialActor(tune.Trainable):
         self._evaluations: Generator[Evaluation, None, None]
         self._pool: FacePool | None = None
         self._roles: dict[str, Roles] = {}
+        show_assigned_gpus()
         self._begin(config["order"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -43,9 +46,9 @@ class ReusableTrialActor(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train up to the next evaluation and report its source-dev figures.
 
-        A trial whose loss is no longer finite, or whose data is at fault, ends here with its reason: its actor is
-        sound. Any other error is raised, so that Tune discards the actor. Reasons name no path of this machine: they
-        go into the event log.
+        A trial whose loss is no longer finite, or whose data is at fault, ends here with its reason, and one that ran
+        out of its card's memory without any: its actor is sound. Any other error is raised, so that Tune discards the
+        actor. Reasons name no path of this machine: they go into the event log.
         """
         try:
             evaluation = next(self._evaluations)
@@ -55,14 +58,21 @@ class ReusableTrialActor(tune.Trainable):
             return self._ended("diverged", error.what)
         except FasrayError as error:
             return self._ended("failed", error.what)
+        except torch.OutOfMemoryError:
+            return self._ended("out_of_memory", "")
         return self._result(TrialMessage(self._order.trial.id, evaluation.reading))
 
     def _result(self, message: TrialMessage) -> dict[str, Any]:
         first = self.first_step_at  # None if no step was taken here
         return {"message": message, "start_seconds": 0.0 if first is None else first - self._started}
 
-    def _ended(self, status: Literal["diverged", "failed"], reason: str) -> dict[str, Any]:
-        return self._result(TrialMessage(self._order.trial.id, status=status, reason=reason))
+    def _ended(self, status: Literal["diverged", "failed", "out_of_memory"], reason: str) -> dict[str, Any]:
+        order = self._order
+        return self._result(
+            TrialMessage(
+                order.trial.id, status=status, reason=reason, demand=order.demand, peak_bytes=peak_bytes(order.device)
+            )
+        )
 
     def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return what Tune adds to a result, but not the config.
@@ -94,12 +104,13 @@ class ReusableTrialActor(tune.Trainable):
         if protocol.fingerprint() not in self._roles:
             self._roles[protocol.fingerprint()] = protocol.assign(pool.index)
         roles = self._roles[protocol.fingerprint()]
+        limit_memory(order.device, order.demand.gpus)
         context = self._context = Context(
             order.folder,
             seed=trial.seed,
             total_steps=trial.training.steps,
-            device=default_device(),
-            gpus=order.gpus,
+            device=order.device,
+            gpus=order.demand.gpus,
             weights_folder=weights_folder(order.run),
         )
         yield from evaluations(trial, pool, roles, context, reported_step=order.reported_step)

@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 
 from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialMessage, TrialOrder, deliver
+from fasray.execution.placement import EqualPlaces, Places, next_placed
 from fasray.sweep.coordinator import Assignment, Coordinator
 
 _NO_METRIC = {"metric": None, "mode": None}
@@ -36,20 +37,21 @@ class CoordinatorSearcher(Searcher):
 
     Args:
         coordinator: of the sweep; None in the copy that Tune pickles and never uses.
-        make_order: from an assignment to what its actor is sent.
+        make_order: from an assignment, and what its trial will hold, to what its actor is sent.
+        places: says what fits now; asked often.
         changed: called after every change, with what a user may want to see.
-        slots: returns how many trials may be started now; called often.
     """
 
     def __init__(
         self,
         coordinator: Coordinator | None = None,
-        make_order: Callable[[Assignment], TrialOrder | None] = lambda assignment: None,
+        make_order: Callable[[Assignment, Demand], TrialOrder | None] = lambda assignment, demand: None,
+        places: Places | None = None,
         changed: Callable[[], None] = lambda: None,
-        slots: Callable[[], int] = lambda: 1,
     ) -> None:
         super().__init__(**_NO_METRIC)
-        self._coordinator, self._make_order, self._changed, self._slots = coordinator, make_order, changed, slots
+        self._coordinator, self._make_order, self._changed = coordinator, make_order, changed
+        self._places = places or EqualPlaces(Demand(1, 1, 0.0))
         self._trial_of: dict[str, str] = {}
         self._lost: set[str] = set()
         self._errors: Counter[str] = Counter()
@@ -61,18 +63,19 @@ class CoordinatorSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         """Return the config of the next trial, its order; None to wait, or FINISHED."""
         assert self._coordinator is not None  # noqa: S101 - only the pickled copy has none
-        if len(self._trial_of) >= self._slots():
-            return None
-        assignment = self._coordinator.next_assignment()
-        if assignment is None:
+        found = next_placed(self._coordinator, self._places)
+        if found is None:
             return Searcher.FINISHED if self._coordinator.finished else None
+        assignment, demand = found
+        self._places.hold(trial_id, demand)
         self._trial_of[trial_id] = assignment.trial.id
         self._changed()
-        return {"order": self._make_order(assignment)}
+        return {"order": self._make_order(assignment, demand)}
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Requeue a trial that ended with an error, or give it up; every other end was decided by the coordinator."""
         assert self._coordinator is not None  # noqa: S101
+        self._places.release(trial_id)
         trial = self._trial_of.pop(trial_id, None)
         if trial is None or not error:
             return
@@ -139,9 +142,8 @@ class CoordinatorScheduler(FIFOScheduler):
 def train_in_actors(
     coordinator: Coordinator,
     actor: type[tune.Trainable],
-    make_order: Callable[[Assignment], TrialOrder],
-    demand: Demand,
-    slots: Callable[[], int],
+    make_order: Callable[[Assignment, Demand], TrialOrder],
+    places: Places,
     scratch: str,
     changed: Callable[..., None] = lambda *_: None,
     *,
@@ -152,16 +154,15 @@ def train_in_actors(
     Args:
         coordinator: of the sweep.
         actor: class of the actors.
-        make_order: from an assignment to what its actor is sent.
-        demand: what each trial holds.
-        slots: how many trials may run now; called repeatedly, as nodes come and go.
+        make_order: from an assignment, and what its trial will hold, to what its actor is sent.
+        places: what each trial holds, and which may start now; asked repeatedly, as nodes come and go.
         scratch: folder on this node for Tune's own files.
         changed: called after every change; after a result with the trial's id and the result.
-        reuse: let a trial take over the actor of one that has ended.
+        reuse: let a trial take over the actor of one that has ended and held the same.
     """
-    searcher = CoordinatorSearcher(coordinator, make_order, changed, slots)
+    searcher = CoordinatorSearcher(coordinator, make_order, places, changed)
     tune.Tuner(
-        tune.with_resources(actor, demand.of_worker),
+        tune.with_resources(actor, _placement_group),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=CoordinatorScheduler(coordinator, changed, searcher.lost),
@@ -175,3 +176,8 @@ def train_in_actors(
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     ).fit()
+
+
+def _placement_group(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what a trial holds, from what its actor is sent."""
+    return tune.PlacementGroupFactory([config["order"].demand.of_worker])

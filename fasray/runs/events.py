@@ -78,6 +78,34 @@ class Ended(_Event):
     reason: str
 
 
+class Placed(_Event):
+    """What trials of a method hold on a kind of card: decided when a driver starts, and again if corrected."""
+
+    event: Literal["placed"] = "placed"
+    method: str
+    card: str
+    """Name of the card, or of its kind; empty if the nodes do not say."""
+    gpus: float
+    """Of each worker; a fraction shares a card."""
+    cpus: float
+    peak_bytes: int | None = None
+    """What a short run of the method took; None if it was not measured."""
+    card_bytes: int | None = None
+
+
+class OutOfMemory(_Event):
+    """A trial ran out of its card's memory; it is taken up again from its last checkpoint, with more of a card."""
+
+    event: Literal["out_of_memory"] = "out_of_memory"
+    trial: str
+    gpus: float
+    """That each of its workers held."""
+    card: str = ""
+    """Kind of card that the trial was tied to; empty if to none."""
+    peak_bytes: int = 0
+    """What it had taken of the card by then."""
+
+
 class Retried(_Event):
     """A failed trial is retried by a new driver."""
 
@@ -103,7 +131,9 @@ class Closed(_Event):
     status: Literal["complete", "interrupted", "failed"]
 
 
-Event = Annotated[Opened | Suggested | Reported | Ended | Retried | Won | Closed, Field(discriminator="event")]
+Event = Annotated[
+    Opened | Suggested | Reported | Ended | Placed | OutOfMemory | Retried | Won | Closed, Field(discriminator="event")
+]
 EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
 
 

@@ -6,7 +6,7 @@ driver through the same code, so that a resumed sweep is exactly where the log e
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from fasray.runs.events import (
     Decision,
     Ended,
     Event,
+    OutOfMemory,
     Reported,
     Retried,
     Stage,
@@ -31,6 +32,9 @@ from fasray.sweep.cell_state import CellState
 from fasray.sweep.plan import Cell, Plan
 from fasray.sweep.schedule import CellScheduler
 from fasray.training.trial import Trial
+
+_MOST_ON_WHOLE_CARDS = 2
+"""Of a trial: how often it may run out of memory there."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,14 @@ class Coordinator:
     def __init__(self, plan: Plan, log: Callable[[Event], None]) -> None:
         self.plan = plan
         self.records: dict[str, TrialRecord] = {}
+        self.out_of_memory: dict[tuple[str, str], float] = {}
+        """The largest share of a card with which a trial ran out of its memory, by method and kind of card."""
         self._log = log
         self._trials: dict[str, Trial] = {}
         self._suggested: dict[str, Trial] = {}
         self._cell_of: dict[str, CellState] = {}
         self._running: set[str] = set()
+        self._on_whole_cards: Counter[str] = Counter()
         self._left_over: deque[str] = deque()
         self._cells = {(cell.method, cell.protocol.name): CellState(plan, cell, self.records) for cell in plan.cells}
 
@@ -118,14 +125,23 @@ class Coordinator:
         """Return the confirming runs of a cell, see :attr:`CellState.confirming`."""
         return self._cells[cell.method, cell.protocol.name].confirming
 
-    def next_assignment(self) -> Assignment | None:
-        """Return the next trial: what a dead driver left first, then the cell with the fewest running trials."""
-        if self._left_over:
-            return self._hand_out(self._left_over.popleft())
+    def next_assignment(self, fits: Callable[[str, str], bool] = lambda method, trial: True) -> Assignment | None:
+        """Return the next trial: what a dead driver left first, then the cell with the fewest running trials.
+
+        Args:
+            fits: returns whether a trial of a method could start now; its second argument is the id of a trial that is
+                taken up again, empty for a new one. What does not fit is passed over.
+        """
+        for trial in self._left_over:
+            if fits(self.records[trial].method, trial):
+                self._left_over.remove(trial)
+                return self._hand_out(trial)
         ready = [state for state in self._cells.values() if state.ready]
-        if not ready:
-            return None
-        state = min(ready, key=lambda s: (len(self._running & s.trials), len(s.trials)))
+        ready.sort(key=lambda s: (len(self._running & s.trials), len(s.trials)))
+        state = next((state for state in ready if fits(state.cell.method, "")), None)
+        return None if state is None else self._suggest(state)
+
+    def _suggest(self, state: CellState) -> Assignment:
         planned, cell = state.next(), state.cell
         trial = planned.trial
         self._suggested[trial.id] = trial
@@ -158,6 +174,28 @@ class Coordinator:
         self._record(Ended.model_validate({"trial": trial, "status": status, "reason": reason}))
         self._close_trial(trial)
 
+    def ran_out_of_memory(self, trial: str, gpus: float, card: str, peak_bytes: int) -> None:
+        """Take back a trial that ran out of its card's memory; after the second time on whole cards it has failed.
+
+        Args:
+            trial: that is running; one that is not stays as it is.
+            gpus: that each of its workers held.
+            card: kind of card that it was tied to.
+            peak_bytes: what it had taken of the card by then.
+        """
+        if trial not in self._running:
+            return
+        self._record(OutOfMemory(trial=trial, gpus=gpus, card=card, peak_bytes=peak_bytes))
+        if self._on_whole_cards[trial] < _MOST_ON_WHOLE_CARDS:
+            self.requeue(trial)
+            return
+        self.end(
+            trial,
+            "failed",
+            f"out of memory on a whole card{f' ({card})' if card else ''}, twice: {peak_bytes / 2**30:.1f} GiB were "
+            "taken; lower training.images or training.image_size, set training.precision: bf16, or use a larger card",
+        )
+
     def requeue(self, trial: str) -> None:
         """Take back a running trial whose process was lost; it is handed out before any new one."""
         if self.records[trial].status not in ENDED:
@@ -180,6 +218,12 @@ class Coordinator:
         if isinstance(event, Suggested):
             self._take(event)
         fold(self.records, event)
+        if isinstance(event, OutOfMemory):
+            key = self.records[event.trial].method, event.card
+            self.out_of_memory[key] = max(event.gpus, self.out_of_memory.get(key, 0.0))
+            self._on_whole_cards[event.trial] += event.gpus >= 1
+        if isinstance(event, Retried):
+            self._on_whole_cards[event.trial] = 0
         if isinstance(event, Won):
             self._cells[event.method, event.protocol].close_search(event.config)
 

@@ -7,7 +7,7 @@ import yaml
 from locations import ROOT
 
 from fasray.errors import SpecError
-from fasray.execution.autoscaler import MAX_TRIALS, AutoscalerLimits, ClusterCapacity, NodeGroup, Slots, read_limits
+from fasray.execution.autoscaler import MAX_TRIALS, AutoscalerLimits, ClusterCapacity, NodeGroup, Room, read_limits
 from fasray.execution.capacity import Demand
 
 CLUSTERS = ROOT / "cluster"
@@ -51,6 +51,8 @@ def test_as_many_trials_are_handed_out_as_the_full_cluster_holds(
     capacity: ClusterCapacity, demand: Demand, slots: int
 ) -> None:
     assert capacity.slots(demand) == slots
+    assert capacity.fits([demand] * (slots - 1), demand) == (slots > 0)
+    assert not capacity.fits([demand] * slots, demand)
 
 
 def test_a_cluster_without_known_limits_doubles_until_its_autoscaler_stops_it() -> None:
@@ -96,10 +98,12 @@ def test_the_number_is_asked_for_anew_as_nodes_come_and_go_and_never_beyond_the_
         looked.append(now)
         return ClusterCapacity(tuple({"CPU": 1.0} for _ in range(nodes)))
 
-    slots, bounded = Slots(ONE, None, look), Slots(ONE, 2, look)
+    room, bounded = Room(None, look), Room(2, look)
     seen = []
     for now, nodes in [(0.0, 1), (0.5, 3), (1.5, 3), (3.0, 0)]:  # noqa: B007 - read by look()
-        seen.append((slots(), bounded()))
+        seen.append((room.count(ONE), bounded.count(ONE)))
+        for one, count in zip((room, bounded), seen[-1], strict=True):
+            assert [one.fits([ONE] * held, ONE) for held in range(4)] == [held < count for held in range(4)]
     assert seen == [(1, 1), (1, 1), (3, 2), (0, 0)]
     assert len(looked) == 6, "within a second it is not asked for again"
 

@@ -18,7 +18,8 @@ from fasray.runs.record import read_run
 
 OURS = re.compile(
     r"tiny: 2 methods x 2 protocols, 8 search trials and 8 confirming runs"
-    r"|starting Ray|filling the pool of decoded faces|decoding faces: \d+ of 480|training"
+    r"|starting Ray|no GPUs: trials run on CPU cores|filling the pool of decoded faces"
+    r"|decoding faces: \d+ of 480|training"
     r"|cells \d/4 \| trials \d+/16: .* \| best source-dev AUC .* \| time left: .*"
     r"|wrote .*/run/(results\.parquet|report\.html)"
 )

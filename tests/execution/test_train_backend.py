@@ -18,7 +18,6 @@ from sweep_fixtures import SWEEP, made_reading, plan_of
 
 import fasray
 from fasray.errors import SpecError
-from fasray.execution.capacity import Demand
 from fasray.faces.face_index import FaceIndex
 from fasray.methods import registry
 from fasray.runs.record import read_run
@@ -122,7 +121,7 @@ def test_a_question_waits_for_its_own_answer_and_a_decided_trial_is_not_trained_
     from fasray.execution.messages import TrialMessage
     from fasray.execution.train_backend import DecisionBroker
 
-    broker: Any = DecisionBroker(Demand(1, 1, 0.0), "", {})
+    broker: Any = DecisionBroker("", {})
     with ThreadPoolExecutor(2) as workers:
         first = workers.submit(broker.ask, TrialMessage("one", made_reading(2, 0.5)))
         asked = broker.take(60)

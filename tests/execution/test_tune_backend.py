@@ -6,7 +6,9 @@ import pytest
 from ray.tune.search import Searcher
 from sweep_fixtures import made_reading, value_of
 
+from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialOrder
+from fasray.execution.placement import EqualPlaces
 from fasray.execution.tune_backend import CoordinatorSearcher
 from fasray.runs.events import Event, Suggested
 from fasray.sweep.coordinator import Assignment, Coordinator
@@ -21,12 +23,13 @@ class Given:
         self.room = 2
         self.coordinator = Coordinator(plan, self.log.append)
         self.coordinator.close_finished_searches()
-        self.searcher = CoordinatorSearcher(self.coordinator, self._order, slots=lambda: self.room)
+        places = EqualPlaces(Demand(1, 1, 0.0), lambda: self.room)
+        self.searcher = CoordinatorSearcher(self.coordinator, self._order, places)
         self._ids = map(str, range(10_000))
 
     @staticmethod
-    def _order(assignment: Assignment) -> TrialOrder:
-        return TrialOrder(assignment.trial, "", "", "", "train+test", assignment.reported_step)
+    def _order(assignment: Assignment, demand: Demand) -> TrialOrder:
+        return TrialOrder(assignment.trial, "", "", "", "train+test", assignment.reported_step, demand)
 
     def take(self) -> tuple[str, Any]:
         """Return Tune's id of a new trial, and what it is given for it."""

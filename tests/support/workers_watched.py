@@ -15,6 +15,7 @@ from pathlib import Path
 
 from fasray.execution.capacity import Demand
 from fasray.execution.messages import TrialOrder
+from fasray.execution.placement import EqualPlaces
 from fasray.execution.ray_session import ray_session
 from fasray.faces.data_source import resolve_dataset
 from fasray.faces.loading.pool import pool_key
@@ -114,9 +115,9 @@ def main(data: str, run: str, mode: str) -> None:
     coordinator = Coordinator(plan, lambda event: log.append((time.monotonic(), event)))
     coordinator.close_finished_searches()
 
-    def make_order(assignment: Assignment) -> TrialOrder:
+    def make_order(assignment: Assignment, demand: Demand) -> TrialOrder:
         pool = pool_key(dataset.manifest.hash, dataset.manifest.image_size)
-        return TrialOrder(assignment.trial, run, pool, dataset.uri, spec.target_split, assignment.reported_step)
+        return TrialOrder(assignment.trial, run, pool, dataset.uri, spec.target_split, assignment.reported_step, demand)
 
     with ray_session(), tempfile.TemporaryDirectory() as scratch:
         from fasray.execution.train_backend import train_in_workers
@@ -128,7 +129,7 @@ def main(data: str, run: str, mode: str) -> None:
         watch.start()
         if mode == "kill":
             threading.Thread(target=kill_one_worker, args=(Path(run),), daemon=True).start()
-        train_in_workers(coordinator, make_order, Demand(2, 1, 0.0), lambda: 1, scratch)
+        train_in_workers(coordinator, make_order, EqualPlaces(Demand(2, 1, 0.0)), scratch)
         ended = time.monotonic()
         while (left := [name for name in held()[1] if name not in before]) and time.monotonic() < ended + 10:
             time.sleep(0.2)
