@@ -13,15 +13,16 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from fasray.faces.loading.augment import Augment as Augment
 from fasray.faces.loading.sampler import Sampling as Sampling
 from fasray.methods.space import Range
+from fasray.validation import Settings
 
 
-class MethodConfig(BaseModel):
+class MethodConfig(Settings):
     """Base of every method's ``Config``: frozen, unknown keys are errors, each field documents itself.
 
     A number is declared by :func:`fasray.methods.settings.quantity`, with default, bounds and unit; the docstring below
@@ -127,6 +128,11 @@ class Method(ABC):
     title: ClassVar[str]
     paper: ClassVar[str]
     Config: ClassVar[type[MethodConfig]]
+    no_compile: ClassVar[str] = ""
+    """Why ``training.compile: true`` is refused for this method; empty: it is not."""
+    full_precision: ClassVar[str] = "losses"
+    """What of a step stays float32 when ``training.precision`` is ``bf16``, for ``fasray methods NAME``; weights,
+    gradients, optimizers, statistics of batch normalisation and scoring always do."""
 
     def __init__(self, config: MethodConfig) -> None:
         self.config = config
@@ -147,6 +153,14 @@ class Method(ABC):
     def augment(self) -> Augment:
         """How this configuration augments its training images by default; a profile may override it."""
         return Augment()
+
+    @property
+    def compiled(self) -> Sequence[str]:
+        """Names in ``networks`` of what ``training.compile`` compiles: all, but what is differentiated twice.
+
+        Compiled is a call of such a network in a training step; other methods of it than its forward are not.
+        """
+        return list(self.networks)
 
     @abstractmethod
     def build(self, build: Build) -> None:

@@ -174,6 +174,11 @@ class HFNMP(Method):
         """Mirror only."""
         return Augment(flip=self.config.flip, crop=self.config.crop)
 
+    @property
+    def compiled(self) -> Sequence[str]:
+        """Both networks; in the second order HFN's gradient is differentiated, so the extractor alone."""
+        return ["pattern"] if self.config.order == "second" else ["pattern", "hfn"]
+
     def build(self, build: Build) -> None:
         """Create the extractor, HFN and an optimizer for each."""
         self._build = build

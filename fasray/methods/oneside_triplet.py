@@ -245,6 +245,11 @@ class OneSideTriplet(Method):
         """Nothing but what is configured."""
         return Augment(flip=self.config.flip, crop=self.config.crop)
 
+    @property
+    def compiled(self) -> Sequence[str]:
+        """All but the meta learner, whose gradient is differentiated."""
+        return [name for name in self.networks if name != "embedder"]
+
     def build(self, build: Build) -> None:
         """Create extractor, depth estimator, parser, meta learner and one Adam over all."""
         c = self.config
@@ -316,7 +321,7 @@ class OneSideTriplet(Method):
     def score(self, images: Tensor) -> Tensor:
         """Return the meta learner's live probability, [B] in [0, 1]; depth and parsing are not used."""
         self.networks.eval()
-        logit_B: Tensor = self.networks["embedder"](self.networks["extractor"](with_hsv(images))[1])[1]
+        logit_B: Tensor = self.networks["embedder"](self.networks["extractor"](with_hsv(images))[-1])[1]
         return logit_B.sigmoid()
 
     def summary(self) -> Mapping[str, Any]:
@@ -326,9 +331,7 @@ class OneSideTriplet(Method):
 
     def _part(self, draw: Draw, rows_N: Tensor) -> Part:
         assert draw.depth is not None and draw.parsing is not None  # noqa: S101, PT018
-        extractor = self.networks["extractor"]
-        assert isinstance(extractor, FeatExtractor)  # noqa: S101
-        maps, label = extractor.maps(with_hsv(draw.views[0][rows_N])), draw.label[rows_N]
+        maps, label = self.networks["extractor"](with_hsv(draw.views[0][rows_N])), draw.label[rows_N]
         depth = depth_loss(self.networks["depth"](joined(*maps[1:])), draw.depth[rows_N])
         counts = torch.ones_like(label) if self.config.spoof_parsing == "background" else label
         parsing = parsing_loss(self.networks["parser"](maps), draw.parsing[rows_N], counts)

@@ -53,7 +53,7 @@ from torch.nn import functional
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
-from fasray.nets.depthnet import BatchNormInit, DepthEstimator, FeatEmbedder, FeatExtractor, initialise
+from fasray.nets.depthnet import BatchNormInit, DepthEstimator, FeatEmbedder, FeatExtractor, initialise, joined
 from fasray.nets.hsv import with_hsv
 from fasray.nets.inner_loop import Parameters, forward_with, inner_step
 from fasray.nets.weights import load_backbone
@@ -167,6 +167,11 @@ class RFMeta(Method):
         """Nothing but what is configured."""
         return Augment(flip=self.config.flip, crop=self.config.crop)
 
+    @property
+    def compiled(self) -> Sequence[str]:
+        """All but the meta learner, whose gradient is differentiated."""
+        return [name for name in self.networks if name != "embedder"]
+
     def build(self, build: Build) -> None:
         """Create extractor F, depth estimator D, meta learner E and one Adam over all three."""
         c = self.config
@@ -223,7 +228,7 @@ class RFMeta(Method):
     def score(self, images: Tensor) -> Tensor:
         """Return the meta learner's live probability, [B] in [0, 1]; the depth map is not used."""
         self.networks.eval()
-        logit_B: Tensor = self.networks["embedder"](self.networks["extractor"](with_hsv(images))[1])[1]
+        logit_B: Tensor = self.networks["embedder"](self.networks["extractor"](with_hsv(images))[-1])[1]
         return logit_B.sigmoid()
 
     def summary(self) -> Mapping[str, Any]:
@@ -233,6 +238,6 @@ class RFMeta(Method):
     def _domain(self, draw: Draw, rows_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return labels, the meta learner's input and the depth loss of one domain's images."""
         assert draw.depth is not None  # noqa: S101
-        joined, x = self.networks["extractor"](with_hsv(draw.views[0][rows_N]))
-        depth: Tensor = depth_loss(self.networks["depth"](joined), draw.depth[rows_N])
-        return draw.label[rows_N], x, depth
+        maps = self.networks["extractor"](with_hsv(draw.views[0][rows_N]))
+        depth: Tensor = depth_loss(self.networks["depth"](joined(*maps[1:])), draw.depth[rows_N])
+        return draw.label[rows_N], maps[-1], depth

@@ -38,25 +38,20 @@ class FeatExtractor(nn.Module):
         self.down2 = _block(self.channels, middle, self.channels)
         self.down3 = _block(self.channels, middle, self.channels)
 
-    def maps(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the outputs of the four blocks, at 1, 1/2, 1/4 and 1/8 of the image's size."""
+    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the outputs of the four blocks, at 1, 1/2, 1/4 and 1/8 of the image's size.
+
+        Args:
+            x_BCHW: [B, 6, H, W], sides of 16 pixels or more; all but the first block give ``channels`` channels.
+        """
         x0 = self.inc(x_BCHW)
         x1 = self.down1(x0)
         x2 = self.down2(x1)
         return x0, x1, x2, self.down3(x2)
 
-    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the two heads read: [B, 3 c, H/8, W/8] for the depth and [B, c, H/8, W/8] for the decision.
-
-        Args:
-            x_BCHW: [B, 6, H, W], sides of 16 pixels or more; c is ``channels``.
-        """
-        _, x1, x2, x3 = self.maps(x_BCHW)
-        return joined(x1, x2, x3), x3
-
 
 def joined(x1: Tensor, x2: Tensor, x3: Tensor) -> Tensor:
-    """Return the three maps at 1/2, 1/4 and 1/8 of the image's size, averaged to 1/8, channel after channel."""
+    """Return what the depth is estimated from, the maps at 1/2, 1/4 and 1/8 averaged to 1/8: [B, 3 c, H/8, W/8]."""
     return torch.cat([functional.avg_pool2d(x1, 4), functional.avg_pool2d(x2, 2), x3], dim=1)
 
 
@@ -133,7 +128,7 @@ class FaceParser(nn.Module):
         self.classes = nn.Conv2d(channels, len(PARSING_CLASSES), 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return [B, K, 64, 64] logits for the maps of :meth:`FeatExtractor.maps`, from the largest to the smallest."""
+        """Return [B, K, 64, 64] logits for the maps of :class:`FeatExtractor`, from the largest to the smallest."""
         x = maps[-1]
         for stage, skip in zip(self.stages, reversed(maps[:-1]), strict=False):
             x = functional.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False)

@@ -2,7 +2,7 @@
 
 from fasray.protocols.protocol import Protocol, TargetSplit
 from fasray.protocols.registry import DOMAIN_TITLES, GROUPS, Listing, describe, names, outer_name, parse, resolve
-from fasray.protocols.roles import Roles, RowTable
+from fasray.protocols.roles import Roles, RowTable, spaced_frames
 
 __all__ = [
     "DOMAIN_TITLES",
@@ -17,4 +17,5 @@ __all__ = [
     "outer_name",
     "parse",
     "resolve",
+    "spaced_frames",
 ]

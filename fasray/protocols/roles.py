@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,3 +79,27 @@ class Roles:
         """
         names: NDArray[Any] = np.array(self.domains, dtype=np.str_)[self.domain_id]
         return np.where(self.domain_id >= 0, names, table.domain)
+
+
+def spaced_frames(table: RowTable, rows: NDArray[np.int64], count: Literal["all"] | int) -> NDArray[np.int64]:
+    """Return the rows of ``count`` evenly spaced frames of each video, in the order of ``rows``.
+
+    Of a video's m rows, ordered by frame, the k-th of ``count`` = n is number floor((2 k + 1) m / (2 n)), counted from
+    0: the middle one for n = 1. A video with no more than n rows keeps them all.
+
+    Args:
+        table: where ``rows`` point to.
+        rows: rows to choose from.
+        count: frames of each video, at least 1; or all of them.
+    """
+    if count == "all" or not len(rows):
+        return rows
+    video, frame = table.video[rows], table.frame[rows]
+    order = np.lexsort((frame, video))
+    first = np.flatnonzero(np.r_[True, video[order][1:] != video[order][:-1]])
+    size = np.diff(np.r_[first, len(rows)])
+    number, rows_of_video = np.arange(len(rows)) - np.repeat(first, size), np.repeat(size, size)
+    chosen_before = -((rows_of_video - 2 * count * number) // (2 * rows_of_video))
+    chosen_until = -((rows_of_video - 2 * count * (number + 1)) // (2 * rows_of_video))
+    kept: NDArray[np.int64] = rows[np.sort(order[chosen_until > chosen_before])]
+    return kept

@@ -5,20 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from fasray.errors import did_you_mean
 from fasray.faces.loading.sampler import Sampling
 from fasray.methods import registry
+from fasray.validation import Settings, misfit
 
 if TYPE_CHECKING:
     from fasray.methods.base import Augment, Build, Method
 
 
-class TrainingSpec(BaseModel):
+_LATER = ("deterministic", "compile", "eval_frames")
+"""Fields that came when there were runs already: never written while they have their default, so that ids stay."""
+
+
+class TrainingSpec(Settings):
     """Size, budget and evaluation of a trial; the same for all trials of a cell."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -39,6 +53,14 @@ class TrainingSpec(BaseModel):
         "pool", description="where faces come from; a stream shows them in another order"
     )
     backbone_weights: str = Field("none", min_length=1, description="none, imagenet, or a path or URI of weights")
+    deterministic: bool = Field(
+        True,
+        description="torch's deterministic algorithms and full float32; false: faster on a GPU, equal bits no more",
+    )
+    compile: bool = Field(False, description="torch.compile of the networks in training steps; rounds otherwise")
+    eval_frames: Literal["all"] | Annotated[int, Field(ge=1)] = Field(
+        "all", description="frames of each video that are scored, evenly spaced; source-dev and target alike"
+    )
 
     @field_validator("augment")
     @classmethod
@@ -47,16 +69,24 @@ class TrainingSpec(BaseModel):
             return None
         from fasray.methods.base import Augment  # imports torch
 
-        names = [field.name for field in fields(Augment)]
-        for name in given:
-            if name not in names:
-                raise ValueError(f"unknown augmentation {name!r}: {did_you_mean(name, names)}")
+        kinds = get_type_hints(Augment)
+        for name, value in given.items():
+            if name not in kinds:
+                raise ValueError(f"unknown augmentation {name!r}: {did_you_mean(name, kinds)}")
+            if why := misfit(value, kinds[name]):
+                raise ValueError(f"augment.{name}: {why}")
         try:
             checked = asdict(TypeAdapter(Augment).validate_python(given))
         except ValidationError as error:
             finding = error.errors()[0]
             raise ValueError(f"augment.{'.'.join(map(str, finding['loc']))}: {finding['msg']}") from error
         return {name: _json_value(checked[name]) for name in sorted(given)}
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        return {key: value for key, value in written.items() if key not in _LATER or value != fields[key].default}
 
     def evaluation_steps(self) -> tuple[int, ...]:
         """Return the steps after which the trial is evaluated, ascending, the last one ``steps``.

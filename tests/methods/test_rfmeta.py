@@ -6,6 +6,7 @@ from toy_draws import built, context, draws_of, run, toy_draw, weights
 
 from fasray.methods.base import Build
 from fasray.methods.rfmeta import rows_by_domain, split_domains
+from fasray.nets.depthnet import joined
 from fasray.nets.hsv import with_hsv
 from fasray.nets.inner_loop import forward_with, inner_step
 
@@ -69,9 +70,10 @@ def test_the_losses_are_those_of_a_loop_over_copies_of_the_meta_learner():
     sums = {"train_cls": 0.0, "train_depth": 0.0, "test_cls": 0.0, "test_depth": 0.0}
     for place, domain in enumerate(order):
         mine = draw.domain == int(domain)
-        joined, x = clones["extractor"](with_hsv(draw.views[0][mine]))
+        maps = clones["extractor"](with_hsv(draw.views[0][mine]))
+        x = maps[-1]
         part = "test" if place == 2 else "train"
-        sums[f"{part}_depth"] += squared(clones["depth"](joined), draw.depth[mine]).item()
+        sums[f"{part}_depth"] += squared(clones["depth"](joined(*maps[1:])), draw.depth[mine]).item()
         if place < 2:
             one = copy.deepcopy(clones["embedder"])
             loss = criterion(one(x)[1], draw.label[mine].float())
@@ -104,7 +106,7 @@ def test_the_meta_test_pass_leaves_no_trace_in_the_running_statistics():
     draw = draws_of(method)[0]
     last = int(context().rng("meta-split").permutation(3)[1])
     extractor, embedder = (copy.deepcopy(method.networks[key]).train() for key in ("extractor", "embedder"))
-    embedder(extractor(with_hsv(draw.views[0][draw.domain == last]))[1])
+    embedder(extractor(with_hsv(draw.views[0][draw.domain == last]))[-1])
     expected = {name: buffer.clone() for name, buffer in embedder.named_buffers() if "running" in name}
     method.step([draw], context())
     for name, buffer in method.networks["embedder"].named_buffers():
@@ -136,9 +138,9 @@ def test_domains_are_found_in_any_order_of_the_batch():
 @pytest.mark.parametrize("size", [32, 64, 72])
 def test_depth_maps_are_an_eighth_of_the_image(size):
     method = built("rfmeta", size=size)
-    joined, last = method.networks["extractor"](torch.rand(2, 6, size, size))
-    assert method.networks["depth"](joined).shape == (2, 1, size // 8, size // 8)
-    assert last.shape[2:] == joined.shape[2:]
+    maps = method.networks["extractor"](torch.rand(2, 6, size, size))
+    assert method.networks["depth"](joined(*maps[1:])).shape == (2, 1, size // 8, size // 8)
+    assert maps[-1].shape[2:] == (size // 8, size // 8)
 
 
 @pytest.mark.parametrize(("start", "low", "high"), [("uniform", 0.02, 1.0), ("normal", 0.9, 1.1), ("ones", 1.0, 1.0)])

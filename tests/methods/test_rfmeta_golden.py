@@ -6,7 +6,7 @@ import torch
 from locations import GOLDEN
 
 from fasray.methods.rfmeta import classification_loss, depth_loss
-from fasray.nets.depthnet import DepthEstimator, FeatEmbedder, FeatExtractor
+from fasray.nets.depthnet import DepthEstimator, FeatEmbedder, FeatExtractor, joined
 from fasray.nets.inner_loop import forward_with, inner_step
 
 
@@ -62,11 +62,12 @@ def test_maps_depth_and_logit_are_the_official_ones(networks, mode, tolerance):
     modules.train(mode == "train")
     extractor, depth, embedder = modules
     with torch.no_grad():
-        joined, last = extractor(torch.tensor(numbers["x"]))
-        estimated, logit = depth(joined), embedder(last)[1]
-    assert joined.shape == tuple(numbers["cat_shape"])
+        maps = extractor(torch.tensor(numbers["x"]))
+        together, last = joined(*maps[1:]), maps[-1]
+        estimated, logit = depth(together), embedder(last)[1]
+    assert together.shape == tuple(numbers["cat_shape"])
     assert last.shape == tuple(numbers["dx4_shape"])
-    for found, key in ((joined, "cat"), (last, "dx4")):
+    for found, key in ((together, "cat"), (last, "dx4")):
         expected = numbers[f"{mode}_{key}_val"]
         scale = np.abs(expected).max()
         np.testing.assert_allclose(found.reshape(-1)[numbers[f"{mode}_{key}_idx"]], expected, atol=tolerance * scale)

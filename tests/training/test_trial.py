@@ -34,6 +34,9 @@ def test_the_id_does_not_depend_on_which_defaults_are_written_out() -> None:
         made_trial(training=TINY.model_copy(update={"steps": 7})),
         made_trial(training=TINY.model_copy(update={"backbone_weights": "imagenet"})),
         made_trial(training=TINY.model_copy(update={"augment": {"flip": 0.0}})),
+        made_trial(training=TINY.model_copy(update={"deterministic": False})),
+        made_trial(training=TINY.model_copy(update={"compile": True})),
+        made_trial(training=TINY.model_copy(update={"eval_frames": 1})),
         make_trial(method="erm", config={}, training=TINY, protocol="A&B->C", fingerprint="other", data="made", seed=1),
         make_trial(method="erm", config={}, training=TINY, protocol="A&B->C", fingerprint="f", data="other", seed=1),
     ],
@@ -48,6 +51,19 @@ def test_the_protocols_name_is_no_part_of_the_id() -> None:
         method="erm", config={}, training=TINY, protocol="by another name", fingerprint="f", data="made", seed=1
     )
     assert renamed.id == made_trial().id
+
+
+def test_a_field_of_later_is_not_written_while_it_has_its_default() -> None:
+    later = {"deterministic": True, "compile": False, "eval_frames": "all"}
+    written = TrainingSpec.model_validate(later).model_dump(mode="json")
+    assert not later.keys() & written.keys()
+    assert TrainingSpec.model_validate(written) == TrainingSpec()
+    changed = TrainingSpec(deterministic=False, compile=True, eval_frames=2)
+    assert TrainingSpec.model_validate_json(changed.model_dump_json()) == changed
+
+
+def test_an_id_of_before_these_fields_is_still_the_same() -> None:
+    assert made_trial().id == "cb1143984ff508ae"
 
 
 def test_writing_out_the_methods_own_batch_keeps_the_id() -> None:
@@ -73,6 +89,7 @@ def test_overrides_reach_sampling_and_augmentation() -> None:
         ({"augment": {"flp": 0.5}}, "did you mean 'flip'"),
         ({"augment": {"crop": "half"}}, r"augment\.crop"),
         ({"precision": "fp16"}, "precision"),
+        ({"eval_frames": 0}, "eval_frames"),
     ],
 )
 def test_a_wrong_training_section_is_refused(given: dict[str, object], said: str) -> None:
