@@ -60,18 +60,21 @@ def print_table(run: str) -> None:
 
 
 def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, published: bool) -> bytes:
-    from fasray.results.load import load_results
+    from fasray.results.load import results_of
+    from fasray.results.remarks import remarks
     from fasray.results.tables import text as tables
     from fasray.results.tables.latex import to_latex
     from fasray.results.tables.published import PUBLISHED, with_published
+    from fasray.runs.record import read_run
 
+    record = read_run(run)
     everything = tables.TABLE_SELECTIONS if kind in _FOR_PEOPLE else ()
-    frame = load_results(run, selections or everything)
+    frame = results_of(record, selections or everything)
     figures = PUBLISHED if published else ()
     if kind == "latex":
         return to_latex(frame, level, figures).encode()
     if kind in _FOR_PEOPLE:
-        table = tables.grid(frame, level, None, figures)
+        table = tables.grid(frame, level, None, figures, remarks(record))
         return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
     return _export(with_published(frame, figures) if published else frame, kind)
 

@@ -32,7 +32,11 @@ def load_results(run: str, selections: Sequence[str] = ()) -> pd.DataFrame:
         DataError: this is not a run directory, or a file of it is missing or damaged.
         SpecError: there is no such selection.
     """
-    record = read_run(run)
+    return results_of(read_run(run), selections)
+
+
+def results_of(record: RunRecord, selections: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the result frame of a run that has been read; as :func:`load_results`."""
     selections = selections or offered(record)
     with _cache_of(record) as cache:
         return results_frame(record, selections, cache)

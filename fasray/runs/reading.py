@@ -33,6 +33,12 @@ class Reading(BaseModel):
     """Faces taken from the pool, as they are stored there: decoded, one byte a channel."""
     bytes_written: int | None = None
     """Score files, checkpoints and records. TensorBoard's files count where they are sent to a store."""
+    device: str | None = None
+    """What it was computed on: the card's name, or ``cpu``; None in old logs, as are the next two."""
+    precision: str | None = None
+    """Arithmetic of the training steps, ``fp32`` or ``bf16``; scoring is float32."""
+    torch: str | None = None
+    """Version of torch."""
 
 
 def best(readings: Iterable[Reading]) -> Reading | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.sets.manifest import is_generated
 from fasray.runs.event_log import read_events
-from fasray.runs.events import Closed, Event, Opened, TrialRecord, Won, trials_of
+from fasray.runs.events import Closed, Event, Opened, Placed, TrialRecord, Won, trials_of
 from fasray.runs.layout import DATA_FILE, SPEC_FILE, score_file, trial_folder
 
 
@@ -56,6 +57,12 @@ class RunRecord:
         """The confirming runs that reached their full budget."""
         return [trial for trial in self.trials if trial.stage == "confirm" and trial.status == "done"]
 
+    @cached_property
+    def devices(self) -> Mapping[str, int]:
+        """Number of trials by what they were computed on, ``cpu`` or a card's name, as far as that is recorded."""
+        used = ({reading.device for reading in trial.readings if reading.device} for trial in self.trials)
+        return Counter(device for devices in used for device in sorted(devices))
+
     @property
     def generated(self) -> bool:
         """Whether the faces were generated, so that scores on them are no evidence about real ones."""
@@ -68,7 +75,8 @@ class RunRecord:
 
     def subset(self, trials: Collection[str]) -> RunRecord:
         """Return the run as if it had only the trials of these ids."""
-        own = (event for event in self.events if isinstance(event, Opened | Won | Closed) or event.trial in trials)
+        of_run = Opened | Placed | Won | Closed
+        own = (event for event in self.events if isinstance(event, of_run) or event.trial in trials)
         return replace(self, events=tuple(own))
 
     def score_uri(self, trial: str, step: int) -> str:

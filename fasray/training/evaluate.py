@@ -20,6 +20,7 @@ from fasray.metrics.summary import SOURCE_DEV, TARGET, SourceDev, source_dev_sum
 from fasray.protocols.roles import Roles
 from fasray.runs.reading import Reading
 from fasray.runs.scores import SCORE_SCHEMA
+from fasray.training.computed_on import computed_on
 from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
 from fasray.training.trial import TrainingSpec, Trial
@@ -107,6 +108,7 @@ def score_table(
         "fasray.total_steps": str(trial.training.steps),
         "fasray.train_logs": json.dumps(dict(train_logs), sort_keys=True, allow_nan=False),
         "fasray.excluded": json.dumps(excluded),
+        "fasray.computed_on": json.dumps(computed_on(trial, context.device)),
     }
     arrays = [pa.array(columns[entry.name], type=entry.type) for entry in SCORE_SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCORE_SCHEMA.with_metadata(metadata))
@@ -123,15 +125,16 @@ def evaluation_of(
     trial: Trial, table: pa.Table, uri: str, *, seconds: float = 0.0, images_per_second: float = 0.0
 ) -> Evaluation:
     """Return what is reported of a score file: a function of its source-dev rows and its training logs alone."""
-    step = int(table.schema.metadata[b"fasray.step"])
+    metadata = table.schema.metadata
+    step, on = int(metadata[b"fasray.step"]), json.loads(metadata.get(b"fasray.computed_on", b"{}"))
     steps = trial.training.evaluation_steps()
     summary = source_dev_of(table)
     return Evaluation(
-        Reading(step=step, source_dev_auc=summary.auc, source_dev_loss=summary.loss, seconds=seconds),
+        Reading(step=step, source_dev_auc=summary.auc, source_dev_loss=summary.loss, seconds=seconds, **on),
         epoch=steps.index(step) + 1,
         done=step == steps[-1],
         score_uri=uri,
-        train_logs=json.loads(table.schema.metadata[b"fasray.train_logs"]),
+        train_logs=json.loads(metadata[b"fasray.train_logs"]),
         images_per_second=images_per_second,
     )
 

@@ -14,11 +14,13 @@ from fasray.errors import DataError, FasrayError, SpecError, did_you_mean
 from fasray.results.figures import FIGURES, figures_at
 from fasray.results.frame import results_frame
 from fasray.results.leave_one_out import INNER, inner_trials
+from fasray.results.remarks import remarks
 from fasray.results.scores import Level, ScoreReader
 from fasray.results.selection import selection
 from fasray.runs.checksums import Files, read_files
 from fasray.runs.events import Opened, TrialRecord, cell_protocol
 from fasray.runs.layout import TRIAL_FILE, checkpoint_file, trial_folder
+from fasray.runs.reading import Reading
 from fasray.runs.record import RunRecord
 
 NOT_RECORDED = "not recorded"
@@ -44,6 +46,8 @@ class Source:
     """Of the file as it is now."""
     score_record: str
     """``as recorded``, ``CHANGED: ...`` or ``not recorded``."""
+    computed_on: str
+    """Device, precision and version of torch."""
     checkpoint: str
     """Its weights, or where they went: only the newest and the best by source-dev are kept."""
     left_out: str
@@ -163,6 +167,7 @@ def to_text(found: Trace) -> str:
             f"threshold {source.threshold!r} by {found.threshold_rule}",
             f"  scores      {source.score_file}",
             f"              sha256 {source.score_sha256}, {source.score_record}",
+            f"  computed on {source.computed_on}",
             f"  checkpoint  {source.checkpoint}",
             f"  config      {source.spec_file}",
             *([f"              searched: {json.dumps(searched)}"] if searched else []),
@@ -209,6 +214,7 @@ def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, 
         recorded = _compared(sha256, files.scores.get(step) if files else None)
     except FasrayError as error:
         files, recorded = None, error.what
+    reading = next(reading for reading in trial.readings if reading.step == step)
     return Source(
         trial=trial.id,
         stage=trial.stage,
@@ -218,10 +224,11 @@ def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, 
         threshold=threshold,
         hter=figures["hter"],
         auc=figures["auc"],
-        source_dev_auc=next(reading.source_dev_auc for reading in trial.readings if reading.step == step),
+        source_dev_auc=reading.source_dev_auc,
         score_file=uri,
         score_sha256=sha256,
         score_record=recorded,
+        computed_on=_computed_on(reading),
         checkpoint=_checkpoint(folder, step, files),
         config=trial.config,
         searched=trial.searched,
@@ -230,6 +237,12 @@ def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, 
         spec_file=spec_file,
         command=shlex.join(["fasray", "train", "--spec", spec_file, "--data", _data_argument(record)]),
     )
+
+
+def _computed_on(reading: Reading) -> str:
+    if reading.device is None:
+        return NOT_RECORDED
+    return f"{reading.device}, {reading.precision}, torch {reading.torch}"
 
 
 def _compared(now: str, recorded: str | None) -> str:
@@ -268,7 +281,7 @@ def _notes(record: RunRecord) -> list[str]:
     drivers = [event.versions for event in record.events if isinstance(event, Opened)]
     if any(versions != drivers[-1] for versions in drivers):
         notes.append("its drivers ran different versions; those of the last are shown")
-    return notes
+    return [*notes, *remarks(record)]
 
 
 def _known(value: float) -> float | None:

@@ -12,6 +12,7 @@ import pandas as pd
 from fasray.results import plots
 from fasray.results.frame import RunResults
 from fasray.results.plots import GapRow, Plot
+from fasray.results.remarks import remarks
 from fasray.results.report.ablated import Ablations, ablations
 from fasray.results.report.cells import HONEST, CellSection, cell_section
 from fasray.results.report.comparison import ProtocolCurves, curves
@@ -121,8 +122,8 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
         figure=figure,
         heat=heat_rows(table, honest, anchors),
         protocols=table.protocols,
-        video=grid(frame, "video"),
-        frames=grid(frame, "frame"),
+        video=grid(frame, "video", remarks=remarks(run)),
+        frames=grid(frame, "frame", remarks=remarks(run)),
         ablations=ablations(run),
         gap_plot=plots.honest_and_oracle(list(gaps.values()), figure) if gaps else None,
         gap_words=gap_words(list(gaps.values()), figure),

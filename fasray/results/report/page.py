@@ -96,6 +96,7 @@ def _provenance(run: RunRecord) -> list[Fact]:
         Fact("run", run.name),
         Fact("data manifest", run.data.manifest_hash),
         *map(Fact, versions, versions.values()),
+        *([Fact("computed on", ", ".join(sorted(run.devices)))] if run.devices else []),
     ]
 
 

@@ -66,6 +66,7 @@ def grid(
     level: Level = "video",
     selections: Sequence[str] | None = TABLE_SELECTIONS,
     published: Sequence[Published] = (),
+    remarks: Sequence[str] = (),
 ) -> Grid:
     """Arrange one level of a result frame with honest and oracle figures side by side, one row a cell.
 
@@ -74,6 +75,7 @@ def grid(
         level: ``video`` or ``frame``.
         selections: the rules to show; None for all that the frame holds.
         published: figures to show next to those of their cell.
+        remarks: of ``fasray.results.remarks``, for the end of the notes.
     """
     cells = cells_of(frame, level, selections)
     shown = dict.fromkeys(name for cell in cells.values() for name in cell)
@@ -101,7 +103,7 @@ def grid(
         if published:
             texts += _published(first, published)
         rows.append(tuple(texts))
-    below = notes(level, honest, marked, cells)
+    below = (*notes(level, honest, marked, cells), *remarks)
     return Grid(tuple(headers), tuple(rows), (*below, *_published_notes(cells, published)) if published else below)
 
 

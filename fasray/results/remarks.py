@@ -1,0 +1,17 @@
+"""What must be said under a run's tables because it holds for the run as a whole."""
+
+from __future__ import annotations
+
+from fasray.runs.record import RunRecord
+
+
+def remarks(run: RunRecord) -> tuple[str, ...]:
+    """Return what a reader of the run's numbers has to know, one sentence each; nothing if there is nothing unusual."""
+    return tuple(_devices(run))
+
+
+def _devices(run: RunRecord) -> list[str]:
+    if len(run.devices) < 2:
+        return []
+    counts = ", ".join(f"{count} on {device}" for device, count in sorted(run.devices.items()))
+    return [f"Trials were computed on different kinds of devices ({counts}), which round differently."]
