@@ -22,9 +22,10 @@ from ray.data import DataContext, ExecutionResources
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.face_index import FaceIndex
-from fasray.faces.loading.pool import Excluded, Faces, Pixels
+from fasray.faces.loading.pool import Excluded, Faces
 from fasray.faces.loading.read_schedule import RowGroupRead
 from fasray.faces.loading.row_groups import Rows, locations, row_group_of
+from fasray.faces.loading.windows import Pixels, Windows
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.manifest import Manifest, read_manifest
 from fasray.faces.sets.reading import check_shards, read_index
@@ -88,7 +89,9 @@ class FaceStream:
         self._maps = tuple(name for name, wanted in (("depth", depth), ("parsing", parsing)) if wanted)
         self._coming = self._decoded(reads)
 
-    def pick(self, rows: Rows, *, depth: bool = False, parsing: bool = False) -> Faces:
+    def pick(
+        self, rows: Rows, *, depth: bool = False, parsing: bool = False, windows: Windows | None = None
+    ) -> Faces:
         """Return the pixels of ``rows``, in their order, and release them.
 
         Raises:
@@ -100,8 +103,9 @@ class FaceStream:
         maps = [np.stack(column) for column in list(zip(*taken, strict=True))[1:]]
         found = dict(zip(self._maps, maps, strict=False))
         none = np.empty((0, self.image_size, self.image_size, 3), np.uint8)
+        images = np.stack([row[0] for row in taken]) if taken else none
         return Faces(
-            images=np.stack([row[0] for row in taken]) if taken else none,
+            images=images if windows is None else windows.of(images, np.arange(len(images))),
             depth=found["depth"] if depth else None,
             parsing=found["parsing"] if parsing else None,
         )

@@ -1,32 +1,72 @@
-"""From rows of a face source to the draws of one step: picked, augmented, on the device; this worker's share only."""
+"""From rows of a face source to the draws of a step and the images of an evaluation: a worker's share, on its device.
+
+The host picks rows and draws maps; what a step needs crosses to the device in one upload, and there images are cut,
+resampled and mirrored, all of a draw at once. Where the pixels come from is the batches' ``way``; the numbers are the
+same whichever it is.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fasray.errors import SpecError
 from fasray.faces.loading import augment
+from fasray.faces.loading.device_faces import DeviceFaces, device_faces, fits_on_card
 from fasray.faces.loading.face_source import FaceSource
+from fasray.faces.loading.pool import FacePool
+from fasray.faces.loading.prefetch import Prefetch
+from fasray.faces.loading.read_schedule import Scoring, read_schedule
+from fasray.faces.loading.row_groups import Rows
 from fasray.faces.loading.sampler import Sampler
+from fasray.faces.loading.upload import Upload, Uploader
+from fasray.faces.loading.windows import Windows
 from fasray.methods.base import Draw, Method
-from fasray.protocols.roles import Roles
+from fasray.protocols.roles import Roles, spaced_frames
 from fasray.seeds import stream
 from fasray.training.context import Context
-from fasray.training.evaluate import valid_rows
 from fasray.training.trial import Trial
+
+Way = Literal["resident", "prefetch", "direct"]
+"""``resident``: from a copy of the pool on the device; ``prefetch``: uploaded, picked ahead by a thread; ``direct``:
+uploaded, picked when they are needed."""
+
+_Key = tuple[Literal["train", "score"], int]
+"""A step, or a part of an evaluation."""
+_Arrays = dict[str, NDArray[Any]]
+_MAPS = ("theta", "corner", "flipped")
+_AHEAD = 2
+"""Batches that are picked and uploaded while a step computes."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What a step or a part of an evaluation needs, on its way to the device."""
+
+    key: _Key
+    upload: Upload
+    nbytes: int
+    """Of faces, taken from the source."""
 
 
 class Batches:
-    """The training batches of a trial, any step at random access.
+    """The training batches of a trial, any step at random access, and the images that its evaluations score.
 
     Args:
         trial: whose seed and training section decide.
         face_source: where the pixels are.
-        roles: only ``train`` rows are ever read.
+        roles: only ``train`` rows are ever trained on.
         method: says what it needs.
         context: gives rank and device.
+        way: how pixels come to the device; None: ``resident`` from a pool that fits on the GPU, else ``prefetch`` to a
+            GPU and from a stream, else ``direct``: the one CPU of a trial gains nothing by a second thread.
 
     Raises:
         DataError: a training domain lacks one of the classes.
@@ -34,60 +74,229 @@ class Batches:
             trial is to be streamed and the faces are not, or the other way round.
     """
 
-    def __init__(self, trial: Trial, face_source: FaceSource, roles: Roles, method: Method, context: Context) -> None:
-        self._seed, self._face_source, self._device = trial.seed, face_source, context.device
-        if (trial.training.ingest == "stream") != (face_source.row_group is not None):
+    def __init__(
+        self,
+        trial: Trial,
+        face_source: FaceSource,
+        roles: Roles,
+        method: Method,
+        context: Context,
+        way: Way | None = None,
+    ) -> None:
+        training = trial.training
+        if (training.ingest == "stream") != (face_source.row_group is not None):
             raise SpecError(
-                f"this trial is for `ingest: {trial.training.ingest}`, and its faces come otherwise",
+                f"this trial is for `ingest: {training.ingest}`, and its faces come otherwise",
                 where="key ingest",
                 remedy="its batches would come in another order; train it as part of a sweep with that key",
             )
-        self._needs, self._augment = method.needs, trial.training.augment_of(method)
-        self._size = trial.training.image_size
-        self._layout = torch.channels_last if trial.training.channels_last else torch.contiguous_format
+        self.face_source = face_source
+        self._seed, self._context, self._device = trial.seed, context, context.device
+        self._needs, self._augment, self._size = method.needs, training.augment_of(method), training.image_size
+        self._layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.sampler = Sampler(
             face_source.index,
             valid_rows(face_source, roles.train),
             roles.domain_id,
             roles.domains,
-            trial.training.sampling_of(method),
+            training.sampling_of(method),
             trial.seed,
             face_source.row_group,
         )
-        self._context = context
         self._positions = self.sampler.positions(context.rank, context.world_size)
         self._label: NDArray[np.int64] = face_source.index.label.astype(np.int64)
         self._domain = roles.domain_id
+        self.scored = scored_rows(trial, face_source, roles)
+        """The source-dev and the target rows that every evaluation scores, in this order."""
+        self._eval_batch = training.eval_batch_size
+        self._exact = self._augment.crop == "pixels" and self._augment.rotation == 0
+        self._eval_maps = augment.evaluation_parameters(1, self._augment, face_source.image_size, self._size)
+        self._eval_theta = torch.from_numpy(self._eval_maps.theta).to(self._device)
+        self._faces = self._resident(way)
+        self.way: Way = "resident" if self._faces else way or self._way()
+        self._upload = Uploader(self._device, ahead=self.way == "prefetch")
+        self._made_ahead: Prefetch[_Batch] | None = None
 
     @property
     def images_per_step(self) -> int:
         """Training images of all workers and draws together, views not counted."""
         return self.sampler.batch * self.sampler.sampling.draws
 
-    def step(self, step: int) -> list[Draw]:
-        """Return the draws of the step that follows ``step`` finished ones."""
-        return [self._draw(step, draw) for draw in range(self.sampler.sampling.draws)]
+    def open(self, first: int, evaluations: Sequence[int]) -> None:
+        """Begin a run through steps and evaluations in order; a stream is told what will be picked.
 
-    def _draw(self, step: int, draw: int) -> Draw:
-        rows = self.sampler.rows(step, draw)[self._positions]
-        faces = self._face_source.pick(rows, depth=self._needs.depth, parsing=self._needs.parsing)
-        self._context.bytes_read += faces.nbytes
-        maps = [
-            augment.sample_parameters(
-                stream(self._seed, "augment", step, draw, view),
-                self.sampler.batch,
-                self._augment,
-                self._face_source.image_size,
-                self._size,
-            )[self._positions]
-            for view in range(self._needs.views)
-        ]
-        views = [augment.apply(faces.images, one, self._size, self._device) for one in maps]
-        depth, parsing = faces.depth, faces.parsing
+        Args:
+            first: steps done before.
+            evaluations: steps after which there is an evaluation, ascending; training ends at the last.
+        """
+        source, context = self.face_source, self._context
+        if source.row_group is not None:
+            scoring = Scoring(self.scored, self._eval_batch, source.row_group)
+            reads = read_schedule(self.sampler, scoring, first, evaluations, context.rank, context.world_size)
+            source.set_read_order(reads, depth=self._needs.depth, parsing=self._needs.parsing)
+        if self.way == "prefetch":
+            self._made_ahead = Prefetch(self._in_order(first, evaluations), _AHEAD)
+
+    def close(self) -> None:
+        """End the run; steps can still be had at random access, but not from a stream."""
+        if self._made_ahead is not None:
+            self._made_ahead.close()
+            self._made_ahead = None
+
+    def step(self, step: int) -> list[Draw]:
+        """Return the draws of the step that follows ``step`` finished ones; within a run, the next one."""
+        tensors = self._taken(("train", step))
+        return [self._draw(tensors, draw) for draw in range(self.sampler.sampling.draws)]
+
+    def images_to_score(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield this worker's share of an evaluation, batch after batch.
+
+        Yields:
+            Their place in ``scored``, both parts one after the other, and the images, [B, 3, S, S] float32 in [0, 1].
+        """
+        places, size = self._places(), self._eval_batch
+        if self._faces is not None and places:
+            rows, images = self._taken(("score", 0))["rows"], self._middle(self._faces.images)
+            for number, place in enumerate(places):
+                chosen = rows[number * size : (number + 1) * size]
+                yield place, self._eval_images(images.index_select(0, chosen))
+            return
+        for number, place in enumerate(places):
+            yield place, self._eval_images(self._taken(("score", number))["images"])
+
+    def _middle(self, images: Tensor) -> Tensor:
+        """Return the middle windows of whole crops, if it is windows that are scored."""
+        if not self._eval_maps.exact:
+            return images
+        top, left = self._eval_maps.corner[0].tolist()
+        return images[:, top : top + self._size, left : left + self._size]
+
+    def _resident(self, way: Way | None) -> DeviceFaces | None:
+        pool, needs, share = self.face_source, self._needs, min(self._context.gpus, 1.0) or 1.0
+        if not isinstance(pool, FacePool) or not (way == "resident" or (way is None and self._device.type == "cuda")):
+            return None
+        allowed = partial(fits_on_card, device=self._device, share=share) if way is None else lambda need: True
+        return device_faces(pool, self._device, depth=needs.depth, parsing=needs.parsing, allowed=allowed)
+
+    def _way(self) -> Way:
+        return "prefetch" if self._device.type == "cuda" or self.face_source.row_group is not None else "direct"
+
+    def _in_order(self, first: int, evaluations: Sequence[int]) -> Iterator[_Batch]:
+        for last in evaluations:
+            yield from (self._made(("train", step)) for step in range(first, last))
+            yield from (self._made(("score", number)) for number in range(len(self._places())))
+            first = last
+
+    def _taken(self, key: _Key) -> dict[str, Tensor]:
+        batch = self._made(key) if self._made_ahead is None else next(self._made_ahead)
+        if batch.key != key:
+            raise RuntimeError(f"batches come in the order of the run: {batch.key} is next, not {key}")
+        self._context.bytes_read += batch.nbytes
+        return batch.upload.tensors()
+
+    def _made(self, key: _Key) -> _Batch:
+        """Pick what a step or a part of an evaluation needs and send it to the device; on any thread."""
+        purpose, number = key
+        arrays, nbytes = self._step_arrays(number) if purpose == "train" else self._eval_arrays(number)
+        return _Batch(key, self._upload(arrays), nbytes)
+
+    def _step_arrays(self, step: int) -> tuple[_Arrays, int]:
+        """Return rows [D, B] or their pixels, labels, and for all V views and D draws the maps [V, D, B, ...]."""
+        draws, views = range(self.sampler.sampling.draws), range(self._needs.views)
+        rows = np.stack([self.sampler.rows(step, draw)[self._positions] for draw in draws])
+        maps = [[self._maps(step, draw, view) for draw in draws] for view in views]
+        drawn = {name: np.array([[getattr(one, name) for one in of] for of in maps]) for name in _MAPS}
+        arrays = {"label": self._label[rows], "domain": self._domain[rows], **drawn}
+        if self._faces is not None:
+            return {"rows": rows, **arrays}, 0
+        lead = (len(views), *rows.shape)
+        windows = None
+        if self._exact:
+            corner, flipped = drawn["corner"].reshape(len(views), -1, 2), drawn["flipped"].reshape(len(views), -1)
+            windows = Windows(corner, flipped, self._size)
+        needs = self._needs
+        faces = self.face_source.pick(rows.reshape(-1), depth=needs.depth, parsing=needs.parsing, windows=windows)
+        arrays["images"] = faces.images.reshape(*(lead if windows else rows.shape), *faces.images.shape[-3:])
+        for name, labels in (("depth", faces.depth), ("parsing", faces.parsing)):
+            if labels is not None:
+                arrays[name] = labels.reshape(*rows.shape, *labels.shape[1:])
+        return arrays, faces.nbytes
+
+    def _eval_arrays(self, number: int) -> tuple[_Arrays, int]:
+        """Return the rows of all of this worker's share, or the pixels of a part of it."""
+        rows, places = np.concatenate(self.scored), self._places()
+        if self._faces is not None:
+            return {"rows": np.concatenate([rows[place] for place in places])}, 0
+        chosen, windows = rows[places[number]], None
+        if self._eval_maps.exact:
+            corner = np.broadcast_to(self._eval_maps.corner, (1, len(chosen), 2))
+            windows = Windows(corner, np.zeros((1, len(chosen)), dtype=np.bool_), self._size)
+        faces = self.face_source.pick(chosen, windows=windows)
+        return {"images": faces.images[0] if windows else faces.images}, faces.nbytes
+
+    def _places(self) -> list[slice]:
+        """Return the places in ``scored`` of this worker's batches: they go round the workers."""
+        count, size, context = sum(map(len, self.scored)), self._eval_batch, self._context
+        starts = range(context.rank * size, count, context.world_size * size)
+        return [slice(start, min(start + size, count)) for start in starts]
+
+    def _maps(self, step: int, draw: int, view: int) -> augment.Parameters:
+        rng = stream(self._seed, "augment", step, draw, view)
+        stored = self.face_source.image_size
+        return augment.sample_parameters(rng, self.sampler.batch, self._augment, stored, self._size)[self._positions]
+
+    def _draw(self, tensors: Mapping[str, Tensor], draw: int) -> Draw:
+        """Make a draw on the device."""
+        theta = tensors["theta"][0, draw]
+        depth, parsing = (self._labels(name, tensors, draw) for name in ("depth", "parsing"))
         return Draw(
-            views=tuple(view.contiguous(memory_format=self._layout) for view in views),
-            label=torch.from_numpy(self._label[rows]).to(self._device),
-            domain=torch.from_numpy(self._domain[rows]).to(self._device),
-            depth=None if depth is None else augment.apply_depth(depth, maps[0], self._size, self._device),
-            parsing=None if parsing is None else augment.apply_parsing(parsing, maps[0], self._device),
+            views=tuple(view.contiguous(memory_format=self._layout) for view in self._views(tensors, draw)),
+            label=tensors["label"][draw],
+            domain=tensors["domain"][draw],
+            depth=None if depth is None else augment.depth_target(depth, theta, self._size),
+            parsing=None if parsing is None else augment.parsing_target(parsing, theta),
         )
+
+    def _views(self, tensors: Mapping[str, Tensor], draw: int) -> list[Tensor]:
+        numbers, faces = range(self._needs.views), self._faces
+        if self._exact:
+            if faces is None:
+                return [augment.to_float(tensors["images"][view, draw]) for view in numbers]
+            rows, corner, flipped = tensors["rows"][draw], tensors["corner"][:, draw], tensors["flipped"][:, draw]
+            cut = [augment.gather_windows(faces.images, rows, corner[v], flipped[v], self._size) for v in numbers]
+            return [augment.to_float(windows) for windows in cut]
+        images = tensors["images"][draw] if faces is None else faces.images.index_select(0, tensors["rows"][draw])
+        whole = augment.to_float(images)
+        return [augment.resample(whole, tensors["theta"][view, draw], self._size) for view in numbers]
+
+    def _labels(self, name: str, tensors: Mapping[str, Tensor], draw: int) -> Tensor | None:
+        if not getattr(self._needs, name):
+            return None
+        if self._faces is None:
+            return tensors[name][draw]
+        stored: Tensor = getattr(self._faces, name)
+        return stored.index_select(0, tensors["rows"][draw])
+
+    def _eval_images(self, images: Tensor) -> Tensor:
+        """Return the batch that is scored of whole crops, or of windows of the right size."""
+        x = augment.to_float(images)
+        if not self._eval_maps.exact:
+            x = augment.resample(x, self._eval_theta.expand(len(x), -1, -1), self._size)
+        return x.contiguous(memory_format=torch.channels_last) if self._layout is torch.channels_last else x
+
+
+def scored_rows(trial: Trial, face_source: FaceSource, roles: Roles) -> tuple[Rows, Rows]:
+    """Return the source-dev and the target rows that every evaluation scores, in this order.
+
+    With ``eval_frames`` they are evenly spaced over those rows of a video whose image could be decoded.
+    """
+    index, count = face_source.index, trial.training.eval_frames
+    source_dev, target = (
+        spaced_frames(index, valid_rows(face_source, rows), count) for rows in (roles.source_dev, roles.target)
+    )
+    return source_dev, target
+
+
+def valid_rows(face_source: FaceSource, rows: Rows) -> Rows:
+    """Return the rows whose image could be decoded."""
+    return rows[face_source.valid[rows]]

@@ -58,7 +58,8 @@ class Context:
         self.first_step_at: float | None = None
         """``time.time()`` at the first optimizer step that this process took for the trial."""
         self.bytes_read = 0
-        """Bytes of faces that this worker has taken from its pool."""
+        """Bytes of faces, or of the windows that were cut of them, that this worker has taken from its pool; none from
+        a copy of the pool on a device."""
         self._total_steps = total_steps
 
     @property

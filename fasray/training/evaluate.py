@@ -10,51 +10,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fasray.errors import DivergedError
 from fasray.faces.loading import augment
-from fasray.faces.loading.face_source import FaceSource
-from fasray.faces.loading.row_groups import Rows
 from fasray.methods.base import Method
 from fasray.metrics.summary import SOURCE_DEV, TARGET, SourceDev, source_dev_summary
 from fasray.protocols.roles import Roles
 from fasray.runs.reading import Reading
 from fasray.runs.scores import SCORE_SCHEMA
+from fasray.training.batches import Batches
 from fasray.training.computed_on import computed_on
 from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
 from fasray.training.trial import TrainingSpec, Trial
 
 
-def score_rows(
-    method: Method, trial: Trial, face_source: FaceSource, rows: Rows, context: Context
-) -> NDArray[np.float64]:
-    """Return one live score per row, [len(rows)], in evaluation mode.
+def score_rows(method: Method, trial: Trial, batches: Batches, context: Context) -> NDArray[np.float64]:
+    """Return one live score for each of ``batches.scored``, both parts one after the other, in evaluation mode.
 
     The rows are cut into batches of ``eval_batch_size`` in their order, always the same way, and the batches go round
     the workers; every worker gets all scores. Scoring is in float32 even if training is in bfloat16, whose 8 bits would
-    tie most scores.
+    tie most scores. The host waits for the device once, at the end.
 
     Raises:
         DivergedError: a score is not a finite number.
     """
-    training = trial.training
-    size = training.eval_batch_size
-    scores = torch.zeros(len(rows), dtype=torch.float64)
-    method.networks.eval()
-    try:
-        with torch.inference_mode():
-            for number, start in enumerate(range(0, len(rows), size)):
-                if number % context.world_size != context.rank:
-                    continue
-                faces = face_source.pick(rows[start : start + size])
-                context.bytes_read += faces.nbytes
-                scores[start : start + size] = score_batch(method, training, faces.images, context.device)
-    finally:
-        method.networks.train()
+    scores = score_on_device(method, batches, context)
     if context.world_size > 1:
-        scores = context.total(scores.to(context.device)).cpu()
-    result: NDArray[np.float64] = scores.numpy()
+        scores = context.total(scores)
+    result: NDArray[np.float64] = scores.cpu().numpy()
     if not np.isfinite(result).all():
         raise DivergedError(
             f"{int((~np.isfinite(result)).sum())} of {len(result)} scores are not finite numbers",
@@ -62,6 +47,19 @@ def score_rows(
             remedy="lower the learning rate or the loss weights",
         )
     return result
+
+
+def score_on_device(method: Method, batches: Batches, context: Context) -> Tensor:
+    """Return this worker's scores in their places, float64 on the device, and zeros for the other workers' rows."""
+    scores = torch.zeros(sum(map(len, batches.scored)), dtype=torch.float64, device=context.device)
+    method.networks.eval()
+    try:
+        with torch.inference_mode():
+            for place, images in batches.images_to_score():
+                scores[place] = method.score(images).to(torch.float64)
+    finally:
+        method.networks.train()
+    return scores
 
 
 def score_batch(
@@ -76,24 +74,24 @@ def score_batch(
 
 def score_table(
     trial: Trial,
-    face_source: FaceSource,
+    batches: Batches,
     roles: Roles,
     method: Method,
     context: Context,
     train_logs: Mapping[str, float],
 ) -> pa.Table:
-    """Score all valid source-dev and target rows and return the table of SCORE_SCHEMA, source-dev rows first.
+    """Score the chosen source-dev and target rows and return the table of SCORE_SCHEMA, source-dev rows first.
 
     The domain of source-dev rows is their training domain (``Roles.domain_names``). Rows whose image could not be
     decoded are left out and listed in the metadata.
     """
-    parts = list(zip((SOURCE_DEV, TARGET), scored_rows(face_source, roles), strict=True))
+    parts, face_source = list(zip((SOURCE_DEV, TARGET), batches.scored, strict=True)), batches.face_source
     rows = np.concatenate([part for _, part in parts])
     faces = face_source.index.take(rows)
     columns = {
         **faces.columns(),
         "role": np.repeat([role for role, _ in parts], [len(part) for _, part in parts]),
-        "score": score_rows(method, trial, face_source, rows, context),
+        "score": score_rows(method, trial, batches, context),
         "domain": roles.domain_names(face_source.index)[rows],
     }
     excluded = [
@@ -122,7 +120,13 @@ def source_dev_of(table: pa.Table) -> SourceDev:
 
 
 def evaluation_of(
-    trial: Trial, table: pa.Table, uri: str, *, seconds: float = 0.0, images_per_second: float = 0.0
+    trial: Trial,
+    table: pa.Table,
+    uri: str,
+    *,
+    seconds: float = 0.0,
+    evaluation_seconds: float | None = None,
+    images_per_second: float = 0.0,
 ) -> Evaluation:
     """Return what is reported of a score file: a function of its source-dev rows and its training logs alone."""
     metadata = table.schema.metadata
@@ -130,20 +134,17 @@ def evaluation_of(
     steps = trial.training.evaluation_steps()
     summary = source_dev_of(table)
     return Evaluation(
-        Reading(step=step, source_dev_auc=summary.auc, source_dev_loss=summary.loss, seconds=seconds, **on),
+        Reading(
+            step=step,
+            source_dev_auc=summary.auc,
+            source_dev_loss=summary.loss,
+            seconds=seconds,
+            evaluation_seconds=evaluation_seconds,
+            **on,
+        ),
         epoch=steps.index(step) + 1,
         done=step == steps[-1],
         score_uri=uri,
         train_logs=json.loads(metadata[b"fasray.train_logs"]),
         images_per_second=images_per_second,
     )
-
-
-def scored_rows(face_source: FaceSource, roles: Roles) -> tuple[Rows, Rows]:
-    """Return the source-dev and the target rows that every evaluation scores, in this order."""
-    return valid_rows(face_source, roles.source_dev), valid_rows(face_source, roles.target)
-
-
-def valid_rows(face_source: FaceSource, rows: Rows) -> Rows:
-    """Return the rows whose image could be decoded."""
-    return rows[face_source.valid[rows]]

@@ -13,7 +13,7 @@ import os
 import time
 import weakref
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,6 @@ from torch import Tensor
 from fasray import storage
 from fasray.errors import DivergedError
 from fasray.faces.loading.face_source import FaceSource
-from fasray.faces.loading.read_schedule import Scoring, read_schedule
 from fasray.methods.base import Method
 from fasray.nets.batchnorm import synchronise
 from fasray.protocols.roles import Roles
@@ -36,7 +35,7 @@ from fasray.seeds import derive
 from fasray.training import checkpoint
 from fasray.training.batches import Batches
 from fasray.training.context import Context
-from fasray.training.evaluate import evaluation_of, score_table, scored_rows
+from fasray.training.evaluate import evaluation_of, score_table
 from fasray.training.evaluation import Evaluation
 from fasray.training.meter import Meter
 from fasray.training.tensorboard import Curves, curve_points
@@ -85,9 +84,11 @@ def evaluations(
     """
     held: list[weakref.ref[object]] = []
     try:
-        with reproducible(trial.training.threads, context.device):
+        with reproducible(trial.training.threads, context.device, deterministic=trial.training.deterministic):
             yield from _Run(trial, face_source, roles, context, held).evaluations(reported_step)
     finally:
+        if trial.training.compile:
+            torch.compiler.reset()  # what is compiled for this trial's networks is of no use to the next
         if any(reference() is not None for reference in held):
             gc.collect()  # a method with reference cycles; looking through the whole heap takes half a second
         if context.device.type == "cuda":
@@ -95,33 +96,43 @@ def evaluations(
 
 
 @contextmanager
-def reproducible(threads: int, device: torch.device) -> Iterator[None]:
-    """Make torch deterministic on ``threads`` CPU threads, and put everything back at the end."""
+def reproducible(threads: int, device: torch.device, *, deterministic: bool = True) -> Iterator[None]:
+    """Set torch to ``threads`` CPU threads and to equal bits run for run, and put everything back at the end.
+
+    Args:
+        threads: of the CPU.
+        device: that is computed on.
+        deterministic: whether bits are to be equal; float32 is then computed as such. If not: torch's defaults, the
+            algorithms that cuDNN finds fastest, and TF32 (float32 rounded to 10 bits of mantissa before products).
+    """
     memory: Any = torch.utils.deterministic
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = (
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
         memory.fill_uninitialized_memory,
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.deterministic,
+        cudnn.benchmark,
+        cudnn.deterministic,
+        cudnn.allow_tf32,
+        matmul.allow_tf32,
     )
     devices = [device] if device.type == "cuda" else []
-    if devices:
+    if devices and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed one
     try:
         with torch.random.fork_rng(devices=devices):
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.use_deterministic_algorithms(deterministic, warn_only=True)
             memory.fill_uninitialized_memory = False  # costs time and guards against bugs only
-            torch.backends.cudnn.benchmark = False
-            torch.backends.cudnn.deterministic = True
+            cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
+            cudnn.allow_tf32 = matmul.allow_tf32 = not deterministic
             yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1], warn_only=before[2])
         memory.fill_uninitialized_memory = before[3]
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[4:]
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before[4:]
 
 
 def set_memory_format(method: Method, training: TrainingSpec) -> None:
@@ -130,6 +141,21 @@ def set_memory_format(method: Method, training: TrainingSpec) -> None:
         for parameter in [*method.networks.parameters(), *method.networks.buffers()]:
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def compile_networks(method: Method, training: TrainingSpec) -> None:
+    """Have torch compile what the method names, if the trial asks for it; each shape of a batch by itself.
+
+    A graph for any shape would come of the second one that a process sees: a resumed trial would round otherwise.
+    """
+    if training.compile:
+        for name in method.compiled:
+            method.networks[name].compile(dynamic=False)
+
+
+def _uncompiled(training: TrainingSpec) -> AbstractContextManager[object]:
+    """Scores are those of the networks as they are written, as everything else that scores has them."""
+    return torch.compiler.set_stance("force_eager") if training.compile else nullcontext()
 
 
 class _Run:
@@ -156,6 +182,7 @@ class _Run:
         )
         synchronise(self.method.networks, context.average, context.world_size)
         set_memory_format(self.method, training)
+        compile_networks(self.method, training)
         self.method.networks.train()
         held += map(weakref.ref, (self.method, *self.method.networks.parameters(), *self.method.optimizers.values()))
         self.batches = Batches(trial, face_source, roles, self.method, context)
@@ -194,28 +221,17 @@ class _Run:
         remaining = [step for step in self.trial.training.evaluation_steps() if step not in self.stored]
         if not remaining:
             return
-        self._announce(remaining)
         curves = Curves(self.context.trial_dir, after_step=self.context.step) if self.context.rank == 0 else None
         try:
+            self.batches.open(self.context.step, remaining)
             for step in remaining:
                 evaluation = self._advance(step, curves)
                 if step > reported_step:
                     yield replace(evaluation, reading=self.meter.charge(evaluation.reading))
         finally:
+            self.batches.close()
             if curves is not None:
                 curves.close()
-
-    def _announce(self, remaining: list[int]) -> None:
-        """Tell faces that come as a stream which of them this worker will pick, in order."""
-        face_source, context, needs = self.face_source, self.context, self.method.needs
-        if face_source.row_group is None:
-            return
-        scoring = Scoring(
-            scored_rows(face_source, self.roles), self.trial.training.eval_batch_size, face_source.row_group
-        )
-        sampler, first = self.batches.sampler, context.step
-        reads = read_schedule(sampler, scoring, first, remaining, context.rank, context.world_size)
-        face_source.set_read_order(reads, depth=needs.depth, parsing=needs.parsing)
 
     def _advance(self, step: int, curves: Curves | None) -> Evaluation:
         """Train to ``step``, evaluate there and write everything down."""
@@ -223,14 +239,16 @@ class _Run:
         logs = self._train_to(step)
         trained = time.perf_counter() - began
         uri = score_file(context.trial_dir, step)
-        table = score_table(self.trial, self.face_source, self.roles, self.method, context, logs)
+        table = score_table(self.trial, self.batches, self.roles, self.method, context, logs)
         if context.rank == 0:
             table = write_scores(uri, table)
+        seconds = time.perf_counter() - began
         evaluation = evaluation_of(
             self.trial,
             table,
             uri,
-            seconds=time.perf_counter() - began,
+            seconds=seconds,
+            evaluation_seconds=seconds - trained,
             images_per_second=(step - first) * self.batches.images_per_step / max(trained, 1e-9),
         )
         self.history.append(evaluation.reading)

@@ -17,20 +17,19 @@ from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
 from fasray.training.loop import evaluations
 
-IMAGE = SIZE * SIZE * 3
-
 
 def method_of(name: str) -> Method:
     return registry.get(name)(registry.config(name))
 
 
 @pytest.mark.parametrize("name", ["erm", "sdfanet"])
-def test_bytes_are_those_of_the_faces_that_were_picked(name: str, pool: FacePool, tmp_path: Path) -> None:
+def test_bytes_are_those_of_the_faces_or_windows_that_were_picked(name: str, pool: FacePool, tmp_path: Path) -> None:
     trial, method, roles = made_trial(name), method_of(name), made_roles(pool.index)
     sampling = trial.training.sampling_of(method)
-    each = IMAGE + (32 * 32 if method.needs.depth else 0) + (64 * 64 if method.needs.parsing else 0)
+    image = 3 * (TINY.image_size if trial.training.augment_of(method).crop == "pixels" else SIZE) ** 2
+    each = image + (32 * 32 if method.needs.depth else 0) + (64 * 64 if method.needs.parsing else 0)
     trained = 2 * sampling.draws * sampling.images * 4 * each  # 2 steps; 4 groups: 2 domains x 2 classes
-    scored = (len(roles.source_dev) + len(roles.target)) * IMAGE
+    scored = (len(roles.source_dev) + len(roles.target)) * image
     told = run(trial, pool, tmp_path)
     assert [evaluation.reading.bytes_read for evaluation in told] == [trained + scored] * 3
 
@@ -49,6 +48,12 @@ def test_processor_time_is_that_of_the_process_and_none_is_lost_between_evaluati
     taken = time.process_time() - before
     spent = sum(evaluation.reading.cpu_seconds or 0 for evaluation in told)
     assert 0.5 * taken < spent <= taken
+
+
+def test_evaluating_is_a_part_of_the_wall_seconds(pool: FacePool, tmp_path: Path) -> None:
+    for evaluation in run(made_trial(), pool, tmp_path):
+        assert evaluation.reading.evaluation_seconds is not None
+        assert 0 < evaluation.reading.evaluation_seconds < evaluation.reading.seconds
 
 
 def test_an_evaluation_that_is_read_back_took_nobody_knows_what(pool: FacePool, tmp_path: Path) -> None:

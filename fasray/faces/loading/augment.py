@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fasray.errors import SpecError
+from fasray.faces.loading.windows import cut
 from fasray.faces.record import PARSING_SIZE
 
 Images = NDArray[np.uint8] | Tensor
@@ -127,11 +128,47 @@ def apply(images: Images, parameters: Parameters, image_size: int, device: torch
         image_size: as given when the maps were drawn.
         device: where the batch is wanted; what crosses to it is uint8.
     """
+    if parameters.exact and not isinstance(images, Tensor):
+        windows = cut(images, np.arange(len(images)), parameters.corner, parameters.flipped, image_size)
+        return to_float(torch.from_numpy(windows).to(device))
+    x = _tensor(images).to(device)
     if parameters.exact:
-        x = _windows(images, parameters, image_size).to(device)
-        return x.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    x = _tensor(images).to(device).permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    return _sample(x, parameters, image_size, "bilinear").clamp_(0, 1)
+        corner, flipped = (torch.from_numpy(part).to(device) for part in (parameters.corner, parameters.flipped))
+        return to_float(gather_windows(x, torch.arange(len(x), device=device), corner, flipped, image_size))
+    return resample(to_float(x), torch.from_numpy(parameters.theta).to(device), image_size)
+
+
+def gather_windows(images: Tensor, rows: Tensor, corner: Tensor, flipped: Tensor, size: int) -> Tensor:
+    """Pick, cut and mirror on the device: :func:`fasray.faces.loading.windows.cut` for tensors.
+
+    Args:
+        images: [N, S0, S0, 3] uint8.
+        rows: [B] int64, which of them.
+        corner: [B, 2] int64, top and left of each window.
+        flipped: [B] bool, mirrored horizontally.
+        size: side of the windows.
+
+    Returns:
+        [B, size, size, 3] uint8.
+    """
+    along = torch.arange(size, device=images.device)
+    y = corner[:, 0, None] + along
+    x = corner[:, 1, None] + torch.where(flipped[:, None], size - 1 - along, along)
+    return images[rows[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Return [B, h, w, 3] uint8 as [B, 3, h, w] float32 in [0, 1].
+
+    The divisor is a tensor: by a number CUDA multiplies with the reciprocal, whose bits are not those of the CPU.
+    """
+    x = images.permute(0, 3, 1, 2).to(torch.float32)
+    return x.div_(torch.full((), 255.0, device=x.device))
+
+
+def resample(x: Tensor, theta: Tensor, size: int) -> Tensor:
+    """Return the images [B, 3, h, w] in [0, 1] through the maps ``theta`` [B, 2, 3], [B, 3, size, size]."""
+    return _sample(x, theta, size, "bilinear").clamp_(0, 1)
 
 
 def apply_depth(depth: Images, parameters: Parameters, image_size: int, device: torch.device | str = "cpu") -> Tensor:
@@ -146,6 +183,15 @@ def apply_depth(depth: Images, parameters: Parameters, image_size: int, device: 
     Raises:
         SpecError: the image size is not a multiple of 8.
     """
+    return depth_target(_tensor(depth).to(device), torch.from_numpy(parameters.theta).to(device), image_size)
+
+
+def depth_target(depth: Tensor, theta: Tensor, image_size: int) -> Tensor:
+    """Return the target of :func:`apply_depth` for maps ``depth`` [B, 32, 32] and ``theta`` [B, 2, 3] on one device.
+
+    Raises:
+        SpecError: the image size is not a multiple of 8.
+    """
     if image_size % DEPTH_STRIDE:
         raise SpecError(
             f"a depth target needs an image size that is a multiple of {DEPTH_STRIDE}, not {image_size}",
@@ -153,10 +199,11 @@ def apply_depth(depth: Images, parameters: Parameters, image_size: int, device: 
             remedy=f"take {image_size // DEPTH_STRIDE * DEPTH_STRIDE or DEPTH_STRIDE}",
         )
     size = image_size // DEPTH_STRIDE
-    x = _tensor(depth).to(device)[:, None].to(torch.float32).div_(255)
+    x = depth[:, None].to(torch.float32)
+    x = x.div_(torch.full((), 255.0, device=x.device))
     # So many samples a side that none of the map's cells is skipped, even if the whole crop is shown.
     per_pixel = -(-x.shape[-1] // size)
-    return functional.avg_pool2d(_sample(x, parameters, size * per_pixel, "bilinear"), per_pixel).clamp_(0, 1)
+    return functional.avg_pool2d(_sample(x, theta, size * per_pixel, "bilinear"), per_pixel).clamp_(0, 1)
 
 
 def apply_parsing(parsing: Images, parameters: Parameters, device: torch.device | str = "cpu") -> Tensor:
@@ -167,8 +214,12 @@ def apply_parsing(parsing: Images, parameters: Parameters, device: torch.device 
         parameters: the maps of the same images.
         device: where the target is wanted.
     """
-    x = _tensor(parsing).to(device)[:, None].to(torch.float32)
-    return _sample(x, parameters, PARSING_SIZE, "nearest")[:, 0].to(torch.int64)
+    return parsing_target(_tensor(parsing).to(device), torch.from_numpy(parameters.theta).to(device))
+
+
+def parsing_target(parsing: Tensor, theta: Tensor) -> Tensor:
+    """Return the target of :func:`apply_parsing` for maps ``parsing`` [B, 64, 64] and ``theta`` [B, 2, 3]."""
+    return _sample(parsing[:, None].to(torch.float32), theta, PARSING_SIZE, "nearest")[:, 0].to(torch.int64)
 
 
 def evaluation(images: Images, spec: Augment, image_size: int, device: torch.device | str = "cpu") -> Tensor:
@@ -214,26 +265,8 @@ def _tensor(images: Images) -> Tensor:
     return torch.from_numpy(images if images.flags.writeable else images.copy())
 
 
-def _windows(images: Images, parameters: Parameters, size: int) -> Tensor:
-    """Copy the integer windows out, mirrored where asked: [B, size, size, 3] uint8."""
-    corners = parameters.corner.tolist()
-    if isinstance(images, Tensor):
-        parts = [
-            image[top : top + size, left : left + size] for image, (top, left) in zip(images, corners, strict=True)
-        ]
-        whole = torch.stack(parts)
-        flipped = torch.from_numpy(parameters.flipped).to(whole.device)[:, None, None, None]
-        return torch.where(flipped, whole.flip(2), whole)
-    out = np.empty((len(images), size, size, images.shape[3]), dtype=np.uint8)
-    for target, image, (top, left), flip in zip(out, images, corners, parameters.flipped, strict=True):
-        window = image[top : top + size, left : left + size]
-        target[...] = window[:, ::-1] if flip else window
-    return torch.from_numpy(out)
-
-
-def _sample(x: Tensor, parameters: Parameters, size: int, mode: Literal["bilinear", "nearest"]) -> Tensor:
+def _sample(x: Tensor, theta: Tensor, size: int, mode: Literal["bilinear", "nearest"]) -> Tensor:
     """Sample [B, C, h, w] through the maps at ``size`` x ``size`` places; zero outside the stored image."""
-    theta = torch.from_numpy(parameters.theta).to(x.device)
     along = (2 * torch.arange(size, device=x.device, dtype=torch.float32) + 1) / size - 1
     u, v = along[None, None, :], along[None, :, None]
     # Element by element and not by a matrix product, whose bits could depend on how many images a worker has.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import Excluded, Faces
 from fasray.faces.loading.read_schedule import RowGroupRead
+from fasray.faces.loading.windows import Windows
 
 
 class FaceSource(Protocol):
@@ -49,5 +50,7 @@ class FaceSource(Protocol):
             parsing: the same for parsing maps.
         """
 
-    def pick(self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False) -> Faces:
-        """Return the pixels of ``rows``, in their order."""
+    def pick(
+        self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False, windows: Windows | None = None
+    ) -> Faces:
+        """Return the pixels of ``rows``, in their order; with ``windows``, only these of the images."""

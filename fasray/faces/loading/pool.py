@@ -27,13 +27,12 @@ from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.read_schedule import RowGroupRead
+from fasray.faces.loading.windows import Pixels, Windows
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 
 POOL_DIR_VARIABLE = "FASRAY_POOL_DIR"
 _FORMAT = 1
 _CARD = "pool.json"
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Faces:
     """Pixels of picked rows, in their order, contiguous and writable."""
 
     images: Pixels
-    """[B, S, S, 3] RGB."""
+    """[B, S, S, 3] RGB; if windows were asked for, [V, B, size, size, 3]."""
     depth: Pixels | None = None
     """[B, 32, 32], near = 255, zeros for spoof; if asked for."""
     parsing: Pixels | None = None
@@ -140,10 +139,12 @@ class FacePool:
     def set_read_order(self, reads: Iterator[RowGroupRead], *, depth: bool, parsing: bool) -> None:
         """Do nothing: a pool has all rows at any time."""
 
-    def pick(self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False) -> Faces:
+    def pick(
+        self, rows: NDArray[np.int64], *, depth: bool = False, parsing: bool = False, windows: Windows | None = None
+    ) -> Faces:
         """Copy out the pixels of ``rows``, in their order; only what is asked for is read."""
         return Faces(
-            images=self.images[rows],
+            images=self.images[rows] if windows is None else windows.of(self.images, rows),
             depth=self.depth[rows] if depth else None,
             parsing=self.parsing[rows] if parsing else None,
         )

@@ -1,0 +1,96 @@
+"""Batches are the same bits wherever the faces come from, and those of the plain way, picture by picture."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_trials import TINY, context_of, made_roles, made_trial
+from plain_batches import plain_scored, plain_step
+
+from fasray.faces.loading.pool import FacePool
+from fasray.methods import registry
+from fasray.methods.base import Draw
+from fasray.training.batches import Batches, Way
+from fasray.training.context import Context
+from fasray.training.trial import Trial
+
+WAYS: tuple[Way, ...] = get_args(Way)
+AUGMENTS = st.one_of(
+    st.none(),
+    st.fixed_dictionaries(
+        {
+            "crop": st.sampled_from(["pixels", "resize", "scale"]),
+            "flip": st.sampled_from([0.0, 0.5, 1.0]),
+            "rotation": st.sampled_from([0.0, 25.0, 180.0]),
+            "scale": st.sampled_from([[1.0, 1.0], [0.2, 1.0]]),
+            "eval_scale": st.sampled_from([1.0, 0.81]),
+        }
+    ),
+)
+
+
+class OneOf(Context):
+    """A worker of several that never meets the others."""
+
+    def __init__(self, rank: int, workers: int) -> None:
+        super().__init__("", seed=1, total_steps=6)
+        self._rank, self._workers = rank, workers
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def world_size(self) -> int:
+        return self._workers
+
+
+def batches_of(trial: Trial, pool: FacePool, way: Way | None, context: Context | None = None) -> Batches:
+    method = trial.build_method()
+    return Batches(trial, pool, made_roles(pool.index), method, context or context_of(trial, Path()), way)
+
+
+def assert_same(found: list[Draw], expected: list[Draw]) -> None:
+    for one, other in zip(found, expected, strict=True):
+        pairs = [*zip(one.views, other.views, strict=True), (one.label, other.label), (one.domain, other.domain)]
+        assert all(torch.equal(*pair) for pair in pairs)
+        for name in ("depth", "parsing"):
+            given, wanted = getattr(one, name), getattr(other, name)
+            assert (given is None) == (wanted is None)
+            assert given is None or torch.equal(given, wanted)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    name=st.sampled_from(registry.names()),
+    size=st.sampled_from([32, 40]),
+    chosen=AUGMENTS,
+    first=st.integers(0, 4),
+    rank=st.integers(0, 1),
+    way=st.sampled_from(WAYS),
+    channels_last=st.booleans(),
+)
+def test_every_way_gives_the_bits_of_the_plain_one_from_any_step_on(
+    pool: FacePool, name: str, size: int, chosen: dict[str, Any] | None, first: int, rank: int, way: Way,
+    channels_last: bool,
+) -> None:  # fmt: skip
+    training = {"image_size": size, "augment": chosen, "channels_last": channels_last}
+    trial = made_trial(name, training=TINY.model_copy(update=training))
+    method, roles = trial.build_method(), made_roles(pool.index)
+    batches = batches_of(trial, pool, way, OneOf(rank, 2))
+    assert batches.way == way
+    rows = np.concatenate(batches.scored)
+    with closing(batches):
+        batches.open(first, (first + 1, first + 2))
+        for step in (first, first + 1):
+            assert_same(batches.step(step), plain_step(trial, pool, roles, method, step, rank, 2))
+            seen = {place.start: images for place, images in batches.images_to_score()}
+            assert list(seen) == list(range(7 * rank, len(rows), 14))
+            for start, images in seen.items():
+                assert torch.equal(images, plain_scored(trial, pool, method, rows[start : start + 7]))
