@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.errors import SpecError
+
 if TYPE_CHECKING:
     from fasray.results.external.evaluate import ExternalFigures
     from fasray.results.external.read import Direction
@@ -21,7 +23,27 @@ _DEV = "dev:"
     "--live-is", type=click.Choice(["higher", "lower"]), required=True, help="Which scores FILE gives to live faces."
 )
 @click.option("--live-label", default="1", show_default=True, help="What the label column says of live faces.")
-@click.option("--level", type=click.Choice(["video", "frame"]), default="video", show_default=True)
+@click.option(
+    "--labels", default="", metavar="LIST", help="Labels of FILE's paths, if FILE has none: `path label` lines."
+)
+@click.option(
+    "--live-path", default="", metavar="PATTERN", help="Paths of live faces, if FILE has no labels, such as '*/live/*'."
+)
+@click.option(
+    "--attacks",
+    multiple=True,
+    metavar="[TYPE=]FILE",
+    help="Scores of attacks in a file of their own; FILE then has live ones alone. May be repeated.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    help="Where a column is: score=liveness by its name, score=2 by its position, frame=- to leave it out.",
+)
+@click.option("--level", type=click.Choice(["video", "frame"]), default="video", show_default=True,
+              help="Whether frames of a video make one score, or count each by itself.")  # fmt: skip
 @click.option("--aggregate", default="mean", show_default=True, help="Frames to video: mean, max or first-K.")
 @click.option(
     "--threshold",
@@ -33,12 +55,17 @@ _DEV = "dev:"
 @click.option("--role", default="target", show_default=True, help="Which rows count, if FILE has a column role.")
 @click.option("--confidence", type=float, metavar="PERCENT", help="Add intervals over subjects, such as 95.")
 @click.option("--resamples", type=int, default=1000, show_default=True, help="Bootstrap resamples for the intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples, 0 or more.")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True,
+              help="json has every figure as a fraction, whole.")  # fmt: skip
 def metrics(
     file: str,
     live_is: Direction,
     live_label: str,
+    labels: str,
+    live_path: str,
+    attacks: tuple[str, ...],
+    columns: tuple[str, ...],
     level: Level,
     aggregate: str,
     threshold: str,
@@ -49,29 +76,63 @@ def metrics(
     seed: int,
     style: str,
 ) -> None:
-    """Print AUC, EER, HTER, APCER, BPCER and so on of the scores in FILE.
+    """Print AUC, EER, HTER, APCER, BPCER and so on of the scores in FILE, or of standard input for `-`.
 
-    FILE is csv, tsv or Parquet with columns `score` and `label` and, if known, `subject`, `video`, `domain`,
-    `attack_type` and `frame`; or what bob.pad writes (csv or text); or text lines `score label`.
+    FILE is csv (with commas, semicolons, tabs or blanks) or Parquet with columns `score` and `label` and, if known,
+    `subject`, `video`, `domain`, `attack_type` and `frame`; or what bob.pad writes (csv or text); text lines
+    `score label` or `label score`; npz; or scores alone, with --labels, --live-path or --attacks.
     """
     from fasray.results.external.evaluate import MetricOptions, evaluate_external
-    from fasray.results.external.read import read_external
+    from fasray.results.external.read import LabelSource, read_external
 
+    named = dict(_column(text) for text in columns)
+    source = LabelSource(labels, live_path, tuple(_attack_file(text) for text in attacks))
     limit: float | str = threshold
     dev = None
     if threshold.startswith(_DEV):
         # A file with roles, such as fasray's own, may hold both kinds of rows.
-        dev = read_external(threshold.removeprefix(_DEV), live_is, live_label, "source-dev")
+        if source.attacks:
+            what = "the other file has no file of attacks"
+            raise SpecError(what, where="--threshold", remedy="give one file with both, or the threshold as a number")
+        other = threshold.removeprefix(_DEV)
+        dev = read_external(other, live_is, live_label, "source-dev", columns=named, source=source)
         limit = "eer"
     elif _is_number(threshold):
         limit = float(threshold)
-    share = None if confidence is None else confidence / 100
-    options = MetricOptions(level, aggregate, limit, rule, share, resamples, seed)
-    found = evaluate_external(read_external(file, live_is, live_label, role), options, dev)
+    options = MetricOptions(level, aggregate, limit, rule, _coverage(confidence), resamples, seed)
+    scores = read_external(file, live_is, live_label, role, columns=named, source=source)
+    found = evaluate_external(scores, options, dev)
     if style == "json":
         click.echo(json.dumps(found.to_json(), indent=1, allow_nan=False))
     else:
         _print(found)
+
+
+def _column(text: str) -> tuple[str, str]:
+    ours, given, theirs = text.partition("=")
+    if not given or not theirs:
+        raise SpecError(f"{text!r} names no column", where="--column", remedy="write score=NAME or score=POSITION")
+    return ours, theirs
+
+
+def _attack_file(text: str) -> tuple[str, str]:
+    from fasray import storage
+
+    kind, given, file = text.partition("=")
+    if not given or storage.exists(text):
+        return "", text
+    return kind, file
+
+
+def _coverage(percent: float | None) -> float | None:
+    """Return the share of a percentage."""
+    if percent is None:
+        return None
+    if not 1 < percent < 100:
+        remedy = f"write {100 * percent:g} for {100 * percent:g} %" if 0.5 <= percent < 1 else "write 95 for 95 %"
+        what = f"a coverage of {percent:g} % is not possible: the option is in percent, over 1 and under 100"
+        raise SpecError(what, where="--confidence", remedy=remedy)
+    return percent / 100
 
 
 def _is_number(word: str) -> bool:
@@ -90,10 +151,10 @@ _ROWS = (
     ("apcer", "APCER, worst type"),
     ("frr", "BPCER = FRR"),
     ("acer", "ACER"),
-    ("bpcer_at_apcer_10", "BPCER at APCER 10 %"),
-    ("bpcer_at_apcer_5", "BPCER at APCER 5 %"),
-    ("bpcer_at_apcer_1", "BPCER at APCER 1 %"),
-    ("tpr_at_fpr_1", "TPR at FPR 1 %"),
+    ("bpcer_at_apcer10", "BPCER at APCER 10 %"),
+    ("bpcer_at_apcer5", "BPCER at APCER 5 %"),
+    ("bpcer_at_apcer1", "BPCER at APCER 1 %"),
+    ("tpr_at_fpr1", "TPR at FPR 1 %, all attacks"),
 )
 
 
@@ -112,11 +173,16 @@ def _print(found: ExternalFigures) -> None:
         f"{found.rows} {found.options.level}s: {figures.lives} live, {figures.attacks} attacks{frames}{subjects}"
     )
     click.echo(f"threshold {source.native(figures.threshold):.6g}: {plain(found.threshold_rule)}")
+    if found.intervals:
+        drawn = f"{found.intervals.resamples} resamples of {found.intervals.clusters}s"
+        click.echo(f"in brackets: {100 * found.intervals.confidence:g} % intervals, bootstrap, {drawn}")
     click.echo("")
     for name, title in _ROWS:
-        click.echo(f"{title:<22} {100 * getattr(figures, name):6.2f} %{_interval(found, name)}")
+        if name == "apcer" and not figures.apcer_by_type:
+            title = "APCER, all attacks"
+        click.echo(f"{title:<28} {100 * getattr(figures, name):6.2f} %{_interval(found, name)}")
     for kind, rate in figures.apcer_by_type:
-        click.echo(f"{'  APCER ' + plain(kind):<22} {100 * rate:6.2f} %")
+        click.echo(f"{'  APCER ' + plain(kind):<28} {100 * rate:6.2f} %")
     _print_compat(found)
     for note in found.notes:
         click.echo(f"note: {plain(note)}")

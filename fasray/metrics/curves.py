@@ -42,9 +42,9 @@ class Det:
 
     threshold: NDArray[np.float64]
     """[K + 1] as ``Roc``."""
-    apcer: NDArray[np.float64]
+    far: NDArray[np.float64]
     """[K + 1] normal deviate of the share of attacks accepted, all attack types together."""
-    bpcer: NDArray[np.float64]
+    frr: NDArray[np.float64]
     """[K + 1] normal deviate of the share of live faces rejected."""
 
 
@@ -132,7 +132,7 @@ def bpcer_at_apcer(score: ArrayLike, label: ArrayLike, apcer: float, attack_type
     counted = tally(score, label)
     # Rejecting more only lowers an APCER, so the first point that keeps to the limit has the least BPCER.
     point = first_within_every_type(counted, score, label, apcer, attack_type)
-    return float(counted.rejected_live[point] / counted.lives)
+    return counted.frr_at(point)
 
 
 def first_within_every_type(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
+from fasray.metrics.curves import first_within_every_type
 from fasray.metrics.rates import pad_rates_at, rates_at
 from fasray.metrics.tally import tally
 
@@ -30,11 +31,13 @@ class Figures:
     """By name; empty where types are unknown."""
     bpcer: float
     acer: float
-    bpcer_at_apcer_10: float
-    """BPCER at an APCER of at most 10 %, all attack types together, nothing interpolated; also called BPCER10."""
-    bpcer_at_apcer_5: float
-    bpcer_at_apcer_1: float
-    tpr_at_fpr_1: float
+    bpcer_at_apcer10: float
+    """Least BPCER at which every attack type keeps to an APCER of 10 %, as ISO/IEC 30107-3 has it; also called BPCER10.
+    Nothing is interpolated. Where types are unknown, all attacks are one type."""
+    bpcer_at_apcer5: float
+    bpcer_at_apcer1: float
+    tpr_at_fpr1: float
+    """Largest share of live faces accepted while at most 1 % of the attacks are, all attack types together."""
 
 
 def figures(
@@ -58,7 +61,8 @@ def figures(
     by_type = () if attack_type is None else pad_rates_at(score, label, attack_type, chosen).apcer_by_type
     apcer = max((rate for _, rate in by_type), default=rates.far)
     ten, five, one = (
-        float(counted.rejected_live[counted.first_within(limit)] / counted.lives) for limit in (0.1, 0.05, 0.01)
+        counted.frr_at(first_within_every_type(counted, score, label, limit, attack_type))
+        for limit in (0.1, 0.05, 0.01)
     )
     return Figures(
         lives=counted.lives,
@@ -74,8 +78,8 @@ def figures(
         apcer_by_type=by_type,
         bpcer=rates.frr,
         acer=(apcer + rates.frr) / 2,
-        bpcer_at_apcer_10=ten,
-        bpcer_at_apcer_5=five,
-        bpcer_at_apcer_1=one,
-        tpr_at_fpr_1=1 - one,
+        bpcer_at_apcer10=ten,
+        bpcer_at_apcer5=five,
+        bpcer_at_apcer1=one,
+        tpr_at_fpr1=1 - counted.frr_at(counted.first_within(0.01)),
     )

@@ -62,7 +62,7 @@ def check_confidence(confidence: float) -> None:
         SpecError: it is not between 0 and 1.
     """
     if not 0 < confidence < 1:
-        raise SpecError(f"confidence must be between 0 and 1, not {confidence}", remedy="0.95 means 95 %")
+        raise SpecError(f"confidence must be between 0 and 1, not {confidence}", remedy="95 % is 0.95 here")
 
 
 def check_rate(rate: float) -> None:

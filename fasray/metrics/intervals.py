@@ -53,7 +53,7 @@ class Intervals:
     """``subject``, or ``row`` where subjects are unknown."""
     auc: Interval
     eer: Interval
-    tpr_at_fpr_1: Interval
+    tpr_at_fpr1: Interval
     far: Interval | None
     """This and the following are None where no threshold was given."""
     frr: Interval | None
@@ -131,7 +131,7 @@ def confidence_intervals(
         clusters.kind,
         interval(sample.auc(counts)),
         interval(eer_values(sample, counts, tally(scores, live))),
-        interval(1 - sample.bpcer_at_apcer(counts, 0.01), smooth=False),
+        interval(1 - sample.frr_at_far(counts, 0.01), smooth=False),
         far,
         frr,
         hter,

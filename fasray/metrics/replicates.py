@@ -56,9 +56,9 @@ class ScoredClusters:
         """Return the FRR of each resample at a threshold, [B]."""
         return _share(counts, self._cluster, self._live, self._scores < threshold)
 
-    def bpcer_at_apcer(self, counts: Counts, apcer: float) -> Floats:
-        """Return the BPCER of each resample at APCER up to ``apcer``, all attack types together, [B]."""
-        return self._each(counts, lambda sums: self._bpcer(sums, apcer))
+    def frr_at_far(self, counts: Counts, far: float) -> Floats:
+        """Return the least FRR of each resample at a FAR up to ``far``, all attack types together, [B]."""
+        return self._each(counts, lambda sums: self._frr_at_far(sums, far))
 
     def _each(self, counts: Counts, figure: Callable[[NDArray[np.int64]], Floats]) -> Floats:
         """Apply ``figure`` to running sums [b, N + 1] of a few resamples at a time."""
@@ -79,14 +79,14 @@ class ScoredClusters:
         weight = (sums[:, self._live_rows + 1] - sums[:, self._live_rows]) >> 32
         return _divide((twice * weight).sum(axis=1), 2 * lives * attacks)
 
-    def _bpcer(self, sums: NDArray[np.int64], apcer: float) -> Floats:
+    def _frr_at_far(self, sums: NDArray[np.int64], far: float) -> Floats:
         total = sums[:, -1]
         lives, attacks = total >> 32, total & _ATTACK_MASK
         row = np.arange(len(sums))
 
         def within(point: NDArray[np.int64]) -> NDArray[np.bool_]:
             accepted = attacks - (sums[row, self._bounds[point]] & _ATTACK_MASK)
-            return np.asarray(_divide(accepted, attacks) <= apcer)
+            return np.asarray(_divide(accepted, attacks) <= far)
 
         first = _search(within, len(sums), len(self._bounds) - 1)
         return np.where(attacks > 0, _divide(sums[row, self._bounds[first]] >> 32, lives), np.nan)

@@ -88,10 +88,12 @@ def draw(clusters: Clusters, resamples: int, seed: int) -> Counts:
     """Return how often each resample takes each cluster, [B, S]; the same for the same seed.
 
     Raises:
-        SpecError: fewer resamples than make a standard error.
+        SpecError: fewer resamples than make a standard error, or a negative seed.
     """
     if resamples < MIN_RESAMPLES:
         raise SpecError(f"{resamples} resamples are too few", remedy=f"take {MIN_RESAMPLES} or more; 1000 is usual")
+    if seed < 0:
+        raise SpecError(f"seed {seed} is negative", remedy="give a seed of 0 or more")
     rng = np.random.default_rng(seed)
     counts = np.zeros((resamples, clusters.size), np.int64)
     for stratum in np.unique(clusters.stratum):

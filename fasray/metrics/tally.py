@@ -69,6 +69,10 @@ class Tally:
         """Return the first point whose FAR is at most ``far``; the last one always is."""
         return int(np.argmax(self.accepted_attack / self.attacks <= far))
 
+    def frr_at(self, point: int) -> float:
+        """Return the share of live faces rejected at a point."""
+        return float(self.rejected_live[point] / self.lives)
+
     def middle(self, point: int) -> float:
         """Return the threshold half way between a point's score and the one below it: the same operating point."""
         upper = float(self.distinct[point])

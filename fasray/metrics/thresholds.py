@@ -112,4 +112,9 @@ def _rate(rule: str, number: str) -> float:
     if math.isnan(rate):
         raise SpecError(f"threshold rule {rule!r} needs a rate", remedy=f"write {rule.partition('=')[0]}=0.05 for 5 %")
     check_rate(rate)
+    if rate == 1:  # nobody asks for 100 % of errors
+        raise SpecError(
+            f"threshold rule {rule!r} allows every error: 1 is 100 %",
+            remedy=f"write {rule.partition('=')[0]}=0.01 for 1 %",
+        )
     return rate

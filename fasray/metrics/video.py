@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,8 @@ def to_videos(
     """
     count = check_aggregate(aggregate)
     scores, live = check_scores(score, label)
+    if frame is not None:
+        check_frames(np.asarray(video), check_column(frame, scores, "frame indices"))
     if count:
         chosen = _first(scores, np.asarray(video), frame, count)
         picked = (np.asarray(column)[chosen] for column in (score, label, domain, attack_type, video))
@@ -81,7 +84,8 @@ def to_videos(
             raise DataError(
                 f"the frames of video {str(columns['video'][differs][0])!r} disagree in {name}",
                 where=name,
-                remedy="give different videos different names",
+                remedy="give different videos different names; if these are no videos, take each row by itself "
+                "(fasray metrics --level frame)",
             )
     order = np.lexsort((scores, inverse))
     starts = np.concatenate([[0], np.cumsum(frames)[:-1]])
@@ -119,6 +123,30 @@ def check_aggregate(aggregate: str) -> int:
     return int(number)
 
 
+def check_frames(video: NDArray[Any], frame: NDArray[Any], places: Sequence[str] = ()) -> None:
+    """Check that no frame of a video has two scores, both of which would count.
+
+    Args:
+        video: [N] its name.
+        frame: [N] index of the frame.
+        places: [N] of the rows in a file, for the message.
+
+    Raises:
+        DataError: one has.
+    """
+    names, inverse = np.unique(video, return_inverse=True)
+    order = np.lexsort((frame, inverse))
+    same = (inverse[order][1:] == inverse[order][:-1]) & (frame[order][1:] == frame[order][:-1])
+    if same.any():
+        at = int(np.flatnonzero(same)[0])
+        first, second = order[at], order[at + 1]
+        raise DataError(
+            f"video {str(names[inverse[second]])!r} has frame {frame[second]} twice",
+            where=f"{places[second]} (first: {places[first]})" if places else "",
+            remedy="give each frame of a video once, with an index of its own",
+        )
+
+
 def _first(scores: NDArray[np.float64], video: NDArray[Any], frame: ArrayLike | None, count: int) -> NDArray[np.int64]:
     """Return the rows of the first ``count`` frames of each video."""
     if frame is None:
@@ -128,13 +156,6 @@ def _first(scores: NDArray[np.float64], video: NDArray[Any], frame: ArrayLike | 
     index = check_column(frame, scores, "frame indices")
     names, inverse = np.unique(check_column(video, scores, "values of video"), return_inverse=True)
     order = np.lexsort((index, inverse))
-    same = (inverse[order][1:] == inverse[order][:-1]) & (index[order][1:] == index[order][:-1])
-    if same.any():
-        at = order[1:][same][0]
-        raise DataError(
-            f"video {str(names[inverse[at]])!r} has frame {index[at]} twice",
-            remedy="give each frame of a video another index",
-        )
     starts = np.searchsorted(inverse[order], np.arange(len(names)))
     rank = np.arange(len(order)) - starts[inverse[order]]
     return np.asarray(order[rank < count], np.int64)

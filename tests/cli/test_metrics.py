@@ -1,7 +1,9 @@
 """``fasray metrics`` judges the score files that people have, says what it did, and guesses nothing."""
 
 import csv
+import io
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from locations import ROOT
 from small_sweeps import Ran
 
 from fasray import metrics
 from fasray.cli import main
+from fasray.cli.metrics import metrics as metrics_command
+from fasray.results.figures import FIGURES
 
 Command = Callable[..., Ran]
 Columns = Mapping[str, Sequence[Any]]
@@ -126,7 +131,7 @@ def test_every_layout_gives_the_figures_of_its_videos(judge: Command, tmp_path: 
     videos = videos_of(columns)
     expected = metrics.figures(videos.score, videos.label, None, videos.attack_type)
     assert given["layout"] == layout.replace("tsv", "csv")
-    for name in ("auc", "eer", "eer_threshold", "hter", "apcer", "bpcer", "acer", "tpr_at_fpr_1", "bpcer_at_apcer_5"):
+    for name in ("auc", "eer", "eer_threshold", "hter", "apcer", "bpcer", "acer", "tpr_at_fpr1", "bpcer_at_apcer5"):
         assert given[name] == getattr(expected, name), name
     assert given["apcer_by_type"] == dict(expected.apcer_by_type)
     assert (given["rows"], given["frames"], given["subjects"]) == (240, 720, 40)
@@ -160,7 +165,9 @@ def test_the_direction_is_declared_never_guessed(judge: Command, tmp_path: Path)
     given = found(judge(theirs, "--live-is", "lower", "--threshold", "-0.8", "--format", "json"))
     same = found(judge(ours, "--live-is", "higher", "--threshold", "0.8", "--format", "json"))
     assert (given["threshold"], given["hter"]) == (-0.8, same["hter"])
+    assert not any("wrong way round" in note for note in higher["notes"])
     wrong = found(judge(theirs, "--live-is", "higher", "--format", "json"))
+    assert any("AUC is under 50 %" in note for note in wrong["notes"])
     assert wrong["auc"] == pytest.approx(1 - higher["auc"], abs=1e-12)
 
 
@@ -219,6 +226,75 @@ def test_a_file_with_roles_gives_its_target_and_a_threshold_from_its_source_dev(
     refused(judge(file, "--live-is", "higher", "--role", "tarjet"), 3, "did you mean 'target'")
 
 
+def test_a_fixed_apcer_is_kept_by_every_attack_type_under_one_key(judge: Command, tmp_path: Path) -> None:
+    columns = {
+        "score": [9, 8, 7, 6, 5, 4, 3, 2, *range(-20, -2), 7.5, 1],
+        "label": [1] * 8 + [0] * 20,
+        "attack_type": ["live"] * 8 + ["print"] * 18 + ["replay"] * 2,
+    }
+    given = found(judge(write_csv(tmp_path / "s.csv", columns), "--live-is", "higher", "--format", "json"))
+    assert given["bpcer_at_apcer10"] == 6 / 8  # one replay of two is 50 %, though it is one attack of twenty
+    assert given["bpcer_at_apcer10"] == metrics.bpcer_at_apcer(*columns_of(columns), 0.1, columns["attack_type"])
+    assert metrics.bpcer_at_apcer(*columns_of(columns), 0.1) == 0
+    assert {name for name in FIGURES if "_at_" in name} <= set(given)
+    untyped = {name: columns[name] for name in ("score", "label")}
+    table = judge(write_csv(tmp_path / "s.csv", untyped), "--live-is", "higher").out
+    assert "APCER, all attacks" in table
+    assert "worst type" not in table
+
+
+def columns_of(columns: Columns) -> tuple[Any, Any]:
+    return columns["score"], columns["label"]
+
+
+def test_scores_are_read_from_a_pipe_and_from_standard_input(
+    judge: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_csv(tmp_path / "s.csv", rows())
+    expected = judge(file, "--live-is", "higher").out.splitlines()[1:]
+    readable, writable = os.pipe()
+    with os.fdopen(writable, "wb") as pipe:
+        pipe.write(file.read_bytes())
+    ran = judge(f"/dev/fd/{readable}", "--live-is", "higher")
+    os.close(readable)
+    assert ran.out.splitlines()[1:] == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    ran = judge("-", "--live-is", "higher")
+    assert ran.out.splitlines() == ["standard input (csv), higher scores are live", *expected]
+    monkeypatch.setattr("sys.stdin", None)
+    refused(judge("-", "--live-is", "higher"), 3, "standard input is closed")
+
+
+def test_labels_of_elsewhere_are_given_on_the_command_line(judge: Command, tmp_path: Path) -> None:
+    columns = rows()
+    wanted = found(
+        judge(write_csv(tmp_path / "s.csv", columns), "--live-is", "higher", "--level", "frame", "--format", "json")
+    )
+    split = {kind: [s for s, this in zip(columns["score"], columns["attack_type"], strict=True) if this == kind]
+             for kind in ("live", "print", "replay")}  # fmt: skip
+    for kind, scores in split.items():
+        write_text(tmp_path / f"{kind}.txt", scores)
+    attacks = ("--attacks", "print=print.txt", "--attacks", "replay=replay.txt")
+    given = found(judge("live.txt", *attacks, "--live-is", "higher", "--format", "json"))
+    assert (given["auc"], given["apcer_by_type"]) == (wanted["auc"], wanted["apcer_by_type"])
+    write_text(
+        tmp_path / "scores.txt",
+        [f"{kind}/{at}.png" for at, kind in enumerate(columns["attack_type"])],
+        columns["score"],
+    )
+    by_path = found(judge("scores.txt", "--live-path", "live/*", "--live-is", "higher", "--format", "json"))
+    assert by_path["auc"] == wanted["auc"]
+    refused(judge("scores.txt", "--live-path", "Live/*", "--live-is", "higher"), 3, "all 720 scores are attacks")
+    refused(judge("live.txt", "--live-is", "higher"), 3, "no labels", "--attacks")
+
+
+def test_the_how_to_page_names_every_option() -> None:
+    page = (ROOT / "docs" / "how-to" / "evaluate-a-score-file.md").read_text()
+    missing = [option for parameter in metrics_command.params for option in parameter.opts if option.startswith("--")
+               and f"`{option}" not in page]  # fmt: skip
+    assert not missing
+
+
 def test_official_habits_stand_beside(judge: Command, tmp_path: Path) -> None:
     file = write_csv(tmp_path / "s.csv", rows())
     given = found(judge(file, "--live-is", "higher", "--rule", "hfn-min-hter", "--format", "json"))
@@ -235,17 +311,21 @@ def test_intervals_are_there_when_asked(judge: Command, tmp_path: Path) -> None:
     intervals = given["intervals"]
     assert intervals["hter"]["lower"] < given["hter"] < intervals["hter"]["upper"]
     assert (intervals["confidence"], intervals["clusters"], intervals["few_subjects"]) == (0.9, "subject", False)
+    table = judge(file, "--live-is", "higher", "--confidence", "90", "--resamples", "200").out
+    assert "in brackets: 90 % intervals, bootstrap, 200 resamples of subjects" in table
     assert "intervals" not in found(judge(file, "--live-is", "higher", "--format", "json"))
     few = judge(write_csv(tmp_path / "few.csv", rows(subjects=8)), "--live-is", "higher", "--confidence", "95")
     assert "note: only 8 subjects" in few.out
-    refused(judge(file, "--live-is", "higher", "--confidence", "0"), 2, "confidence")
+    for coverage in ("0.95", "1", "0", "-95", "100", "nan"):
+        refused(judge(file, "--live-is", "higher", "--confidence", coverage), 2, "--confidence", "write 95 for 95 %")
+    refused(judge(file, "--live-is", "higher", "--confidence", "95", "--seed", "-1"), 2, "seed -1 is negative", "->")
 
 
 def test_the_table_is_in_percent_and_names_what_it_did(judge: Command, tmp_path: Path) -> None:
     ran = judge(write_csv(tmp_path / "s.csv", rows()), "--live-is", "higher", "--confidence", "95")
     assert ran.code == 0
     videos = videos_of(rows())
-    assert f"AUC                    {100 * metrics.auc(videos.score, videos.label):6.2f} %   [" in ran.out
+    assert f"AUC                          {100 * metrics.auc(videos.score, videos.label):6.2f} %   [" in ran.out
     assert "240 videos: 80 live, 160 attacks, 3 frames each, 40 subjects" in ran.out
     assert "  APCER replay" in ran.out
 
@@ -255,7 +335,10 @@ HOSTILE = ("<script>alert(1)</script>", "=cmd()", "\\input{/etc/passwd}", "\x1b[
 
 def test_hostile_attack_types_are_shown_and_never_obeyed(judge: Command, tmp_path: Path) -> None:
     columns = rows()
-    kinds = [HOSTILE[int(video[1:]) % len(HOSTILE)] for video in columns["video"]]
+    kinds = [
+        "live" if label else HOSTILE[int(video[1:]) % len(HOSTILE)]
+        for video, label in zip(columns["video"], columns["label"], strict=True)
+    ]
     file = write_csv(tmp_path / "s.csv", columns | {"attack_type": kinds})
     given = found(judge(file, "--live-is", "higher", "--format", "json"))
     assert set(given["apcer_by_type"]) == {kind or "unnamed" for kind in HOSTILE}
@@ -265,7 +348,8 @@ def test_hostile_attack_types_are_shown_and_never_obeyed(judge: Command, tmp_pat
 
 
 CSV_MISTAKES = [
-    ("", "no column 'score'", "line 1"),
+    ("", "has no scores", "s.csv"),
+    ("score;label\n0.5,1\n0.1,0\n", "1 values where the header names 2", "line 2"),
     ("score,label\n", "has no scores", "s.csv"),
     ("scores,label\n1,1\n", "no column 'score'; the columns are: scores, label", "did you mean 'scores'"),
     ("score,label\n0.5,1\nhigh,0\n", "score 'high' is not a number", "line 3"),
@@ -298,8 +382,8 @@ def test_a_bad_csv_is_answered_with_file_line_and_remedy(
 def test_other_bad_files_are_answered_too(judge: Command, tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("0.5 1\n0.4\n")
     refused(judge("s.txt", "--live-is", "higher"), 3, "s.txt, line 2", "1 words where the lines above have 2")
-    (tmp_path / "s.txt").write_text("a b c\n")
-    refused(judge("s.txt", "--live-is", "higher"), 3, "s.txt, line 1", "3 words", "claimed_id")
+    (tmp_path / "s.txt").write_text("a b 0.5\n")
+    refused(judge("s.txt", "--live-is", "higher"), 3, "s.txt, line 1", "3 words", "--column")
     (tmp_path / "s.txt").write_text("")
     refused(judge("s.txt", "--live-is", "higher"), 3, "has no scores")
     (tmp_path / "s.csv").write_bytes(b"score,label\n\xff\xfe,1\n")
@@ -310,7 +394,15 @@ def test_other_bad_files_are_answered_too(judge: Command, tmp_path: Path) -> Non
     write_parquet(tmp_path / "n.parquet", {"score": [0.5, None], "label": [1, 0]})
     refused(judge("n.parquet", "--live-is", "higher"), 3, "n.parquet, row 2", "score None is not a number")
     write_csv(tmp_path / "good.csv", rows())
-    for wrong in (("--threshold", "eerr"), ("--threshold", "nan"), ("--aggregate", "median"), ("--resamples", "3")):
+    for wrong in (
+        ("--threshold", "eerr"),
+        ("--threshold", "apcer=1"),
+        ("--column", "score"),
+        ("--column", "x=y"),
+        ("--threshold", "nan"),
+        ("--aggregate", "median"),
+        ("--resamples", "3"),
+    ):
         extra = ("--confidence", "95") if "--resamples" in wrong else ()
         refused(judge("good.csv", "--live-is", "higher", *wrong, *extra), 2, "->")
     refused(judge("good.csv", "--live-is", "higher", "--threshold", "dev:none.csv"), 3, "none.csv")

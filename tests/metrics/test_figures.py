@@ -20,13 +20,13 @@ def test_figures_in_one_go_are_those_of_the_single_functions(digits: int) -> Non
     assert (found.apcer, found.acer, found.bpcer) == (pad.apcer, pad.acer, pad.bpcer)
     assert found.apcer_by_type == pad.apcer_by_type
     assert found.hter == metrics.rates_at(score, label, 0.7).hter
-    assert found.tpr_at_fpr_1 == pytest.approx(metrics.tpr_at_fpr(score, label, 0.01), abs=1e-15)
+    assert found.tpr_at_fpr1 == pytest.approx(metrics.tpr_at_fpr(score, label, 0.01), abs=1e-15)
     for limit, value in (
-        (0.1, found.bpcer_at_apcer_10),
-        (0.05, found.bpcer_at_apcer_5),
-        (0.01, found.bpcer_at_apcer_1),
+        (0.1, found.bpcer_at_apcer10),
+        (0.05, found.bpcer_at_apcer5),
+        (0.01, found.bpcer_at_apcer1),
     ):
-        assert value == metrics.bpcer_at_apcer(score, label, limit)
+        assert value == metrics.bpcer_at_apcer(score, label, limit, types)
     assert (found.lives, found.attacks) == (label.sum(), 300 - label.sum())
 
 

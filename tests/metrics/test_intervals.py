@@ -164,7 +164,7 @@ def test_a_resample_has_the_figures_of_its_repeated_rows(seed: int, digits: int)
     sample = ScoredClusters(score, live, cluster)
     found = np.stack(
         [sample.auc(counts), sample.far(counts, 0.3), sample.frr(counts, 0.3),
-         sample.bpcer_at_apcer(counts, 0.1)], axis=1,
+         sample.frr_at_far(counts, 0.1)], axis=1,
     )  # fmt: skip
     for row, count in zip(found, counts, strict=True):
         taken = np.repeat(np.arange(40), count[cluster])

@@ -133,6 +133,8 @@ def _evaluate(scores: ExternalScores, options: MetricOptions, dev: ExternalScore
     rows, notes = _rows(scores, options)
     threshold, rule, oracle = _threshold(scores, rows, options, dev)
     found = metrics.figures(rows.score, rows.label, threshold, rows.attack_type)
+    if found.auc < 0.5:
+        notes.append("the AUC is under 50 %: --live-is or --live-label may be the wrong way round")
     if oracle:
         notes.append("the threshold was chosen on the rows that it is applied to (oracle): not attainable in use")
     if rows.attack_type is None:
@@ -171,7 +173,7 @@ def _rows(scores: ExternalScores, options: MetricOptions) -> tuple[_Rows, list[s
     """Return the rows to evaluate, and notes on them."""
     check_aggregate(options.aggregate)
     types = scores.attack_type
-    notes: list[str] = []
+    notes = list(scores.notes)
     if types is not None:
         types = np.where(types == "", "unnamed", types)
     if options.level == "frame":
@@ -206,7 +208,8 @@ def _of_videos(subject: NDArray[np.str_], video: NDArray[np.str_], names: NDArra
     differs = found[position] != subject
     if differs.any():
         name = str(video[differs][0])
-        raise DataError(f"video {name!r} has two subjects", remedy="give different videos different names")
+        remedy = "give different videos different names; if these are no videos, take each row by itself: --level frame"
+        raise DataError(f"video {name!r} has two subjects", remedy=remedy)
     return found
 
 

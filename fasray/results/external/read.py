@@ -1,47 +1,62 @@
 """Score files of other programs, read into typed columns; what a file does not say is declared, never guessed.
 
 ====================  ===========================================================================================
-csv, tsv              a header with ``score`` and ``label``, and ``subject``, ``video``, ``domain``,
-                      ``attack_type``, ``frame``, ``role`` where known; other columns are left alone
+csv                   a header with ``score`` and ``label``, and ``subject``, ``video``, ``domain``,
+                      ``attack_type``, ``frame``, ``role`` where known; other columns are left alone. Separated by
+                      commas, semicolons, tabs, ``|`` or blanks
 bob.pad csv           a header with ``score`` and ``is_bonafide`` (True, False), ``claimed_id`` (the subject),
-                      ``test_label`` (the video), ``attack_type``; ``frame_id`` where it is there
+                      ``video_key`` or else ``test_label`` (the video), ``attack_type``; ``frame_id`` if it is there
 parquet               the columns of either; fasray's own score files are such
+npz                   arrays ``score`` and ``label`` and so on, or HFN+MP's ``scores_pred`` and ``scores_gt``
 bob.pad text          no header; ``claimed_id real_id test_label score`` or, with a model's name in the second of
                       five columns, ``claimed_id model real_id test_label score``; bona fide where both ids are the
                       same, else the real id is the attack type
-score and label text  no header; ``score label`` on each line, as CDCN and its descendants write it
+score and label text  no header; ``score label`` or ``label score`` on each line, where only one can be the label
 ====================  ===========================================================================================
 
 ``label`` is live where it equals the declared word (``1``), and an attack elsewhere; at most one other word may occur.
+Files without labels are read with a list of labels, a pattern of live paths, or a second file with the attacks.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fasray import storage
-from fasray.errors import DataError, did_you_mean
+from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import TARGET
-from fasray.storage.parquet import DAMAGE
+from fasray.metrics.video import check_frames
+from fasray.results.external.arrays import read_npz, read_parquet
+from fasray.results.external.columns import Request, Table
+from fasray.results.external.delimited import read_delimited, read_label_list
+from fasray.results.external.labels import (
+    Labels,
+    attack_type_words,
+    check_attack_types,
+    column_labels,
+    listed_columns,
+    path_labels,
+)
+from fasray.results.external.values import numbers
 
 Direction = Literal["higher", "lower"]
 """Which scores are the more live ones."""
-
-_OPTIONAL = ("subject", "video", "domain", "attack_type", "frame", "role")
-_BOB = {"claimed_id": "subject", "test_label": "video", "attack_type": "attack_type", "frame_id": "frame",
-        "is_bonafide": "label", "score": "score"}  # fmt: skip
-_TEXT = {2: ("score", "label"), 4: ("subject", "real_id", "video", "score"),
-         5: ("subject", "model", "real_id", "video", "score")}  # fmt: skip
-_LARGEST_FRAME = 2**53
+STANDARD_INPUT = "-"
+_UNREAD = {
+    b"\x1f\x8b": ("compressed with gzip", "unpack it on the way: zcat FILE | fasray metrics - ..."),
+    b"BZh": ("compressed with bzip2", "unpack it on the way: bzcat FILE | fasray metrics - ..."),
+    b"\xfd7zXZ": ("compressed with xz", "unpack it on the way: xzcat FILE | fasray metrics - ..."),
+    b"\x89HDF": ("HDF5", "write csv with columns score and label, such as with pandas' to_csv"),
+    b"\x93NUMPY": ("a single NumPy array", "save scores and labels by name: np.savez(FILE, score=..., label=...)"),
+    b"\x80": ("a pickle, which could run any code", "write csv with columns score and label"),
+}  # fmt: skip
+"""First bytes of files that are not read, what they are, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +77,8 @@ class ExternalScores:
     domain: NDArray[np.str_] | None = None
     attack_type: NDArray[np.str_] | None = None
     frame: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+    """How it was read, where that is worth a remark."""
 
     def native(self, value: float) -> float:
         """Return a score or threshold in the file's own direction, or one of those in ours: the same step."""
@@ -69,134 +86,153 @@ class ExternalScores:
 
 
 @dataclass(frozen=True)
-class _Table:
-    """Values by column, and the place of each row in the file."""
+class LabelSource:
+    """Where labels come from if the file has none; at most one of these."""
 
-    layout: str
-    columns: Mapping[str, Sequence[Any]]
-    places: Sequence[str]
+    labels: str = ""
+    """Address of a list of ``path label``."""
+    live_path: str = ""
+    """Pattern of the paths of live faces."""
+    attacks: tuple[tuple[str, str], ...] = ()
+    """(attack type or empty, address) of files with the scores of attacks; the first file has live ones alone."""
+
+    def __post_init__(self) -> None:
+        given = [f"--{name.replace('_', '-')}" for name in ("labels", "live_path", "attacks") if getattr(self, name)]
+        if len(given) > 1:
+            raise SpecError(f"{given[0]} and {given[1]} both give labels", where=given[1], remedy="give one of them")
+
+    @property
+    def outside(self) -> bool:
+        """Whether labels are not in the file."""
+        return bool(self.labels or self.live_path or self.attacks)
 
 
-def read_external(uri: str, live_is: Direction, live_label: str = "1", role: str = TARGET) -> ExternalScores:
+_IN_THE_FILE = LabelSource()
+
+
+def read_external(
+    uri: str,
+    live_is: Direction,
+    live_label: str = "1",
+    role: str = TARGET,
+    *,
+    columns: Mapping[str, str] | None = None,
+    source: LabelSource = _IN_THE_FILE,
+) -> ExternalScores:
     """Read a score file.
 
     Args:
-        uri: of the file; ``.parquet`` is Parquet, ``.csv`` and ``.tsv`` have a header, anything else is text without.
+        uri: of the file, or ``-`` for standard input; its kind is known by its content.
         live_is: which scores the file gives to live faces.
         live_label: what its label column says of them; ``True`` is what ``is_bonafide`` says.
         role: which rows count in a file with a column ``role``, such as fasray's own.
+        columns: where to find ours, by name in the header or by position from 1; ``-`` leaves one out.
+        source: of the labels, if the file has none.
 
     Raises:
-        DataError: there is no such file, it is empty or damaged, has no score or label, or a value cannot be read;
-            with file and line.
+        DataError: there is no such file, it is empty or damaged, has no score or label, a value cannot be read, a frame
+            is there twice, or attack types contradict the labels; with file and line.
+        SpecError: there is no such column, or labels are given twice.
     """
-    content = storage.read_bytes(uri)
-    ending = uri.rsplit("/", 1)[-1].rpartition(".")[2].lower()
-    if ending in ("parquet", "pq"):
-        table = _parquet(content, uri)
-    elif ending in ("csv", "tsv"):
-        table = _csv(_decoded(content, uri), uri, "\t" if ending == "tsv" else ",")
-    else:
-        table = _text(_decoded(content, uri), uri)
-    return _typed(_of_role(table, role, uri), uri, live_is, live_label)
+    keyed = bool(source.labels or source.live_path)
+    request = Request(columns or {}, live_label, labelled=not source.outside, keyed=keyed)
+    table = _of_role(_table(uri, request), role, uri)
+    if not source.outside:
+        label, other = column_labels(table, uri, live_label) if len(table) else (np.zeros(0, np.int8), "")
+        return _typed(table, uri, live_is, label, "" if table.layout.startswith("bob.pad") else _swap(other))
+    if "label" in table.columns:
+        option = "--labels" if source.labels else "--live-path" if source.live_path else "--attacks"
+        raise SpecError(f"{uri} has labels of its own", where=option, remedy=f"leave {option} out")
+    if source.attacks:
+        live = _typed(_named_by_path(table), uri, live_is, np.ones(len(table), np.int8))
+        return _joined(live, [_attacks(kind, file, request, live_is) for kind, file in source.attacks])
+    return _labelled(table, uri, live_is, live_label, source)
 
 
-def _decoded(content: bytes, uri: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError("this is not UTF-8 text", where=f"{uri}, line {line}", remedy="save it as UTF-8") from error
+def _table(uri: str, request: Request) -> Table:
+    """Read the columns of a file, whose kind its content says."""
+    content = _content(uri)
+    if content[:4] == b"PAR1" or uri.rpartition(".")[2].lower() in ("parquet", "pq"):
+        return read_parquet(content, uri, request)
+    if content[:4] == b"PK\x03\x04":
+        return read_npz(content, uri, request)
+    for magic, (what, remedy) in _UNREAD.items():
+        if content.startswith(magic):
+            raise DataError(f"the file is {what}; it is not read", where=uri, remedy=remedy)
+    return read_delimited(content, uri, request)
 
 
-def _parquet(content: bytes, uri: str) -> _Table:
-    try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        layout, names = _columns_of(file.schema_arrow.names, uri)
-        read = file.read(columns=list(names), use_threads=False)
-        read.validate(full=True)  # texts that are not UTF-8 would be found only when they are used
-    except DAMAGE as error:
-        remedy = "write the file again, or give the scores as csv"
-        raise DataError(f"the Parquet file cannot be read: {error}", where=uri, remedy=remedy) from error
-    columns = {ours: read.column(theirs).to_pylist() for theirs, ours in names.items()}
-    places = [f"row {row + 1}" for row in range(read.num_rows)]
-    return _Table("parquet" if layout == "csv" else f"{layout.removesuffix('csv')}parquet", columns, places)
+def _content(uri: str) -> bytes:
+    if uri != STANDARD_INPUT:
+        return storage.read_bytes(uri)
+    if sys.stdin is None:
+        raise DataError("standard input is closed", where="-", remedy="name a file, or pipe one into this command")
+    return sys.stdin.buffer.read()
 
 
-def _csv(text: str, uri: str, delimiter: str) -> _Table:
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    rows: list[list[str]] = []
-    places: list[str] = []
-    try:
-        header = [word.strip() for word in next(lines, [])]
-        if len(set(header)) < len(header):
-            raise DataError("a column occurs twice", where=f"{uri}, line 1", remedy="give each another name")
-        layout, names = _columns_of(header, uri)
-        for words in lines:
-            if not words:
-                continue
-            place = f"line {lines.line_num}"
-            if len(words) != len(header):
-                what = f"{len(words)} values where the header names {len(header)}"
-                raise DataError(what, where=f"{uri}, {place}", remedy="quote values that hold the separator")
-            rows.append(words)
-            places.append(place)
-    except csv.Error as error:
-        remedy = "check its quotation marks"
-        raise DataError(
-            f"this is not valid csv: {error}", where=f"{uri}, line {lines.line_num}", remedy=remedy
-        ) from error
-    positions = {ours: header.index(theirs) for theirs, ours in names.items()}
-    return _Table(layout, {ours: [row[at].strip() for row in rows] for ours, at in positions.items()}, places)
+def _labelled(table: Table, uri: str, live_is: Direction, live_label: str, source: LabelSource) -> ExternalScores:
+    """Type the rows of a table that a list or a pattern gives labels to."""
+    table = _named_by_path(table)
+    if "path" not in table.columns:
+        remedy = "say which column names the rows: --column path=NAME, or its position"
+        raise DataError("rows have no path to find their labels by", where=uri, remedy=remedy)
+    if source.live_path:
+        label = path_labels([str(path) for path in table.columns["path"]], source.live_path)
+        return _typed(table, uri, live_is, label)
+    listed = read_label_list(_content(source.labels), source.labels)
+    found, note = listed_columns(table, listed, uri, source.labels)
+    table = replace(table, columns={**found, **table.columns}, notes=(*table.notes, *([note] if note else [])))
+    label, other = column_labels(table, uri, live_label)
+    return _typed(table, uri, live_is, label, _swap(other))
 
 
-def _columns_of(header: Sequence[str], uri: str) -> tuple[str, dict[str, str]]:
-    """Return the layout and from which columns of the file ours come."""
-    if "is_bonafide" in header and "label" not in header:
-        layout, names = "bob.pad csv", {theirs: ours for theirs, ours in _BOB.items() if theirs in header}
-        names |= {own: own for own in _OPTIONAL if own in header and own not in names.values()}
-    else:
-        layout, names = "csv", {own: own for own in ("score", "label", *_OPTIONAL) if own in header}
-    for needed in ("score", "label"):
-        if needed not in names.values():
-            shown = ", ".join(header) if header else "none"
-            raise DataError(
-                f"no column {needed!r}; the columns are: {shown}",
-                where=f"{uri}, line 1",
-                remedy=f"name it {needed!r}; {did_you_mean(needed, header)}" if header else "give it a header",
-            )
-    return layout, names
+def _swap(other: str) -> str:
+    return f"declare the other label as that of live faces: --live-label {other}" if other else ""
 
 
-def _text(text: str, uri: str) -> _Table:
-    rows: list[list[str]] = []
-    places: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        words = line.split()
-        if not words:
-            continue
-        width = len(rows[0]) if rows else len(words)
-        if len(words) != width or width not in _TEXT:
-            raise DataError(
-                f"{len(words)} words" + (f" where the lines above have {width}" if rows else ""),
-                where=f"{uri}, line {number}",
-                remedy="text has `score label`, or bob's `claimed_id real_id test_label score`; else write csv",
-            )
-        rows.append(words)
-        places.append(f"line {number}")
-    if not rows:
-        return _Table("text", {"score": [], "label": []}, [])
-    names = _TEXT[len(rows[0])]
-    columns: dict[str, Sequence[Any]] = {name: [row[at] for row in rows] for at, name in enumerate(names)}
-    if "real_id" not in columns:
-        return _Table("score and label text", columns, places)
-    same = [claimed == real for claimed, real in zip(columns["subject"], columns["real_id"], strict=True)]
-    types = ["" if live else real for live, real in zip(same, columns["real_id"], strict=True)]
-    common = {name: columns[name] for name in ("score", "subject", "video")}
-    return _Table("bob.pad text", {**common, "label": same, "attack_type": types}, places)
+def _named_by_path(table: Table) -> Table:
+    """Let the path name the video where no column does, and the video the path."""
+    columns = dict(table.columns)
+    for name, other in (("video", "path"), ("path", "video")):
+        if name not in columns and other in columns:
+            columns[name] = columns[other]
+    return replace(table, columns=columns)
 
 
-def _of_role(table: _Table, role: str, uri: str) -> _Table:
+def _attacks(kind: str, uri: str, request: Request, live_is: Direction) -> ExternalScores:
+    table = _named_by_path(_table(uri, request))
+    if "label" in table.columns:
+        remedy = "give files of scores alone, or one file with both and no --attacks"
+        raise DataError("the file has labels of its own", where=uri, remedy=remedy)
+    types = {"attack_type": [kind] * len(table)} if kind else {}
+    return _typed(replace(table, columns={**table.columns, **types}), uri, live_is, np.zeros(len(table), np.int8))
+
+
+def _joined(live: ExternalScores, attacks: Sequence[ExternalScores]) -> ExternalScores:
+    """Put the rows of several files together; a column that one of them lacks is left out."""
+    if live.attack_type is None:
+        live = replace(live, attack_type=np.full(len(live.score), ""))
+    # Names of videos count within their file: 001 of the live ones is another than 001 of the attacks.
+    parts = [
+        part if part.video is None else replace(part, video=np.char.add(part.video, f" ({part.file})"))
+        for part in (live, *attacks)
+    ]
+    columns: dict[str, Any] = dict.fromkeys(("subject", "video", "domain", "frame", "attack_type"))
+    for name in columns:
+        values = [getattr(part, name) for part in parts]
+        if all(value is not None for value in values):
+            columns[name] = np.concatenate(values)
+    return replace(
+        live,
+        layout=f"{live.layout} of live faces, {len(attacks)} file{'s' * (len(attacks) > 1)} of attacks",
+        score=np.concatenate([part.score for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        **columns,
+    )
+
+
+def _of_role(table: Table, role: str, uri: str) -> Table:
     """Keep the rows of one role, if the file has roles."""
     if "role" not in table.columns:
         return table
@@ -207,13 +243,14 @@ def _of_role(table: _Table, role: str, uri: str) -> _Table:
             f"no row has the role {role!r}", where=uri, remedy=did_you_mean(role, {str(name) for name in roles})
         )
     columns = {name: [values[row] for row in chosen] for name, values in table.columns.items() if name != "role"}
-    return _Table(table.layout, columns, [table.places[row] for row in chosen])
+    return replace(table, columns=columns, places=[table.places[row] for row in chosen])
 
 
-def _typed(table: _Table, uri: str, live_is: Direction, live_label: str) -> ExternalScores:
-    if not table.places:
+def _typed(table: Table, uri: str, live_is: Direction, label: Labels, swap: str = "") -> ExternalScores:
+    """Return the rows as arrays; ``swap`` is what to do if labels turn out to mean the opposite."""
+    if not len(table):
         raise DataError("the file has no scores", where=uri, remedy="check that the right file was named")
-    score = np.array(_numbers(table, "score", uri), np.float64)
+    score = np.array(numbers(table.columns["score"], table.places, "score", uri), np.float64)
     nan = np.flatnonzero(np.isnan(score))
     if nan.size:
         raise DataError(
@@ -221,71 +258,34 @@ def _typed(table: _Table, uri: str, live_is: Direction, live_label: str) -> Exte
             where=f"{uri}, {table.places[nan[0]]}",
             remedy="leave these rows out, or give them the least live score, and say which",
         )
-    frame = table.columns.get("frame")
-    words = {name: _words(table, name, uri) for name in ("subject", "video", "domain", "attack_type")}
+    types = attack_type_words(table.columns)
+    if types is not None:
+        check_attack_types(types, label, table.places, uri, swap)
+    frame = None
+    if "frame" in table.columns:
+        frame = np.array(numbers(table.columns["frame"], table.places, "frame", uri, whole=True), np.int64)
+    video = _words(table, "video", uri)
+    if video is not None and frame is not None:
+        try:
+            check_frames(video, frame, table.places)
+        except DataError as error:
+            raise DataError(error.what, where=f"{uri}, {error.where}", remedy=error.remedy) from None
     return ExternalScores(
-        file=uri,
+        file="standard input" if uri == STANDARD_INPUT else uri,
         layout=table.layout,
         live_is=live_is,
         score=score if live_is == "higher" else -score,
-        label=_labels(table, uri, live_label),
-        frame=None if frame is None else np.array(_numbers(table, "frame", uri, whole=True), np.int64),
-        **words,
+        label=label,
+        subject=_words(table, "subject", uri),
+        video=video,
+        domain=_words(table, "domain", uri),
+        attack_type=types,
+        frame=frame,
+        notes=table.notes,
     )
 
 
-def _numbers(table: _Table, name: str, uri: str, *, whole: bool = False) -> list[float]:
-    found = []
-    for value, place in zip(table.columns[name], table.places, strict=True):
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise DataError(
-                f"{name} {_shown(value)} is not a number", where=f"{uri}, {place}", remedy="give a number with a dot"
-            ) from None
-        if whole and not (number.is_integer() and abs(number) <= _LARGEST_FRAME):
-            raise DataError(
-                f"{name} {_shown(value)} is not a frame index", where=f"{uri}, {place}", remedy="give whole numbers"
-            )
-        found.append(number)
-    return found
-
-
-def _labels(table: _Table, uri: str, live_label: str) -> NDArray[np.int8]:
-    values = table.columns["label"]
-    if table.layout.startswith("bob.pad"):
-        live_label = "True"
-    words = [_canonical(value) for value in values]
-    wanted = _canonical(live_label)
-    others: dict[str, str] = {}
-    for value, word, place in zip(values, words, table.places, strict=True):
-        if word == "" or (word != wanted and len(others) == 1 and word not in others):
-            seen = f"; others are {live_label} and {next(iter(others))}" if others else ""
-            remedy = "a label is one of two words; --live-label names that of live faces"
-            raise DataError(f"label {_shown(value)}{seen}", where=f"{uri}, {place}", remedy=remedy)
-        if word != wanted:
-            others[word] = place
-    if len(others) == 1 and wanted not in words:
-        (other, place), *_ = others.items()
-        raise DataError(
-            f"no row has the label {live_label!r} of live faces; all have {other!r}",
-            where=f"{uri}, {place}",
-            remedy="name the word for live faces with --live-label; one class alone has no error rates",
-        )
-    return np.array([word == wanted for word in words], np.int8)
-
-
-def _canonical(value: Any) -> str:
-    """Return a label as one word: 1, 1.0 and "1" are the same, and so are True and "true"."""
-    word = str(value).strip().casefold() if value is not None else ""
-    try:
-        number = float(word)
-    except ValueError:
-        return word
-    return str(int(number)) if number.is_integer() else word
-
-
-def _words(table: _Table, name: str, uri: str) -> NDArray[np.str_] | None:
+def _words(table: Table, name: str, uri: str) -> NDArray[np.str_] | None:
     values = table.columns.get(name)
     if values is None:
         return None
@@ -295,7 +295,3 @@ def _words(table: _Table, name: str, uri: str) -> NDArray[np.str_] | None:
                 remedy = "name each row's video, or leave the column out"
                 raise DataError("the video has no name", where=f"{uri}, {place}", remedy=remedy)
     return np.array(["" if value is None else str(value) for value in values], np.str_)
-
-
-def _shown(value: Any) -> str:
-    return ascii(value if value is None or len(str(value)) <= 40 else f"{str(value)[:40]}...")
