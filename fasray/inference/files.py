@@ -68,7 +68,7 @@ def predict(path: str, extractor: Extractor, scorer: Scorer, *, turn_untagged: i
     found: list[tuple[int, FaceCrop | None]] = []
     reason = ""
     try:
-        found = list(extractor.crops(path, remarks.append, turn_untagged=turn_untagged))
+        found = extractor.crops(path, remarks.append, turn_untagged=turn_untagged)
     except UnreadableError as error:
         found, reason = [], str(error)
     scores = iter(_scores([crop for _, crop in found if crop is not None], scorer))

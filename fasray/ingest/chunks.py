@@ -19,7 +19,7 @@ import cv2
 from fasray.errors import DataError, SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
 from fasray.faces.extraction.extract import Settings
-from fasray.faces.extraction.frames import is_picture
+from fasray.faces.extraction.stills import named_as_picture
 from fasray.faces.sets.manifest import canonical_json
 
 FORMAT = "fasray-prepare/1"
@@ -96,7 +96,7 @@ class PreparationPlan:
             yield Unit(chunk, place, videos[start : start + portion])
 
     def _rows_of(self, video: SourceVideo) -> int:
-        return 1 if is_picture(video.path) else self.settings.rule.count or _ROWS_OF_A_VIDEO
+        return 1 if named_as_picture(video.path) else self.settings.rule.count or _ROWS_OF_A_VIDEO
 
     def _listing_hash(self) -> str:
         """Hash every video's facts and length in bytes; a link that leads nowhere counts as length -1."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from fasray.errors import SpecError
 from fasray.faces import jpeg
 from fasray.faces.corpora import SourceVideo
-from fasray.faces.detection import MESH468, Models, Points, detector_kind, read_models
+from fasray.faces.detection import MESH468, Frame, Models, Points, detector_kind, read_models
 from fasray.faces.extraction import labels
-from fasray.faces.extraction.frames import FrameRule, Remark, UnreadableError, frames
+from fasray.faces.extraction.frames import FrameRule, Remark, UnreadableError, map_frames
 from fasray.faces.record import DEPTH_SIZE, INDEX_COLUMNS, LIVE, PARSING_SIZE, RECORD_SCHEMA
 
 
@@ -120,17 +120,18 @@ class Extractor:
 
     def crops(
         self, path: str, remark: Remark, *, turn_untagged: int = 0, part: tuple[int, int] | None = None
-    ) -> Iterator[tuple[int, FaceCrop | None]]:
-        """Yield (frame number, its face or None) of a file; arguments and errors as in ``frames.frames``."""
+    ) -> list[tuple[int, FaceCrop | None]]:
+        """Return (frame number, its face or None) of a file; arguments and errors as in ``frames.map_frames``."""
+        return map_frames(path, self.settings.rule, remark, self._crop, turn_untagged=turn_untagged, part=part)
+
+    def _crop(self, frame: Frame) -> FaceCrop | None:
+        face = self._detector.find(frame)
+        if face is None:
+            return None
         size = self.settings.image_size
-        for number, frame in frames(path, self.settings.rule, remark, turn_untagged=turn_untagged, part=part):
-            face = self._detector.find(frame)
-            if face is None:
-                yield number, None
-                continue
-            matrix = labels.crop_matrix(face.points, size, self.settings.margin)
-            image = jpeg.encode(labels.cut_out(frame, matrix, size), self.settings.quality)
-            yield number, FaceCrop(image, labels.in_crop(face.points, matrix), matrix, face.score)
+        matrix = labels.crop_matrix(face.points, size, self.settings.margin)
+        image = jpeg.encode(labels.cut_out(frame, matrix, size), self.settings.quality)
+        return FaceCrop(image, labels.in_crop(face.points, matrix), matrix, face.score)
 
     def extract(self, root: str, video: SourceVideo) -> Extracted:
         """Return all that one video of a corpus gives; a video that cannot be read gives a reason.

@@ -1,37 +1,41 @@
 """Frames of a video or picture file: which ones are taken, and in what state the file is.
 
-Files are read from beginning to end and frames are counted, never sought: seeking is inexact in many codecs, and only
-the count shows whether a file is whole. One frame is in memory at a time.
+Files are read from beginning to end and frames are counted, never sought: seeking is inexact in many codecs, and what a
+header says of rate, duration and samples is no count. What it promises is tried first; where another number of frames
+can be decoded, the file is read again with that number. One frame is in memory at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
 from fasray.errors import SpecError
 from fasray.faces.detection import Frame
+from fasray.faces.extraction import containers, stills
 
 SMALLEST_SIDE = 16
 """Pixels; a picture with a shorter side shows no face."""
 LARGE_SIDE = 2560
 """Pixels; a frame with a longer side is remarked upon."""
 _TRUNCATED = 0.95
-"""A file of which less than this fraction of the promised frames can be decoded is reported as cut short."""
+"""A damaged file of which less than this fraction of the frames can be decoded is refused as cut short."""
+_MOST_FRAMES = 10**8
+"""A header that promises more, or less than one, promises nothing."""
+_RETRIES = 32
+"""How often the decoder is asked for one more frame after it gave none: a broken packet is an error, the end is not."""
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-_CONTAINERS = {
-    "AVI": (".avi", ".divx"),
-    "MP4 or MOV": (".mp4", ".mov", ".m4v", ".3gp", ".qt"),
-    "Matroska or WebM": (".mkv", ".webm"),
-}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ class FrameRule:
         count = min(self.count or 0, total)
         return [(2 * i + 1) * total // (2 * count) for i in range(count)]
 
+    def takes_of_part(self, total: int, part: tuple[int, int] | None) -> frozenset[int] | range:
+        """Return the frame numbers that are taken of a video of ``total`` frames, or of a part of it.
+
+        Spaced frames do not depend on ``total``: they go on as far as the part or the video does.
+        """
+        first, end = part or (0, sys.maxsize)
+        if self.every is not None:
+            return range(first, end, self.every)
+        return frozenset(first + number for number in self.takes(max(min(end, total) - first, 0)))
+
 
 class UnreadableError(Exception):
     """Nothing can be taken from this file; the text is the reason."""
@@ -72,74 +86,157 @@ Remark = Callable[[str], None]
 
 
 def is_picture(path: str) -> bool:
-    """Return whether, by its name, a file is a single picture."""
-    return path.lower().endswith(_PICTURES)
+    """Return whether, by its content, a file is a single picture (of a kind that can be read or not)."""
+    with contextlib.suppress(UnreadableError):
+        return stills.kind_of_picture(path, _head(path)) is not None
+    return stills.named_as_picture(path)
 
 
 def frames(
     path: str, rule: FrameRule, remark: Remark, *, turn_untagged: int = 0, part: tuple[int, int] | None = None
-) -> Iterator[tuple[int, Frame]]:
-    """Yield (number in the file, BGR frame) of the frames that the rule takes.
+) -> list[tuple[int, Frame]]:
+    """Return what ``map_frames`` does with the frames themselves: all of them are in memory together."""
+    return map_frames(path, rule, remark, lambda frame: frame, turn_untagged=turn_untagged, part=part)
 
-    A rotation tag of the container is honoured. Where more frames were promised than can be decoded, the rule still
-    spaces by the promise, and the file is refused once that shows.
+
+def map_frames(
+    path: str,
+    rule: FrameRule,
+    remark: Remark,
+    use: Callable[[Frame], T],
+    *,
+    turn_untagged: int = 0,
+    part: tuple[int, int] | None = None,
+) -> list[tuple[int, T]]:
+    """Return (number in the file, what ``use`` makes of the upright BGR frame) of the frames that the rule takes.
+
+    A rotation tag of a container or picture is honoured. Frames are numbered as they are decoded: those that an edit
+    list hides do not count.
 
     Args:
         path: local video or picture file.
         rule: what is taken.
         remark: called with what is unusual about a file that can still be used.
+        use: called with one frame after the other; again from the first on where a header promised another number of
+            frames than there are.
         turn_untagged: degrees clockwise (0, 90, 180, 270) that bring a file without a rotation tag upright.
         part: first and one past the last frame that may be taken; None: all.
 
     Raises:
-        UnreadableError: the file is empty, not a video, cut short, too small or damaged. Frames may have been yielded
-            before.
+        UnreadableError: the file is empty, neither video nor picture, cut short, too small or damaged.
     """
     head = _head(path)
-    if is_picture(path):
-        yield 0, _turned(_sized(_picture(path), remark), turn_untagged)
-        return
-    _check_name(path, head, remark)
+    kind = stills.kind_of_picture(path, head)
+    _check_name(path, kind or containers.container(head), remark)
+    if kind is not None:
+        return [(0, use(_sized(_picture(path, kind, turn_untagged, remark), remark)))]
+    with _as_decodable(path) as file:
+        return _of_video(file, rule, remark, use, turn_untagged, part)
+
+
+def _of_video(
+    path: str, rule: FrameRule, remark: Remark, use: Callable[[Frame], T], turn: int, part: tuple[int, int] | None
+) -> list[tuple[int, T]]:
+    total = None
+    while True:
+        with _opened(path) as video:
+            reading = _Reading(path, video, turn)
+            total = total or reading.promised or _count(path)
+            wanted = rule.takes_of_part(total, part)
+            taken = [(number, use(frame)) for number, frame in reading.frames(wanted)]
+        if rule.takes_of_part(reading.decoded, part) == wanted or total == reading.decoded:
+            break
+        total = reading.decoded
+    if not taken:
+        first = part[0] if part else 0
+        raise UnreadableError(f"it has {reading.decoded} frames, none of them from {first} on")
+    if reading.tag:
+        remark(f"tagged as rotated by {reading.tag} degrees: turned upright")
+    if rule.count is not None and len(taken) < rule.count:
+        remark(f"only {len(taken)} frame{'s' if len(taken) > 1 else ''}, {rule.count} were asked for")
+    for text in reading.remarks:
+        remark(text)
+    return taken
+
+
+class _Reading:
+    """One pass over an opened video.
+
+    Attributes:
+        promised: frames by the header; 0 if it does not say.
+        tag: degrees by which the container says that it is turned; the decoder has turned it upright.
+        decoded: frames up to the end or the first error, after ``frames`` has ended.
+        remarks: what is unusual, after ``frames`` has ended.
+    """
+
+    def __init__(self, path: str, video: Any, turn_untagged: int) -> None:
+        self._path, self._video = path, video
+        count = video.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.promised = round(count) if 0.5 < count < _MOST_FRAMES else 0
+        self.tag = round(video.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
+        self._turn = 0 if self.tag else turn_untagged
+        self.decoded = 0
+        self.remarks: list[str] = []
+
+    def frames(self, wanted: frozenset[int] | range) -> Iterator[tuple[int, Frame]]:
+        """Yield the wanted frames, read the rest, and refuse a file that is cut short or damaged (UnreadableError)."""
+        while self._video.grab():
+            if self.decoded in wanted:
+                done, image = self._video.retrieve()
+                if not done or image is None:
+                    raise UnreadableError(f"frame {self.decoded} cannot be decoded")
+                yield self.decoded, _turned(_sized(image, self._remark_once), self._turn)
+            self.decoded += 1
+        self._check_end()
+
+    def _remark_once(self, text: str) -> None:
+        if not self.remarks:
+            self.remarks.append(text)
+
+    def _check_end(self) -> None:
+        """Tell the end of the video from an error of the decoder and from the end of a file that was cut."""
+        after_error = _decodable(self._video)
+        if not self.decoded and not after_error:
+            code = round(self._video.get(cv2.CAP_PROP_FOURCC))
+            codec = "".join(map(chr, code.to_bytes(4, "little"))) if 0 < code < 1 << 32 else ""
+            known = f" (codec {codec.strip()}); convert it to H.264" if codec.isascii() and codec.isprintable() else ""
+            raise UnreadableError(f"not one of its frames can be decoded{known}")
+        if after_error:
+            why = "the decoder meets an error"
+        elif self.decoded != self.promised and containers.ends_inside_packet(self._path):
+            why = "the file ends inside a packet"
+        else:
+            return
+        whole = max(self.promised, self.decoded + after_error)
+        if not self.promised or self.decoded < whole * _TRUNCATED:
+            raise UnreadableError(f"cut short or damaged: {self.decoded} frames can be decoded, then {why}")
+        self.remarks.append(f"damaged at its end: {self.decoded} of {whole} frames can be decoded, then {why}")
+
+
+def _count(path: str) -> int:
+    """Return how many frames can be decoded up to the end or the first error."""
     with _opened(path) as video:
-        turn = turn_untagged
-        tag = round(video.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
-        if tag:
-            remark(f"tagged as rotated by {tag} degrees: turned upright")
-            turn = 0
-        yield from _taken(video, rule, remark, turn, part)
+        count = 0
+        while video.grab():
+            count += 1
+    return count
 
 
-def _taken(
-    video: Any, rule: FrameRule, remark: Remark, turn: int, part: tuple[int, int] | None
-) -> Iterator[tuple[int, Frame]]:
-    promised = round(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    if promised <= 0:
-        raise UnreadableError("the number of its frames is not known")
-    first, end = (0, promised) if part is None else (part[0], min(part[1], promised))
-    wanted = {first + number for number in rule.takes(max(end - first, 0))}
-    if not wanted:
-        raise UnreadableError(f"it has {promised} frames, none of them from {first} on")
-    if rule.count is not None and len(wanted) < rule.count:
-        remark(f"only {len(wanted)} frame{'s' if len(wanted) > 1 else ''}, {rule.count} were asked for")
-    number, remarked = 0, False
-    while number < promised and video.grab():
-        if number in wanted:
-            done, image = video.retrieve()
-            if not done or image is None:
-                raise UnreadableError(f"frame {number} cannot be decoded")
-            yield number, _turned(_sized(image, (lambda text: None) if remarked else remark), turn)
-            remarked = True
-        number += 1
-    if not number:
-        raise UnreadableError("not one of its frames can be decoded")
-    if number < promised * _TRUNCATED or number <= max(wanted):
-        raise UnreadableError(f"cut short or damaged: {number} of {promised} frames can be decoded")
+def _decodable(video: Any) -> int:
+    """Return how many more frames a decoder gives that has just failed to give one."""
+    count = failed = 0
+    while failed < _RETRIES:
+        if video.grab():
+            count, failed = count + 1, 0
+        else:
+            failed += 1
+    return count
 
 
 def _head(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            head = file.read(16)
+            head = file.read(64)
     except OSError as error:
         raise UnreadableError(f"cannot be opened: {error.strerror}") from error
     if not head:
@@ -147,14 +244,30 @@ def _head(path: str) -> bytes:
     return head
 
 
-def _picture(path: str) -> Frame:
-    try:
-        image: Any = cv2.imread(path, cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
+def _picture(path: str, kind: str, turn_untagged: int, remark: Remark) -> Frame:
+    if kind in stills.UNSUPPORTED:
+        raise UnreadableError(f"{kind} pictures are not supported: convert it to JPEG or PNG")
+    with open(path, "rb") as file, _quiet_decoder():
+        decoded = stills.decode_picture(file.read(), kind, remark)
+    if decoded is None:
         raise UnreadableError("not a picture that can be decoded")
-    return np.asarray(image, np.uint8)
+    image, tagged = decoded
+    return image if tagged else _turned(image, turn_untagged)
+
+
+@contextlib.contextmanager
+def _as_decodable(path: str) -> Iterator[str]:
+    """Give an absolute path, which FFmpeg takes for no protocol, and where the name is not UTF-8, a link to it."""
+    path = os.path.abspath(path)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory(prefix="fasray-") as folder:
+            link = os.path.join(folder, "video" + os.path.splitext(path)[1].encode(errors="ignore").decode())
+            os.symlink(path, link)
+            yield link
+    else:
+        yield path
 
 
 @contextlib.contextmanager
@@ -188,20 +301,12 @@ def _quiet_decoder() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _check_name(path: str, head: bytes, remark: Remark) -> None:
+def _check_name(path: str, kind: str | None, remark: Remark) -> None:
     """Remark where the content is of another kind than the name says."""
-    kind = _kind(head)
     ending = os.path.splitext(path)[1].lower()
-    if kind is not None and ending not in _CONTAINERS[kind]:
+    endings = (containers.ENDINGS | stills.ENDINGS | stills.UNSUPPORTED).get(kind or "", (ending,))
+    if ending not in endings:
         remark(f"the name ends in {ending or 'nothing'}, the content is {kind}")
-
-
-def _kind(head: bytes) -> str | None:
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "AVI"
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "MP4 or MOV"
-    return "Matroska or WebM" if head[:4] == b"\x1a\x45\xdf\xa3" else None
 
 
 def _sized(image: Frame, remark: Remark) -> Frame:

@@ -1,0 +1,151 @@
+"""Single pictures: which files are some, told by their content, and decoding one whole and upright."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from fasray.faces.detection import Frame
+
+ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
+    "PNG": (".png",),
+    "BMP": (".bmp", ".dib"),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "JPEG 2000": (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"),
+    "AVIF": (".avif", ".avifs"),
+    "PNM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+"""Kinds of pictures that can be read, and what their names end in."""
+UNSUPPORTED = {
+    "HEIC": (".heic", ".heif", ".hif"),
+    "JPEG XL": (".jxl",),
+    "raw camera": (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
+    "Photoshop": (".psd",),
+    "OpenEXR": (".exr",),
+}
+"""Kinds that no decoder here shows whole: some would give one tile, or a thumbnail, of the picture."""
+_ANIMATED = {"JPEG": (".mjpeg", ".mjpg"), "PNG": (".apng",)}
+"""Names of videos that begin like a picture."""
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"), (b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"), (b"8BPS", "Photoshop"), (b"v/1\x01", "OpenEXR"),
+)  # fmt: skip
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
+_ORIENTATION = 274
+"""Number of the tag in EXIF and TIFF."""
+_CLOCKWISE = {1: 0, 2: 0, 3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
+"""Degrees by which a picture of that orientation is turned, after mirroring left and right for 2, 4, 5 and 7."""
+_MIRRORED = (2, 4, 5, 7)
+
+
+def kind_of_picture(path: str, head: bytes) -> str | None:
+    """Return the kind of a single picture (a key of ``ENDINGS`` or ``UNSUPPORTED``), or None for anything else.
+
+    The content decides; the name decides what the content does not say (raw camera files look like TIFF).
+
+    Args:
+        path: name of the file.
+        head: its first 64 bytes.
+    """
+    ending = os.path.splitext(path)[1].lower()
+    for kind, endings in UNSUPPORTED.items():
+        if ending in endings and kind == "raw camera":
+            return kind
+    found = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None) or _boxed(head)
+    if ending in _ANIMATED.get(found or "", ()):
+        return None
+    if found or _is_video(head):
+        return found
+    return next((kind for kind, endings in (ENDINGS | UNSUPPORTED).items() if ending in endings), None)
+
+
+def named_as_picture(path: str) -> bool:
+    """Return whether, by its name alone, a file is a single picture."""
+    return path.lower().endswith(tuple(ending for endings in (ENDINGS | UNSUPPORTED).values() for ending in endings))
+
+
+def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tuple[Frame, bool] | None:
+    """Return (BGR picture, whether a tag turned it upright); None if it cannot be decoded.
+
+    Args:
+        data: content of the file.
+        kind: from ``kind_of_picture``, one of ``ENDINGS``.
+        remark: called with the turn that the tag demands, if any.
+    """
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        image = None
+    if image is None:
+        return None
+    tag = _orientation(data, kind)
+    if tag == 1:
+        return np.asarray(image, np.uint8), False
+    degrees = _CLOCKWISE[tag]
+    parts = ["mirrored"] * (tag in _MIRRORED) + [f"rotated by {degrees} degrees"] * (degrees > 0)
+    remark(f"tagged as {' and '.join(parts)}: turned upright")
+    if kind != "TIFF":  # this decoder turns by the tag whatever it is asked for
+        image = np.rot90(image[:, ::-1] if tag in _MIRRORED else image, -degrees // 90)
+    return np.ascontiguousarray(image, np.uint8), True
+
+
+def _boxed(head: bytes) -> str | None:
+    """Return the kind of picture that a file of boxes or chunks holds."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return "BMP"
+    if head[4:8] != b"ftyp":
+        return None
+    size = int.from_bytes(head[:4], "big")
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))]
+    if brands[0] == b"crx ":
+        return "raw camera"
+    if brands[0] in _AVIF_BRANDS or (brands[0] in _HEIF_BRANDS and any(brand in _AVIF_BRANDS for brand in brands)):
+        return "AVIF"
+    return "HEIC" if brands[0] in _HEIF_BRANDS else None
+
+
+def _is_video(head: bytes) -> bool:
+    return head[4:8] in (b"ftyp", b"moov", b"mdat") or head[:4] in (b"RIFF", b"\x1a\x45\xdf\xa3")
+
+
+def _orientation(data: bytes, kind: str) -> int:
+    """Return the orientation tag, 1 to 8; 1 if there is none. Only the head of the file is parsed."""
+    exif = Image.Exif()
+    try:
+        if kind == "PNG":
+            exif.load(_png_exif(data))
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(io.BytesIO(data)) as image:
+                    if kind == "TIFF":
+                        exif = image.getexif()
+                    else:
+                        exif.load(image.info.get("exif", b""))
+        tag = exif.get(_ORIENTATION, 1)
+    except (OSError, ValueError, SyntaxError, KeyError, Image.DecompressionBombError):
+        return 1
+    return tag if tag in _CLOCKWISE else 1
+
+
+def _png_exif(data: bytes) -> bytes:
+    """Return the content of the eXIf chunk, which may come after the pixels; empty if there is none."""
+    at = 8
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"eXIf":
+            return data[at + 8 : at + 8 + length]
+        at += 12 + length
+    return b""
