@@ -52,7 +52,7 @@ def calibrate(plan: Plan, pool: str, slots: int, say: Callable[[str], None] = la
     Raises:
         DataError, SpecError, DivergedError: a trial cannot be run.
     """
-    by_faces = sorted(plan.cells, key=lambda cell: cell.source_dev_images + cell.target_images)
+    by_faces = sorted(plan.cells, key=lambda cell: cell.source_dev_scored + cell.target_scored)
     cells = {cell.method: cell for cell in by_faces}
     trials = [_Timed(_short(plan, cell), images_per_step(cell)) for cell in cells.values()]
     say(f"timing {len(trials)} methods in {slots} processes at once")

@@ -23,6 +23,7 @@ COST_COLUMNS: dict[str, str] = {
     "n_evaluations": "their evaluations",
     "optimizer_steps": "steps that they have done",
     "seconds": "wall seconds of training and evaluating, added up, whether trials ran at once or not",
+    "evaluation_share": "part of these that evaluating took, 0 to 1; missing if none was measured",
     "cpu_seconds": "processor seconds of all workers of the trials; missing if none was measured",
     "gpu_seconds": "GPUs that the trials held, times wall seconds",
     "bytes_read": "faces taken from the pool, decoded, one byte a channel",
@@ -37,6 +38,8 @@ class TotalCost:
     """Sums over evaluations; NaN where none was measured."""
 
     seconds: float
+    evaluation_share: float
+    """Of the seconds of those whose evaluating was measured."""
     cpu_seconds: float
     gpu_seconds: float
     bytes_read: float
@@ -51,6 +54,7 @@ def cost_of(readings: Iterable[Reading]) -> TotalCost:
     known = [reading for reading in readings if reading.cpu_seconds is not None]
     return TotalCost(
         seconds=math.fsum([reading.seconds for reading in readings]),
+        evaluation_share=_evaluation_share(readings),
         cpu_seconds=_sum([reading.cpu_seconds for reading in known]),
         gpu_seconds=_sum([reading.gpu_seconds for reading in known]),
         bytes_read=_sum([reading.bytes_read for reading in known]),
@@ -79,6 +83,12 @@ def _row(scope: str, method: str, protocol: str, trials: Sequence[TrialRecord]) 
         "optimizer_steps": sum(max(trial.steps, default=0) for trial in trials),
         **asdict(cost_of(reading for trial in trials for reading in trial.readings)),
     }
+
+
+def _evaluation_share(readings: Sequence[Reading]) -> float:
+    measured = [reading for reading in readings if reading.evaluation_seconds is not None]
+    whole = math.fsum(reading.seconds for reading in measured)
+    return math.fsum(reading.evaluation_seconds or 0.0 for reading in measured) / whole if whole else math.nan
 
 
 def _sum(values: Sequence[float | None]) -> float:

@@ -25,6 +25,8 @@ class Reading(BaseModel):
     """Macro average of the video-level binary cross-entropy; breaks ties of the AUC."""
     seconds: float = 0.0
     """Wall seconds, evaluating included; 0 if read back after a resume."""
+    evaluation_seconds: float | None = None
+    """Of these, what scoring the images and writing the scores took."""
     cpu_seconds: float | None = None
     """User and system time of the processes that trained, all threads and workers, writing included."""
     gpu_seconds: float | None = None

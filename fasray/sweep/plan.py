@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fasray.errors import DataError, ProtocolError, SpecError
 from fasray.methods import registry
 from fasray.methods.space import Value
-from fasray.protocols import Protocol, RowTable, resolve
+from fasray.protocols import Protocol, RowTable, resolve, spaced_frames
 from fasray.runs.events import Stage
 from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
 from fasray.sweep.search import FixedSearcher, Point, Searcher, suggestions
@@ -41,6 +41,9 @@ class Cell:
     train_images: int
     source_dev_images: int
     target_images: int
+    source_dev_scored: int
+    """Images that each evaluation scores, ``training.eval_frames`` of each video; fewer where some cannot be read."""
+    target_scored: int
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Configuration overrides by name; each is confirmed next to the winner, with the same seeds."""
     inner: tuple[Protocol, ...] = ()
@@ -150,6 +153,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     for method in spec.methods:
         config = spec.config(method)
         training = spec.training_of(method)
+        _check_compile(spec, method, training)
         needs = registry.get(method)(config).needs
         for protocol in protocols:
             role = roles[protocol.name]
@@ -179,6 +183,8 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     train_images=len(role.train),
                     source_dev_images=len(role.source_dev),
                     target_images=len(role.target),
+                    source_dev_scored=len(spaced_frames(table, role.source_dev, training.eval_frames)),
+                    target_scored=len(spaced_frames(table, role.target, training.eval_frames)),
                     ablations=spec.methods[method].ablations,
                     inner=inner[protocol.name],
                 )
@@ -211,6 +217,19 @@ def _inner(spec: SweepSpec, protocol: Protocol, table: RowTable) -> tuple[Protoc
             remedy="take the protocol out of the sweep, or leave out confirm.leave_one_source_out",
         ) from error
     return found
+
+
+def _check_compile(spec: SweepSpec, method: str, training: TrainingSpec) -> None:
+    """Refuse ``training.compile`` where the method or the number of workers does not allow it."""
+    reason = registry.get(method).no_compile
+    if not reason and spec.resources.workers > 1:
+        reason = "batch normalisation averages over the workers within the networks, which torch cannot compile"
+    if training.compile and reason:
+        raise SpecError(
+            f"{method} cannot be compiled: {reason}",
+            where="key training.compile",
+            remedy="set training.compile to false, or sweep this method by itself",
+        )
 
 
 def _check_batch_divides(spec: SweepSpec, method: str, config: MethodConfig, training: TrainingSpec) -> None:

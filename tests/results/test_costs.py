@@ -53,6 +53,20 @@ def test_evaluations_add_up_to_cells_and_cells_to_the_sweep() -> None:
     assert frame["n_unmeasured"].tolist() == [0, 0, 0]
 
 
+def test_the_share_of_evaluating_is_of_the_seconds_of_those_that_say_it() -> None:
+    def took(step: int, seconds: float, evaluating: float | None) -> Reading:
+        return made_reading(step, 0.5, seconds=seconds, evaluation_seconds=evaluating)
+
+    trials = [
+        MadeTrial("a", protocol="C&M->I", steps=(10, 20), readings=(took(10, 4.0, 1.0), took(20, 100.0, None))),
+        MadeTrial("b", protocol="C&I->M", steps=(10,), readings=(took(10, 100.0, None),)),
+        MadeTrial("c", protocol="C&M->I", steps=(10,), readings=(took(10, 6.0, 4.0),)),
+    ]
+    first, second, sweep = cost_frame(records(trials))["evaluation_share"].tolist()
+    assert (first, sweep) == (0.5, 0.5)
+    assert math.isnan(second)
+
+
 def test_what_was_not_measured_is_left_out_and_counted() -> None:
     trials = [
         MadeTrial("a", protocol="C&M->I", steps=(10, 20), readings=(reading(10, None), reading(20, 3.0))),

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from locations import ROOT, SUPPORT
-from made_trials import TINY, context_of, digests, made_pool, made_roles, made_trial, run
+from made_trials import FRAMES, TINY, context_of, digests, made_pool, made_roles, made_trial, run
 from sweep_fixtures import without_cost
 
 from fasray.errors import DataError, DivergedError
@@ -150,6 +150,21 @@ def test_rows_without_an_image_are_left_out_and_named(tmp_path: Path) -> None:
         ("train", index.video[broken[0]]),
         ("target", index.video[broken[1]]),
     ]
+
+
+def test_eval_frames_scores_as_many_readable_frames_of_each_video(tmp_path: Path) -> None:
+    roles = made_roles(made_pool(tmp_path / "whole").index)
+    later_frame = int(roles.target[1])
+    pool = made_pool(tmp_path / "broken", broken=(later_frame,))
+    trial = made_trial(training=TINY.model_copy(update={"eval_frames": 1}))
+    (evaluation,) = run(trial, pool, tmp_path / "trial", stop_after=1)
+    table = pq.read_table(evaluation.score_uri)
+    videos = table["video"].to_pylist()
+    assert len(set(videos)) == len(videos) == (len(roles.source_dev) + len(roles.target)) // FRAMES
+    assert set(videos) == set(pool.index.video[np.concatenate([roles.source_dev, roles.target])].tolist())
+    frame = dict(zip(videos, table["frame"].to_pylist(), strict=True))
+    assert frame.pop(pool.index.video[later_frame]) == 0
+    assert set(frame.values()) == {1}
 
 
 def test_what_is_told_does_not_depend_on_target_labels(pool: FacePool, tmp_path: Path) -> None:
