@@ -81,12 +81,12 @@ class Scorer:
     @property
     def trial_dir(self) -> str:
         """The trial's folder, if the checkpoints are in one."""
-        return _parent(storage.absolute(self.uri))
+        return storage.parent(self.uri)
 
     @property
     def run(self) -> str:
         """The run directory, if the checkpoints are in one."""
-        return _parent(_parent(self.trial_dir))
+        return storage.parent(storage.parent(self.trial_dir))
 
     def thresholds(self) -> Thresholds | None:
         """Return the EER thresholds of the step's source-dev scores; None if their file is not there."""
@@ -119,7 +119,3 @@ def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device) -> 
     checkpoint.restore(found, method)
     method.networks.eval()
     return method
-
-
-def _parent(uri: str) -> str:
-    return uri.rstrip("/").rsplit("/", 1)[0]

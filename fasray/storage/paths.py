@@ -79,6 +79,12 @@ def absolute(uri: str | os.PathLike[str]) -> str:
     return place if is_remote(place) else os.path.join(os.getcwd(), place)
 
 
+def parent(address: str | os.PathLike[str]) -> str:
+    """Return the folder that a place is in, in whatever spelling it is named; links on a local disk are followed."""
+    place = absolute(address)
+    return place.rsplit("/", 1)[0] if is_remote(place) else os.path.dirname(os.path.realpath(place))
+
+
 def local_path(address: str | os.PathLike[str]) -> Path:
     """Return the path of an address on a local disk, in any of its spellings.
 

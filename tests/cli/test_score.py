@@ -199,6 +199,30 @@ def test_a_single_picture_is_judged_by_the_threshold_for_frames(model: Model, tm
     assert turned["files"][0]["score"] == file["score"]
 
 
+def test_a_model_is_the_same_from_inside_its_folders(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = Scorer.load(str(model.trial))
+    (tmp_path / "latest").symlink_to(model.trial)
+    checkpoint = model.trial / "checkpoint"
+    for folder, spelling in (
+        (model.trial, "."),
+        (model.trial, "checkpoint"),
+        (checkpoint, "."),
+        (checkpoint, "./"),
+        (checkpoint, "../checkpoint"),
+        (checkpoint, ".."),
+        (model.run, f"trials/{model.trial.name}/"),
+        (tmp_path, "latest"),
+        (tmp_path / "latest", "checkpoint"),
+        (tmp_path, f"file://{checkpoint}"),
+    ):
+        monkeypatch.chdir(folder)
+        found = Scorer.load(spelling)
+        assert found.thresholds() == outside.thresholds() is not None
+        assert recorded_preparation(found) == recorded_preparation(outside) is not None
+
+
 def test_a_checkpoint_alone_has_no_threshold_and_needs_to_know_the_preparation(model: Model, tmp_path: Path) -> None:
     alone = Path(shutil.copytree(model.trial / "checkpoint", tmp_path / "checkpoint"))
     video = next(iter(model.videos.values()))
