@@ -116,9 +116,15 @@ def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
     "--out", metavar="FOLDER", help="Run directory; default: the sweep's name under $FASRAY_RUNS, else under runs."
 )
 @_SET
+@click.option("--any-device", is_flag=True, help="Resume also on another kind of device than the run was computed on.")
 @click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
 def sweep(
-    sweep_file: str | None, example: str | None, out: str | None, overrides: tuple[str, ...], verbose: bool
+    sweep_file: str | None,
+    example: str | None,
+    out: str | None,
+    overrides: tuple[str, ...],
+    any_device: bool,
+    verbose: bool,
 ) -> None:
     """Run or resume SWEEP.yaml; then print the table and write the report.
 
@@ -134,7 +140,7 @@ def sweep(
     run = run_directory(spec.name, out, os.environ)
     with interruptible(run, SAVED):  # the table and report too
         with showing() as terminal:
-            outcome = run_sweep(spec, run, terminal, verbose)
+            outcome = run_sweep(spec, run, terminal, verbose, any_device)
         if not outcome.trained_now:
             say(f"all {outcome.trials} trials of this run are done already")
         _present(run, outcome.trained_now > 0)

@@ -22,9 +22,11 @@ from fasray.execution.messages import TrialOrder
 from fasray.execution.placement import Announcer, Placement, least_share_of
 from fasray.execution.ray_job import check_outlives_job
 from fasray.execution.ray_session import is_private, ray_session
+from fasray.execution.same_devices import check_same_devices, devices_of
 from fasray.execution.signals import interruptible
 from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
+from fasray.runs.events import Placed
 from fasray.runs.ledger import Ledger
 from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Assignment, Coordinator
@@ -47,7 +49,13 @@ class Outcome:
     """One line for each trial that failed or diverged and each cell without a winner."""
 
 
-def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbose: bool = False) -> Outcome:
+def run_sweep(
+    spec: SweepSpec,
+    out: str,
+    listener: Listener | None = None,
+    verbose: bool = False,
+    any_device: bool = False,
+) -> Outcome:
     """Run a sweep to its end; an unfinished run is resumed.
 
     Args:
@@ -55,13 +63,14 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
         out: run directory, a local path or ``s3://`` URI; created if it does not exist.
         listener: its callbacks report progress.
         verbose: let Ray's own messages through.
+        any_device: resume also on another kind of device than the run's numbers were computed on.
 
     Returns:
         How it ended. Trials that failed or diverged do not raise.
 
     Raises:
-        SpecError: the run was made from another specification, is in use by another driver, or a trial does not fit on
-            the cluster.
+        SpecError: the run was made from another specification, is in use by another driver, was computed on
+            another kind of device so far, or a trial does not fit on the cluster.
         DataError: faces or initial weights are missing or damaged.
         ProtocolError: the data does not have what a protocol needs.
         StorageError: the store does not answer, or refuses access.
@@ -86,7 +95,7 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
             before = {trial: len(record.readings) for trial, record in coordinator.records.items()}
             try:
                 if not coordinator.finished:
-                    _run(coordinator, dataset, ledger, listener, verbose)
+                    _run(coordinator, dataset, ledger, listener, verbose, any_device)
             except (KeyboardInterrupt, SystemExit):
                 if ledger.broken is None:
                     ledger.closed("interrupted")
@@ -97,7 +106,9 @@ def run_sweep(spec: SweepSpec, out: str, listener: Listener | None = None, verbo
             return Outcome(out, len(coordinator.records), changed, failures)
 
 
-def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool) -> None:
+def _run(
+    coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: Listener, verbose: bool, any_device: bool
+) -> None:
     spec = coordinator.plan.spec
     if is_private():
         check_fits_this_machine(demand_of(spec))
@@ -109,6 +120,9 @@ def _run(coordinator: Coordinator, dataset: Dataset, ledger: Ledger, listener: L
         room = Room(None if limit == "auto" else limit)
         placement = Placement(spec, least_share_of(coordinator), room, card_kinds(capacity))
         placement.check_fits(capacity)
+        if not any_device:
+            placed = [event for event in ledger.events if isinstance(event, Placed)]
+            check_same_devices(coordinator, placed, devices_of(placement, spec.methods))
         demands = placement.options(next(iter(spec.methods)))
         if not any(workers_on(capacity.alive, demand) >= demand.workers for demand in demands):
             listener.on_stage("waiting for nodes from the autoscaler")
