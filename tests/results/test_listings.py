@@ -6,9 +6,12 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -19,6 +22,7 @@ import fasray
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
+from fasray.results.tables.export import to_parquet
 from fasray.results.tables.published import PUBLISHED, PUBLISHED_COLUMNS
 from fasray.runs.record import read_run
 
@@ -93,8 +97,33 @@ def test_every_listing_goes_into_every_format(what: str, tmp_path: Path) -> None
     lines = list(csv.DictReader(io.StringIO(command("--what", what, "--format", "csv").output)))
     assert len(lines) == len(frame)
     assert command("--what", what, "--format", "parquet", "-o", str(tmp_path / "x.parquet")).exit_code == 0
-    assert pq.read_table(tmp_path / "x.parquet").num_rows == len(frame)
+    stored = pq.read_table(tmp_path / "x.parquet")
+    assert stored.num_rows == len(frame)
+    for name, missing in frame.isna().sum().items():
+        assert stored[name].null_count == missing
+        if pa.types.is_floating(stored[name].type):
+            assert not pc.is_nan(stored[name]).to_pylist().count(True)
     assert command("--what", what, "--format", "md").output.count("\n|") == len(frame) + 1
+
+
+def test_settings_of_any_kind_go_into_parquet() -> None:
+    columns: dict[str, list[Any]] = {
+        "config.loss": ["hinge", None, "log"],
+        "config.mixed": ["auto", 0.1, True],
+        "config.whole": [3, None, 2**40],
+        "config.float": [0.5, float("nan"), float("inf")],
+        "config.any": [None, None, None],
+        "config.switch": [True, None, False],
+        "config.sizes": [[1, 2], "all", None],
+    }
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    stored = pq.read_table(io.BytesIO(to_parquet(frame))).to_pydict()
+    assert stored == {
+        **columns,
+        "config.mixed": ["auto", "0.1", "true"],
+        "config.float": [0.5, None, float("inf")],
+        "config.sizes": ["[1, 2]", "all", None],
+    }
 
 
 def test_rules_can_be_chosen_and_a_table_shows_three_unless_told() -> None:

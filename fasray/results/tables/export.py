@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,13 +42,11 @@ def to_json(frame: pd.DataFrame) -> str:
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
-    """Return the frame as the bytes of a Parquet file; the same frame gives the same bytes."""
-    arrays = {
-        str(name): pa.array(frame[name].tolist(), type=pa.list_(_LISTS[name]))
-        if name in _LISTS
-        else pa.array(frame[name].tolist(), from_pandas=False, type=_arrow_type(frame[name]))
-        for name in frame.columns
-    }
+    """Return the frame as the bytes of a Parquet file; the same frame gives the same bytes.
+
+    What is missing is null. A column whose values are of several kinds is text: words as they are, others as JSON.
+    """
+    arrays = {str(name): _array(frame[name]) for name in frame.columns}
     sink = io.BytesIO()
     pq.write_table(pa.table(arrays), sink)
     return sink.getvalue()
@@ -58,12 +57,26 @@ def write_parquet(frame: pd.DataFrame, uri: str) -> None:
     storage.write_bytes(uri, to_parquet(frame))
 
 
-def _arrow_type(column: pd.Series) -> pa.DataType:
-    if pd.api.types.is_bool_dtype(column):
+def _array(column: pd.Series) -> pa.Array:
+    values = column.tolist()
+    if column.name in _LISTS:
+        return pa.array(values, type=pa.list_(_LISTS[str(column.name)]))
+    values = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in values]
+    values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    kind = _arrow_type(column, {type(value) for value in values if value is not None})
+    if pa.types.is_string(kind):
+        values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    return pa.array(values, type=kind)
+
+
+def _arrow_type(column: pd.Series, kinds: set[type]) -> pa.DataType:
+    """Return the type of a column whose values are of these kinds; of one without values by its dtype."""
+    if kinds == {bool} or pd.api.types.is_bool_dtype(column):
         return pa.bool_()
-    if pd.api.types.is_integer_dtype(column):
+    if kinds == {int} or pd.api.types.is_integer_dtype(column):
         return pa.int64()
-    return pa.float64() if pd.api.types.is_float_dtype(column) else pa.string()
+    numbers = bool(kinds) and kinds <= {int, float}
+    return pa.float64() if numbers or pd.api.types.is_float_dtype(column) else pa.string()
 
 
 def _csv_cell(value: object) -> object:
