@@ -29,7 +29,7 @@ from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.spec import SweepSpec
 from fasray.testing.draws import built, context, double, draws_of, run, toy_draw, weights, with_images
 from fasray.testing.faces import KILLED_AT, digests, made_faces, toy_protocol, toy_trial, train_toy
-from fasray.testing.host_syncs import host_syncs
+from fasray.testing.host_syncs import Traffic, host_syncs
 from fasray.testing.processes import (
     WORKERS,
     Address,
@@ -39,6 +39,7 @@ from fasray.testing.processes import (
     steps_of,
     train_trial_of,
 )
+from fasray.testing.traffic import MOST_UPLOADS, evaluation_traffic, step_traffic
 
 MOST_DOMAINS = 4
 
@@ -166,6 +167,19 @@ class MethodContract:
         for step in (0, 10, 19):  # schedules and gates open on the way
             found |= set(host_syncs(partial(method.step, draws_of(method, seed=step), context(step))))
         assert not found, "a step waits for the device: " + "; ".join(sorted(found))
+
+    def test_a_trial_step_waits_for_nothing_and_uploads_at_most_4(self) -> None:
+        """A step with its batches, of faces on the device and of uploaded ones, augmentation included."""
+        with self._registered():
+            trial = toy_trial(self.method, self.settings)
+            for way in ("resident", "direct"):
+                _assert_light(step_traffic(trial, _pool(), 3, way), "a step of a trial")
+
+    def test_an_evaluation_waits_for_nothing_and_uploads_at_most_4(self) -> None:
+        """Scoring faces on the device, up to the one reading of the scores at the end."""
+        with self._registered():
+            trial = toy_trial(self.method, self.settings)
+            _assert_light(evaluation_traffic(trial, _pool(), "resident"), "an evaluation")
 
     # Trials through the real loop
 
@@ -313,6 +327,12 @@ def _assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor], after: 
     changed = [key for key in one if key not in other or not torch.equal(one[key], other[key])]
     assert not changed, f"{after} changes {', '.join(changed[:3])}"
     assert one.keys() == other.keys(), f"{after} adds {', '.join(sorted(other.keys() - one.keys()))}"
+
+
+def _assert_light(traffic: Traffic, what: str) -> None:
+    assert not traffic.waits, f"{what} waits for the device: " + "; ".join(sorted(traffic.waits))
+    uploads = traffic.uploads
+    assert len(uploads) <= MOST_UPLOADS, f"{what} sends {len(uploads)} times to the device: {'; '.join(uploads)}"
 
 
 def _assert_close(one: Tensor, other: Tensor, rtol: float, atol: float, what: str) -> None:

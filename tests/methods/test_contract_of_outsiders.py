@@ -15,6 +15,7 @@ from third_party import Outsider
 from fasray.errors import DivergedError, SpecError
 from fasray.methods import registry
 from fasray.testing import MethodContract, host_syncs
+from fasray.testing.host_syncs import watch
 
 SPOILT = {
     "test_it_tells_name_title_paper_and_idea": [(third_party.Nameless, AssertionError, "lower-case identifier")],
@@ -34,6 +35,13 @@ SPOILT = {
         (third_party.Waiting, AssertionError, r"Tensor.__bool__ at third_party.py:\d+"),
         (third_party.Selecting, AssertionError, r"index by a mask at third_party.py:\d+"),
         (third_party.Sending, AssertionError, r"torch.tensor of host numbers at third_party.py:\d+"),
+    ],
+    "test_a_trial_step_waits_for_nothing_and_uploads_at_most_4": [
+        (third_party.Waiting, AssertionError, r"a trial waits for the device: Tensor.__bool__ at third_party.py:\d+"),
+        (third_party.Packing, AssertionError, "a trial sends 6 times to the device: torch.from_numpy at upload.py"),
+    ],
+    "test_an_evaluation_waits_for_nothing_and_uploads_at_most_4": [
+        (third_party.Glancing, AssertionError, r"waits for the device: Tensor.__float__ at third_party.py:\d+")
     ],
     "test_any_number_of_domains_of_unequal_size_one_image_a_group": [
         (third_party.ThreeOnly, RuntimeError, "equal size"),
@@ -113,6 +121,24 @@ def test_waits_are_named_and_pure_arithmetic_has_none() -> None:
     assert host_syncs(lambda: values.relu().sum().add_(1)) == []
     waiting = (lambda: float(values[0]), lambda: values.tolist(), lambda: values[values > 2], lambda: values.unique())
     assert all(host_syncs(one) for one in waiting)
+
+
+def test_everything_that_is_sent_to_a_device_is_counted() -> None:
+    import numpy as np
+    import torch
+
+    device, values = torch.device("cpu"), torch.zeros(4, 3)
+    sending = (
+        lambda: torch.from_numpy(np.zeros(3)).to(device),
+        lambda: torch.tensor([1.0], device=device),
+        lambda: values.new_tensor([1.0]),
+        lambda: values.to(device, torch.float64),
+        lambda: values[[0, 1]],
+        lambda: values[np.array([0, 1])],
+    )
+    assert [len(watch(one).uploads) for one in sending] == [1] * len(sending)
+    staying = (lambda: values.to(torch.float64), lambda: torch.full((), 3.0, device=device), lambda: values[:2, 0])
+    assert not any(watch(one).uploads for one in staying)
 
 
 def fasray(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.faces.loading.upload import Uploader
 from fasray.methods.base import Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, Range
@@ -222,6 +224,26 @@ class Sending(Outsider):
 
     def loss(self, draw: Draw, ctx: StepContext) -> Tensor:
         return super().loss(draw, ctx) * torch.tensor([0.5, 0.5], device=draw.label.device).sum()
+
+
+class Packing(Outsider):
+    """Sends little parcels to the device at every step."""
+
+    name: ClassVar[str] = "packing"
+
+    def loss(self, draw: Draw, ctx: StepContext) -> Tensor:
+        send = Uploader(draw.label.device)
+        share = sum(send({"share": np.full(1, 0.2, np.float32)}).tensors()["share"] for _ in range(5))
+        return super().loss(draw, ctx) * share
+
+
+class Glancing(Outsider):
+    """Looks whether the images are bright before it scores them."""
+
+    name: ClassVar[str] = "glancing"
+
+    def score(self, images: Tensor) -> Tensor:
+        return super().score(images) + float(images.mean() > 2)
 
 
 class ThreeOnly(Outsider):
