@@ -2,44 +2,98 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from fasray.errors import SpecError, did_you_mean
 
 Location = tuple[int | str, ...]
 
 
-class Section(BaseModel):
+SEED_LIMIT = 2**63
+"""Seeds are below it: they are kept as 64-bit integers."""
+
+
+class Settings(BaseModel):
+    """A model whose values are what their text says: ``yes`` is no number, ``6.000`` no whole one, ``"010"`` neither.
+
+    Otherwise pydantic's usual conversions hold, so that ``"0.1"``, ``1e-1`` and ``0.1`` are the same number.
+    """
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_what_it_looks_like(cls, value: Any, info: ValidationInfo) -> Any:
+        if why := misfit(value, cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(why)
+        return value
+
+
+class Section(Settings):
     """A part of a settings file: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def scalar_types(annotation: Any) -> set[type]:
+    """Return which of ``bool``, ``int``, ``float`` and ``str`` a value of this annotation may be, but for literals."""
+    return {part for part in _members(annotation) if part in (bool, int, float, str)}
+
+
+_LEADING_ZERO = re.compile(r"\s*[-+]?0[0-9_]")
+_POINT_IN_A_WHOLE_NUMBER = re.compile(r"\s*[-+]?[0-9][0-9_]*\.")
+
+
+def misfit(value: Any, annotation: Any) -> str:
+    """Return why a value is not what its text says, where pydantic would take it for the annotation; else nothing."""
+    if isinstance(value, list | tuple):
+        kinds = [get_args(part)[0] for part in _members(annotation) if get_origin(part) in (list, tuple)]
+        return next(filter(None, (misfit(item, kind) for item in value for kind in kinds)), "")
+    types = scalar_types(annotation)
+    if types == {bool} and isinstance(value, float):
+        return "true or false is wanted here"
+    if str in types or not types & {int, float}:
+        return ""
+    if isinstance(value, bool) and bool not in types:
+        return "a number is wanted here; yes, no, on, off, true and false are not numbers"
+    pointed = isinstance(value, float) or (isinstance(value, str) and _POINT_IN_A_WHOLE_NUMBER.match(value))
+    if pointed and float not in types:
+        return "a whole number is wanted here; write it without a point, which separates decimals, not thousands"
+    if isinstance(value, str) and _LEADING_ZERO.match(value):
+        return "a number is written without leading zeros"
+    return ""
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return the members of a union, without what annotates them."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (dict, list, tuple, Literal) or not get_args(annotation):
+        return [annotation]
+    return [member for part in get_args(annotation) for member in _members(part)]
 
 
 def spec_error(
     error: ValidationError,
     model: type[BaseModel],
     *,
-    file: str = "",
     prefix: str = "",
-    line_of: Callable[[Location], int | None] = lambda location: None,
+    place_of: Callable[[Location], str] = lambda location: "",
 ) -> SpecError:
     """Turn the most telling finding of a validation into a SpecError.
 
     Args:
         error: what pydantic found.
         model: the model that was validated; its fields are offered for an unknown key.
-        file: name of the file the values came from.
-        prefix: key under which the model's values stand.
-        line_of: line number of a key path in the file, if known.
+        prefix: key under which the model's values are.
+        place_of: where a key path was given, file and line; empty if that is not known.
     """
     finding = min(error.errors(), key=_remoteness)
     location = tuple(part for part in finding["loc"] if not (isinstance(part, str) and _is_type_name(part)))
     key = ".".join(str(part) for part in ((prefix,) if prefix else ()) + location)
-    line = line_of(location)
-    where = ", ".join(filter(None, (file, f"line {line}" if line else "", f"key {key}" if key else "")))
+    where = ", ".join(filter(None, (place_of(location), f"key {key}" if key else "")))
     others = len({part["loc"][:2] for part in error.errors()}) - 1
     more = f" (and {others} more)" if others else ""
     if finding["type"] == "extra_forbidden":

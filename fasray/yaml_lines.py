@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -38,15 +39,36 @@ class YamlDocument:
         return line
 
 
-def read_yaml(text: str) -> tuple[list[YamlDocument], list[Problem]]:
-    """Return the documents of a text, and what is wrong with it: the syntax, or keys given twice."""
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """PyYAML's safe loader, whose errors in numbers and dates have a line too."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except ValueError as error:
+            what = f"{_short(node)} is not what it looks like: {error}"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+
+
+def read_yaml(text: str, *, refuse_misread: bool = False) -> tuple[list[YamlDocument], list[Problem]]:
+    """Return the documents of a text, and what is wrong with it: the syntax, or keys given twice.
+
+    Args:
+        text: to read.
+        refuse_misread: also report numbers and dates that YAML 1.1 reads otherwise than people do: ``010`` (8),
+            ``1:30`` (90), ``2026-01-05``.
+    """
     documents: list[YamlDocument] = []
     problems: list[Problem] = []
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
         problems += [problem for node in nodes for problem in _repeated(node, (), set())]
+        if refuse_misread:
+            problems += [problem for node in nodes for problem in _misread(node, (), set())]
         if not problems:
-            documents += [YamlDocument(*pair) for pair in zip(yaml.safe_load_all(text), nodes, strict=True)]
+            documents += [YamlDocument(*pair) for pair in zip(yaml.load_all(text, _Loader), nodes, strict=True)]  # noqa: S506
+    except RecursionError:
+        problems.append(Problem(None, (), "not readable as YAML: it is nested too deeply"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         problems.append(Problem(line, (), f"not readable as YAML: {error.problem}"))
@@ -81,3 +103,43 @@ def _repeated(node: yaml.Node, path: KeyPath, seen: set[int]) -> Iterator[Proble
                     yield Problem(line, (*path, key.value), what)
                 first.setdefault(key.value, line)
             yield from _repeated(value, (*path, str(key.value)), seen)
+
+
+_PREFIX = "tag:yaml.org,2002:"
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]")
+
+
+def _misread(node: yaml.Node, path: KeyPath, seen: set[int]) -> Iterator[Problem]:
+    """Find numbers and dates whose value is not what their text says."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _misread(item, (*path, number), seen)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            yield from _misread(key, below, seen)
+            yield from _misread(value, below, seen)
+    elif isinstance(node, yaml.ScalarNode) and (what := _misreading(node)):
+        yield Problem(node.start_mark.line + 1, path, what)
+
+
+def _misreading(node: yaml.ScalarNode) -> str:
+    kind, text = node.tag.removeprefix(_PREFIX), str(node.value)
+    quoted = f"put it in quotes where a word is meant, '{_short(node)}'"
+    if kind in ("int", "float") and ":" in text:
+        return f"YAML reads {_short(node)} in base 60; write the number without a colon, or {quoted}"
+    if kind in ("int", "float") and _LEADING_ZERO.match(text):
+        plain = text[: text[0] == "-"] + (text.replace("_", "").lstrip("+-0") or "0")
+        octal = "in base 8" if kind == "int" else "without its leading zero"
+        return f"YAML reads {_short(node)} {octal}; write {plain[:40]}, or {quoted}"
+    if kind == "timestamp":
+        return f"YAML reads {_short(node)} as a date; {quoted}"
+    return ""
+
+
+def _short(node: yaml.Node) -> str:
+    text = str(node.value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -16,7 +16,7 @@ from fasray.errors import DataError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, read_manifest
 from fasray.faces.sets.reading import read_index
-from fasray.validation import Section
+from fasray.validation import SEED_LIMIT, Section
 
 SYNTHETIC = "synthetic"
 CACHE_VARIABLE = "FASRAY_CACHE_DIR"
@@ -26,7 +26,7 @@ class SyntheticSpec(Section):
     """Size and difficulty of the generated faces; left out: the frozen default set."""
 
     subjects: int | None = Field(None, ge=2, description="subjects a domain")
-    seed: int | None = Field(None, ge=0, description="seed of all randomness")
+    seed: int | None = Field(None, ge=0, lt=SEED_LIMIT, description="seed of all randomness")
     dial: float | None = Field(None, ge=0, le=1, description="difficulty: 0 easy, 1 hard")
     image_size: int | None = Field(None, ge=32, description="pixels")
 

@@ -111,6 +111,15 @@ def _installed() -> Mapping[str, str]:
     return found
 
 
+def value(name: str, base: MethodConfig, key: str, given: object) -> Any:
+    """Return a value as the field ``key`` of a method's configuration holds it.
+
+    Raises:
+        SpecError: the field cannot have it, or there is none of that name.
+    """
+    return getattr(config(name, {**base.model_dump(), key: given}), key)
+
+
 def config(name: str, overrides: Mapping[str, Any] | None = None) -> MethodConfig:
     """Return a method's configuration: the published defaults, with ``overrides`` applied.
 

@@ -16,16 +16,19 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from fasray.validation import Settings
 
 Value = bool | int | float | str | None
 """A config value that a range may give."""
 
 
-class _Range(BaseModel):
+class _Range(Settings):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -94,5 +97,14 @@ class IntRange(_Range):
         return rng.integers(self.integers[0], self.integers[1] + 1).item()
 
 
+def _of_one_kind(value: object) -> object:
+    if isinstance(value, Mapping) and len(value) != 1:
+        given = f"{len(value)}: {', '.join(sorted(map(str, value)))}" if value else "none"
+        raise ValueError(f"a range is one of grid, choice, uniform, loguniform and integers, and this has {given}")
+    return value
+
+
 Sampled = Choice | Uniform | LogUniform | IntRange
-Range = Annotated[Grid | Choice | Uniform | LogUniform | IntRange, Field(union_mode="left_to_right")]
+Range = Annotated[
+    Grid | Choice | Uniform | LogUniform | IntRange, Field(union_mode="left_to_right"), BeforeValidator(_of_one_kind)
+]

@@ -14,11 +14,11 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from fasray.errors import SpecError
 from fasray.faces.data_source import SyntheticChoice
 from fasray.methods import registry
-from fasray.methods.space import Range
+from fasray.methods.space import Choice, Grid, Range, Value
 from fasray.runs.record import identity_hash
 from fasray.sweep.profiles import profile
 from fasray.training.trial import TrainingSpec
-from fasray.validation import Section, spec_error
+from fasray.validation import SEED_LIMIT, Section, spec_error
 
 if TYPE_CHECKING:
     from fasray.methods.base import MethodConfig
@@ -85,7 +85,7 @@ class SearchSpec(Section):
         description="all combinations of the grids, random draws, or TPE, which learns from the cell's results",
     )
     trials_per_cell: int = Field(8, ge=1, description="draws a cell, the paper's own setting among them")
-    seed: int = Field(100, ge=0, description="seed of the draws and of every search trial")
+    seed: int = Field(100, ge=0, lt=SEED_LIMIT, description="seed of the draws and of every search trial")
     max_concurrent: MaxConcurrent = Field(
         "auto", description="search trials of a cell that run at once; auto: 4 with hyperopt, else as many as fit"
     )
@@ -115,8 +115,8 @@ class ConfirmSpec(Section):
     @field_validator("seeds")
     @classmethod
     def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
-            raise ValueError("the seeds must be different and not negative")
+        if len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= SEED_LIMIT:
+            raise ValueError("the seeds must be different, not negative and below 2^63")
         return seeds
 
 
@@ -243,7 +243,7 @@ class SweepSpec(Section):
         """Return what only some sweeps have, so that the others keep the hash that they had before there was such."""
         extras: dict[str, Any] = {}
         if self.methods[name].ablations:
-            extras["ablations"] = self.methods[name].ablations
+            extras["ablations"] = self.ablations(name)
         if own := profile(self.profile_name).budgets.get(name):
             training = self.training_of(name).model_dump(mode="json")
             extras["training"] = {key: training[key] for key in own}
@@ -294,9 +294,31 @@ class SweepSpec(Section):
         return registry.config(method, overrides)
 
     def space(self, method: str) -> Mapping[str, Range]:
-        """Return what is searched for a method: this file's ranges, else the method's own."""
-        given = self.methods[method].space
-        return registry.get(method).Config.space() if given is None else given
+        """Return what is searched for a method: the file's ranges, else the method's own without what ``config`` fixes.
+
+        Listed values have the type of their field: ``1e-2``, ``"0.01"`` and ``0.01`` are one.
+
+        Raises:
+            SpecError: a value is not one that the field may have.
+        """
+        given, fixed = self.methods[method].space, self.methods[method].config
+        if given is None:
+            own = registry.get(method).Config.space()
+            return {key: entry for key, entry in own.items() if key not in fixed}
+        config = self.config(method)
+        return {key: _entered(method, config, key, entry) for key, entry in given.items()}
+
+    def ablations(self, method: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the overrides of each ablation of a method, by its name; the values have the type of their field.
+
+        Raises:
+            SpecError: an override is not one of the method's settings.
+        """
+        config = self.config(method)
+        return {
+            label: {key: _shortest(registry.value(method, config, key, value)) for key, value in overrides.items()}
+            for label, overrides in self.methods[method].ablations.items()
+        }
 
     def training_of(self, method: str) -> TrainingSpec:
         """Return the training section that holds for a method."""
@@ -322,3 +344,17 @@ class SweepSpec(Section):
             return TrainingSpec.model_validate(merged)
         except ValidationError as error:
             raise spec_error(error, TrainingSpec, prefix="training") from error
+
+
+def _entered(method: str, config: MethodConfig, key: str, entry: Range) -> Range:
+    """Return a range whose listed values have the type of their field."""
+    if not isinstance(entry, Grid | Choice):
+        return entry
+    listed = entry.grid if isinstance(entry, Grid) else entry.choice
+    values = tuple(registry.value(method, config, key, value) for value in listed)
+    return Grid(grid=values) if isinstance(entry, Grid) else Choice(choice=values)
+
+
+def _shortest(value: Value) -> Value:
+    """Return 0 for 0.0, as the sweep files of before have it whose hashes must stay."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

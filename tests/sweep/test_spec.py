@@ -1,11 +1,15 @@
 """The sweep file: one canonical form, and errors that name file, key and line."""
 
 import pytest
+import yaml
+from locations import ROOT
 from sweep_fixtures import SWEEP, make_table
 
 from fasray.errors import SpecError
 from fasray.sweep.plan import make_plan
 from fasray.sweep.sweep_file import parse_sweep
+
+SWEEPS = sorted((ROOT / "sweeps").rglob("*.yaml"))
 
 
 def refusal(text: str, *overrides: str) -> str:
@@ -30,11 +34,31 @@ def test_how_many_run_at_once_does_not_change_the_hash() -> None:
     assert parse_sweep(SWEEP).hash() == parse_sweep(SWEEP, overrides=["resources.max_concurrent=1"]).hash()
 
 
-def test_the_canonical_form_is_a_sweep_file_of_the_same_meaning() -> None:
-    import yaml
+PROFILED = """
+name: profiled
+data: synthetic
+protocols: [ocim]
+methods:
+  rfmeta: {config: {depth_weight: 3}, ablations: {no depth: {depth_weight: 0}, nothing: {depth_weight: 3.0}}}
+  erm: {space: {learning_rate: {loguniform: [1e-3, 1e-1]}}, budget: {steps: 7}}
+search: {algorithm: hyperopt, trials_per_cell: 3}
+training: {profile: small, precision: bf16}
+resources: {workers: 2}
+"""
 
-    spec = parse_sweep(SWEEP)
-    assert parse_sweep(yaml.safe_dump(spec.canonical())).canonical() == spec.canonical()
+
+@pytest.mark.parametrize("text", [SWEEP, PROFILED, *(path.read_text() for path in SWEEPS)])
+def test_what_a_run_notes_is_a_sweep_file_of_the_same_meaning(text: str) -> None:
+    spec = parse_sweep(text, overrides=["training.profile=small"] if "profile: auto" in text else [])
+    noted = {"hash": spec.hash(), "sweep": spec.identity()}
+    again = parse_sweep(yaml.safe_dump(noted, sort_keys=False))
+    assert again.identity() == spec.identity()
+    assert again.hash() == spec.hash()
+
+
+def test_what_another_version_noted_is_refused_with_a_remedy() -> None:
+    noted = {"hash": "x", "sweep": {**parse_sweep(SWEEP).identity(), "search": {"algorithm": "unheard of"}}}
+    assert "the sweep file that the run was started with" in refusal(yaml.safe_dump(noted))
 
 
 def test_a_file_overrides_the_profile_and_the_profile_the_published_setting() -> None:
