@@ -29,6 +29,8 @@ class TrialOrder:
     """Last step that the driver has on record, -1 for none."""
     demand: Demand = Demand(1, 1, 0.0)
     """What the trial holds."""
+    stage: str = ""
+    """``search``, ``confirm`` or ``inner``."""
     device: str = "cpu"
     """That it computes on: ``cpu`` or ``cuda``, which is the first of the GPUs that the process sees."""
 

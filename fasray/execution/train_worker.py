@@ -43,6 +43,7 @@ class WorkerContext(DistributedContext):
             device=_device(order),
             gpus=order.demand.gpus,
             weights_folder=weights_folder(order.run),
+            stage=order.stage,
         )
         self._broker, self._order = broker, order
         self._decision: Decision = "continue"

@@ -112,5 +112,6 @@ class ReusableTrialActor(tune.Trainable):
             device=order.device,
             gpus=order.demand.gpus,
             weights_folder=weights_folder(order.run),
+            stage=order.stage,
         )
         yield from evaluations(trial, pool, roles, context, reported_step=order.reported_step)

@@ -9,7 +9,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              trials/<id>/eval-<step>.parquet   one immutable score file per evaluation
              trials/<id>/checkpoint/        newest and best weights
              trials/<id>/files.json         SHA-256 of score files and checkpoints
-             trials/<id>/tensorboard/       curves
+             trials/<id>/tensorboard/<name>/   curves
              results.parquet, report.html, results.cache   derived; can be deleted
 
 The same on S3, but for the log and the lock, which are folders there (event_log.py, lease.py).

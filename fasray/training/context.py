@@ -37,6 +37,7 @@ class Context:
         device: where the networks live.
         gpus: that this worker holds, for the account of its cost; a fraction if it shares one.
         weights_folder: where the run keeps copies of initial weights; empty: nowhere.
+        stage: of the sweep that the trial belongs to, for the names of its curves; empty outside of one.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Context:
         device: torch.device | str | None = None,
         gpus: float = 0.0,
         weights_folder: str = "",
+        stage: str = "",
     ) -> None:
         self.trial_dir = trial_dir
+        self.stage = stage
         self.gpus = gpus
         self.weights_folder = weights_folder
         self.seed = seed

@@ -153,8 +153,8 @@ def compile_networks(method: Method, training: TrainingSpec) -> None:
             method.networks[name].compile(dynamic=False)
 
 
-def _uncompiled(training: TrainingSpec) -> AbstractContextManager[object]:
-    """Scores are those of the networks as they are written, as everything else that scores has them."""
+def uncompiled(training: TrainingSpec) -> AbstractContextManager[object]:
+    """Score with the networks as they are written, as everything else that scores does."""
     return torch.compiler.set_stance("force_eager") if training.compile else nullcontext()
 
 
@@ -221,7 +221,10 @@ class _Run:
         remaining = [step for step in self.trial.training.evaluation_steps() if step not in self.stored]
         if not remaining:
             return
-        curves = Curves(self.context.trial_dir, after_step=self.context.step) if self.context.rank == 0 else None
+        curves = None
+        if self.context.rank == 0:
+            folder, stage = self.context.trial_dir, self.context.stage
+            curves = Curves(folder, self.trial, stage=stage, after_step=self.context.step)
         try:
             self.batches.open(self.context.step, remaining)
             for step in remaining:

@@ -1,7 +1,13 @@
-"""TensorBoard curves of one trial: training logs, source-dev figures, and the target's under ``oracle/``."""
+"""TensorBoard curves of one trial: training logs, source-dev figures, and the target's under ``oracle/``.
+
+The trial is a run of its own, named by method, protocol, stage and seed, and a row of the HParams tab with its settings
+and source-dev figures; the target's are no metric there.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from tensorboardX import SummaryWriter
+from tensorboardX.summary import hparams
 
 from fasray import storage
 from fasray.metrics.curves import auc
@@ -20,26 +27,35 @@ from fasray.metrics.video import to_videos
 from fasray.runs.layout import CURVE_FOLDER
 from fasray.training.evaluate import source_dev_of
 from fasray.training.evaluation import Evaluation
+from fasray.training.trial import Trial
+
+_METRICS = ("source-dev/auc", "source-dev/loss")
+"""Of the HParams tab."""
 
 
 class Curves:
-    """Writes scalars to ``<trial_dir>/tensorboard``.
+    """Writes scalars to ``<trial_dir>/tensorboard/<name>``.
 
     Event files only grow, which object stores cannot do: for a remote folder they are written to a local one and the
     whole file is sent at every :meth:`flush`.
 
     Args:
         trial_dir: local path or URI of the trial's folder.
+        trial: whose curves they are.
+        stage: of a sweep that the trial belongs to; empty outside of one.
         after_step: step from which the trial goes on; later points of an earlier attempt are hidden.
     """
 
-    def __init__(self, trial_dir: str, *, after_step: int = 0) -> None:
-        self._uri = storage.join(trial_dir, CURVE_FOLDER)
+    def __init__(self, trial_dir: str, trial: Trial, *, stage: str = "", after_step: int = 0) -> None:
+        self._uri = storage.join(trial_dir, CURVE_FOLDER, curve_name(trial, stage))
         self._remote = storage.is_remote(trial_dir)
         local = tempfile.mkdtemp(prefix="fasray-curves-") if self._remote else storage.filesystem(self._uri)[1]
         self._folder = Path(local)
         purge = {"purge_step": after_step + 1} if after_step else {}
         self._writer = SummaryWriter(str(self._folder), **purge)
+        experiment, begin, self._end = hparams(settings_of(trial, stage), dict.fromkeys(_METRICS, 0.0))
+        self._writer.file_writer.add_summary(experiment)
+        self._writer.file_writer.add_summary(begin)
 
     def __enter__(self) -> Curves:
         return self
@@ -63,10 +79,28 @@ class Curves:
 
     def close(self) -> None:
         """Flush and let go of the files."""
+        self._writer.file_writer.add_summary(self._end)
         self.flush()
         self._writer.close()
         if self._remote:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def curve_name(trial: Trial, stage: str = "") -> str:
+    """Return the name of a trial's run in TensorBoard, of letters that every store and file system takes."""
+    parts = [trial.method, trial.protocol.replace("->", "-to-"), stage, f"seed-{trial.seed}"]
+    return "_".join(re.sub(r"[^\w&.+-]+", "-", part) for part in parts if part)
+
+
+def settings_of(trial: Trial, stage: str = "") -> dict[str, str | bool | float]:
+    """Return what the HParams tab shows of a trial: its whole configuration, and what it was trained on."""
+    known: dict[str, str | bool | float] = {"method": trial.method, "protocol": trial.protocol, "stage": stage, "seed": trial.seed,
+             "steps": trial.training.steps}  # fmt: skip
+    return known | {
+        name: value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
+        for name, value in trial.config.items()
+        if name not in known
+    }
 
 
 def curve_points(evaluation: Evaluation, table: pa.Table) -> dict[str, float]:

@@ -65,7 +65,9 @@ def score_files(run: str) -> dict[str, bytes]:
 def curve_steps(trial_dir: str) -> list[list[int]]:
     """Steps of the points in each TensorBoard file of a trial, in the order of the files."""
     folder = storage.join(trial_dir, "tensorboard")
-    return [_steps(storage.read_bytes(storage.join(folder, name))) for name in storage.listing(folder)]
+    (run,) = storage.listing(folder)
+    files = storage.join(folder, run)
+    return [_steps(storage.read_bytes(storage.join(files, name))) for name in storage.listing(files)]
 
 
 def _steps(records: bytes) -> list[int]:
@@ -74,7 +76,7 @@ def _steps(records: bytes) -> list[int]:
     while at < len(records):
         (length,) = struct.unpack_from("<Q", records, at)
         event = Point.FromString(records[at + 12 : at + 12 + length])
-        if event.summary.value:
+        if event.summary.value and not event.summary.value[0].tag.startswith("_hparams_"):
             steps.add(event.step)
         at += 12 + length + 4
     return sorted(steps)

@@ -248,7 +248,7 @@ def test_train_reports_and_stops_when_told(pool: FacePool, tmp_path: Path) -> No
 
 def test_curves_are_written_with_the_target_marked_as_oracle(pool: FacePool, tmp_path: Path) -> None:
     run(made_trial(), pool, tmp_path)
-    (events,) = (tmp_path / "tensorboard").iterdir()
+    (events,) = (tmp_path / "tensorboard" / "erm_A&B-to-C_seed-1").iterdir()
     written = events.read_bytes()
     for tag in (b"train/loss", b"source-dev/auc", b"oracle/target_auc"):
         assert tag in written
