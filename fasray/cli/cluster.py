@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from fasray.cli.addresses import LOCAL
 from fasray.errors import SpecError
 
 
@@ -16,7 +17,7 @@ def cluster() -> None:
 
 
 @cluster.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.argument("files", nargs=-1, required=True, type=LOCAL)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def validate(files: tuple[str, ...], as_json: bool) -> None:
     """Check FILES (or folders) offline: `ray up` configurations, RayCluster and RayJob objects, Dockerfiles.

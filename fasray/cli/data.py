@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.addresses import ADDRESS, OUT_FILE, OUT_FOLDER
 from fasray.cli.prepare import prepare
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ data.add_command(prepare)
 
 
 @data.command()
-@click.argument("out")
+@click.argument("out", type=OUT_FOLDER)
 @click.option("--subjects", type=int, help="Subjects a domain.")
-@click.option("--seed", type=int, help="Seed of all randomness.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of all randomness.")
 @click.option("--dial", type=float, help="Difficulty: 0 is easy, 1 is hard.")
 @click.option("--image-size", type=int, help="Side of the face crops in pixels.")
 @click.option("--domains", help="Letters out of OCIM.")
@@ -121,7 +122,7 @@ def _refuse(when: str, **given: object) -> None:
 
 
 @data.command()
-@click.argument("uri")
+@click.argument("uri", type=ADDRESS)
 @click.option("--deep", is_flag=True, help="Also find people and pictures that domains or splits share.")
 def verify(uri: str, deep: bool) -> None:
     """Check that the face set at URI is whole and unchanged; one line a finding, exit code 3 if there is any.
@@ -146,7 +147,7 @@ def verify(uri: str, deep: bool) -> None:
 
 
 @data.command()
-@click.argument("uri")
+@click.argument("uri", type=ADDRESS)
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def stats(uri: str, style: str) -> None:
     """Count subjects, videos and frames at URI by domain, split and attack type."""
@@ -160,8 +161,8 @@ def stats(uri: str, style: str) -> None:
 
 
 @data.command()
-@click.argument("uri")
-@click.option("-o", "--output", required=True, help="Picture to write, .png or .jpg.")
+@click.argument("uri", type=ADDRESS)
+@click.option("-o", "--output", type=OUT_FILE, required=True, help="Picture to write, .png or .jpg.")
 @click.option("--columns", type=click.IntRange(1, 16), default=4, show_default=True, help="Faces in a row.")
 def preview(uri: str, output: str, columns: int) -> None:
     """Draw a contact sheet of URI: faces of every domain and attack type with their depth and parsing maps."""
@@ -172,8 +173,8 @@ def preview(uri: str, output: str, columns: int) -> None:
 
 
 @data.command()
-@click.argument("uris", metavar="SET SET...", nargs=-1, required=True)
-@click.argument("out")
+@click.argument("uris", type=ADDRESS, metavar="SET SET...", nargs=-1, required=True)
+@click.argument("out", type=OUT_FOLDER)
 def merge(uris: tuple[str, ...], out: str) -> None:
     """Join face sets to one at OUT, for protocols over their domains: data merge faces/o faces/c faces/oc.
 

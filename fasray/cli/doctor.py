@@ -8,12 +8,14 @@ from dataclasses import asdict
 
 import click
 
+from fasray.cli.addresses import ADDRESS, OUT_FOLDER
+
 _MARKS = {"ok": "ok  ", "note": "note", "error": "FAIL"}
 
 
 @click.command()
-@click.option("--data", metavar="URI", help="Face shards to check.")
-@click.option("--out", metavar="URI", help="Run directory to check; a small file is written there and removed.")
+@click.option("--data", type=ADDRESS, metavar="URI", help="Face shards to check.")
+@click.option("--out", type=OUT_FOLDER, metavar="URI", help="Run directory to check; writes and removes a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 def doctor(data: str | None, out: str | None, as_json: bool) -> None:
     """Check this machine for a sweep: versions, GPUs, authentication, stores, data, memory, disk, detector models.

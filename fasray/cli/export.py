@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
+from fasray.cli.addresses import ADDRESS, OUT_FILE
+
 
 @click.command()
-@click.argument("checkpoint")
-@click.option("-o", "--output", required=True, metavar="MODEL.onnx", help="File to write.")
+@click.argument("checkpoint", type=ADDRESS)
+@click.option("-o", "--output", type=OUT_FILE, required=True, metavar="MODEL.onnx", help="File to write.")
 @click.option("--step", type=int, help="Which checkpoint.  [default: the best by source-dev]")
 def export(checkpoint: str, output: str, step: int | None) -> None:
     """Write the model of CHECKPOINT (the folder of a trial, or its checkpoint folder) as ONNX.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.addresses import ADDRESS
 from fasray.errors import SpecError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _DEV = "dev:"
 
 
 @click.command()
-@click.argument("file", metavar="FILE")
+@click.argument("file", type=ADDRESS, metavar="FILE")
 @click.option(
     "--live-is", type=click.Choice(["higher", "lower"]), required=True, help="Which scores FILE gives to live faces."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.addresses import LOCAL, OUT_FOLDER
 from fasray.errors import DataError
 from fasray.execution.signals import interruptible
 
@@ -25,8 +26,8 @@ _SAVED = "stopped on request; every chunk that was done is kept"
 
 @click.command()
 @click.argument("corpus")
-@click.argument("source", metavar="SRC")
-@click.argument("out")
+@click.argument("source", type=LOCAL, metavar="SRC")
+@click.argument("out", type=OUT_FOLDER)
 @click.option("--frames", type=int, help="Frames of a video, evenly spaced.  [default: 10]")
 @click.option("--every", type=int, metavar="K", help="Every K-th frame instead.")
 @click.option("--image-size", type=int, default=256, show_default=True, help="Side of the face crops, pixels.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.addresses import ADDRESS
 from fasray.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _FINDINGS_SHOWN = 50
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=ADDRESS, metavar="RUN")
 @click.argument("method")
 @click.argument("protocol")
 @click.option("--select", "rule", default="source-dev", show_default=True, metavar="RULE", help="Selection rule.")
@@ -40,7 +41,7 @@ def why(run: str, method: str, protocol: str, rule: str, level: Level, variant: 
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=ADDRESS, metavar="RUN")
 def verify(run: str) -> None:
     """Recompute every number of RUN from its score files, and compare every file with its record.
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import click
 
+from fasray.cli.addresses import ADDRESS, OUT_FILE, OUT_FOLDER
+
 
 @click.command()
-@click.argument("run", metavar="RUN")
-@click.option("-o", "--output", metavar="FILE", help="File or s3:// address; default: report.html in RUN.")
-@click.option("--plots", "folder", metavar="DIR", help="Also write every plot to a file in this folder.")
+@click.argument("run", type=ADDRESS, metavar="RUN")
+@click.option(
+    "-o", "--output", type=OUT_FILE, metavar="FILE", help="File or s3:// address; default: report.html in RUN."
+)
+@click.option(
+    "--plots", "folder", type=OUT_FOLDER, metavar="DIR", help="Also write every plot to a file in this folder."
+)
 @click.option(
     "--plot-format", "kind", type=click.Choice(("svg", "png")), default="svg", show_default=True, help="Of --plots."
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.addresses import ADDRESS, OUT_FILE
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,7 +20,7 @@ _FOR_PEOPLE = ("table", "md", "latex")
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", type=ADDRESS, metavar="RUN")
 @click.option("--what", type=click.Choice(_FRAMES), default="results", show_default=True, help="Which frame.")
 @click.option("--format", "kind", type=click.Choice(_FORMATS), default="table", show_default=True)
 @click.option(
@@ -31,7 +33,9 @@ _FOR_PEOPLE = ("table", "md", "latex")
 )
 @click.option("--level", type=click.Choice(("video", "frame")), default="video", show_default=True)
 @click.option("--published", is_flag=True, help="Show published figures next to ours, with how far they are verified.")
-@click.option("-o", "--output", metavar="FILE", help="Write to this file or s3:// address; needed for parquet.")
+@click.option(
+    "-o", "--output", type=OUT_FILE, metavar="FILE", help="Write to this file or s3:// address; needed for parquet."
+)
 def results(
     run: str, what: str, kind: str, selections: tuple[str, ...], level: Level, published: bool, output: str | None
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.addresses import ADDRESS, OUT_FOLDER
 from fasray.cli.lines import Lines, say
 from fasray.errors import RunFailedError, SpecError
 from fasray.execution.capacity import local_slots
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fasray.sweep.forecast import Pace
     from fasray.sweep.plan import Plan
 
-_FILE = click.argument("sweep_file", metavar="SWEEP.yaml", required=False)
+_FILE = click.argument("sweep_file", type=ADDRESS, metavar="SWEEP.yaml", required=False)
 _EXAMPLE = click.option("--example", metavar="NAME", help="A sweep that comes with fasray, e.g. quickstart.")
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. search.seed=7."
@@ -113,7 +114,10 @@ def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
 @_FILE
 @_EXAMPLE
 @click.option(
-    "--out", metavar="FOLDER", help="Run directory; default: the sweep's name under $FASRAY_RUNS, else under runs."
+    "--out",
+    type=OUT_FOLDER,
+    metavar="FOLDER",
+    help="Run directory; default: the sweep's name under $FASRAY_RUNS, else under runs.",
 )
 @_SET
 @click.option("--any-device", is_flag=True, help="Resume also on another kind of device than the run was computed on.")
@@ -134,10 +138,11 @@ def sweep(
     from fasray.execution.engine import SAVED, run_sweep
     from fasray.execution.signals import interruptible
     from fasray.sweep.auto import run_directory
-    from fasray.sweep.sweep_file import load_sweep
+    from fasray.sweep.sweep_file import load_sweep, run_of
 
-    spec = load_sweep(_chosen(sweep_file, example), overrides)
-    run = run_directory(spec.name, out, os.environ)
+    file = _chosen(sweep_file, example)
+    spec = load_sweep(file, overrides)
+    run = run_directory(spec.name, out or run_of(file), os.environ)
     with interruptible(run, SAVED):  # the table and report too
         with showing() as terminal:
             outcome = run_sweep(spec, run, terminal, verbose, any_device)

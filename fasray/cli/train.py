@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
+from fasray.cli.addresses import ADDRESS, OUT_FOLDER
 from fasray.cli.lines import Lines, say
 from fasray.errors import SpecError
 
@@ -25,11 +25,15 @@ _SECTIONS = ("config", "training")
 @click.option(
     "--data", required=True, metavar="URI", help="Folder or URI of face shards, 'synthetic', or '{synthetic: {...}}'."
 )
-@click.option("--spec", "spec_file", metavar="FILE", help="A trial's spec.json, in place of METHOD: train it again.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all randomness.")
+@click.option(
+    "--spec", "spec_file", type=ADDRESS, metavar="FILE", help="A trial's spec.json, in place of METHOD: train it again."
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of all randomness.")
 @click.option("--profile", default="full", show_default=True, help="Bundle of size, width and budget.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="config.KEY=VALUE or training.KEY=VALUE.")
-@click.option("--out", metavar="FOLDER", help="Folder of the trial; default: runs/train/<method>-<trial id>.")
+@click.option(
+    "--out", type=OUT_FOLDER, metavar="FOLDER", help="Folder of the trial; default: runs/train/<method>-<trial id>."
+)
 def train(
     method: str | None,
     protocol: str | None,
@@ -70,6 +74,8 @@ def train(
 
 
 def _overrides(method: str, overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
+    from fasray.sweep.sweep_file import option_value
+
     given: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
     for item in overrides:
         key, separator, text = item.partition("=")
@@ -80,20 +86,15 @@ def _overrides(method: str, overrides: Sequence[str]) -> dict[str, dict[str, Any
                 where="--set",
                 remedy=f"`fasray methods {method}` lists the keys of config",
             )
-        given[section][name] = _value(text, f"--set {key}")
+        given[section][name] = option_value(text, f"--set {key}")
     return given
 
 
 def _data(text: str) -> Any:
     """Return the ``data`` key of a sweep: an address as it is, or what ``{...}`` says."""
-    return _value(text, "--data") if text.startswith("{") else text
+    from fasray.sweep.sweep_file import option_value
 
-
-def _value(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"the value is not readable as YAML: {text!r}", where=where) from error
+    return option_value(text, "--data") if text.startswith("{") else text
 
 
 class _TrialLines(Lines):

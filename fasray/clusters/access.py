@@ -103,7 +103,7 @@ def check_output(uri: str) -> Diagnosis:
     """Write a small file where a run would, read it back and remove it."""
     name = f".fasray-doctor-{secrets.token_hex(6)}"
     probe, content = storage.join(uri, name), secrets.token_bytes(64)
-    made = None if storage.is_remote(uri) else _first_missing(Path(uri))
+    made = None if storage.is_remote(uri) else _first_missing(storage.local_path(uri))
     try:
         with _impatient():
             storage.check_access(uri)
@@ -114,7 +114,7 @@ def check_output(uri: str) -> Diagnosis:
         return failed("output", error)
     finally:
         if made is not None:
-            _remove_empty(Path(uri), made)
+            _remove_empty(storage.local_path(uri), made)
     if not same:
         message = f"{uri} returned other bytes than were written"
         return problem("output", message, "do not keep runs there", DataError.exit_code)

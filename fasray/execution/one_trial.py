@@ -87,7 +87,7 @@ def train_trial(
             "data": data,
             "protocols": [protocol],
             "methods": {method: {"space": {}, "config": dict(config or {})}},
-            "search": {"seed": seed + 1},
+            "search": {"seed": 0 if seed else 1},
             "scheduler": "fifo",
             "confirm": {"seeds": [seed]},
             "training": dict(training or {}),
@@ -146,15 +146,14 @@ def _run(spec: SweepSpec, seed: int, out: str | None, listener: Listener, wanted
 
 
 def _claim_folder(out: str, trial: Trial) -> str:
-    """Return the trial's folder, made if need be.
+    """Return the trial's folder.
 
     Raises:
         SpecError: it holds another trial.
         StorageError: the store does not answer, or does not let us in.
     """
+    out = storage.resolve(out)
     storage.check_access(out)
-    if not storage.is_remote(out):
-        Path(out).mkdir(parents=True, exist_ok=True)
     uri = storage.join(out, TRIAL_FILE)
     if storage.exists(uri):
         there = read_trial(uri)
@@ -172,10 +171,10 @@ def _train(trial: Trial, pool: FacePool, roles: Roles, folder: str, listener: Li
     from fasray.training.context import Context, default_device  # imports torch
     from fasray.training.loop import evaluations
 
-    context = Context(folder, seed=trial.seed, total_steps=trial.training.steps, device=default_device())
-    listener.on_trial_start(trial, folder)
     lock = take_lock(folder)
+    context = Context(folder, seed=trial.seed, total_steps=trial.training.steps, device=default_device())
     try:
+        listener.on_trial_start(trial, folder)
         uris = []
         for evaluation in evaluations(trial, pool, roles, context):
             lock.check()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from fasray import storage
 from fasray.errors import SpecError
-from fasray.sweep.auto import RUNS_VARIABLE
 
 _IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
@@ -49,7 +47,9 @@ def check_outlives_job(run: str) -> None:
         SpecError: the next job with the same ``working_dir`` gets a fresh copy in its place, one with another a copy
             elsewhere; either way the run is lost.
     """
-    if not storage.is_remote(run) and _WORKING_DIRS in Path(run).resolve().parts:
+    if not storage.is_remote(run) and _WORKING_DIRS in storage.local_path(run).resolve().parts:
+        from fasray.sweep.auto import RUNS_VARIABLE  # loads NumPy, which the command line must not
+
         raise SpecError(
             "this run directory is inside the job's copy of its working directory, which Ray deletes",
             where=f"run directory {run}",

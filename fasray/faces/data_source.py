@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from fasray import storage
-from fasray.errors import DataError
+from fasray.errors import DataError, SpecError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, read_manifest
 from fasray.faces.sets.reading import read_index
@@ -56,6 +56,7 @@ def resolve_dataset(
         on_subjects: called while faces are generated, with subjects done and subjects in all.
 
     Raises:
+        SpecError: ``data`` names no place.
         DataError: there are no shards at the place named, or they are empty or damaged.
         StorageError: the store does not answer, or access is denied.
     """
@@ -79,7 +80,11 @@ def locate_dataset(data: str | SyntheticChoice) -> str:
     """Return where the faces of a ``data`` key are, or would be once a generated set is made; makes nothing."""
     settings = _synthetic_settings(data)
     if settings is None:
-        return str(data)
+        try:
+            return storage.resolve(str(data))
+        except SpecError as error:
+            where = f"key data: {error.where}" if error.where else "key data"
+            raise SpecError(error.what, where=where, remedy=error.remedy) from error
     from fasray.faces import synthetic
 
     text = synthetic.SyntheticSettings(**settings).canonical_json()

@@ -16,7 +16,7 @@ from fasray.runs.driver import now
 from fasray.runs.event_log import open_log
 from fasray.runs.events import Closed, Event, Opened
 from fasray.runs.layout import DATA_FILE, SPEC_FILE
-from fasray.runs.lock import Lock, take_lock
+from fasray.runs.lock import Lock, cannot_be_written, take_lock
 from fasray.runs.record import DataFacts, RunRecord, identity_hash, read_head
 from fasray.runs.revision import versions
 from fasray.validation import difference, same_values
@@ -72,7 +72,7 @@ class Ledger:
         try:
             self._log.append(event)
         except (FasrayError, OSError) as error:
-            self.broken = error if isinstance(error, FasrayError) else _cannot_be_written(error, self.run)
+            self.broken = error if isinstance(error, FasrayError) else cannot_be_written(error, self.run)
             raise LedgerBroken from error
 
     def opened(self) -> None:
@@ -139,14 +139,6 @@ def _locked(run: str) -> Lock:
         )
     try:
         storage.check_access(run)
-        if not storage.is_remote(run):
-            storage.local_path(run).mkdir(parents=True, exist_ok=True)
         return take_lock(run)
     except StorageError as error:
         raise SpecError(error.what, where=f"--out {run}", remedy=error.remedy) from error
-    except OSError as error:
-        raise _cannot_be_written(error, run) from error
-
-
-def _cannot_be_written(error: OSError, run: str) -> SpecError:
-    return SpecError(f"the run directory cannot be written: {error.strerror}", where=run, remedy="choose another --out")

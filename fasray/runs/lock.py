@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fasray import storage
+from fasray.errors import SpecError
 from fasray.runs.driver import already_locked_error, now
 from fasray.runs.layout import LOCK
 from fasray.runs.lease import Lease
@@ -28,14 +29,29 @@ class Lock(Protocol):
 
 
 def take_lock(run: str) -> Lock:
-    """Take a run for this process.
+    """Take a run for this process; a local folder is made if need be.
 
     Raises:
-        SpecError: another living driver has it, or the store cannot tell two drivers apart.
-        OSError: a local folder cannot be written.
+        SpecError: another living driver has it, the store cannot tell two drivers apart, or a local folder cannot be
+            written.
         StorageError: the store cannot be reached, or refuses.
     """
-    return Lease(run) if storage.is_remote(run) else RunLock(storage.local_path(run))
+    if storage.is_remote(run):
+        return Lease(run)
+    folder = storage.local_path(run)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return RunLock(folder)
+    except OSError as error:
+        raise cannot_be_written(error, run) from error
+
+
+def cannot_be_written(error: OSError, run: str) -> SpecError:
+    """Return the error of a run directory on a disk that refuses."""
+    return SpecError(
+        f"this folder cannot be written: {error.strerror or error}", where=f"--out {run}",
+        remedy="check its permissions and the free space, or choose another --out",
+    )  # fmt: skip
 
 
 class RunLock:

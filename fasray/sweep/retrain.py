@@ -47,7 +47,7 @@ def sweep_of(trial: Trial, data: Any) -> SweepSpec:
             "protocols": [trial.protocol],
             "target_split": _target_split(trial),
             "methods": {trial.method: {"space": {}, "config": dict(trial.config)}},
-            "search": {"seed": trial.seed + 1},
+            "search": {"seed": 0 if trial.seed else 1},
             "scheduler": "fifo",
             "confirm": {"seeds": [trial.seed]},
             "training": {"profile": "full", **trial.training.model_dump(mode="json", exclude={"ingest"})},

@@ -15,6 +15,7 @@ from fasray import storage
 from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.methods import registry
 from fasray.methods.space import IntRange, LogUniform, Range, Uniform
+from fasray.runs.layout import SPEC_FILE
 from fasray.sweep.auto import possible_specs
 from fasray.sweep.run_file import as_sweep_file, is_of_a_run
 from fasray.sweep.spec import SweepSpec
@@ -43,8 +44,10 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
 
 def run_of(path: str | Path) -> str | None:
     """Return the run directory that a file is the ``sweep.yaml`` of; None if it is a sweep file of its own."""
+    if not str(path).endswith(SPEC_FILE):
+        return None
     documents, _ = read_yaml(_read(path))
-    return storage.join(storage.absolute(path), "..") if documents and is_of_a_run(documents[0].value) else None
+    return storage.parent(path) if documents and is_of_a_run(documents[0].value) else None
 
 
 def _read(path: str | Path) -> str:
@@ -205,4 +208,3 @@ def option_value(text: str, where: str) -> Any:
             raise SpecError(f"more than one value: {text!r}", where=where, remedy="put a value that has a # in quotes")
         return text.strip()
     return documents[0].value
-

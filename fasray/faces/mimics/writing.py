@@ -57,7 +57,7 @@ def write(
     workers = worker_count(processes)
     if storage.is_remote(out):
         raise DataError("videos are written to a local folder only", where=out, remedy="name a folder of this machine")
-    root = Path(out)
+    root = storage.local_path(out)
     videos = settings.videos()
     subjects = sorted({video.subject for video in videos})
     try:
@@ -92,7 +92,7 @@ def _write_sitting(job: tuple[str, MimicSettings, tuple[SourceVideo, ...]]) -> i
     out, settings, videos = job
     who = draw_subject(settings, videos[0].subject, videos[0].session)
     for video in videos:
-        _encode(Path(out), settings, video, shoot(settings, video, who))
+        _encode(storage.local_path(out), settings, video, shoot(settings, video, who))
     return len(videos)
 
 
