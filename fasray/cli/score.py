@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fasray.cli.addresses import ADDRESS, LOCAL
 from fasray.errors import DataError
+from fasray.names import printable
 
 if TYPE_CHECKING:
     from fasray.faces.extraction.extract import Settings
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("checkpoint")
-@click.argument("files", nargs=-1, required=True, metavar="IMAGE_OR_VIDEO...")
+@click.argument("checkpoint", type=ADDRESS)
+@click.argument("files", type=LOCAL, nargs=-1, required=True, metavar="IMAGE_OR_VIDEO...")
 @click.option("--step", type=int, help="Which checkpoint.  [default: the best by source-dev]")
 @click.option("--frames", type=int, help="Frames of a video, evenly spaced.  [default: as the model's data]")
 @click.option("--every", type=int, metavar="K", help="Every K-th frame instead.")
-@click.option("--data", metavar="URI", help="Face set whose preparation is used.  [default: the run's]")
+@click.option("--data", type=ADDRESS, metavar="URI", help="Face set whose preparation is used.  [default: the run's]")
 @click.option("--image-size", type=int, help="Side of the crops, where no preparation is known.")
 @click.option("--rotate", type=click.Choice(["0", "90", "180", "270"]), default="0", help="Clockwise, if not tagged.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -65,7 +67,8 @@ def score(
         _print(scorer, thresholds, found, per_frame)
     unreadable = [one.path for one in found if one.unreadable]
     if unreadable:
-        raise DataError(f"{len(unreadable)} of {len(found)} files cannot be read", where=unreadable[0])
+        where = printable(unreadable[0])
+        raise DataError(f"{len(unreadable)} of {len(found)} files cannot be read", where=where)
 
 
 def _as_json(
@@ -86,7 +89,7 @@ def _as_json(
         },
         "files": [
             {
-                "path": one.path,
+                "path": printable(one.path),
                 "score": one.score,
                 "decision": one.decision(thresholds),
                 "frames": [{"frame": frame.frame, "score": frame.score} for frame in one.frames],
@@ -100,16 +103,15 @@ def _as_json(
 
 
 def _print(scorer: Scorer, thresholds: Thresholds | None, found: Sequence[Prediction], per_frame: bool) -> None:
-    width = max(len(one.path) for one in found)
+    names = [printable(one.path) for one in found]
+    width = max(map(len, names))
     click.echo(f"{'file':<{width}}  {'score':>9}  decision   frames  without a face")
-    for one in found:
+    for name, one in zip(names, found, strict=True):
         if one.unreadable:
-            click.echo(f"{one.path:<{width}}  {'-':>9}  unreadable: {one.unreadable}")
+            click.echo(f"{name:<{width}}  {'-':>9}  unreadable: {one.unreadable}")
             continue
         decision = one.decision(thresholds) or ("no face" if one.score is None else "-")
-        click.echo(
-            f"{one.path:<{width}}  {_number(one.score):>9}  {decision:<9}  {len(one.frames):>6}  {one.misses:>14}"
-        )
+        click.echo(f"{name:<{width}}  {_number(one.score):>9}  {decision:<9}  {len(one.frames):>6}  {one.misses:>14}")
         for remark in one.remarks:
             click.echo(f"{'':<{width}}  note: {remark}")
         for frame in one.frames if per_frame else ():

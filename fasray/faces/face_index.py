@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray.faces.record import INDEX_COLUMNS
+from fasray.names import canonical
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,13 @@ class FaceIndex:
 
     @classmethod
     def of(cls, columns: Mapping[str, Any]) -> FaceIndex:
-        """Build an index from sequences by column name, copying them to the right types."""
+        """Build an index from sequences by column name, copying them to the right types.
+
+        Subjects come in Unicode's composed form, so that a person whose name was typed in two ways is one.
+        """
         kinds: dict[str, Any] = {"label": np.int8, "frame": np.int32}
-        return cls(**{name: np.array(columns[name], dtype=kinds.get(name, np.str_)) for name in INDEX_COLUMNS})
+        found = {name: np.array(columns[name], dtype=kinds.get(name, np.str_)) for name in INDEX_COLUMNS}
+        return cls(**found | {"subject": _canonical(found["subject"])})
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns by name."""
@@ -50,3 +55,10 @@ class FaceIndex:
     def take(self, rows: NDArray[np.int64]) -> FaceIndex:
         """Return the index of the given rows, in their order."""
         return FaceIndex(**{name: column[rows] for name, column in self.columns().items()})
+
+
+def _canonical(names: NDArray[np.str_]) -> NDArray[np.str_]:
+    if not names.size or np.ascontiguousarray(names).view(np.uint32).max() < 128:  # ASCII, as nearly always
+        return names
+    found, places = np.unique(names, return_inverse=True)
+    return np.array([canonical(name) for name in found.tolist()])[places]

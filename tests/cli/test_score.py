@@ -186,6 +186,19 @@ def test_files_without_a_face_and_broken_ones_are_told_and_the_rest_is_scored(mo
     assert "EER of the model's own source-dev scores" in ran.stdout
 
 
+def test_files_of_any_name_are_scored_and_named(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = next(iter(model.videos.values()))
+    expected = json.loads(score(model.trial, good, "--format", "json"))["files"][0]["score"]
+    names = ["12:30.mp4", "caf\udce9.mp4", "http:x.mp4", f"file://{tmp_path}/12:30.mp4"]
+    for name in names[:3]:
+        shutil.copy(good, name)
+    found = json.loads(score(model.trial, *names, "--format", "json"))["files"]
+    assert [file["score"] for file in found] == [expected] * 4
+    assert [file["path"] for file in found][:3] == ["12:30.mp4", "caf\\xe9.mp4", "http:x.mp4"]
+    assert "caf\\xe9.mp4 " in score(model.trial, *names)
+
+
 def test_a_single_picture_is_judged_by_the_threshold_for_frames(model: Model, tmp_path: Path) -> None:
     video = cv2.VideoCapture(str(next(iter(model.videos.values()))))
     cv2.imwrite(str(tmp_path / "face.png"), video.read()[1])

@@ -1,6 +1,7 @@
 """How a corpus is cut into work: every video once, in order, the same way on any machine."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from fasray.errors import SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
-from fasray.ingest.chunks import PreparationPlan
+from fasray.faces.sets.manifest import canonical_json
+from fasray.ingest.chunks import PreparationPlan, make_plan
+from fasray.ingest.summary import card, documents
 from fasray.ingest.worklog import VideoCounts, VideoReport, add_counts, count_videos
 
 VIDEOS = get("msu-mfsd").official()
@@ -85,3 +88,14 @@ def test_counts_add_up_by_split_and_attack_type() -> None:
         counts("train", "print", 1, 0, 1, 10, 10),
         counts("test", "live", 2, 1, 0, 10, 1),
     )
+
+
+def test_a_name_that_is_not_utf8_is_escaped_in_all_that_is_written(tmp_path: Path) -> None:
+    for name in (VIDEOS[0].path, "caf\udce9.txt", "two\nlines.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    made = make_plan("msu-mfsd", str(tmp_path), Settings())
+    assert canonical_json(card(made, [])).encode()
+    written = documents(made, [])["CARD.md"].decode()
+    assert "extra: caf\\xe9.txt\n" in written
+    assert "extra: two\\x0alines.txt\n" in written

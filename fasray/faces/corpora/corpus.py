@@ -68,10 +68,10 @@ class Corpus(ABC):
         return self.survey(root).findings
 
 
-def list_files(root: str) -> list[str]:
+def list_files(root: str, *, hidden: bool = False) -> list[str]:
     """Return all files under ``root``, relative, with forward slashes, sorted; links to folders are followed.
 
-    Hidden files and those that file managers leave behind are skipped.
+    Hidden files, unless asked for, and those that file managers leave behind are skipped.
 
     Raises:
         DataError: ``root`` is not a folder.
@@ -86,10 +86,10 @@ def list_files(root: str) -> list[str]:
             folders.clear()
             continue
         entered.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
         relative = os.path.relpath(folder, root)
         for name in files:
-            if not name.startswith(".") and name not in _LITTER:
+            if (hidden or not name.startswith(".")) and name not in _LITTER:
                 path = name if relative == os.curdir else os.path.join(relative, name)
                 found.append(path.replace(os.sep, "/"))
     return sorted(found)

@@ -21,16 +21,18 @@ All mistakes of a file are reported together, with their lines.
 from __future__ import annotations
 
 import csv
+import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fasray.errors import DataError, did_you_mean
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
-from fasray.faces.corpora.findings import compare
+from fasray.faces.corpora.findings import Misnamed, compare
 from fasray.faces.corpora.source_video import SourceVideo
 from fasray.faces.record import ATTACK_TYPES, SPLITS
+from fasray.names import canonical, printable
 
 FILE_NAME = "manifest.csv"
 REQUIRED = ("path", "label", "domain", "subject")
@@ -58,13 +60,49 @@ class CsvCorpus(Corpus):
         """
         table = Path(root) if Path(root).is_file() else Path(root) / FILE_NAME
         folder = str(table.parent)
-        listed = read_table(table)
-        there = set(list_files(folder))
-        videos = tuple(video for video in listed if video.path in there)
+        listed, hints = _located(folder, read_table(table))
+        videos = tuple(video for video in listed if video.path not in hints)
         if not videos:
-            remedy = "paths are relative to the folder of the CSV file"
+            there = next((f"; there is {printable(path)}" for path in hints.values() if path), "")
+            remedy = f"paths are relative to the folder of the CSV file{there}"
             raise DataError("none of the files that it names exists", where=str(table), remedy=remedy)
-        return Survey(folder, videos, compare(table.name, videos, listed, {}, (), ()))
+        findings = compare(table.name, videos, listed, {}, (), ())
+        misnamed = tuple(Misnamed(printable(path), name) for name, path in sorted(hints.items()) if path)
+        missing = tuple(name for name, path in sorted(hints.items()) if not path)
+        return Survey(folder, videos, replace(findings, missing=missing, misnamed=misnamed))
+
+
+def _located(folder: str, listed: tuple[SourceVideo, ...]) -> tuple[tuple[SourceVideo, ...], dict[str, str]]:
+    """Return the videos with their paths as the disk spells them; and listed path -> a file that may be it, or "".
+
+    A name that was written on another system may be there with its accents in another Unicode form.
+    """
+    absent = {video.path for video in listed if not os.path.isfile(os.path.join(folder, video.path))}
+    if not absent:
+        return listed, {}
+    there = list_files(folder, hidden=True)
+    same = {canonical(path): path for path in there}
+    found = {path: same[canonical(path)] for path in absent if canonical(path) in same}
+    like = _similar(there)
+    hints = {path: next(filter(None, (like.get(key) for key in _keys(path))), "") for path in absent - found.keys()}
+    videos = (replace(video, path=found.get(video.path, video.path)) for video in listed)
+    return tuple(sorted(videos, key=lambda video: video.path)), hints
+
+
+def _similar(paths: list[str]) -> dict[str, str]:
+    """Return the files by what a mistaken spelling of their paths has in common with them."""
+    found: dict[str, str] = {}
+    for path in paths:
+        old = path.encode("utf-8", "surrogateescape").decode("latin-1")  # as older systems wrote accents
+        for key in (*_keys(path), *_keys(old)):
+            found.setdefault(key, path)
+    return found
+
+
+def _keys(path: str) -> tuple[str, ...]:
+    """Return what a path may share with another spelling: all but case, all but its ending, the name without folder."""
+    folded = canonical(path).casefold()
+    return folded, os.path.splitext(folded)[0], "/" + folded.rpartition("/")[2]
 
 
 def read_table(table: Path) -> tuple[SourceVideo, ...]:
@@ -83,7 +121,10 @@ def read_table(table: Path) -> tuple[SourceVideo, ...]:
                 rows.add(reader.line_num, row)
     except FileNotFoundError as error:
         raise DataError("there is no such file", where=str(table), remedy=remedy) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        what = f"cannot be read as CSV: it is not UTF-8 (byte 0x{error.object[error.start]:02x})"
+        raise DataError(what, where=str(table), remedy="save it as UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"cannot be read as CSV: {error}", where=str(table), remedy=remedy) from error
     if rows.mistakes:
         shown = rows.mistakes[:_MOST_SHOWN]
@@ -120,7 +161,7 @@ class _Rows:
         """Add one row, or its mistakes."""
         try:
             video = _video(row)
-            self._once(line, "path", video.path)
+            self._once(line, "path", canonical(video.path))
             self._once(line, "video", video.video)
             split, first = self._split_of.setdefault(video.subject, (video.split, line))
             if split != video.split:
@@ -145,6 +186,7 @@ def _video(row: dict[str, Any]) -> SourceVideo:
     if None in row.values():
         raise ValueError("has fewer fields than the first line")
     values = {name: str(value).strip() for name, value in row.items()}
+    values |= {name: canonical(value) for name, value in values.items() if name != "path"}
     for name in REQUIRED:
         if not values[name]:
             raise ValueError(f"{name} is empty")
@@ -153,13 +195,13 @@ def _video(row: dict[str, Any]) -> SourceVideo:
         raise ValueError(f"domain {domain!r} is not a valid name (letters, digits, . _ -)")
     if values["label"].lower() not in _LABELS:
         raise ValueError(f"label {values['label']!r}: write live or attack")
-    video = values.get("video") or str(PurePosixPath(path).with_suffix(""))
+    video = values.get("video") or canonical(str(PurePosixPath(path).with_suffix("")))
     return SourceVideo(
         path=path,
         attack_type=_attack_type(_LABELS[values["label"].lower()], values.get("attack_type", "")),
         instrument=values.get("instrument", ""),
         domain=domain,
-        subject=f"{domain}-{values['subject']}",
+        subject=_person(domain, values["subject"]),
         video=f"{domain}/{video}",
         camera=values.get("camera", ""),
         session=values.get("session", ""),
@@ -167,6 +209,14 @@ def _video(row: dict[str, Any]) -> SourceVideo:
         rotate_untagged=int(_one_of("rotate", values.get("rotate") or "0", ("0", "90", "180", "270"))),
         frames=_window(values.get("first_frame", ""), values.get("last_frame", "")),
     )
+
+
+def _person(domain: str, subject: str) -> str:
+    """Return one name for both that no other pair has: joined by a hyphen where its first one parts them, else a slash.
+
+    A domain never holds a slash, and what is joined by a hyphen holds none at all.
+    """
+    return f"{domain}/{subject}" if "-" in domain or "/" in subject else f"{domain}-{subject}"
 
 
 def _path(value: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fasray.faces.corpora.source_video import SourceVideo
 from fasray.faces.record import LIVE, SPLITS
+from fasray.names import printable
 
 _NEAR = 0.9
 """Least similarity of a wrong file name with the official one that it may be; numbers make all names similar."""
@@ -40,7 +41,7 @@ class SplitCount:
 
 @dataclass(frozen=True)
 class Findings:
-    """How a folder differs from the corpus it should hold; all paths are relative to the root, sorted."""
+    """How a folder differs from the corpus it should hold; paths are relative to the root, sorted and printable."""
 
     title: str
     missing: tuple[str, ...] = ()
@@ -114,13 +115,14 @@ def compare(
             extra.append(path)
         else:
             misnamed.append(Misnamed(path, nearest))
+    misnamed = [Misnamed(printable(item.path), item.nearest) for item in misnamed]
     present = set(companions)
     wanted = {path for video in videos for path in video.companions}
     return Findings(
         title=title,
         missing=missing.sorted(),
         misnamed=tuple(misnamed),
-        extra=tuple(extra),
+        extra=tuple(map(printable, extra)),
         missing_companions=tuple(sorted(wanted - present)),
         counts=_counts(videos, published),
         notes=tuple(notes),

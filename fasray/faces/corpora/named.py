@@ -12,6 +12,7 @@ from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import compare, count_by_split
 from fasray.faces.corpora.generated import NOTE_NAME, subjects_of
 from fasray.faces.corpora.source_video import SourceVideo
+from fasray.names import is_utf8
 
 _PAPERS = re.compile(r"(.*/)?(read_?me|licen[cs]e|eula|agreement|md5|sha256)[^/]*", re.IGNORECASE)
 """Files that come with any download."""
@@ -78,7 +79,7 @@ class NamedCorpus(Corpus):
 
     def _sort(self, paths: Iterable[str]) -> tuple[list[SourceVideo], list[str], list[str]]:
         """Return (videos, companions that are there, files that nothing explains)."""
-        parsed = {path: self.parse(path) for path in paths}
+        parsed = {path: self.parse(path) if is_utf8(path) else None for path in paths}
         videos = sorted((video for video in parsed.values() if video is not None), key=lambda video: video.path)
         others = [path for path, video in parsed.items() if video is None]
         expected = {path for video in (*videos, *self.official()) for path in video.companions}

@@ -16,6 +16,7 @@ from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, Shard, parse_man
 from fasray.faces.sets.near_duplicates import NearDuplicateFinder, VideoOrigin
 from fasray.faces.sets.reading import Defect, byte_defects, open_shard
 from fasray.faces.sets.shards import check_columns, is_shard_name
+from fasray.names import canonical, printable
 
 
 def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep: bool = False) -> list[Defect]:
@@ -80,7 +81,8 @@ class _CrossShardChecks:
         rows = zip(
             *(table.column(n).to_pylist() for n in ("domain", "subject", "split", "video", "label")), strict=True
         )
-        for domain, subject, split, video, label in rows:
+        for domain, name, split, video, label in rows:
+            subject = canonical(name)
             first = self._split.setdefault((domain, subject), split)
             if first != split:
                 what = f"subject {subject!r} of domain {domain} is in splits {first!r} and {split!r}"
@@ -110,7 +112,7 @@ def _check_files(uri: str, manifest: Manifest, names: list[str]) -> list[Defect]
     shards = [shard.name for shard in manifest.shards]
     found = [Defect(name, None, "the shard is missing") for name in shards if name not in names]
     extra = [name for name in names if is_shard_name(name) and name not in shards]
-    found += [Defect(name, None, "this shard is not in the manifest") for name in extra]
+    found += [Defect(printable(name), None, "this shard is not in the manifest") for name in extra]
     for document in manifest.documents:
         if document.name not in names:
             found.append(Defect(document.name, None, "the file is missing"))

@@ -49,6 +49,48 @@ def test_files_that_are_not_there_are_named(tmp_path):
         corpora.get("manifest").check(root)
 
 
+NFC, NFD = "Jos\u00e9", "Jose\u0301"
+
+
+def test_one_person_in_two_unicode_forms_is_one(tmp_path):
+    lines = [f"1.mp4,live,lab,{NFC},,train,,,", f"2.mp4,live,lab,{NFD},,test,,,"]
+    with pytest.raises(DataError, match="is in split 'test', in line 2 in 'train'"):
+        corpora.get("manifest").survey(write(tmp_path, *lines))
+    columns = {name: ["a", "b"] for name in ("domain", "attack_type", "instrument", "video", "camera", "session")}
+    index = FaceIndex.of(columns | {"label": [1, 1], "frame": [0, 0], "split": ["train"] * 2, "subject": [NFC, NFD]})
+    assert index.subject.tolist() == [NFC, NFC], "also in sets that were prepared before"
+
+
+def test_a_file_that_is_there_is_found_or_the_reason_is_named(tmp_path):
+    for name in (f"v/{NFD}.mp4", "v/.cache/a.mp4", "v/B.MP4", "v/c.mov", "w/d.mp4", "v/caf\udce9.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listed = (f"v/{NFC}.mp4", "v/.cache/a.mp4", "v/b.mp4", "v/c.mp4", "v/d.mp4", "v/caf\u00e9.mp4", "v/e.mp4")
+    table = [HEADER, *(f"{path},live,lab,ann,,,,," for path in listed)]
+    (tmp_path / "manifest.csv").write_text("\n".join(table), encoding="utf-8")
+    survey = corpora.get("manifest").survey(str(tmp_path))
+    assert [video.path for video in survey.videos] == ["v/.cache/a.mp4", f"v/{NFD}.mp4"]
+    assert survey.videos[1].video == f"lab/v/{NFC}"
+    assert survey.findings.lines() == [
+        "missing: v/e.mp4",
+        "misnamed: v/B.MP4 (should it be v/b.mp4?)",
+        "misnamed: v/c.mov (should it be v/c.mp4?)",
+        "misnamed: v/caf\\xe9.mp4 (should it be v/caf\u00e9.mp4?)",
+        "misnamed: w/d.mp4 (should it be v/d.mp4?)",
+    ]
+    (tmp_path / "manifest.csv").write_text(f"{HEADER}\nv/b.mp4,live,lab,ann,,,,,\n")
+    with pytest.raises(DataError, match=r"(?s)none of the files.*there is v/B.MP4"):
+        corpora.get("manifest").survey(str(tmp_path))
+
+
+def test_two_domains_never_share_a_person_by_the_way_that_names_are_joined(tmp_path):
+    people = [("lab", "2-ann"), ("lab-2", "ann"), ("lab", "2/ann"), ("lab", "ann"), ("lab-2", "/ann"), ("lab", "/ann")]
+    lines = [f"{number}.mp4,live,{domain},{name},,,,," for number, (domain, name) in enumerate(people)]
+    videos = corpora.get("manifest").entries(write(tmp_path, *lines))
+    assert len({video.subject for video in videos}) == len(people)
+    assert [video.subject for video in videos][3] == "lab-ann", "most names stay what they were"
+
+
 def test_new_domains_are_at_once_those_of_protocols(tmp_path):
     lines = [
         f"{domain}/{number}-{kind}.mp4,{kind},{domain},p{number},{'print' if kind == 'attack' else ''},,,,"

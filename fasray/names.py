@@ -1,0 +1,25 @@
+"""Names of files and people: one form to compare them in, and one that can be written anywhere."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def canonical(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC): Macs write a letter and its accent apart, others as one."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def is_utf8(name: str) -> bool:
+    """Return whether the name of a file is UTF-8; others come with lone surrogates in place of their bytes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def printable(name: str) -> str:
+    r"""Return the name of a file as text for tables and documents: bytes that are not UTF-8 and control codes escaped.
+
+    >>> print(printable("caf\udce9.txt"), printable("a\tb"))
+    caf\xe9.txt a\x09b
+    """
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(f"\\x{ord(letter):02x}" if ord(letter) < 32 or ord(letter) == 127 else letter for letter in text)
