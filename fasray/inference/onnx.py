@@ -6,11 +6,14 @@ picture becomes such an image:
 
 ======================  =======================================================================================
 ``fasray.model``        trial, method, configuration, protocol, training domains, step, version of fasray
-``fasray.input``        name, layout, colours, range, size
+``fasray.input``        name, layout, type, colours, range, size
 ``fasray.window``       which part of a stored face crop is scored, and how it is resized
 ``fasray.preparation``  how face crops were made: detector, margin, size, JPEG quality; null if unknown
-``fasray.output``       name, direction, and the thresholds that the model's own source-dev EER gives; null if its
-                        score file is not there
+``fasray.crop``         what those numbers mean: the margin relative to what, interpolation, pixel centres, edges,
+                        the JPEG round trip; null if unknown or if the faces were generated
+``fasray.frames``       which frames of a video are scored; null likewise
+``fasray.output``       name, direction, how scores of frames make that of a video, what a threshold decides, and the
+                        thresholds that the model's own source-dev EER gives; null if its score file is not there
 ``fasray.parity``       largest difference from torch in the export's own check, and its number of images
 ======================  =======================================================================================
 """
@@ -18,6 +21,7 @@ picture becomes such an image:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,6 +84,7 @@ def export_checkpoint(uri: str, step: int | None = None) -> Exported:
     scorer = Scorer.load(uri, step)
     trial = scorer.trial
     preparation, thresholds = recorded_preparation(scorer), scorer.thresholds()
+    settings = preparation.to_json() if preparation else None
     metadata = {
         "model": {
             "trial": trial.id,
@@ -91,10 +96,14 @@ def export_checkpoint(uri: str, step: int | None = None) -> Exported:
             "fasray": __version__,
         },
         "window": _window(trial.training.augment_of(scorer.method), trial.training.image_size),
-        "preparation": preparation and preparation.to_json(),
+        "preparation": settings,
+        "crop": _crop(settings),
+        "frames": _frames(settings),
         "output": {
             "name": _OUTPUT,
             "direction": "higher = more bona fide",
+            "video": "mean of the scores of its frames with a face; no score without any",
+            "decision": "live if the score is at or above the threshold, else attack",
             "threshold": thresholds and {"rule": "source-dev EER", **asdict(thresholds)},
         },
     }
@@ -132,9 +141,22 @@ def export_method(method: Method, image_size: int, metadata: dict[str, Any] | No
     difference = _difference(method, model.SerializeToString(), batches)
     facts = {
         **(metadata or {}),
-        "input": {"name": _INPUT, "layout": "NCHW", "colours": "RGB", "range": [0, 1], "size": image_size},
+        "input": {
+            "name": _INPUT,
+            "layout": "NCHW",
+            "type": "float32",
+            "colours": "RGB",
+            "range": [0, 1],
+            "values": "level / 255 of uint8 pixels",
+            "size": image_size,
+        },
         "parity": {"difference": difference, "images": sum(_BATCHES)},
     }
+    model.producer_name, model.producer_version = "fasray", __version__
+    model.doc_string = (
+        "Face anti-spoofing: images (RGB in [0, 1]) to score (higher = more bona fide). The metadata, JSON by key, say "
+        "how a picture becomes an image and what decides."
+    )
     onnx.helper.set_model_props(model, {f"fasray.{key}": json.dumps(value) for key, value in facts.items()})
     return Exported(model.SerializeToString(), difference, sum(_BATCHES), facts)
 
@@ -192,5 +214,46 @@ def _pictures(count: int, size: int) -> NDArray[np.float32]:
 def _window(augment: Augment, image_size: int) -> dict[str, Any]:
     """Return which part of a stored crop is scored; see ``augment.evaluation``."""
     if augment.crop == "pixels":
-        return {"rule": "middle", "pixels": image_size, "resize": None}
-    return {"rule": "middle", "share_of_area": augment.eval_scale, "resize": {"to": image_size, "how": "bilinear"}}
+        offset = "(side of the crop - pixels) // 2 from the top and from the left"
+        return {"rule": "middle", "pixels": image_size, "offset": offset, "resize": None}
+    return {
+        "rule": "middle",
+        "share_of_area": augment.eval_scale,
+        "side": "square root of share_of_area times the side of the crop, not rounded",
+        "resize": {
+            "to": image_size,
+            "how": "bilinear",
+            "antialias": False,
+            "pixel_centres": "half: output x reads (x + 1/2) * side / to - 1/2, from the window's corner on",
+            "edge": "replicate",
+            "after": "division by 255; not rounded",
+        },
+    }
+
+
+def _crop(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return how a face is cut out of a frame; see ``extraction.labels``."""
+    if settings is None or "margin" not in settings:
+        return None
+    return {
+        "shape": "square, upright: moved and scaled, not turned",
+        "centre": "middle of the bounding box of the detector's points",
+        "side": f"{settings['margin']} times the longer side of that box, in frame pixels, not rounded",
+        "to": settings["image_size"],
+        "how": "bilinear (OpenCV warpAffine, INTER_LINEAR); an output pixel x reads (x - shift) / zoom of the frame",
+        "zoom": "to / side; shift = to / 2 - zoom * centre, with whole numbers at pixel centres",
+        "shrink": "a face over twice as large as the crop is first resized to the crop's scale by area (INTER_AREA)",
+        "edge": "replicate",
+        "jpeg": {"round_trip": True, "quality": settings["quality"], "chroma": "4:4:4"},
+    }
+
+
+def _frames(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return which frames of a video are taken; see ``FrameRule``."""
+    if settings is None or "frames" not in settings:
+        return None
+    count, every = settings["frames"], settings.get("every")
+    if every is not None:
+        return {"every": every, "rule": "frames 0, every, 2 * every and so on, upright"}
+    rule = "frame (2 * i + 1) * total // (2 * count) for i = 0 to count - 1, of those that decode, upright"
+    return {"count": count, "rule": f"{rule}; all of a video that has fewer"}

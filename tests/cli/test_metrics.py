@@ -206,6 +206,8 @@ def test_a_threshold_of_other_rows_is_honest(judge: Command, tmp_path: Path) -> 
     assert given["hter"] == metrics.rates_at(videos.score, videos.label, threshold).hter
     assert given["oracle"] is False
     assert not any("oracle" in note for note in given["notes"])
+    itself = found(judge(test, "--live-is", "higher", "--threshold", f"dev:{test}", "--format", "json"))
+    assert itself["oracle"] is True
     oracle = found(judge(test, "--live-is", "higher", "--threshold", "min-hter", "--format", "json"))
     assert oracle["hter"] < given["hter"]
     assert any("oracle" in note for note in oracle["notes"])

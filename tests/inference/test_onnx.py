@@ -13,6 +13,7 @@ import torch
 from click.testing import CliRunner
 from made_trials import SIZE, TINY, made_pool, made_trial, run
 
+import fasray
 from fasray.cli import cli
 from fasray.errors import RunFailedError, SpecError
 from fasray.inference.onnx import TOLERANCE, export_checkpoint, export_method
@@ -97,7 +98,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trial = made_trial()
     at = folder / "run" / "trials" / trial.id
     run(trial, made_pool(folder / "pool"), at)
-    card = {"kind": "prepared", "plan": {"settings": {"margin": 1.4, "quality": 90, "detector": "blazeface"}}}
+    settings = {"frames": 10, "every": None, "margin": 1.4, "quality": 90, "detector": "blazeface"}
+    card = {"kind": "prepared", "plan": {"settings": settings}}
     (folder / "run" / "data.json").write_text(json.dumps({"image_size": SIZE, "card": card}))
     return at
 
@@ -112,9 +114,18 @@ def test_the_command_writes_a_file_that_explains_itself(trained: Path, tmp_path:
     told = {entry.key.removeprefix("fasray."): json.loads(entry.value) for entry in model.metadata_props}
     assert told["model"]["trial"] == scorer.trial.id
     assert (told["model"]["step"], told["model"]["domains"]) == (scorer.step, ["A", "B"])
-    assert told["input"] == {"name": "images", "layout": "NCHW", "colours": "RGB", "range": [0, 1], "size": 32}
-    assert told["window"] == {"rule": "middle", "pixels": 32, "resize": None}
-    assert told["preparation"] == {"margin": 1.4, "quality": 90, "detector": "blazeface", "image_size": SIZE}
+    assert told["input"] == {
+        "name": "images", "layout": "NCHW", "type": "float32", "colours": "RGB", "range": [0, 1], "size": 32,
+        "values": "level / 255 of uint8 pixels",
+    }  # fmt: skip
+    assert (told["window"]["rule"], told["window"]["pixels"], told["window"]["resize"]) == ("middle", 32, None)
+    assert told["preparation"] == {
+        "frames": 10, "every": None, "margin": 1.4, "quality": 90, "detector": "blazeface", "image_size": SIZE,
+    }  # fmt: skip
+    assert told["crop"]["side"].startswith("1.4 times the longer side")
+    assert told["crop"]["jpeg"] == {"round_trip": True, "quality": 90, "chroma": "4:4:4"}
+    assert (told["frames"]["count"], told["output"]["video"][:4]) == (10, "mean")
+    assert (model.producer_name, model.producer_version) == ("fasray", fasray.__version__)
     digest = source_digest(read_scores(score_file(str(trained), scorer.step)))
     assert told["output"]["direction"] == "higher = more bona fide"
     assert told["output"]["threshold"] == {
@@ -140,7 +151,7 @@ def test_a_checkpoint_alone_is_enough_and_unknown_things_are_null(trained: Path,
     for file in (trained / "checkpoint").iterdir():
         (alone / file.name).write_bytes(file.read_bytes())
     exported = export_checkpoint(str(alone))
-    assert exported.metadata["preparation"] is None
+    assert exported.metadata["preparation"] is exported.metadata["crop"] is exported.metadata["frames"] is None
     assert exported.metadata["output"]["threshold"] is None
     ran = CliRunner().invoke(cli, ["export", str(alone), "-o", str(tmp_path / "m.onnx")], catch_exceptions=False)
     assert "no threshold" in ran.output

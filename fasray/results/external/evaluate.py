@@ -229,7 +229,8 @@ def _threshold(
         chosen = metrics.choose_threshold(options.threshold, others.score, others.label, others.attack_type)
     except DataError as error:
         raise DataError(error.what, where=dev.file, remedy=error.remedy) from error
-    return chosen, f"{options.threshold} of {dev.file}", False
+    same = np.array_equal(others.score, rows.score) and np.array_equal(others.label, rows.label)
+    return chosen, f"{options.threshold} of {dev.file}", same
 
 
 def _compat(scores: ExternalScores, rows: _Rows, rule: str) -> metrics.CompatFigures | None:
