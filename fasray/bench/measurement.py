@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from fasray.cores import usable_cores
 from fasray.faces.loading.pool import POOL_DIR_VARIABLE
 
 _RAY_ADDRESS = "RAY_ADDRESS"
@@ -74,7 +75,7 @@ class Benchmark:
 
 def machine() -> dict[str, str | int | float]:
     """Return what every benchmark states of this machine."""
-    return {"cpus": os.cpu_count() or 0, "python": platform.python_version()}
+    return {"cpus": usable_cores(), "python": platform.python_version()}
 
 
 def timed(

@@ -5,11 +5,11 @@ Pure arithmetic, without Ray: ``fasray.execution.autoscaler`` finds out which no
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fasray.cores import usable_cores
 from fasray.errors import SpecError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def check_fits_this_machine(demand: Demand) -> None:
 
 
 def _this_machine() -> dict[str, float]:
-    return {"CPU": float(os.cpu_count() or 1)}
+    return {"CPU": float(usable_cores())}
 
 
 def _workers_on_one(node: Mapping[str, float], demand: Demand) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fasray.cores import usable_cores
 from fasray.errors import SpecError
 from fasray.execution.capacity import Demand, accelerator
 
@@ -88,7 +89,7 @@ def gpus_here() -> int:
 def this_machine() -> dict[str, float]:
     """Return the resources of this machine, as Ray names them."""
     gpus = gpus_here()
-    return {"CPU": float(os.cpu_count() or 1), **({"GPU": float(gpus)} if gpus else {})}
+    return {"CPU": float(usable_cores()), **({"GPU": float(gpus)} if gpus else {})}
 
 
 def card_kinds(capacity: ClusterCapacity) -> tuple[CardKind, ...]:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from fasray.cores import usable_cores
 from fasray.execution.autoscaler import MAX_TRIALS
 from fasray.execution.hardware import gpus_here
 from fasray.ray_private import do_not_propagate
@@ -62,7 +63,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
         with _keep_signal_handler():
             if private:
                 ray.init(
-                    address="local", num_cpus=os.cpu_count(), num_gpus=gpus_here(), include_dashboard=False, **options
+                    address="local", num_cpus=usable_cores(), num_gpus=gpus_here(), include_dashboard=False, **options
                 )
             else:
                 ray.init(**options)

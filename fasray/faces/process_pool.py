@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TypeVar
 
 import cv2
 
+from fasray.cores import usable_cores
 from fasray.errors import SpecError
 
 _WAITING_PER_WORKER = 4
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 def worker_count(processes: int | None) -> int:
     """Return the number of worker processes; None: one per available core. SpecError if it is below 1."""
-    workers = len(os.sched_getaffinity(0)) if processes is None else processes
+    workers = usable_cores() if processes is None else processes
     if workers < 1:
         raise SpecError(f"{workers} is out of range", where="processes", remedy="choose 1 or more")
     return workers

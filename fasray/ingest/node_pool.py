@@ -7,7 +7,6 @@ node wait for it, so each image is decoded once on each node.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fasray import storage
+from fasray.cores import usable_cores
 from fasray.errors import DataError
 from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.sets.manifest import Manifest, read_manifest
@@ -78,7 +78,7 @@ def _fill(key: str, uri: str) -> FacePool:
 
 def _decoded(uri: str, manifest: Manifest) -> Iterator[_Decoded]:
     """Yield the shards' names and decoded batches in order; threads decode a few batches ahead."""
-    threads = min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    threads = min(usable_cores(), _MOST_THREADS)
     waiting: deque[tuple[str, Future[dict[str, NDArray[Any]]]]] = deque()
     with ThreadPoolExecutor(threads) as executor:
         for shard, batch in _batches(uri, manifest):

@@ -60,6 +60,6 @@ def test_what_just_fits_is_let_through() -> None:
 def test_a_machine_s_cores_and_the_user_s_limit_say_how_many_trials_it_runs(
     monkeypatch: pytest.MonkeyPatch, resources: str, slots: int
 ) -> None:
-    monkeypatch.setattr("fasray.execution.capacity.os.cpu_count", lambda: 8)
+    monkeypatch.setattr("fasray.execution.capacity.usable_cores", lambda: 8)
     sweep = "name: x\ndata: synthetic\nprotocols: [O->C]\nmethods: [erm]\ntraining: {profile: smoke}\n"
     assert local_slots(parse_sweep(sweep + resources)) == slots

@@ -14,6 +14,7 @@ import torch
 
 from fasray.bench.loops import DOMAINS, made_pool
 from fasray.bench.training import made_trials
+from fasray.cores import usable_cores
 from fasray.faces.loading.pool import FacePool
 from fasray.protocols import Roles
 from fasray.training.trial import Trial
@@ -79,7 +80,7 @@ def scored_roles(pool: FacePool) -> Roles:
 def device_facts(device: torch.device) -> dict[str, str | int | float]:
     """Return what a reader must know of the device."""
     if device.type != "cuda":
-        return {"name": "CPU", "cpus": os.cpu_count() or 0, "machine": platform.machine()}
+        return {"name": "CPU", "cpus": usable_cores(), "machine": platform.machine()}
     facts = torch.cuda.get_device_properties(device)
     pipe = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")  # noqa: S108 - where NVIDIA's MPS puts it
     return {
@@ -88,7 +89,7 @@ def device_facts(device: torch.device) -> dict[str, str | int | float]:
         "multiprocessors": facts.multi_processor_count,
         "capability": f"{facts.major}.{facts.minor}",
         "MPS": "on" if Path(pipe, "control").exists() else "off",
-        "cpus": os.cpu_count() or 0,
+        "cpus": usable_cores(),
     }
 
 
