@@ -9,7 +9,9 @@ differs, and all that differs:
     memory layout       channels last                              NCHW
     arithmetic          as asked (fp32, or bf16 autocast)          fp32
     logs                summed on the device, read every 20 steps  each read with ``.item()`` at every step
-    determinism         torch's deterministic algorithms           torch's defaults
+    determinism         as asked (deterministic, or not)           torch's defaults
+    compiling           as asked (training steps)                  none
+    scores              kept on the device                         each batch's read as it comes
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ from fasray.protocols.roles import Roles
 from fasray.seeds import derive, stream
 from fasray.training.batches import Batches
 from fasray.training.context import Context
-from fasray.training.loop import CHECK_EVERY, reproducible, set_memory_format
+from fasray.training.loop import CHECK_EVERY, compile_networks, reproducible, set_memory_format, uncompiled
 from fasray.training.trial import Trial
 
 DOMAINS = ("A", "B", "C")
@@ -70,11 +72,12 @@ def made_pool(folder: Path, image_size: int) -> FacePool:
 
 
 def made_roles(pool: FacePool) -> Roles:
-    """Return roles under which every face of a made pool trains."""
+    """Return roles under which every face of a made pool trains, and is scored."""
     nobody = np.empty(0, np.int64)
     number = {name: position for position, name in enumerate(DOMAINS)}
     domain_id = np.array([number[str(name)] for name in pool.index.domain], dtype=np.int64)
-    return Roles(np.arange(len(pool)), nobody, nobody, DOMAINS, domain_id)
+    everybody = np.arange(len(pool))
+    return Roles(everybody, nobody, everybody, DOMAINS, domain_id)
 
 
 class Loop(ABC):
@@ -115,26 +118,91 @@ class Loop(ABC):
         """What the arithmetic of a step runs under."""
         return nullcontext()
 
+    @abstractmethod
+    def images_to_score(self) -> Iterator[Tensor]:
+        """Yield the batches of an evaluation."""
+
+    @abstractmethod
+    def take_scores(self, scores: Tensor) -> None:
+        """Do with a batch's scores what this loop does."""
+
     def run(self, seconds: float, least: int = 1) -> float:
         """Train for ``seconds`` and at least ``least`` steps; return images a second, the device's work included.
 
         Raises:
             DivergedError: a log is no longer finite.
         """
+        steps, taken = self._train(seconds, least, lambda part: nullcontext())
+        return steps * self.images_per_step / taken
+
+    def outside(self, seconds: float, least: int = 1) -> dict[str, float]:
+        """Train as :meth:`run` does; return which parts of the time go elsewhere than to networks and losses.
+
+        The device is waited for where a part begins and ends, so that each has its own work: on a GPU the sum says
+        what could be saved, and not how long the device waits.
+
+        Returns:
+            Shares of ``batch`` (picking, moving and augmenting images), ``optimizer`` and ``logs``, in [0, 1].
+        """
+        spent = dict.fromkeys(("batch", "optimizer", "logs"), 0.0)
+
+        @contextmanager
+        def watched(part: str) -> Iterator[None]:
+            self._settle()
+            began = time.perf_counter()
+            yield
+            self._settle()
+            spent[part] += time.perf_counter() - began
+
+        with ExitStack() as hooks:
+            for optimizer in self.method.optimizers.values():
+                running = ExitStack()
+                for handle in (
+                    optimizer.register_step_pre_hook(lambda *_, kept=running: kept.enter_context(watched("optimizer"))),
+                    optimizer.register_step_post_hook(lambda *_, kept=running: kept.close()),
+                ):
+                    hooks.callback(handle.remove)
+            _, taken = self._train(seconds, least, watched)
+        return {part: value / taken for part, value in spent.items()}
+
+    def score(self, seconds: float, least: int = 1) -> float:
+        """Score for ``seconds`` and at least ``least`` batches; return images a second, the device's work included."""
+        networks = self.method.networks.eval()
+        try:
+            with self.settings(), uncompiled(self.trial.training), torch.inference_mode():
+                self._settle()
+                batches, images, began = 0, 0, time.perf_counter()
+                while batches < least or time.perf_counter() - began < seconds:
+                    for batch in self.images_to_score():
+                        self.take_scores(self.method.score(batch))
+                        batches, images = batches + 1, images + len(batch)
+                        if batches >= least and time.perf_counter() - began >= seconds:
+                            break
+                self._settle()
+                return images / (time.perf_counter() - began)
+        finally:
+            networks.train()
+
+    def _train(
+        self, seconds: float, least: int, watched: Callable[[str], AbstractContextManager[None]]
+    ) -> tuple[int, float]:
+        """Return the steps that were taken and the seconds that they took."""
         with self.settings():
             self._settle()
             steps, began = 0, time.perf_counter()
             while steps < least or time.perf_counter() - began < seconds:
                 if self.context.step >= self.trial.training.steps:
                     self.context.step = 0  # schedules are defined within the budget only
-                draws = self.draws(self.context.step)
+                with watched("batch"):
+                    draws = self.draws(self.context.step)
                 with self.arithmetic():
                     logs = self.method.step(draws, self.context)
-                self.take(logs)
+                with watched("logs"):
+                    self.take(logs)
                 self.context.step += 1
                 steps += 1
             self._settle()
-            return steps * self.images_per_step / (time.perf_counter() - began)
+            return steps, time.perf_counter() - began
 
     def _settle(self) -> None:
         if self.device.type == "cuda":
@@ -147,6 +215,7 @@ class TrialLoop(Loop):
     def __init__(self, trial: Trial, pool: FacePool, device: torch.device) -> None:
         super().__init__(trial, pool, device)
         set_memory_format(self.method, trial.training)
+        compile_networks(self.method, trial.training)
         self._batches = Batches(trial, pool, made_roles(pool), self.method, self.context)
         self._sums: dict[str, Tensor] = {}
 
@@ -166,9 +235,17 @@ class TrialLoop(Loop):
         if (self.context.step + 1) % CHECK_EVERY == 0:
             _check_finite(torch.stack(list(self._sums.values())).tolist(), self.trial)
 
+    def images_to_score(self) -> Iterator[Tensor]:
+        """Yield the batches of the trial's own evaluation."""
+        return (images for _, images in self._batches.images_to_score())
+
+    def take_scores(self, scores: Tensor) -> None:
+        """Leave them on the device."""
+
     def settings(self) -> AbstractContextManager[None]:
-        """Deterministic, as a trial is."""
-        return reproducible(self.trial.training.threads, self.device)
+        """As a trial has them."""
+        training = self.trial.training
+        return reproducible(training.threads, self.device, deterministic=training.deterministic)
 
     def arithmetic(self) -> AbstractContextManager[object]:
         """Autocast if the trial asks for it."""
@@ -240,6 +317,18 @@ class PlainLoop(Loop):
     def take(self, logs: Mapping[str, Tensor]) -> None:
         """Read every log, which waits for the device."""
         _check_finite([float(value.item()) for value in logs.values()], self.trial)
+
+    def images_to_score(self) -> Iterator[Tensor]:
+        """Yield batches that are made image by image on the host."""
+        training, rows = self.trial.training, np.arange(len(self.pool))
+        how, size = training.augment_of(self.method), training.image_size
+        for start in range(0, len(rows), training.eval_batch_size):
+            faces = (self.pool.pick(rows[row : row + 1]) for row in rows[start : start + training.eval_batch_size])
+            yield torch.cat([augment.evaluation(face.images, how, size).contiguous() for face in faces]).to(self.device)
+
+    def take_scores(self, scores: Tensor) -> None:
+        """Read the scores, which waits for the device."""
+        scores.cpu()
 
     def settings(self) -> AbstractContextManager[None]:
         """Torch's defaults, with the trial's threads."""

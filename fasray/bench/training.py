@@ -1,4 +1,4 @@
-"""Images a second and peak memory of each method's training, compared with a plain loop of the same mathematics.
+"""Images a second of each method's training and scoring, and its memory, next to a plain loop of the same mathematics.
 
 Both loops (see :mod:`fasray.bench.loops`) train in turn, repetition by repetition, in one process on the same images,
 so that other load on the machine affects both alike. Ray is not used.
@@ -7,10 +7,9 @@ so that other load on the machine affects both alike. Ray is not used.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,6 +19,7 @@ import torch
 
 from fasray import errors
 from fasray.bench.loops import Loop, PlainLoop, TrialLoop, made_pool
+from fasray.cores import usable_cores
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.sweep.spec import SweepSpec
@@ -38,12 +38,28 @@ class Side:
     images_per_s: tuple[float, ...]
     """One value a repetition."""
     peak_bytes: int
-    """Most memory that training held; see ``Trained.memory`` for which."""
+    """Most memory that training held; see ``TrainingBenchmark.memory`` for which."""
+    scored_per_s: tuple[float, ...]
+    """Images a second of an evaluation, one value a repetition."""
 
     @property
     def median(self) -> float:
-        """Median images a second."""
+        """Median images a second of training."""
         return median(self.images_per_s)
+
+    @property
+    def scoring(self) -> float:
+        """Median images a second of an evaluation."""
+        return median(self.scored_per_s)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the speeds as JSON values."""
+        return {
+            "images_per_s": self.median,
+            "values": list(self.images_per_s),
+            "scored_images_per_s": self.scoring,
+            "scored_values": list(self.scored_per_s),
+        }
 
 
 @dataclass(frozen=True)
@@ -53,11 +69,28 @@ class Trained:
     method: str
     ours: Side
     plain: Side
+    outside: Mapping[str, float]
+    """Shares of a step of ours outside networks and losses, by part; see :meth:`fasray.bench.loops.Loop.outside`."""
+    trained: int
+    """Training images of a whole trial."""
+    scored: int
+    """Images that its evaluations score."""
 
     @property
     def speed_ratio(self) -> float:
         """Median images a second of ours over the plain loop's."""
         return self.ours.median / self.plain.median
+
+    @property
+    def scoring_ratio(self) -> float:
+        """Median images a second of an evaluation of ours over the plain loop's."""
+        return self.ours.scoring / self.plain.scoring
+
+    @property
+    def evaluation_share(self) -> float:
+        """Part of a trial's time that its evaluations take."""
+        training, scoring = self.trained / self.ours.median, self.scored / self.ours.scoring
+        return scoring / (training + scoring)
 
     @property
     def memory_ratio(self) -> float:
@@ -83,9 +116,13 @@ class TrainingBenchmark:
             "rows": [
                 {
                     "method": row.method,
-                    "ours": {"images_per_s": row.ours.median, "values": list(row.ours.images_per_s)},
-                    "plain": {"images_per_s": row.plain.median, "values": list(row.plain.images_per_s)},
+                    "ours": row.ours.to_json(),
+                    "plain": row.plain.to_json(),
                     "speed_ratio": row.speed_ratio,
+                    "scoring_ratio": row.scoring_ratio,
+                    "outside_share": sum(row.outside.values()),
+                    "outside": dict(row.outside),
+                    "evaluation_share": row.evaluation_share,
                     "ours_peak_bytes": row.ours.peak_bytes,
                     "plain_peak_bytes": row.plain.peak_bytes,
                     "memory_ratio": row.memory_ratio,
@@ -104,6 +141,7 @@ def measure_training(
     repetitions: int = 3,
     device: str = "auto",
     threads: int = 1,
+    scored: int = 1000,
     say: Callable[[str], None] = lambda text: None,
 ) -> TrainingBenchmark:
     """Train each method both ways on noise of the size that ``training`` asks for.
@@ -115,6 +153,7 @@ def measure_training(
         repetitions: how often each way is measured, in turn.
         device: ``cpu``, ``cuda`` or ``auto``: CUDA where torch finds it.
         threads: of the CPU.
+        scored: images of an evaluation, for its share of a trial's time.
         say: called with what begins.
 
     Raises:
@@ -131,8 +170,9 @@ def measure_training(
             place = Path(folder) / str(size)
             pool = FacePool.open(place) if place.exists() else made_pool(place, size)
             say(f"{trial.method} ({number + 1} of {len(trials)})")
-            rows.append(_both(trial, pool, chosen, seconds, repetitions))
-    return TrainingBenchmark(tuple(rows), _memory_label(chosen), _facts(trials[0], training, chosen, repetitions))
+            rows.append(_both(trial, pool, chosen, seconds, repetitions, scored))
+    facts = _facts(trials[0], training, chosen, repetitions)
+    return TrainingBenchmark(tuple(rows), _memory_label(chosen), {**facts, "scored_images_an_evaluation": scored})
 
 
 def made_trials(methods: Sequence[str], training: dict[str, Any], threads: int) -> list[Trial]:
@@ -166,19 +206,25 @@ def made_trials(methods: Sequence[str], training: dict[str, Any], threads: int) 
     ]
 
 
-def _both(trial: Trial, pool: FacePool, device: torch.device, seconds: float, repetitions: int) -> Trained:
+def _both(trial: Trial, pool: FacePool, device: torch.device, seconds: float, repetitions: int, scored: int) -> Trained:
     """Measure memory first, each loop alone, then speed, in turn."""
     kinds: tuple[type[Loop], type[Loop]] = (TrialLoop, PlainLoop)
     peaks = [_peak_bytes(kind, trial, pool, device) for kind in kinds]
     loops = [kind(trial, pool, device) for kind in kinds]
     for loop in loops:
         loop.run(0, least=_WARM_UP)
-    values: tuple[list[float], list[float]] = ([], [])
+        loop.score(0)
+    speeds: list[list[float]] = [[] for _ in loops]
+    scorings: list[list[float]] = [[] for _ in loops]
     for number in range(repetitions):
         for place in (0, 1) if number % 2 == 0 else (1, 0):
-            values[place].append(loops[place].run(seconds))
-    ours, plain = (Side(tuple(found), peak) for found, peak in zip(values, peaks, strict=True))
-    return Trained(trial.method, ours, plain)
+            speeds[place].append(loops[place].run(seconds))
+            scorings[place].append(loops[place].score(seconds))
+    ours, plain = (Side(tuple(speeds[place]), peaks[place], tuple(scorings[place])) for place in (0, 1))
+    outside = loops[0].outside(seconds, least=_WARM_UP)
+    training = trial.training
+    evaluated = len(training.evaluation_steps()) * scored
+    return Trained(trial.method, ours, plain, outside, training.steps * loops[0].images_per_step, evaluated)
 
 
 def _peak_bytes(kind: type[Loop], trial: Trial, pool: FacePool, device: torch.device) -> int:
@@ -269,5 +315,5 @@ def _facts(
         "threads": trial.training.threads,
         "repetitions": repetitions,
         "torch": str(torch.__version__),
-        "cpus": os.cpu_count() or 0,
+        "cpus": usable_cores(),
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fasray.cli.addresses import ADDRESS, OUT_FOLDER
 from fasray.cli.lines import Lines, say
 from fasray.cli.tables import make_console, make_table
 from fasray.errors import RunFailedError
@@ -30,7 +31,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--data", "uri", default="synthetic", show_default=True, help="Face shards, or 'synthetic'.")
+@click.option("--data", "uri", type=ADDRESS, default="synthetic", show_default=True, help="Shards, or 'synthetic'.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True)
 @click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
 @_VIDEOS
@@ -125,6 +126,7 @@ def ledger(trials: int, evaluations: int, cells: int, repetitions: int, as_json:
 @click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="CPU threads of both.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True)
 @click.option("--repetitions", type=click.IntRange(1, 100), default=3, show_default=True)
+@click.option("--scored", type=click.IntRange(1), default=1000, show_default=True, help="Images of an evaluation.")
 @_JSON
 def train(
     methods: tuple[str, ...],
@@ -137,16 +139,20 @@ def train(
     threads: int,
     seconds: float,
     repetitions: int,
+    scored: int,
     as_json: bool,
 ) -> None:
-    """Images a second and peak memory of each method, compared with a plain fp32 NCHW loop of the same mathematics."""
+    """Images a second and memory of each method, next to a plain fp32 NCHW loop of the same mathematics.
+
+    Also the share of a step outside networks and losses, and the share of a trial's time that evaluating takes.
+    """
     from fasray.bench.training import measure_training
 
     given = {"profile": profile, "image_size": image_size, "width": width, "images": images, "precision": precision}
     found = measure_training(
         _names(methods),
         {key: value for key, value in given.items() if value is not None},
-        seconds=seconds, repetitions=repetitions, device=device, threads=threads, say=say,
+        seconds=seconds, repetitions=repetitions, device=device, threads=threads, scored=scored, say=say,
     )  # fmt: skip
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1))
@@ -155,16 +161,22 @@ def train(
 
 
 def _print_training(found: TrainingBenchmark) -> None:
-    """Print one line a method: speed and memory of both loops, and their ratios."""
-    table = make_table("method", numbers=("images/s", "plain", "ratio", "MiB", "plain", "ratio"))
+    """Print one line a method: speeds and memory of both loops with their ratios, and shares of ours."""
+    both = ("plain", "ratio")
+    table = make_table("method", numbers=("train/s", *both, "score/s", *both, "MiB", *both, "outside", "evaluating"))
     for row in found.rows:
+        ours, plain = row.ours, row.plain
         table.add_row(
-            row.method, _number(row.ours.median), _number(row.plain.median), f"x {row.speed_ratio:.2f}",
-            _number(row.ours.peak_bytes / 2**20), _number(row.plain.peak_bytes / 2**20), f"x {row.memory_ratio:.2f}",
+            row.method, _number(ours.median), _number(plain.median), f"x {row.speed_ratio:.2f}",
+            _number(ours.scoring), _number(plain.scoring), f"x {row.scoring_ratio:.2f}",
+            _number(ours.peak_bytes / 2**20), _number(plain.peak_bytes / 2**20), f"x {row.memory_ratio:.2f}",
+            f"{sum(row.outside.values()):.1%}", f"{row.evaluation_share:.0%}",
         )  # fmt: skip
     make_console().print(table)
     click.echo("plain: images converted to float one by one on the host, NCHW, fp32, every log read at every step")
     click.echo(f"MiB: {found.memory}")
+    click.echo("outside: share of a step of ours outside networks and losses: making the batch, optimizer, logs")
+    click.echo("evaluating: share of a trial's time at these speeds")
     _print_facts(found.facts)
 
 
@@ -210,7 +222,7 @@ def pack(
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--methods", multiple=True, help="Names, with commas or repeated; all if left out.")
 @click.option("--parts", multiple=True, help="Names, with commas or repeated; all if left out.")
-@click.option("--out", type=click.Path(file_okay=False), default="gpu-check", show_default=True, help="Folder.")
+@click.option("--out", type=OUT_FOLDER, default="gpu-check", show_default=True, help="Folder.")
 def check_gpu(minutes: float, device: str, methods: tuple[str, ...], parts: tuple[str, ...], out: str) -> None:
     """Check a GPU by itself: right numbers, speed, memory, waiting, what each setting brings; no Ray, no network.
 

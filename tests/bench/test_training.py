@@ -65,9 +65,33 @@ def test_a_run_gives_images_a_second_and_goes_round_the_budget(pool: FacePool) -
 
 
 def test_ratios_are_of_medians() -> None:
-    row = training.Trained("erm", training.Side((1.0, 6.0, 100.0), 50), training.Side((2.0, 3.0, 4.0), 100))
+    ours = training.Side((1.0, 6.0, 100.0), 50, (10.0, 20.0, 20.0))
+    plain = training.Side((2.0, 3.0, 4.0), 100, (5.0, 5.0, 50.0))
+    row = training.Trained("erm", ours, plain, {"batch": 0.02}, trained=600, scored=6000)
     assert row.speed_ratio == 2
+    assert row.scoring_ratio == 4
     assert row.memory_ratio == 0.5
+    assert row.evaluation_share == 0.75  # 100 s of training, 300 s of scoring
+
+
+def test_both_loops_score_the_same_images_alike(pool: FacePool) -> None:
+    trial = trial_of("erm")
+    loops = [kind(trial, pool, CPU) for kind in (TrialLoop, PlainLoop)]
+    images = [torch.cat(list(loop.images_to_score())) for loop in loops]
+    torch.testing.assert_close(*images, rtol=0, atol=1e-6)
+    assert len(images[0]) == len(pool)
+    assert all(loop.score(0) > 0 for loop in loops)
+    assert all(loop.method.networks.training for loop in loops)
+
+
+def test_shares_outside_the_networks_are_parts_of_a_step_and_leave_no_hook(pool: FacePool) -> None:
+    loop = TrialLoop(trial_of("hfn_mp"), pool, CPU)
+    shares = loop.outside(0)
+    assert list(shares) == ["batch", "optimizer", "logs"]
+    assert all(share > 0 for share in shares.values())
+    assert sum(shares.values()) < 1
+    again = loop.outside(0)
+    assert sum(again.values()) < 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -96,6 +120,9 @@ def check(found: dict[str, object], methods: list[str]) -> None:
         assert row["speed_ratio"] == pytest.approx(row["ours"]["images_per_s"] / row["plain"]["images_per_s"])
         assert row["memory_ratio"] > 0
         assert len(row["ours"]["values"]) == len(row["plain"]["values"]) == 2
+        assert row["scoring_ratio"] > 0
+        assert 0 < row["outside_share"] == pytest.approx(sum(row["outside"].values())) < 1
+        assert 0 < row["evaluation_share"] < 1
 
 
 SMALL = ("--profile", "smoke", "--image-size", "32", "--seconds", "0.05", "--repetitions", "2")
