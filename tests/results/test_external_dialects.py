@@ -298,8 +298,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a colon": (b"score:label\n0.5:1\n", "separate columns by"),
     "compressed": (gzip.compress(b"score,label\n0.5,1\n"), "zcat FILE | fasray metrics - "),
     "hdf5": (b"\x89HDF\r\n\x1a\n\0", "write csv"),
+    "a spreadsheet": (b"PK\x05\x06" + bytes(18), "as csv"),
+    "JSON lines": (b'{"score": 0.5, "label": 1}\n', "JSON.*write csv"),
     "a pickle": (pickle.dumps([1]), "run any code"),
     "half a zip": (b"PK\x03\x04abc", "no npz"),
+    "1 is fake, in words": (b"score,label\n0.5,real\n0.1,1\n", "--live-label real"),
     "another word for live": (b"bonafide 0.5\nattack 0.4\nattack 0.3\n", "--live-label"),
 }
 

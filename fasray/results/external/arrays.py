@@ -56,6 +56,11 @@ def read_npz(content: bytes, uri: str, request: Request) -> Table:
             pickle.UnpicklingError, TypeError, AttributeError, IndexError, RuntimeError) as error:  # fmt: skip
         remedy = "save scores and labels by name: np.savez(FILE, score=..., label=...); or write csv"
         raise DataError(f"this is no npz file that can be read: {error}", where=uri, remedy=remedy) from error
+    if not arrays:
+        remedy = "save a spreadsheet as csv; unpack an archive"
+        raise DataError(
+            "this is a zip archive or a spreadsheet, without arrays; it is not read", where=uri, remedy=remedy
+        )
     named = {_NPZ.get(name, name): value for name, value in arrays.items()}
     score, label = named.get("score"), named.get("label")
     if isinstance(score, dict) and isinstance(label, dict):

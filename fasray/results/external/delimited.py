@@ -73,8 +73,10 @@ def read_label_list(content: bytes, uri: str) -> Table:
     for separator in separators:
         header = [cell.casefold() for cell in _cells(first, separator)]
         key = next((name for name in ("path", "video") if name in header), "")
-        rows = _rows_of(text, skipped, separator, uri) if first else _Rows([], [])
-        if not rows.cells or rows.width < 2 or any(len(row) != rows.width for row in rows.cells):
+        if len(header) < 2:
+            continue
+        rows = _rows_of(text, skipped, separator, uri)
+        if any(len(row) != rows.width for row in rows.cells):
             continue
         if key and "label" in header:
             names = {"path": key} | {name: name for name in ("label", "attack_type", "subject", "domain")}
@@ -180,7 +182,7 @@ def _with_header(text: str, skipped: int, uri: str, split: dict[str, list[str]],
 
 def _without_header(text: str, skipped: int, uri: str, split: dict[str, list[str]], request: Request) -> Table:
     read: list[Table] = []
-    for separator in split:
+    for separator in [each for each in split if len(split[each]) > 1] or [""]:
         try:
             rows = _rows_of(text, skipped, separator, uri)
         except DataError:
@@ -241,9 +243,14 @@ def _score_and_label(rows: _Rows, live_label: str) -> Table | None:
 
 def _label_like(column: Sequence[str], live_label: str) -> bool:
     """Return whether a column has the label of live faces and at most one other word, which is no broken number."""
-    words = {canonical(word) for word in column}
-    whole = all(not is_number(word) or float(word).is_integer() for word in words if "," not in word)
-    return len(words) <= 2 and canonical(live_label) in words and whole and not any("," in word for word in words)
+    words: set[str] = set()
+    for word in column:
+        if word not in words:
+            words.add(canonical(word))
+            if len(words) > 2:
+                return False
+    broken = any("," in word or (is_number(word) and not float(word).is_integer()) for word in words)
+    return canonical(live_label) in words and not broken
 
 
 def _of_live(rows: _Rows) -> list[bool]:

@@ -42,7 +42,14 @@ def column_labels(table: Table, uri: str, live_label: str) -> tuple[Labels, str]
             where=f"{uri}, {place}",
             remedy="name the word for live faces with --live-label; one class alone has no error rates",
         )
-    return np.array([word == wanted for word in words], np.int8), next(iter(others), "")
+    other, place = next(iter(others.items()), ("", ""))
+    if is_live_word(other) and not is_live_word(wanted):
+        raise DataError(
+            f"the label {other!r} would be that of attacks, and {live_label!r} that of live faces",
+            where=f"{uri}, {place}",
+            remedy=f"declare the other label as that of live faces: --live-label {other}",
+        )
+    return np.array([word == wanted for word in words], np.int8), other
 
 
 def path_labels(paths: Sequence[str], pattern: str) -> Labels:

@@ -54,6 +54,8 @@ _UNREAD = {
     b"\xfd7zXZ": ("compressed with xz", "unpack it on the way: xzcat FILE | fasray metrics - ..."),
     b"\x89HDF": ("HDF5", "write csv with columns score and label, such as with pandas' to_csv"),
     b"\x93NUMPY": ("a single NumPy array", "save scores and labels by name: np.savez(FILE, score=..., label=...)"),
+    b"{": ("JSON", "write csv, such as with pandas: read_json(FILE).to_csv(...)"),
+    b"[": ("JSON", "write csv, such as with pandas: read_json(FILE).to_csv(...)"),
     b"\x80": ("a pickle, which could run any code", "write csv with columns score and label"),
 }  # fmt: skip
 """First bytes of files that are not read, what they are, and what to do."""
@@ -154,7 +156,7 @@ def _table(uri: str, request: Request) -> Table:
     content = _content(uri)
     if content[:4] == b"PAR1" or uri.rpartition(".")[2].lower() in ("parquet", "pq"):
         return read_parquet(content, uri, request)
-    if content[:4] == b"PK\x03\x04":
+    if content[:2] == b"PK":
         return read_npz(content, uri, request)
     for magic, (what, remedy) in _UNREAD.items():
         if content.startswith(magic):

@@ -17,12 +17,16 @@ _NO_WORDS = {"", "none", "nan", "null", "na", "n/a"}
 
 def is_number(text: str) -> bool:
     """Return whether a text is a number, with a dot or with a decimal comma."""
-    return _float(text.replace(",", ".") if _COMMA.fullmatch(text) else text) is not None
+    try:
+        float(text)
+    except ValueError:
+        return _COMMA.fullmatch(text) is not None
+    return "_" not in text  # Python's spelling, and no one else's
 
 
 def _float(value: Any) -> float | None:
     if isinstance(value, str) and "_" in value:
-        return None  # Python's spelling, and no one else's
+        return None
     try:
         return float(value)
     except (TypeError, ValueError):
