@@ -1,4 +1,4 @@
-"""Images a second from the pool, compared with decoding the same batches and with a torch DataLoader."""
+"""Images a second from the pool, compared with decoding the batches, a torch DataLoader, and a loop over images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fasray.faces import jpeg
 from fasray.faces.data_source import Dataset
 from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.loading.sampler import Sampler, Sampling
+from fasray.faces.loading.windows import Windows
 from fasray.faces.sets.reading import read_columns
 
 _IMAGES_PER_GROUP = 4
@@ -56,6 +58,8 @@ def measure_batches(
         sampler = _sampler(pool)
         say("reading batches from the pool")
         rates = [_rate(sampler, lambda rows: pool.pick(rows).images, seconds) for _ in range(repetitions)]
+        say("making a trial's batches, all images at once and image by image")
+        batched, by_image = _made_rates(pool, sampler, seconds, repetitions)
         say("reading batches from the pool in two processes at once")
         two = _two_processes(folder, seconds, repetitions)
         images = _encoded(dataset)
@@ -69,6 +73,10 @@ def measure_batches(
         (
             Measurement("pool", "pool, one process", tuple(rates), baseline=False),
             Measurement("pool_two_processes", "pool, two processes at once, sum", two, baseline=False),
+            Measurement("batches", "pool, cut to windows, mirrored and made float", batched, baseline=False),
+            Measurement(
+                "batches_by_image", "the same image by image, as fasray 0.1.0 did it", by_image, baseline=False
+            ),
             Measurement("cv2", "JPEG bytes in memory, cv2, one process", tuple(plain)),
             Measurement("data_loader_0", "the same in a torch DataLoader, no workers", loader[0]),
             Measurement("data_loader_2", "the same in a torch DataLoader, 2 workers", loader[2]),
@@ -78,6 +86,8 @@ def measure_batches(
             "faces": len(pool),
             "image_size": pool.image_size,
             "batch": sampler.batch,
+            "window": _window(pool),
+            "batches_ratio": median(batched) / median(by_image),
             "fill_decoded": decoded,
             "second_fill_decoded": again,
             "fill_seconds": fill_seconds,
@@ -124,6 +134,52 @@ def _rate(sampler: Sampler, batch: Batch, seconds: float) -> float:
         batch(sampler.rows(step))
         step += 1
     return step * sampler.batch / elapsed
+
+
+def _made_rates(
+    pool: FacePool, sampler: Sampler, seconds: float, repetitions: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return images a second of training batches made as a trial makes them, and image by image, in turn."""
+    from fasray.bench.loops import torch_threads
+    from fasray.faces.loading.augment import Augment, sample_parameters
+
+    size, rng = _window(pool), np.random.default_rng(0)
+    found: tuple[list[float], list[float]] = ([], [])
+    with torch_threads(1):
+        for _ in range(repetitions):
+            for make, rates in zip((batched, image_by_image), found, strict=True):
+
+                def batch(rows: Rows, make: Callable[..., Any] = make) -> Any:
+                    return make(pool, rows, sample_parameters(rng, len(rows), Augment(), pool.image_size, size), size)
+
+                rates.append(_rate(sampler, batch, seconds))
+    return tuple(found[0]), tuple(found[1])
+
+
+def batched(pool: FacePool, rows: Rows, maps: Any, size: int) -> Any:
+    """Return the batch [B, 3, size, size] of windows in [0, 1] as a trial makes it on a CPU."""
+    import torch
+
+    from fasray.faces.loading.augment import to_float
+
+    windows = Windows(maps.corner[None], maps.flipped[None], size)
+    return to_float(torch.from_numpy(pool.pick(rows, windows=windows).images[0]))
+
+
+def image_by_image(pool: FacePool, rows: Rows, maps: Any, size: int) -> Any:
+    """Return the same batch by a loop over whole crops."""
+    import torch
+
+    crops = pool.pick(rows).images
+    out = np.empty((len(crops), size, size, 3), dtype=np.uint8)
+    for target, crop, (top, left), flip in zip(out, crops, maps.corner.tolist(), maps.flipped, strict=True):
+        window = crop[top : top + size, left : left + size]
+        target[...] = window[:, ::-1] if flip else window
+    return torch.from_numpy(out).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+def _window(pool: FacePool) -> int:
+    return pool.image_size * 7 // 8
 
 
 def _two_processes(folder: Path, seconds: float, repetitions: int) -> tuple[float, ...]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_trials import TINY, context_of, made_roles, made_trial
 from plain_batches import plain_scored, plain_step
 
+from fasray.errors import DataError
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.methods.base import Draw
@@ -94,3 +98,48 @@ def test_every_way_gives_the_bits_of_the_plain_one_from_any_step_on(
             assert list(seen) == list(range(7 * rank, len(rows), 14))
             for start, images in seen.items():
                 assert torch.equal(images, plain_scored(trial, pool, method, rows[start : start + 7]))
+
+
+def test_a_trial_leaves_no_thread_behind_however_it_ends(pool: FacePool, tmp_path: Path) -> None:
+    """Closed between two evaluations, ended by an error of the thread, and run to its end."""
+    trial, roles = made_trial(), made_roles(pool.index)
+    batches = batches_of(trial, pool, "prefetch")
+    batches.open(0, (2, 4))
+    batches.step(0)
+    batches.close()
+    assert not prefetching()
+
+    remaining = [0, 1, 2]
+
+    class Failing(FacePool):
+        def pick(self, rows: Any, **options: Any) -> Any:
+            if remaining.pop() == 0:
+                raise DataError("the disk is gone")
+            return super().pick(rows, **options)
+
+    failing = Failing(**vars(pool))
+    with closing(Batches(trial, failing, roles, trial.build_method(), context_of(trial, Path()), "prefetch")) as broken:
+        broken.open(0, (4,))
+        broken.step(0)
+        broken.step(1)
+        with pytest.raises(DataError, match="the disk is gone"):
+            broken.step(2)
+    assert not prefetching()
+
+
+def test_within_a_run_steps_come_in_their_order_only(pool: FacePool) -> None:
+    with closing(batches_of(made_trial(), pool, "prefetch")) as batches:
+        batches.open(2, (4,))
+        with pytest.raises(RuntimeError, match=r"\('train', 2\) is next"):
+            batches.step(3)
+
+
+def prefetching() -> bool:
+    return any(thread.name == "fasray-prefetch" for thread in threading.enumerate())
+
+
+def test_ways_are_chosen_by_where_the_faces_and_the_networks_are(pool: FacePool) -> None:
+    assert batches_of(made_trial(), pool, None).way == "direct"
+    streamed = made_trial(training=TINY.model_copy(update={"ingest": "stream"}))
+    in_order = replace(pool, row_group=np.zeros(len(pool), np.int64))
+    assert batches_of(streamed, in_order, None).way == "prefetch"

@@ -64,7 +64,9 @@ def device_faces(
     wanted = {"images": not len(there.images), "depth": depth and there.depth is None}
     wanted["parsing"] = parsing and there.parsing is None
     missing = {name: getattr(pool, name) for name, needed in wanted.items() if needed}
-    if missing and not allowed(sum(pixels.nbytes for pixels in missing.values())):
+    if not missing:
+        return there
+    if not allowed(sum(pixels.nbytes for pixels in missing.values())):
         return None
     try:
         there = replace(there, **{name: _copied(pixels, device) for name, pixels in missing.items()})
@@ -72,6 +74,16 @@ def device_faces(
         return None
     _COPIES[pool] = there
     return there
+
+
+def copy_bytes(pool: FacePool, *, depth: bool, parsing: bool) -> int:
+    """Return the bytes of a copy of a pool with these maps."""
+    return pool.images.nbytes + depth * pool.depth.nbytes + parsing * pool.parsing.nbytes
+
+
+def forget_copy(pool: FacePool) -> None:
+    """Free this process's copy of a pool, if there is one and no trial uses it."""
+    _COPIES.pop(pool, None)
 
 
 _COPIES: MutableMapping[FacePool, DeviceFaces] = WeakKeyDictionary()

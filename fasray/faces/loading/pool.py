@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray import storage
+from fasray.environment import own_temporary_folder
 from fasray.errors import DataError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.read_schedule import RowGroupRead
@@ -302,8 +303,7 @@ def pool_folder(key: str) -> Path:
 
     The folder may not exist; two users of one machine get two folders.
     """
-    root = os.environ.get(POOL_DIR_VARIABLE)
-    base = Path(root) if root else Path(tempfile.gettempdir()) / f"fasray-{os.getuid()}" / "pools"
+    base = storage.local_folder_of(POOL_DIR_VARIABLE) or own_temporary_folder() / "pools"
     return base / key
 
 
