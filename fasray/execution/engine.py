@@ -191,6 +191,7 @@ def _train(
             target_split=coordinator.plan.spec.target_split,
             reported_step=assignment.reported_step,
             demand=demand,
+            faces_bytes=placement.room_for_faces(assignment.cell.method, demand),
             stage=assignment.stage,
             device=device_for(demand),
         )

@@ -48,8 +48,8 @@ class LogicalGpus:
         return self.card_bytes.get(kind, 16 * _GIB)
 
     def peak(self, method: str) -> int:
-        """Return the bytes that a trial takes; 3 GiB if nothing is said."""
-        return self.peak_bytes.get(method, 3 * _GIB)
+        """Return the bytes that a trial takes; 2 GiB if nothing is said."""
+        return self.peak_bytes.get(method, 2 * _GIB)
 
 
 def logical_gpus() -> LogicalGpus | None:

@@ -31,6 +31,8 @@ class TrialOrder:
     """What the trial holds."""
     stage: str = ""
     """``search``, ``confirm`` or ``inner``."""
+    faces_bytes: int | None = None
+    """Most bytes of the card that a copy of the faces may take; None if the method was not measured."""
     device: str = "cpu"
     """That it computes on: ``cpu`` or ``cuda``, which is the first of the GPUs that the process sees."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from fasray.execution.autoscaler import ClusterCapacity, Room
 from fasray.execution.capacity import Demand
 from fasray.execution.hardware import CardKind
-from fasray.execution.shares import cores_of_trial, doubled, share_of, trials_per_card
+from fasray.execution.shares import bytes_needed, cores_of_trial, doubled, share_of, trials_per_card
 from fasray.runs.events import Event, Placed
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.spec import SweepSpec
@@ -119,6 +119,13 @@ class Placement:
             for kind in self.kinds
         ]
 
+    def room_for_faces(self, method: str, demand: Demand) -> int | None:
+        """Return how many bytes of its card a trial may fill with a copy of the faces; None if that is not known."""
+        measured = self.measured.get(demand.kind or (self.kinds[0].name if self.kinds else ""))
+        if not demand.gpus or measured is None or method not in measured.peaks:
+            return None
+        return max(0, int(min(demand.gpus, 1.0) * measured.card_bytes - bytes_needed(measured.peaks[method])))
+
     def trials_at_once(self) -> int:
         """Return about how many trials run at once, at least 1."""
         first = self.options(next(iter(self._spec.methods)))[0]
@@ -127,7 +134,7 @@ class Placement:
     def shared_kinds(self) -> list[CardKind]:
         """Return the kinds of cards on which several trials may have room: where memory must be known."""
         alone = self._spec.resources.gpus_per_worker != "auto" or self._spec.in_trainer
-        return [] if alone else [kind for kind in self.kinds if self._most(kind) > 1]
+        return [] if alone else [kind for kind in self.kinds if kind.cards and self._most(kind) > 1]
 
     def check_fits(self, capacity: ClusterCapacity) -> None:
         """Refuse a sweep with a method for whose trials even the full cluster has no room.

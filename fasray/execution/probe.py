@@ -120,8 +120,9 @@ def _peak(trial: Trial, job: _Job, device: str) -> int | None:
     try:
         with tempfile.TemporaryDirectory(prefix="fasray-memory-") as folder:
             context = Context(
-                folder, seed=trial.seed, total_steps=STEPS, device=device, weights_folder=weights_folder(job.run)
-            )
+                folder, seed=trial.seed, total_steps=STEPS, device=device, faces_bytes=0,
+                weights_folder=weights_folder(job.run),
+            )  # fmt: skip
             for _ in evaluations(trial, pool, _few(trial, pool, job.target_split), context):
                 pass
     except (FasrayError, torch.OutOfMemoryError):

@@ -24,7 +24,12 @@ def trials_per_card(peak: int, card: int, most: int) -> int:
     >>> [trials_per_card(peak * gib, 24 * gib, 4) for peak in (1, 5, 6, 9, 30)]
     [4, 3, 3, 2, 1]
     """
-    return max(1, min(most, int(card // (SAFETY * peak + CONTEXT_BYTES))))
+    return max(1, min(most, int(card // bytes_needed(peak))))
+
+
+def bytes_needed(peak: int) -> float:
+    """Return what a trial takes of a card, with some to spare, if torch's allocator held ``peak`` bytes at most."""
+    return SAFETY * peak + CONTEXT_BYTES
 
 
 def share_of(trials: int) -> float:

@@ -111,6 +111,7 @@ class ReusableTrialActor(tune.Trainable):
             total_steps=trial.training.steps,
             device=order.device,
             gpus=order.demand.gpus,
+            faces_bytes=order.faces_bytes,
             weights_folder=weights_folder(order.run),
             stage=order.stage,
         )

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fasray.errors import SpecError
 from fasray.faces.loading import augment
-from fasray.faces.loading.device_faces import DeviceFaces, device_faces, fits_on_card
+from fasray.faces.loading.device_faces import DeviceFaces, copy_bytes, device_faces, fits_on_card, forget_copy
 from fasray.faces.loading.face_source import FaceSource
 from fasray.faces.loading.pool import FacePool
 from fasray.faces.loading.prefetch import Prefetch
@@ -175,7 +175,12 @@ class Batches:
         pool, needs, share = self.face_source, self._needs, min(self._context.gpus, 1.0) or 1.0
         if not isinstance(pool, FacePool) or not (way == "resident" or (way is None and self._device.type == "cuda")):
             return None
-        allowed = partial(fits_on_card, device=self._device, share=share) if way is None else lambda need: True
+        most = self._context.faces_bytes
+        if way is None and most is not None and copy_bytes(pool, depth=needs.depth, parsing=needs.parsing) > most:
+            forget_copy(pool)  # of a method that takes less of the same share
+            return None
+        known = way is not None or most is not None
+        allowed = (lambda need: True) if known else partial(fits_on_card, device=self._device, share=share)
         return device_faces(pool, self._device, depth=needs.depth, parsing=needs.parsing, allowed=allowed)
 
     def _way(self) -> Way:

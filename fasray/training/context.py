@@ -36,6 +36,7 @@ class Context:
         total_steps: full budget in optimizer steps.
         device: where the networks live.
         gpus: that this worker holds, for the account of its cost; a fraction if it shares one.
+        faces_bytes: most bytes of a GPU that a copy of the faces may take there; None: what looks reasonable there.
         weights_folder: where the run keeps copies of initial weights; empty: nowhere.
         stage: of the sweep that the trial belongs to, for the names of its curves; empty outside of one.
     """
@@ -48,12 +49,14 @@ class Context:
         total_steps: int,
         device: torch.device | str | None = None,
         gpus: float = 0.0,
+        faces_bytes: int | None = None,
         weights_folder: str = "",
         stage: str = "",
     ) -> None:
         self.trial_dir = trial_dir
         self.stage = stage
         self.gpus = gpus
+        self.faces_bytes = faces_bytes
         self.weights_folder = weights_folder
         self.seed = seed
         self.device = torch.device(device or "cpu")

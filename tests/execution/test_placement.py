@@ -198,6 +198,15 @@ def test_what_was_decided_is_said_with_the_reason() -> None:
     ]
 
 
+def test_a_copy_of_the_faces_gets_what_networks_and_steps_leave_of_a_trials_share() -> None:
+    placement = placement_on([{"CPU": 8.0, "GPU": 2.0}], spec_of(), {"": 16 * GIB}, {"erm": 2 * GIB})
+    (demand,) = placement.options("erm")
+    assert demand.gpus == 0.25
+    assert placement.room_for_faces("erm", demand) == int(4 * GIB - 1.15 * 2 * GIB - CONTEXT_BYTES)
+    assert placement.room_for_faces("safas", placement.options("safas")[0]) is None, "it was not measured"
+    assert placement.room_for_faces("erm", Demand(1, 1, 0.0)) is None
+
+
 def test_a_method_that_ran_out_of_memory_gets_twice_the_share_of_that_kind_of_card() -> None:
     nodes = [{"CPU": 8.0, "GPU": 1.0, f"accelerator_type:{kind}": 1.0} for kind in ("A100", "T4")]
     placement = placement_on(
