@@ -20,10 +20,10 @@ def cluster() -> None:
 @click.argument("files", nargs=-1, required=True, type=LOCAL)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def validate(files: tuple[str, ...], as_json: bool) -> None:
-    """Check FILES (or folders) offline: `ray up` configurations, RayCluster and RayJob objects, Dockerfiles.
+    """Check FILES (or folders) offline: `ray up` configurations, RayCluster and RayJob objects, Dockerfiles, sweeps.
 
-    They are checked against Ray's own schema, KubeRay's definitions, and rules about cost and access. Exit code 2 if
-    anything is found.
+    They are checked against Ray's own schema, KubeRay's definitions, and rules about cost and access; sweeps against
+    the clusters given with them, whose GPUs they should not leave idle. Exit code 2 if anything is found.
     """
     from fasray.clusters.validate import validate as check
 

@@ -9,9 +9,11 @@ from typing import Any
 import yaml
 
 from fasray.clusters.documents import ConfigFinding, Document
+from fasray.clusters.idle import kuberay_idle
 from fasray.clusters.rules import SECRET_NAME, credential_findings, image_findings, installed_version
 from fasray.clusters.schemas import KUBERAY_KINDS, kuberay_versions, schema_findings
 from fasray.errors import did_you_mean
+from fasray.sweep.auto import RUNS_VARIABLE
 from fasray.yaml_lines import KeyPath
 
 _PUBLIC = ("LoadBalancer", "NodePort")
@@ -43,7 +45,7 @@ def check_kuberay(document: Document) -> list[ConfigFinding]:
         findings += _job(document)
         where = ("spec", "rayClusterSpec")
     if document.mapping(*where):
-        for rule in (_authentication, _dashboard, _groups, _containers, _version):
+        for rule in (_authentication, _dashboard, _groups, _containers, kuberay_idle, _version):
             findings += rule(document, where)
     return sorted({*findings, *credential_findings(document)})
 
@@ -58,9 +60,14 @@ def _job(document: Document) -> Iterator[ConfigFinding]:
         what = "the cluster stays, and costs, after the job has ended"
         yield document.finding(("spec",), what, "add `shutdownAfterJobFinishes: true`")
     entrypoint = str(document.get("spec", "entrypoint"))
-    if ends and "fasray sweep" in entrypoint and not re.search(r"--out[= ]\S+://", entrypoint):
+    head: KeyPath = ("spec", "rayClusterSpec", "headGroupSpec", "template", "spec", "containers", 0)
+    named = [entry for entry in document.items(*head, "env") if isinstance(entry, dict)]
+    runs = [entry.get("value") for entry in named if entry.get("name") == RUNS_VARIABLE]
+    kept = any("://" in str(value) for value in runs) or re.search(r"--out[= ]\S+://", entrypoint)
+    if ends and "fasray sweep" in entrypoint and not kept:
         what = "the run directory is inside the cluster and goes with it, results and all"
-        yield document.finding(("spec", "entrypoint"), what, "add `--out s3://bucket/runs/NAME`")
+        remedy = "set FASRAY_RUNS in the head's `env:` to s3://bucket/runs, or add `--out s3://bucket/runs/NAME`"
+        yield document.finding(("spec", "entrypoint"), what, remedy)
     text = document.get("spec", "runtimeEnvYAML")
     if isinstance(text, str):
         try:

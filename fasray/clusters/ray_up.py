@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from fasray.clusters.documents import ConfigFinding, Document
+from fasray.clusters.idle import ray_up_has_gpus, ray_up_idle
 from fasray.clusters.rules import credential_findings, image_findings, installed_version
 from fasray.clusters.schemas import ray_up_schema, schema_findings
 from fasray.errors import did_you_mean
@@ -29,7 +30,17 @@ def is_ray_up(document: Document) -> bool:
 def check_ray_up(document: Document) -> list[ConfigFinding]:
     """Return what is wrong with a ``ray up`` file; Ray's own validation runs if nothing else is found."""
     findings = schema_findings(document, ray_up_schema())
-    for rule in (_head, _limits, _dashboard, _firewall, _authentication, _starts, _images, credential_findings):
+    for rule in (
+        _head,
+        _limits,
+        ray_up_idle,
+        _dashboard,
+        _firewall,
+        _authentication,
+        _starts,
+        _images,
+        credential_findings,
+    ):
         findings += rule(document)
     return sorted(set(findings)) or list(_rays_own(document))
 
@@ -52,20 +63,12 @@ def _limits(document: Document) -> Iterator[ConfigFinding]:
     for name in document.mapping("available_node_types"):
         path: KeyPath = ("available_node_types", name)
         least, most = document.get(*path, "min_workers", default=0), document.get(*path, "max_workers")
-        if most is None and name != document.get("head_node_type") and _has_gpus(document, path):
+        if most is None and name != document.get("head_node_type") and ray_up_has_gpus(document, path):
             what = f"GPU nodes of type {name!r} have no limit of their own"
             yield document.finding(path, what, "add `max_workers:`, the most of them that you would pay for at once")
         if isinstance(least, int) and isinstance(most, int) and least > most:
             what = f"min_workers {least} is above max_workers {most}"
             yield document.finding((*path, "min_workers"), what, "0 lets the type go to zero when nothing runs")
-
-
-def _has_gpus(document: Document, path: KeyPath) -> bool:
-    if document.get(*path, "resources", "GPU", default=0):
-        return True
-    if document.get(*path, "node_config", "guestAccelerators"):
-        return True
-    return bool(re.match(r"(g\d|p\d)", str(document.get(*path, "node_config", "InstanceType", default=""))))
 
 
 def _dashboard(document: Document) -> Iterator[ConfigFinding]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fasray.clusters.documents import ConfigFinding, Document, read_documents
+from fasray.clusters.idle import Cluster, check_sweep, cluster_of, is_sweep
 from fasray.clusters.kuberay import check_kuberay, is_checked, is_kubernetes
 from fasray.clusters.ray_up import check_ray_up, is_ray_up
 from fasray.clusters.rules import installed_version
@@ -24,17 +25,19 @@ class CheckedFile:
 
     file: str
     kinds: tuple[str, ...]
-    """What its documents are: ``ray up``, ``RayCluster`` ..., ``not checked`` for other Kubernetes objects."""
+    """What its documents are: ``ray up``, ``sweep``, ``RayCluster`` ..., ``X, not checked`` for other objects."""
     findings: tuple[ConfigFinding, ...]
 
 
 def validate(paths: Iterable[str | Path]) -> list[CheckedFile]:
-    """Check files, and all YAML files and Dockerfiles below folders.
+    """Check files, and all YAML files and Dockerfiles below folders; sweeps also against the clusters among them.
 
     Raises:
         SpecError: a path does not exist, or a folder holds nothing to check.
     """
-    return [_check(file) for file in _files(paths)]
+    files = _files(paths)
+    clusters = [cluster for cluster in map(cluster_of, map(str, files)) if cluster is not None]
+    return [_check(file, clusters) for file in files]
 
 
 def _files(paths: Iterable[str | Path]) -> list[Path]:
@@ -52,13 +55,13 @@ def _files(paths: Iterable[str | Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _check(file: Path) -> CheckedFile:
+def _check(file: Path, clusters: Sequence[Cluster]) -> CheckedFile:
     if file.name == _DOCKERFILE:
         return CheckedFile(str(file), (_DOCKERFILE,), tuple(_check_dockerfile(file)))
     documents, findings = read_documents(file)
     kinds = []
     for document in documents:
-        kind, found = _check_document(document)
+        kind, found = _check_document(document, clusters)
         kinds.append(kind)
         findings += found
     if not documents and not findings:
@@ -66,13 +69,18 @@ def _check(file: Path) -> CheckedFile:
     return CheckedFile(str(file), tuple(kinds), tuple(sorted(findings)))
 
 
-def _check_document(document: Document) -> tuple[str, list[ConfigFinding]]:
+def _check_document(document: Document, clusters: Sequence[Cluster]) -> tuple[str, list[ConfigFinding]]:
     if is_kubernetes(document):
         kind = str(document.get("kind"))
         return (kind, check_kuberay(document)) if is_checked(document) else (f"{kind}, not checked", [])
     if is_ray_up(document):
         return "ray up", check_ray_up(document)
-    what = "neither a `ray up` file (provider, available_node_types) nor a Kubernetes object (apiVersion, kind)"
+    if is_sweep(document):
+        return "sweep", check_sweep(document, clusters)
+    what = (
+        "neither a `ray up` file (provider, available_node_types), nor a Kubernetes object (apiVersion, kind), nor a "
+        "sweep (methods, protocols)"
+    )
     return "unknown", [document.finding((), what, "see the folder cluster/ for examples")]
 
 

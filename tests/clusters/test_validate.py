@@ -99,6 +99,39 @@ def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
         validate([tmp_path])
 
 
+SWEEP = """
+name: x
+data: auto
+protocols: [ocim]
+methods: [erm]
+resources: {gpus_per_worker: 1, max_concurrent: 8}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "said"),
+    [
+        ("", "", "", ""),
+        ("gpus_per_worker: 1", "gpus_per_worker: 0", "resources.gpus_per_worker", "the 4 of CLUSTER would stay idle"),
+        ("gpus_per_worker: 1", "gpus_per_worker: 2", "resources.gpus_per_worker", "one trial needs 1 CPUs and 2 GPUs"),
+        ("max_concurrent: 8", "max_concurrent: 2", "resources.max_concurrent", "at most 2 of the 4 GPUs of CLUSTER"),
+        ("max_concurrent: 8", "max_concurent: 2", "resources.max_concurent", "unknown key 'max_concurent'"),
+    ],
+)
+def test_a_sweep_that_would_leave_gpus_of_a_cluster_idle_is_found(
+    tmp_path: Path, old: str, new: str, key: str, said: str
+) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(SWEEP.replace(old, new))
+    for name in (AWS, RAYJOB):
+        cluster, sweep = validate([CLUSTER / name, file])
+        assert cluster.findings == ()
+        assert sweep.kinds == ("sweep",)
+        found = [(finding.key, finding.line) for finding in sweep.findings]
+        assert found == ([(key, 6)] if key else []), sweep.findings
+        assert all(said.replace("CLUSTER", str(CLUSTER / name)) in finding.what for finding in sweep.findings)
+
+
 def test_images_tell_their_ray() -> None:
     assert ray_version_of("rayproject/ray:2.60.0-py311-gpu") == "2.60.0"
     assert ray_version_of("host:5000/fasray:0.1.0-ray2.60.0") == "2.60.0"
@@ -116,7 +149,7 @@ def test_the_command_prints_every_finding_and_leaves_with_2(tmp_path: Path) -> N
     file.write_text((CLUSTER / AWS).read_text().replace("\nmax_workers: 4", "\nmax_worker: 4"))
     ran = fasray("cluster", "validate", str(file), str(CLUSTER / RAYJOB))
     assert ran.returncode == 2
-    assert f"{file}, line 14, key max_worker: unknown key 'max_worker'\n  -> did you mean 'max_workers'?" in ran.stdout
+    assert f"{file}, line 15, key max_worker: unknown key 'max_worker'\n  -> did you mean 'max_workers'?" in ran.stdout
     assert f"{CLUSTER / RAYJOB}: RayJob: nothing found" in ran.stdout
     assert "in 1 of 2 files" in ran.stderr
     (told,) = json.loads(fasray("cluster", "validate", "--json", str(file)).stdout)["files"]
