@@ -92,12 +92,12 @@ def test_a_wrong_result_is_the_first_that_the_page_says(tmp_path: Path) -> None:
 
 def test_right_numbers_settings_and_waiting_are_measured_on_a_cpu(tmp_path: Path) -> None:
     """The very code that runs on a card: this device is the CPU itself, so every float32 distance is zero."""
-    parts = ["correctness", "resume", "waiting", "prices"]
+    parts = ["correctness", "resume", "waiting", "prices", "residence"]
     found = gpu_check(tmp_path, minutes=1, device="cpu", methods=["erm"], parts=parts)
     assert found.complete
     assert [(part.name, part.status) for part in found.parts] == [(name, "done") for name in parts]
     assert not found.wrong
-    exact, resume, waiting, prices = (part.rows for part in found.parts)
+    exact, resume, waiting, prices, residence = (part.rows for part in found.parts)
     assert [row["method"] for row in exact] == ["erm"]
     for row in exact:
         assert row["pixels"] == row["loss"] == row["gradient"] == row["score"] == 0
@@ -105,6 +105,7 @@ def test_right_numbers_settings_and_waiting_are_measured_on_a_cpu(tmp_path: Path
     assert all(row["equal"] for row in resume)
     assert all(0 < row["bf16 busy %"] <= 100 for row in waiting)
     assert all(row[name] > 0 for row in prices for name in ("fp32", "bf16", "fp32 free", "bf16 free"))
+    assert all(row[name] > 0 for row in residence for name in ("resident", "prefetch", "direct"))
     assert "**Nothing is wrong**" in (tmp_path / "gpu-check.md").read_text()
 
 

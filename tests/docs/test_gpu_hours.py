@@ -13,6 +13,7 @@ SCRIPT = ROOT / "docs" / "explanation" / "gpu_hours.py"
 @pytest.mark.filterwarnings("ignore")
 def test_the_tables_of_the_page_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = importlib.util.spec_from_file_location("gpu_hours", SCRIPT)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from fasray.bench.gpu.page import write
 from fasray.bench.gpu.record import Part, Record, Row
+from fasray.errors import FasrayError
 
 Say = Callable[[str], None]
 
@@ -97,6 +98,8 @@ def _measured(check: Check, part: Part, items: Sequence[str], deadline: float, s
         say(f"{check.title}: {item}")
         try:
             part.rows.append(check.measure(item))
+        except FasrayError as error:
+            failed.append(f"{item}: {error.what}")
         except Exception as error:  # noqa: BLE001 - on a rented card one part must not take the others with it
             traceback.print_exc()
             failed.append(f"{item}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")

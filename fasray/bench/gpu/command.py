@@ -9,13 +9,13 @@ from pathlib import Path
 from fasray.bench.gpu.check import Check, run_checks
 from fasray.bench.gpu.numbers import Correctness, Resume
 from fasray.bench.gpu.record import Record
-from fasray.bench.gpu.speed import Compiled, Prices, Sharing, Speed, Waiting
+from fasray.bench.gpu.speed import Compiled, Prices, Residence, Sharing, Speed, Waiting
 from fasray.bench.gpu.workplace import FULL, MINIATURE, Workplace, device_facts, software
 from fasray.bench.training import bench_device
 from fasray.errors import SpecError, did_you_mean
 from fasray.methods import registry
 
-CHECKS = (Correctness, Resume, Speed, Waiting, Prices, Sharing, Compiled)
+CHECKS = (Correctness, Resume, Speed, Waiting, Prices, Sharing, Residence, Compiled)
 """The most valuable first: what comes late may find no time left."""
 
 
@@ -61,6 +61,7 @@ def gpu_check(
                 "numbers": ", ".join(f"{key} {value}" for key, value in sizes.numbers.items()),
                 "seconds a repetition": sizes.seconds,
                 "repetitions": sizes.repetitions,
+                "pictures an evaluation": sizes.scored,
                 "CPU threads": 1,
             },
         )

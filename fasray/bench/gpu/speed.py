@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
+import torch
 from torch.profiler import ProfilerActivity, profile
 
 from fasray.bench.gpu.check import Check
 from fasray.bench.gpu.record import Row
 from fasray.bench.gpu.workplace import Workplace
-from fasray.bench.loops import TrialLoop
+from fasray.bench.loops import TrialLoop, made_roles
 from fasray.bench.pack import measure_pack
 from fasray.bench.training import measure_training
-from fasray.errors import RunFailedError
+from fasray.errors import RunFailedError, SpecError
+from fasray.faces.loading.pool import FacePool
+from fasray.methods import registry
+from fasray.training.batches import Batches, Way
+from fasray.training.trial import Trial
 
 _WARM_UP = 2
+_ENOUGH_STEPS = 100_000
 _WORTH = 1.05
 """A setting is recommended if it makes training at least so many times as fast."""
 _GIB = 2**30
@@ -37,6 +43,10 @@ class Speed(Check):
         "images/s": "training images a second",
         "plain": "the same of the plain loop",
         "ratio": "ours over the plain loop's",
+        "scored/s": "images a second of an evaluation, in float32",
+        "scored ratio": "ours over the plain loop's",
+        "scoring %": "share of a trial's time that its evaluations take, at the number of pictures named below",
+        "outside %": "share of a step outside of networks and losses: batch, optimizer, logs, each waited for",
         "peak GiB": "most memory that training held; on a GPU what torch allocated, its own 0.3 to 0.5 GiB not counted",
     }
     share = 3.0
@@ -60,6 +70,10 @@ class Speed(Check):
             "images/s": row.ours.median,
             "plain": row.plain.median,
             "ratio": row.speed_ratio,
+            "scored/s": row.ours.scoring,
+            "scored ratio": row.scoring_ratio,
+            "scoring %": 100 * row.evaluation_share,
+            "outside %": 100 * sum(row.outside.values()),
             "peak GiB": row.ours.peak_bytes / _GIB,
         }
 
@@ -161,7 +175,7 @@ class Prices(Check):
             for fixed in (True, False)
             for precision in ("fp32", "bf16")
         }
-        return {"method": item, **in_turn(self._place, item, changes)}
+        return {"method": item, **_changed(self._place, item, changes)}
 
     def findings(self, rows: Sequence[Row]) -> list[str]:
         """Say the medians over the methods."""
@@ -176,6 +190,61 @@ class Prices(Check):
     def settings(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Recommend bf16 where it is faster."""
         return {"training": {"precision": "bf16"}} if rows and _ratio(rows, "bf16", "fp32") >= _WORTH else {}
+
+
+class Residence(Check):
+    """What it brings to keep the faces on the device."""
+
+    name = "residence"
+    title = "Faces on the card, or on their way to it"
+    about = (
+        "The steps of each method in bf16 with the faces on the device, where only row numbers cross; with a thread "
+        "that picks and uploads the next batches meanwhile; and with batches picked when they are needed. A trial "
+        "chooses the first where the pool fits next to its networks, else on a GPU the second. Batches are the same."
+    )
+    columns = {
+        "method": "name",
+        "resident": "images a second, faces on the device",
+        "prefetch": "images a second, batches made ahead by a thread",
+        "direct": "images a second, batches made when they are needed",
+    }
+    share = 1.5
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+
+    def measure(self, item: str) -> Row:
+        """Return the speeds of one method."""
+        place = self._place
+        trial = place.trial(item, {**place.sizes.speed, "steps": _ENOUGH_STEPS}, precision="bf16")
+        loops = {way: LoopByWay(trial, place.pool(trial), place.device, way) for way in get_args(Way)}
+        try:
+            return {"method": item, **in_turn(place, loops)}
+        finally:
+            for loop in loops.values():
+                loop.close()
+
+    def findings(self, rows: Sequence[Row]) -> list[str]:
+        """Say the medians over the methods."""
+        if not rows:
+            return []
+        return [
+            f"Faces on the device are {_ratio(rows, 'resident', 'prefetch'):.2f} times as fast as the thread, and the "
+            f"thread {_ratio(rows, 'prefetch', 'direct'):.2f} times as fast as none (medians)."
+        ]
+
+
+class LoopByWay(TrialLoop):
+    """Ours, with pixels that come to the device in a way of choice; steps are taken in order, from the first."""
+
+    def __init__(self, trial: Trial, pool: FacePool, device: torch.device, way: Way) -> None:
+        super().__init__(trial, pool, device)
+        self._batches = Batches(trial, pool, made_roles(pool), self.method, self.context, way)
+        self._batches.open(0, [trial.training.steps])
+
+    def close(self) -> None:
+        """End the thread, if there is one."""
+        self._batches.close()
 
 
 class Compiled(Check):
@@ -200,8 +269,10 @@ class Compiled(Check):
 
     def measure(self, item: str) -> Row:
         """Return the speeds of one method."""
+        if reason := registry.get(item).no_compile:
+            raise SpecError(f"cannot be compiled: {reason}")
         half = {"precision": "bf16"}
-        found = in_turn(self._place, item, {"bf16": half, "compiled": {**half, "compile": True}})
+        found = _changed(self._place, item, {"bf16": half, "compiled": {**half, "compile": True}})
         return {"method": item, **found, "ratio": found["compiled"] / found["bf16"]}
 
     def findings(self, rows: Sequence[Row]) -> list[str]:
@@ -269,18 +340,21 @@ class Sharing(Check):
         return {"resources": {"gpus_per_worker": "auto", "most_per_gpu": round(median(worth))}}
 
 
-def in_turn(place: Workplace, method: str, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Return the median images a second under each change of the training section, measured in turn."""
-    loops = {}
-    for name, change in changes.items():
-        trial = place.trial(method, place.sizes.speed, **change)
-        loops[name] = TrialLoop(trial, place.pool(trial), place.device)
-        loops[name].run(0, least=_WARM_UP)
+def in_turn(place: Workplace, loops: Mapping[str, TrialLoop]) -> dict[str, float]:
+    """Return the median images a second of each loop, measured in turn."""
+    for loop in loops.values():
+        loop.run(0, least=_WARM_UP)
     rates: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(place.sizes.repetitions):
         for name in rates if number % 2 == 0 else reversed(rates):
             rates[name].append(loops[name].run(place.sizes.seconds))
     return {name: median(values) for name, values in rates.items()}
+
+
+def _changed(place: Workplace, method: str, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return the median images a second under each change of the training section, measured in turn."""
+    trials = {name: place.trial(method, place.sizes.speed, **change) for name, change in changes.items()}
+    return in_turn(place, {name: TrialLoop(trial, place.pool(trial), place.device) for name, trial in trials.items()})
 
 
 def _ratio(rows: Sequence[Row], one: str, other: str) -> float:

@@ -34,15 +34,25 @@ class Sizes:
     seconds: float
     """Of one repetition."""
     repetitions: int
+    scored: int
+    """Pictures of an evaluation, for its share of a trial's time."""
     profiled_steps: int
     most_at_once: int
     """Trials on the device at the most."""
 
 
-FULL = Sizes({"profile": "full"}, {"profile": "small"}, seconds=1.0, repetitions=3, profiled_steps=5, most_at_once=4)
+FULL = Sizes(
+    {"profile": "full"},
+    {"profile": "small"},
+    seconds=1.0,
+    repetitions=3,
+    scored=20_000,
+    profiled_steps=5,
+    most_at_once=4,
+)
 MINIATURE = Sizes(
     {"profile": "smoke", "image_size": 32}, {"profile": "smoke", "image_size": 32},
-    seconds=0.05, repetitions=2, profiled_steps=1, most_at_once=2,
+    seconds=0.05, repetitions=2, scored=1000, profiled_steps=1, most_at_once=2,
 )  # fmt: skip
 
 
