@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
-from fasray.execution.autoscaler import ClusterCapacity, Room
+from fasray.execution.autoscaler import ClusterCapacity, Room, current_capacity
 from fasray.execution.capacity import Demand
-from fasray.execution.hardware import CardKind
+from fasray.execution.hardware import CardKind, card_kinds, this_machine
+from fasray.execution.memory_file import Measured, MemoryFile, short_trials
 from fasray.execution.shares import bytes_needed, cores_of_trial, doubled, share_of, trials_per_card
 from fasray.runs.events import Event, Placed
 from fasray.sweep.coordinator import Assignment, Coordinator
+from fasray.sweep.plan import Plan
 from fasray.sweep.spec import SweepSpec
 
 
@@ -51,17 +52,6 @@ class EqualPlaces:
     def release(self, trial: str) -> None:
         """Count it no more."""
         self._held.discard(trial)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What short runs on one card of a kind have shown."""
-
-    card: str
-    """Name of the card."""
-    card_bytes: int
-    peaks: Mapping[str, int] = field(default_factory=dict)
-    """Most bytes that a trial took, by method; a method whose run failed is missing, and gets whole cards."""
 
 
 class Placement:
@@ -171,7 +161,13 @@ class Placement:
             measured = self.measured.get(kind.name)
             name = (measured.card if measured else "") or kind.name or "GPU"
             memory = f", {measured.card_bytes / 2**30:.3g} GiB each" if measured else ""
-            yield f"{f'{kind.cards} x ' if kind.cards else ''}{name}{memory}: {'; '.join(self._shares_in_words(kind))}"
+            known = (
+                ""
+                if measured or kind not in self.shared_kinds()
+                else "; less where a first run shows that less will do"
+            )
+            count = f"{kind.cards} x " if kind.cards else ""
+            yield f"{count}{name}{memory}: {'; '.join(self._shares_in_words(kind))}{known}"
 
     def _shares_in_words(self, kind: CardKind) -> Iterator[str]:
         by_share: dict[float, list[str]] = {}
@@ -203,6 +199,27 @@ class Placement:
             cpus = cores_of_trial(cores, gpus) - data_cpus
             cpus = cpus if cpus >= 1 or not data_cpus else 1
         return Demand(resources.workers, cpus or 1, gpus, data_cpus, kind)
+
+
+def room_for(spec: SweepSpec, capacity: Callable[[], ClusterCapacity] = current_capacity) -> Room:
+    """Return the room for the trials of a sweep, within its own limit."""
+    limit = spec.resources.max_concurrent
+    return Room(None if limit == "auto" else limit, capacity)
+
+
+def placement_here(plan: Plan, pool: str) -> Placement:
+    """Return where the trials of a sweep would go on this machine, by what is known of it; starts nothing.
+
+    Args:
+        plan: of the sweep.
+        pool: key of its pool.
+    """
+    capacity = ClusterCapacity((this_machine(),))
+    kinds = card_kinds(capacity)
+    placement = Placement(plan.spec, lambda method, kind: 0.0, room_for(plan.spec, lambda: capacity), kinds)
+    if kinds and (known := MemoryFile(pool).known(short_trials(plan))):
+        placement.measured = {kinds[0].name: known}
+    return placement
 
 
 def least_share_of(coordinator: Coordinator) -> Callable[[str, str], float]:

@@ -6,13 +6,9 @@ What was found is kept next to the node's pool, so that the next sweep of the sa
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,18 +19,17 @@ from fasray.errors import FasrayError
 from fasray.execution.capacity import accelerator
 from fasray.execution.card import limit_memory, peak_bytes, show_assigned_gpus
 from fasray.execution.hardware import CardKind, LogicalGpus, logical_gpus
-from fasray.execution.placement import Measured
-from fasray.faces.loading.pool import FacePool, pool_folder
+from fasray.execution.memory_file import STEPS, Measured, MemoryFile, short_trials
+from fasray.faces.loading.pool import FacePool
 from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import Roles, TargetSplit, parse
 from fasray.runs.layout import weights_folder
 from fasray.sweep.plan import Plan
+from fasray.training.batches import scoring_batch
 from fasray.training.context import Context
 from fasray.training.loop import evaluations
 from fasray.training.trial import Trial
 
-STEPS = 4
-"""Optimizer steps of a short run: the whole schedule of a trial in a few steps, so that all its parts take part."""
 _PATIENCE_S = 60
 """For each method, and once more: how long a run may take before trials get whole cards."""
 
@@ -65,7 +60,7 @@ def measure_memory(plan: Plan, kinds: Sequence[CardKind], run: str, pool: str, d
     Returns:
         What was found, by kind of card; a kind on which nothing could be measured is missing.
     """
-    trials = tuple(_trials(plan))
+    trials = tuple(short_trials(plan))
     waiting = {}
     for kind in kinds:
         job = _Job(trials, run, pool, data, plan.spec.target_split, kind.name, logical_gpus())
@@ -81,17 +76,6 @@ def measure_memory(plan: Plan, kinds: Sequence[CardKind], run: str, pool: str, d
     return found
 
 
-def _trials(plan: Plan) -> list[Trial]:
-    """Return a short trial of each method, on the protocol with most domains."""
-    widest = {cell.method: cell for cell in sorted(plan.cells, key=lambda cell: len(cell.protocol.domains))}
-    found = []
-    for cell in widest.values():
-        trial = plan.trial(cell, cell.configuration({}), plan.spec.search.seed)
-        training = trial.training.model_copy(update={"steps": STEPS, "evaluations": 1})
-        found.append(trial.model_copy(update={"training": training}))
-    return found
-
-
 def _measure(job: _Job) -> Measured:
     """Return what the methods take on the card of this process; what was measured before is read."""
     show_assigned_gpus()
@@ -99,17 +83,14 @@ def _measure(job: _Job) -> Measured:
     limit_memory(device, 1.0)
     card = job.kind if job.logical else torch.cuda.get_device_name()
     size = job.logical.memory(job.kind) if job.logical else torch.cuda.get_device_properties(0).total_memory
-    file = memory_file(job.pool)
-    known, peaks = _read(file), {}
+    file = MemoryFile(job.pool, repr(job.logical) if job.logical else "")
+    peaks = {}
     for trial in job.trials:
-        key = _key(trial, card, job.logical)
-        if key not in known:
-            peak = _peak(trial, job, device)
-            if peak is None:
-                continue
-            known[key] = {"method": trial.method, "card": card, "peak_bytes": peak}
-            _write(file, known)
-        peaks[trial.method] = int(known[key]["peak_bytes"])
+        peak = file.peak(trial, card)
+        if peak is None and (peak := _peak(trial, job, device)) is not None:
+            file.add(trial, card, size, peak)
+        if peak is not None:
+            peaks[trial.method] = peak
     return Measured(card, size, peaks)
 
 
@@ -123,44 +104,16 @@ def _peak(trial: Trial, job: _Job, device: str) -> int | None:
                 folder, seed=trial.seed, total_steps=STEPS, device=device, faces_bytes=0,
                 weights_folder=weights_folder(job.run),
             )  # fmt: skip
-            for _ in evaluations(trial, pool, _few(trial, pool, job.target_split), context):
+            for _ in evaluations(trial, pool, _few(trial, pool, job.target_split, device), context):
                 pass
     except (FasrayError, torch.OutOfMemoryError):
         return None
     return job.logical.peak(trial.method) if job.logical else peak_bytes(device)
 
 
-def _few(trial: Trial, pool: FacePool, target_split: TargetSplit) -> Roles:
+def _few(trial: Trial, pool: FacePool, target_split: TargetSplit, device: str) -> Roles:
     """Return the roles of a trial with about one batch of rows to score."""
     roles = parse(trial.protocol, target_split).assign(pool.index)
-    most = trial.training.eval_batch_size
+    most = scoring_batch(trial.training, torch.device(device))
     some = np.unique(np.linspace(0, len(roles.source_dev) - 1, min(most, len(roles.source_dev))).astype(np.int64))
     return replace(roles, source_dev=roles.source_dev[some], target=roles.target[:1])
-
-
-def memory_file(pool: str) -> Path:
-    """Return where this node keeps what was measured with a pool."""
-    folder = pool_folder(pool)
-    return folder.parent / f"{folder.name}.memory.json"
-
-
-def _key(trial: Trial, card: str, logical: LogicalGpus | None) -> str:
-    """Return what a measurement depends on, in short."""
-    training = trial.training.model_dump(mode="json")
-    parts = [trial.method, trial.config, trial.protocol, training, card, torch.__version__, logical and repr(logical)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def _read(file: Path) -> dict[str, Mapping[str, Any]]:
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads(file.read_text())
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _write(file: Path, known: Mapping[str, Mapping[str, Any]]) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):  # the next sweep measures again
-        part.write_text(json.dumps(known, indent=1))
-        part.replace(file)

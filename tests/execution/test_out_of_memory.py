@@ -9,8 +9,9 @@ from sweep_fixtures import SWEEP, made_reading, plan_of, value_of
 from fasray.execution.autoscaler import ClusterCapacity, Room
 from fasray.execution.capacity import Demand
 from fasray.execution.hardware import card_kinds
+from fasray.execution.memory_file import Measured
 from fasray.execution.messages import TrialMessage, deliver
-from fasray.execution.placement import Announcer, Measured, Placement, least_share_of, next_placed
+from fasray.execution.placement import Announcer, Placement, least_share_of, next_placed
 from fasray.faces.face_index import FaceIndex
 from fasray.runs.events import EVENTS, Event, OutOfMemory, Placed, Reported
 from fasray.sweep.coordinator import Coordinator

@@ -12,8 +12,9 @@ from fasray.errors import SpecError
 from fasray.execution.autoscaler import AutoscalerLimits, ClusterCapacity, NodeGroup, Room
 from fasray.execution.capacity import Demand
 from fasray.execution.hardware import CardKind, card_kinds, device_for
+from fasray.execution.memory_file import Measured
 from fasray.execution.packing import fit_together
-from fasray.execution.placement import Measured, Placement
+from fasray.execution.placement import Placement
 from fasray.execution.shares import CONTEXT_BYTES, doubled
 from fasray.sweep.spec import SweepSpec
 from fasray.sweep.sweep_file import parse_sweep

@@ -61,11 +61,21 @@ class RayHead:
         folder: what it is known by, and where ``ray start`` is called: jobs without a working directory run there.
         env: environment of all its processes, and so of its jobs.
         cpus: that it says it has.
+        gpus: that it says it has; None: those that Ray finds.
         store_bytes: of its object store.
     """
 
-    def __init__(self, folder: Path, env: dict[str, str], *, cpus: int = 2, store_bytes: int = 200_000_000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        env: dict[str, str],
+        *,
+        cpus: int = 2,
+        gpus: int | None = None,
+        store_bytes: int = 200_000_000,
+    ) -> None:
         self._size = [f"--num-cpus={cpus}", f"--object-store-memory={store_bytes}"]
+        self._size += [] if gpus is None else [f"--num-gpus={gpus}"]
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.token = folder, secrets.token_hex(32)
         self._short = tempfile.TemporaryDirectory(prefix="fr")  # sockets need short paths

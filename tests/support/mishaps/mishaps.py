@@ -2,20 +2,25 @@
 
 import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from fasray.methods.base import Draw, MethodConfig, StepContext
 from fasray.methods.erm import ERM, ERMConfig
 from fasray.methods.space import Range
+from fasray.training.context import Context
 
 
 class MishapsConfig(ERMConfig):
-    accident: Literal["none", "nan", "error", "death", "always-error"] = Field("none", description="what happens")
+    accident: Literal["none", "nan", "error", "death", "always-error", "memory"] = Field(
+        "none", description="what happens"
+    )
     at: int = Field(5, ge=0, description="step before which it happens")
 
     @classmethod
@@ -33,8 +38,15 @@ class Mishaps(ERM):
         accident = self.config.accident
         with (_folder() / "steps").open("a") as file:
             file.write(f"{accident} {os.getpid()} {ctx.step}\n")
+        with (_folder() / "cards").open("a") as file:
+            gpus, visible = cast(Context, ctx).gpus, os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
+            file.write(f"{os.getpid()} {ctx.step} {gpus:g} [{visible}] {time.time()}\n")
         logs = super().step(draws, ctx)
         if ctx.step != self.config.at or accident == "none":
+            return logs
+        if accident == "memory":
+            if cast(Context, ctx).gpus < 1:
+                raise torch.OutOfMemoryError("as if the card had no more")
             return logs
         if accident == "nan":
             return {name: value * math.nan for name, value in logs.items()}

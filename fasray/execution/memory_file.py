@@ -1,0 +1,101 @@
+"""What is known of the memory that trials take on this node's cards; kept next to the pool that they train on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fasray.faces.loading.pool import pool_folder
+from fasray.sweep.plan import Plan
+from fasray.training.trial import Trial
+
+STEPS = 4
+"""Optimizer steps of a short run: the whole schedule of a trial in a few steps, so that all its parts take part."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What short runs on one card of a kind have shown."""
+
+    card: str
+    """Name of the card."""
+    card_bytes: int
+    peaks: dict[str, int] = field(default_factory=dict)
+    """Most bytes that a trial took, by method; a method whose run failed is missing, and gets whole cards."""
+
+
+class MemoryFile:
+    """The file of one pool.
+
+    Args:
+        pool: key of the pool.
+        by: what else the measurements depend on.
+    """
+
+    def __init__(self, pool: str, by: str = "") -> None:
+        folder = pool_folder(pool)
+        self.path = folder.parent / f"{folder.name}.memory.json"
+        self._by = by
+        self._entries = _read(self.path)
+
+    def peak(self, trial: Trial, card: str) -> int | None:
+        """Return what a short trial takes of a card; None if it was not measured."""
+        entry = self._entries.get(self._key(trial, card))
+        return None if entry is None else int(entry["peak_bytes"])
+
+    def add(self, trial: Trial, card: str, card_bytes: int, peak: int) -> None:
+        """Keep what a short trial took of a card; a full disk is no error, for it can be measured again."""
+        entry = {"method": trial.method, "card": card, "card_bytes": card_bytes, "peak_bytes": peak}
+        self._entries = {**_read(self.path), **self._entries, self._key(trial, card): entry}
+        part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            part.write_text(json.dumps(self._entries, indent=1))
+            part.replace(self.path)
+
+    def known(self, trials: Iterable[Trial]) -> Measured | None:
+        """Return what is known of these short trials on the card of most of them; None if nothing is."""
+        trials = list(trials)
+        cards = {str(entry["card"]): int(entry["card_bytes"]) for entry in self._entries.values()}
+        found = [
+            Measured(card, size, {t.method: peak for t in trials if (peak := self.peak(t, card)) is not None})
+            for card, size in cards.items()
+        ]
+        return max((one for one in found if one.peaks), key=lambda one: len(one.peaks), default=None)
+
+    def _key(self, trial: Trial, card: str) -> str:
+        import torch
+
+        training = trial.training.model_dump(mode="json")
+        parts = [trial.method, trial.config, trial.protocol, training, card, str(torch.__version__), self._by]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def short_trials(plan: Plan) -> list[Trial]:
+    """Return a short trial of each method of a plan, on the protocol with most domains."""
+    widest = {cell.method: cell for cell in sorted(plan.cells, key=lambda cell: len(cell.protocol.domains))}
+    found = []
+    for cell in widest.values():
+        trial = plan.trial(cell, cell.configuration({}), plan.spec.search.seed)
+        training = trial.training.model_copy(update={"steps": STEPS, "evaluations": 1})
+        found.append(trial.model_copy(update={"training": training}))
+    return found
+
+
+def measurements() -> list[dict[str, Any]]:
+    """Return all that is known on this node, whatever the pool: ``method``, ``card``, ``card_bytes``, ``peak_bytes``."""
+    files = sorted(pool_folder("x").parent.glob("*.memory.json"))
+    return [entry for file in files for entry in _read(file).values()]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text())
+        if isinstance(found, dict):
+            return found
+    return {}
