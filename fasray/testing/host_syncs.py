@@ -114,7 +114,7 @@ class _Found:
     def wait(self, what: str) -> None:
         """Add the innermost place that is neither torch's nor ours."""
         place = _place()
-        if place is not None and place[0] != _ON_THE_HOST:
+        if place is not None and place[0] not in (_ON_THE_HOST, _UPLOADER):
             self.waits.add(f"{what} at {place[0].name}:{place[1]}")
 
     def upload(self, what: str, sent: Tensor) -> None:

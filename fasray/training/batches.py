@@ -32,7 +32,7 @@ from fasray.methods.base import Draw, Method
 from fasray.protocols.roles import Roles, spaced_frames
 from fasray.seeds import stream
 from fasray.training.context import Context
-from fasray.training.trial import Trial
+from fasray.training.trial import TrainingSpec, Trial
 
 Way = Literal["resident", "prefetch", "direct"]
 """``resident``: from a copy of the pool on the device; ``prefetch``: uploaded, picked ahead by a thread; ``direct``:
@@ -42,6 +42,7 @@ _Key = tuple[Literal["train", "score"], int]
 """A step, or a part of an evaluation."""
 _Arrays = dict[str, NDArray[Any]]
 _MAPS = ("theta", "corner", "flipped")
+_FULL_SIZE = 256
 _AHEAD = 2
 """Batches that are picked and uploaded while a step computes."""
 
@@ -108,7 +109,7 @@ class Batches:
         self._domain = roles.domain_id
         self.scored = scored_rows(trial, face_source, roles)
         """The source-dev and the target rows that every evaluation scores, in this order."""
-        self._eval_batch = training.eval_batch_size
+        self._eval_batch = scoring_batch(training, self._device)
         self._exact = self._augment.crop == "pixels" and self._augment.rotation == 0
         self._eval_maps = augment.evaluation_parameters(1, self._augment, face_source.image_size, self._size)
         self._eval_theta = torch.from_numpy(self._eval_maps.theta).to(self._device)
@@ -288,6 +289,16 @@ class Batches:
         if not self._eval_maps.exact:
             x = augment.resample(x, self._eval_theta.expand(len(x), -1, -1), self._size)
         return x.contiguous(memory_format=torch.channels_last) if self._layout is torch.channels_last else x
+
+
+def scoring_batch(training: TrainingSpec, device: torch.device) -> int:
+    """Return how many images are scored at once on a device: ``eval_batch_size``, and on a GPU more of small ones.
+
+    A GPU would wait for the host between batches of few pixels. So many images below 256 px have the pixels, and take
+    about the memory, of ``eval_batch_size`` images of that size.
+    """
+    more = _FULL_SIZE**2 // training.image_size**2 if device.type == "cuda" else 1
+    return training.eval_batch_size * max(1, more)
 
 
 def scored_rows(trial: Trial, face_source: FaceSource, roles: Roles) -> tuple[Rows, Rows]:

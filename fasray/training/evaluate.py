@@ -29,9 +29,9 @@ from fasray.training.trial import TrainingSpec, Trial
 def score_rows(method: Method, trial: Trial, batches: Batches, context: Context) -> NDArray[np.float64]:
     """Return one live score for each of ``batches.scored``, both parts one after the other, in evaluation mode.
 
-    The rows are cut into batches of ``eval_batch_size`` in their order, always the same way, and the batches go round
-    the workers; every worker gets all scores. Scoring is in float32 even if training is in bfloat16, whose 8 bits would
-    tie most scores. The host waits for the device once, at the end.
+    The rows are cut into batches in their order, always the same way (:func:`fasray.training.batches.scoring_batch`),
+    and the batches go round the workers; every worker gets all scores. Scoring is in float32 even if training is in
+    bfloat16, whose 8 bits would tie most scores. The host waits for the device once, at the end.
 
     Raises:
         DivergedError: a score is not a finite number.

@@ -41,7 +41,7 @@ class TrainingSpec(Settings):
     width: float = Field(1.0, gt=0, le=4, description="channel multiplier of the networks")
     steps: int = Field(4000, ge=1, description="full budget, optimizer steps; schedules are fractions of it")
     evaluations: int = Field(20, ge=1, description="evaluations, evenly spaced over the budget, the last at its end")
-    eval_batch_size: int = Field(128, ge=1, description="images scored at once")
+    eval_batch_size: int = Field(128, ge=1, description="images scored at once; on a GPU more of less than 256 px")
     images: int | None = Field(None, ge=1, description="images per group or batch; left out: the method's own")
     augment: dict[str, Any] | None = Field(None, description="overrides of the method's augmentation, by field")
     precision: Literal["fp32", "bf16"] = Field(

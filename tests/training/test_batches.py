@@ -20,9 +20,9 @@ from fasray.errors import DataError
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.methods.base import Draw
-from fasray.training.batches import Batches, Way
+from fasray.training.batches import Batches, Way, scoring_batch
 from fasray.training.context import Context
-from fasray.training.trial import Trial
+from fasray.training.trial import TrainingSpec, Trial
 
 WAYS: tuple[Way, ...] = get_args(Way)
 AUGMENTS = st.one_of(
@@ -72,7 +72,9 @@ def assert_same(found: list[Draw], expected: list[Draw]) -> None:
 
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(
-    name=st.sampled_from(registry.names()),
+    chosen_method=st.sampled_from(
+        [*((name, {}) for name in registry.names()), ("hfn_mp", {"inner_loops": 1}), ("sdfanet", {"region": "learned"})]
+    ),
     size=st.sampled_from([32, 40]),
     chosen=AUGMENTS,
     first=st.integers(0, 4),
@@ -81,11 +83,12 @@ def assert_same(found: list[Draw], expected: list[Draw]) -> None:
     channels_last=st.booleans(),
 )
 def test_every_way_gives_the_bits_of_the_plain_one_from_any_step_on(
-    pool: FacePool, name: str, size: int, chosen: dict[str, Any] | None, first: int, rank: int, way: Way,
-    channels_last: bool,
+    pool: FacePool, chosen_method: tuple[str, dict[str, Any]], size: int, chosen: dict[str, Any] | None, first: int,
+    rank: int, way: Way, channels_last: bool,
 ) -> None:  # fmt: skip
     training = {"image_size": size, "augment": chosen, "channels_last": channels_last}
-    trial = made_trial(name, training=TINY.model_copy(update=training))
+    name, config = chosen_method
+    trial = made_trial(name, training=TINY.model_copy(update=training), **config)
     method, roles = trial.build_method(), made_roles(pool.index)
     batches = batches_of(trial, pool, way, OneOf(rank, 2))
     assert batches.way == way
@@ -143,3 +146,10 @@ def test_ways_are_chosen_by_where_the_faces_and_the_networks_are(pool: FacePool)
     streamed = made_trial(training=TINY.model_copy(update={"ingest": "stream"}))
     in_order = replace(pool, row_group=np.zeros(len(pool), np.int64))
     assert batches_of(streamed, in_order, None).way == "prefetch"
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "expected"), [(96, "cuda", 7 * 128), (256, "cuda", 128), (512, "cuda", 128), (96, "cpu", 128)]
+)
+def test_a_gpu_scores_more_small_images_at_once(size: int, device: str, expected: int) -> None:
+    assert scoring_batch(TrainingSpec(image_size=size), torch.device(device)) == expected
