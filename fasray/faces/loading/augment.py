@@ -274,5 +274,5 @@ def _sample(x: Tensor, theta: Tensor, size: int, mode: Literal["bilinear", "near
     grid_y = theta[:, 1, 0, None, None] * u + theta[:, 1, 1, None, None] * v + theta[:, 1, 2, None, None]
     grid = torch.stack([grid_x, grid_y], dim=-1)
     sampled = functional.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
-    inside = (grid.abs() <= 1).all(dim=-1)
-    return sampled * inside[:, None]
+    inside = (grid_x.abs() <= 1) & (grid_y.abs() <= 1)
+    return sampled.mul_(inside[:, None])
