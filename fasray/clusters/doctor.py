@@ -13,7 +13,8 @@ from fasray.clusters.access import (
     pool_bytes,
 )
 from fasray.clusters.diagnosis import Diagnosis
-from fasray.clusters.machine import check_gpus, check_memory, check_pools, check_versions, constraints
+from fasray.clusters.gpus import check_gpus
+from fasray.clusters.machine import INSTALL, check_memory, check_pools, check_versions, constraints
 
 
 def run_checks(data: str | None = None, out: str | None = None) -> list[Diagnosis]:
@@ -23,7 +24,7 @@ def run_checks(data: str | None = None, out: str | None = None) -> list[Diagnosi
         data: face set to check.
         out: folder or URI of a future run.
     """
-    found = [*check_versions(constraints()), *check_gpus(), *check_memory()]
+    found = [*check_versions(constraints()), *check_gpus(INSTALL), *check_memory()]
     found += [*check_cluster(), *check_authentication()]
     need = 0
     if data is not None:

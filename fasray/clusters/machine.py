@@ -21,7 +21,7 @@ _LEAST_SHARED = 1 * _GIB
 _LEAST_DISK = 5 * _GIB
 _TESTED_FIRST = ("ray", "torch", "torchvision")
 _CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
-_INSTALL = f"pip install --constraint {_CONSTRAINTS} fasray"
+INSTALL = f"pip install --constraint {_CONSTRAINTS} fasray"
 
 
 def constraints() -> Mapping[str, str]:
@@ -43,7 +43,7 @@ def check_versions(tested: Mapping[str, str]) -> list[Diagnosis]:
     found += [_one_version(name, installed.get(name, ""), tested.get(name, "")) for name in _TESTED_FIRST]
     missing = [name for name, there in installed.items() if not there and name not in _TESTED_FIRST]
     if missing:
-        found.append(problem("packages", f"not installed: {', '.join(missing)}", _INSTALL))
+        found.append(problem("packages", f"not installed: {', '.join(missing)}", INSTALL))
     others = {
         name: (there, tested[name])
         for name, there in installed.items()
@@ -51,7 +51,7 @@ def check_versions(tested: Mapping[str, str]) -> list[Diagnosis]:
     }
     if others:
         differences = ", ".join(f"{name} {there} (tested: {known})" for name, (there, known) in others.items())
-        found.append(note("packages", differences, f"if something fails, install the tested versions: {_INSTALL}"))
+        found.append(note("packages", differences, f"if something fails, install the tested versions: {INSTALL}"))
     elif tested and not missing:
         found.append(ok("packages", f"{len(installed)} packages as in constraints.txt"))
     return found
@@ -60,7 +60,7 @@ def check_versions(tested: Mapping[str, str]) -> list[Diagnosis]:
 def _one_version(name: str, there: str, tested: str) -> Diagnosis:
     title = {"ray": "Ray"}.get(name, name)
     if not there:
-        return problem(title, "not installed", _INSTALL)
+        return problem(title, "not installed", INSTALL)
     if tested and _public(there) != tested:
         remedy = f"install the tested version: pip install {name}=={tested}; all nodes must have the same"
         return note(title, f"{there}; tested was {tested}", remedy)
@@ -79,30 +79,6 @@ def _plain(name: str) -> str:
 def _public(number: str) -> str:
     """Drop the build of a version, ``+cpu``."""
     return number.partition("+")[0]
-
-
-def check_gpus() -> list[Diagnosis]:
-    """Check which GPUs torch can use, and whether there is one that it cannot."""
-    try:
-        import torch
-    except ImportError as error:
-        return [problem("GPUs", f"torch cannot be imported: {error}", _INSTALL)]
-    if torch.cuda.is_available():
-        found = []
-        for number in range(torch.cuda.device_count()):
-            facts = torch.cuda.get_device_properties(number)
-            free, total = torch.cuda.mem_get_info(number)
-            found.append(ok(f"GPU {number}", f"{facts.name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free"))
-        return found
-    driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
-    if driver and torch.version.cuda is None:
-        message = f"there is an NVIDIA driver, but torch {torch.__version__} is a build without CUDA"
-        remedy = "install a CUDA build of torch, see pytorch.org; then set resources.gpus_per_worker"
-        return [problem("GPUs", message, remedy)]
-    if driver:
-        message = f"there is an NVIDIA driver, but torch {torch.__version__} (CUDA {torch.version.cuda}) cannot use it"
-        return [problem("GPUs", message, "run nvidia-smi; the driver may be too old for this CUDA, or the GPU hidden")]
-    return [note("GPUs", "none: trials run on the CPU", "use profile small or quick, or a machine with a GPU")]
 
 
 def check_memory() -> list[Diagnosis]:

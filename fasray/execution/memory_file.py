@@ -88,7 +88,7 @@ def short_trials(plan: Plan) -> list[Trial]:
 
 
 def measurements() -> list[dict[str, Any]]:
-    """Return all that is known on this node, whatever the pool: ``method``, ``card``, ``card_bytes``, ``peak_bytes``."""
+    """Return all that is known on this node: ``method``, ``card``, ``card_bytes`` and ``peak_bytes`` of each entry."""
     files = sorted(pool_folder("x").parent.glob("*.memory.json"))
     return [entry for file in files for entry in _read(file).values()]
 

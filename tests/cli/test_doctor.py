@@ -15,6 +15,7 @@ import pytest
 from fasray.clusters.access import check_authentication, check_cluster, check_data, check_output, pool_bytes
 from fasray.clusters.diagnosis import note, ok, problem
 from fasray.clusters.doctor import exit_code
+from fasray.clusters.gpus import check_mps, check_shares, driver_version
 from fasray.clusters.machine import check_pools, check_versions, constraints, free_memory
 from fasray.faces.sets.manifest import read_manifest
 
@@ -55,6 +56,26 @@ def test_what_fails_comes_with_a_remedy_and_its_exit_code(tmp_path: Path) -> Non
     assert found["authentication"]["status"] == found["data"]["status"] == found["cluster"]["status"] == "error"
     assert found["data"]["exit_code"] == 3
     assert all(one["remedy"] for one in found.values() if one["status"] != "ok")
+
+
+def test_a_gpu_nodes_driver_mps_and_shares(tmp_path: Path) -> None:
+    version = tmp_path / "version"
+    version.write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\nGCC version: 12.3\n"
+    )
+    assert driver_version(version) == "580.65.06"
+    environ = {"CUDA_MPS_PIPE_DIRECTORY": str(tmp_path)}
+    assert check_mps(environ).status == "note"
+    (tmp_path / "control").touch()
+    assert check_mps(environ).status == "ok"
+    sizes = {"erm": 4, "hfn_mp": 9, "safas": 30}
+    card = {"card": "NVIDIA L4", "card_bytes": 24 * 2**30}
+    measured = [{"method": name, "peak_bytes": size * 2**30, **card} for name, size in [*sizes.items(), ("erm", 1)]]
+    (found,) = check_shares(measured)
+    assert found.message == (
+        "NVIDIA L4, at most 4 trials a card: erm 1/4 (4.0 GiB), hfn_mp 1/2 (9.0 GiB), safas whole (30.0 GiB)"
+    )
+    assert check_shares([]) == []
 
 
 def test_the_first_failure_gives_the_exit_code() -> None:
