@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from fasray.execution.autoscaler import ClusterCapacity, current_capacity, initial_capacity
+from fasray.execution.autoscaler import CLUSTER_FILE_VARIABLE, ClusterCapacity, current_capacity, initial_capacity
 from fasray.execution.capacity import demand_of, workers_on
 from fasray.execution.hardware import card_kinds, gpus_here
 from fasray.execution.listener import Listener
@@ -44,12 +44,19 @@ def machine_has_gpus() -> bool:
     return gpus_here() > 0
 
 
-def session_has_gpus(verbose: bool = False) -> bool:
+def session_has_gpus(listener: Listener, verbose: bool = False) -> bool:
     """Return whether a sweep started here gets GPUs: this machine's, or those that the cluster has or may add."""
     if is_private():
         return machine_has_gpus()
     with ray_session(verbose):
-        return bool(card_kinds(initial_capacity(_has_cards)))
+        capacity = initial_capacity(_has_cards)
+    found = bool(card_kinds(capacity))
+    if not found and capacity.autoscales and capacity.limits is None:
+        listener.on_stage(
+            "warning: no node has a GPU now, and which nodes the autoscaler may add is not known: if some have GPUs, stop "
+            f"this sweep and set {CLUSTER_FILE_VARIABLE} to the file that the cluster was made with"
+        )
+    return found
 
 
 def session_capacity(spec: SweepSpec) -> ClusterCapacity:

@@ -80,7 +80,7 @@ def run_sweep(
     listener = listener or Listener()
     check_outlives_job(out)
     with interruptible(out, SAVED):
-        spec = decide(spec, out, listener, partial(session_has_gpus, verbose))
+        spec = decide(spec, out, listener, partial(session_has_gpus, listener, verbose))
         dataset = resolve_dataset(spec.data, listener.on_generate)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
         with Ledger(out, spec.identity(), _facts(dataset)) as ledger:
