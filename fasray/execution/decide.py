@@ -53,8 +53,8 @@ def session_has_gpus(listener: Listener, verbose: bool = False) -> bool:
     found = bool(card_kinds(capacity))
     if not found and capacity.autoscales and capacity.limits is None:
         listener.on_stage(
-            "warning: no node has a GPU now, and which nodes the autoscaler may add is not known: if some have GPUs, stop "
-            f"this sweep and set {CLUSTER_FILE_VARIABLE} to the file that the cluster was made with"
+            "warning: no node has a GPU now, and which nodes the autoscaler may add is not known: if some have GPUs, "
+            f"stop this sweep and set {CLUSTER_FILE_VARIABLE} to the file that the cluster was made with"
         )
     return found
 
