@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class Measured:
     card: str
     """Name of the card."""
     card_bytes: int
-    peaks: dict[str, int] = field(default_factory=dict)
+    peaks: Mapping[str, int] = field(default_factory=dict)
     """Most bytes that a trial took, by method; a method whose run failed is missing, and gets whole cards."""
 
 

@@ -109,6 +109,12 @@ class Placement:
             for kind in self.kinds
         ]
 
+    def least_worker(self) -> dict[str, float]:
+        """Return what a node must have, as Ray names it, to hold any trial's worker."""
+        options = [demand for method in self._spec.methods for demand in self.options(method)]
+        gpus = min(demand.gpus for demand in options)
+        return {"CPU": min(demand.cpus for demand in options), **({"GPU": gpus} if gpus else {})}
+
     def room_for_faces(self, method: str, demand: Demand) -> int | None:
         """Return how many bytes of its card a trial may fill with a copy of the faces; None if that is not known."""
         measured = self.measured.get(demand.kind or (self.kinds[0].name if self.kinds else ""))
