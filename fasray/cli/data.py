@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -175,16 +175,30 @@ def preview(uri: str, output: str, columns: int) -> None:
 @data.command()
 @click.argument("uris", type=ADDRESS, metavar="SET SET...", nargs=-1, required=True)
 @click.argument("out", type=OUT_FOLDER)
-def merge(uris: tuple[str, ...], out: str) -> None:
+@click.option(
+    "--allow-different-preparation",
+    is_flag=True,
+    help="Also join sets that differ in margin, frames, quality or detector.",
+)
+def merge(uris: tuple[str, ...], out: str, allow_different_preparation: bool) -> None:
     """Join face sets to one at OUT, for protocols over their domains: data merge faces/o faces/c faces/oc.
 
-    The sets must have crops of the same size and share no video and no person. They stay as they are.
+    The sets must have crops of the same size, be prepared alike, and share no video and no person. They stay as they
+    are.
     """
     from fasray.faces.sets.merge import merge as join
 
     with _progress("shards") as progress:
-        manifest = join(uris, out, progress)
+        manifest = join(uris, out, progress, allow_different=allow_different_preparation)
+    _note_differences(manifest.card)
     click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+
+
+def _note_differences(card: Mapping[str, Any]) -> None:
+    from fasray.faces.sets.preparations import differences
+
+    for line in differences(card):
+        click.echo(f"note: prepared differently: {line}", err=True)
 
 
 def _print_table(found: Stats) -> None:
@@ -204,6 +218,8 @@ def _print_table(found: Stats) -> None:
         f"{found.cameras} cameras; {found.shards} shards, {size:.1f} MiB, manifest {found.hash[:12]}",
         soft_wrap=True,
     )
+    for line in found.differences:
+        console.print(f"note: prepared differently: {line}", soft_wrap=True, markup=False)
     for line in _losses(found.preparation):
         console.print(line, soft_wrap=True)
 

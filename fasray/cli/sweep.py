@@ -29,7 +29,7 @@ _SET = click.option(
 @_FILE
 @_EXAMPLE
 @_SET
-@click.option("--slots", type=click.IntRange(min=1), help="Trials at once; default: as many as this machine's cores.")
+@click.option("--slots", type=click.IntRange(min=1), help="Trials at once; default: as many as fit on this machine.")
 @click.option(
     "--gpus/--no-gpus", "gpus", default=None, help="Plan for machines with or without GPUs; default: as this one is."
 )
@@ -51,7 +51,11 @@ def plan(
     """
     from fasray.cli.forecast import describe, describe_forecast
     from fasray.execution.decide import machine_has_gpus
+    from fasray.execution.hardware import device_for
+    from fasray.execution.placement import placement_here
     from fasray.faces.data_source import resolve_dataset
+    from fasray.faces.loading.pool import pool_key
+    from fasray.faces.sets.preparations import difference_note
     from fasray.sweep.auto import needs_hardware, resolve_auto
     from fasray.sweep.forecast import forecast
     from fasray.sweep.plan import make_plan
@@ -75,8 +79,14 @@ def plan(
     dataset = resolve_dataset(spec.data, Lines().on_generate)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)
     click.echo(describe(planned))
-    slots = slots or local_slots(spec)
-    paces = _paces(planned, dataset, slots) if calibrate else None
+    if differ := difference_note(dataset.manifest.card):
+        click.echo(f"note: {differ}")
+    here = placement_here(planned, pool_key(dataset.manifest.hash, dataset.manifest.image_size))
+    for line in here.describe():
+        click.echo(f"on this machine: {line}")
+    slots = slots or (here.trials_at_once() if here.kinds else local_slots(spec))
+    device = device_for(here.options(next(iter(spec.methods)))[0])
+    paces = _paces(planned, dataset, slots, device) if calibrate else None
     click.echo("\n" + describe_forecast(forecast(planned, slots, paces), slots, price))
 
 
@@ -102,12 +112,12 @@ def _chosen(sweep_file: str | None, example: str | None) -> str:
     return examples[example]
 
 
-def _paces(plan: Plan, dataset: Dataset, slots: int) -> dict[str, Pace]:
+def _paces(plan: Plan, dataset: Dataset, slots: int, device: str) -> dict[str, Pace]:
     """Time every method on this machine's pool."""
     from fasray.execution.calibrate import calibrate
     from fasray.execution.one_trial import open_local_pool
 
-    return calibrate(plan, str(open_local_pool(dataset, Lines()).folder), slots, say)
+    return calibrate(plan, str(open_local_pool(dataset, Lines()).folder), slots, say, device)
 
 
 @click.command()

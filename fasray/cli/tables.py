@@ -19,6 +19,6 @@ def make_table(*texts: str, numbers: Sequence[str] = ()) -> Table:
 
 
 def make_console() -> Console:
-    """Return a console that wraps to the terminal, and in a pipe leaves lines whole."""
+    """Return a console that wraps to the terminal, and in a pipe or file leaves lines whole, however long."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=240)
+    return console if console.is_terminal else Console(highlight=False, width=100_000)

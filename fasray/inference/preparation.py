@@ -13,6 +13,7 @@ from fasray.errors import DataError, SpecError
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.preparations import parts, way
 from fasray.inference.scorer import Scorer
 from fasray.runs.layout import DATA_FILE
 
@@ -22,28 +23,34 @@ class Preparation:
     """What is recorded of the preparation of a face set."""
 
     settings: tuple[Mapping[str, Any], ...]
-    """Of each corpus that was prepared differently; empty if all faces were generated."""
+    """Of each corpus that was prepared differently; ``{"generated": True}`` for faces that were drawn."""
     image_size: int
 
     @classmethod
     def of(cls, card: Mapping[str, Any], image_size: int) -> Preparation:
-        """Read the card of a face set, which may be merged of several."""
-        parts = [entry["card"] for entry in card["sets"]] if "sets" in card else [card]
+        """Read the card of a face set, which may be merged of several.
+
+        Raises:
+            ValueError: the card does not say how all of the faces were made.
+        """
         found: list[Mapping[str, Any]] = []
-        for part in parts:
-            if isinstance(part.get("plan"), dict) and part["plan"]["settings"] not in found:
-                found.append(part["plan"]["settings"])
+        for _, part in parts(card):
+            made = way(part)
+            if made is None:
+                raise ValueError("the card does not say how the faces were made")
+            if made not in found:
+                found.append(made)
         return cls(tuple(found), image_size)
 
     def to_json(self) -> dict[str, Any] | None:
         """Return the settings for a model's metadata; None if there is more than one way."""
         if len(self.settings) > 1:
             return None
-        return {**(self.settings[0] if self.settings else {"generated": True}), "image_size": self.image_size}
+        return {**self.settings[0], "image_size": self.image_size}
 
 
 def recorded_preparation(scorer: Scorer) -> Preparation | None:
-    """Return what the run of a model records of its data; None if the checkpoint is not inside a run."""
+    """Return what the run of a model records of its data; None if it is not inside a run, or its data do not say."""
     with contextlib.suppress(DataError, ValueError, KeyError, TypeError):
         facts = json.loads(storage.read_bytes(storage.join(scorer.run, DATA_FILE)))
         return Preparation.of(facts["card"], int(facts["image_size"]))
@@ -77,7 +84,9 @@ def settings_for(
         manifest = read_manifest(data)
         if manifest.hash != scorer.trial.data:
             note(f"the model was trained on other data than {data}")
-        found = Preparation.of(manifest.card, manifest.image_size)
+        found = None
+        with contextlib.suppress(ValueError):
+            found = Preparation.of(manifest.card, manifest.image_size)
     settings = _settings(found, scorer, image_size, note)
     return settings if frames is None else replace(settings, rule=frames)
 
@@ -103,7 +112,7 @@ def _settings(
         raise SpecError(
             f"the model's data have crops of {found.image_size} px", where="--image-size", remedy="leave it out"
         )
-    if found.settings:
+    if "generated" not in found.settings[0]:
         return Settings.of(found.settings[0])
     note("the model's data were generated, not detected: its crops differ somewhat from these")
     return Settings(image_size=found.image_size)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fasray.faces.sets.preparations import difference_note
 from fasray.runs.record import RunRecord
 
 
 def remarks(run: RunRecord) -> tuple[str, ...]:
     """Return what a reader of the run's numbers has to know, one sentence each; nothing if there is nothing unusual."""
-    return tuple(_devices(run))
+    differ = difference_note(run.data.card)
+    return (*_devices(run), *([differ] if differ else []))
 
 
 def _devices(run: RunRecord) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,23 @@ def test_why_names_the_device_of_each_number(mixed: Path) -> None:
     text = to_text(trace(read_run(str(mixed)), "safas", "O&C->I"))
     assert text.count("  computed on NVIDIA H200, bf16, torch 2.15.0\n") == 2
     assert f"note: {SAID}" in text
+
+
+def test_a_run_over_domains_that_were_prepared_differently_says_so() -> None:
+    record = read_run(str(FROZEN))
+    ways = [{"margin": 1.35, "frames": 2, "every": None}, {"margin": 3.5, "frames": None, "every": 1}]
+    sets = [
+        {"domains": [name], "card": {"kind": "prepared", "plan": {"settings": way | {"quality": 95, "detector": "d"}}}}
+        for name, way in zip("MC", ways, strict=True)
+    ]
+    differ = replace(record, data=replace(record.data, card={"kind": "merged", "sets": sets}))
+    (said,) = remarks(differ)
+    assert said == (
+        "The domains were prepared differently, and results over them measure that, too: "
+        "margin 1.35 (M), 3.5 (C); frames 2 evenly spaced (M), one in 1 (C)."
+    )
+    alike = {"kind": "merged", "sets": [sets[0], sets[0] | {"domains": ["C"]}]}
+    assert remarks(replace(record, data=replace(record.data, card=alike))) == ()
 
 
 def test_a_run_of_before_says_nothing_and_knows_of_no_device() -> None:

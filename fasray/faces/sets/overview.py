@@ -15,6 +15,7 @@ from fasray.faces import jpeg
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, PARSING_CLASSES, PARSING_SIZE, SPLITS
 from fasray.faces.sets.manifest import Manifest, read_manifest
+from fasray.faces.sets.preparations import differences, parts
 from fasray.faces.sets.reading import read_columns, read_index
 
 _TITLE_HEIGHT = 14
@@ -69,6 +70,8 @@ class Stats:
     cameras: int
     counts: tuple[Count, ...]
     preparation: tuple[Preparation, ...] = ()
+    differences: tuple[str, ...] = ()
+    """In what the parts of a merged set were prepared differently, one line each."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, one object a count."""
@@ -94,17 +97,16 @@ def stats(uri: str) -> Stats:
         cameras=len(set(zip(index.domain.tolist(), index.camera.tolist(), strict=True))),
         counts=_counts(index),
         preparation=tuple(_preparation(manifest.card)),
+        differences=differences(manifest.card),
     )
 
 
 def _preparation(card: dict[str, Any]) -> Iterator[Preparation]:
     """Yield the counts in the card of a prepared set, or of a set merged of prepared ones."""
-    for part in card.get("sets", ()):
-        yield from _preparation(part["card"])
-    if card.get("kind") == "prepared":
-        corpus = card["plan"]["corpus"]
-        for entry in card["counts"]:
-            yield Preparation(corpus=corpus, **entry)
+    for _, part in parts(card):
+        if part.get("kind") == "prepared":
+            for entry in part["counts"]:
+                yield Preparation(corpus=part["plan"]["corpus"], **entry)
 
 
 def _counts(index: FaceIndex) -> tuple[Count, ...]:

@@ -14,6 +14,7 @@ from fasray.faces.sets.reading import read_index
 from fasray.faces.sets.shards import write_shards
 from fasray.faces.sets.verify import verify
 from fasray.faces.synthetic import generate
+from fasray.inference.preparation import Preparation
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +25,12 @@ def singles(tmp_path_factory):
     return folder
 
 
-def rewritten(source, target, change, image_size=32):
+def rewritten(source, target, change, image_size=32, card=None):
     shard = read_manifest(str(source)).shards[0]
     rows = pq.read_table(source / shard.name).to_pylist()
     for row in rows:
         change(row)
-    write_shards(rows, str(target), {}, image_size=image_size)
+    write_shards(rows, str(target), card or {}, image_size=image_size)
     return str(target)
 
 
@@ -54,6 +55,64 @@ def test_a_set_is_generated_if_all_of_it_is():
     assert not is_generated({"kind": "merged", "sets": [{"card": mimic}, {"card": real}]})
     assert not is_generated(real)
     assert not is_generated({})
+
+
+def prepared(margin=1.35, frames=2, **more):
+    settings = {
+        "frames": frames,
+        "every": None,
+        "image_size": 32,
+        "quality": 95,
+        "margin": margin,
+        "detector": "mesh468",
+    }
+    rule = f"{frames} evenly spaced"
+    return {
+        "kind": "prepared",
+        "plan": {"corpus": "manifest", "settings": settings | more},
+        "crop": {"margin": margin, "rotation": "none", "frame_rule": rule},
+        "counts": [],
+    }
+
+
+def test_sets_that_were_prepared_differently_are_refused_or_joined_with_a_note(singles, tmp_path):
+    alike = [rewritten(singles / name, tmp_path / name, lambda row: None, card=prepared()) for name in "OC"]
+    other = rewritten(singles / "C", tmp_path / "other", lambda row: None, card=prepared(3.5, 10, quality=30))
+    assert "differences" not in merge(alike, str(tmp_path / "alike")).card
+    drawn = str(singles / "C")
+    for uris, said in (
+        (
+            [alike[0], other],
+            r"margin 1.35 \(O\), 3.5 \(C\); frames 2 evenly spaced \(O\), 10 evenly spaced \(C\); images",
+        ),
+        ([alike[0], drawn], r"margin 1.35 \(O\), 1.3 \(C\); .*; detector mesh468 \w+ \(O\), none \(C\)"),
+    ):
+        with pytest.raises(DataError, match=f"the sets were prepared differently: {said}"):
+            merge(uris, str(tmp_path / "out"))
+    arguments = ["merge", alike[0], other, str(tmp_path / "out"), "--allow-different-preparation"]
+    ran = CliRunner().invoke(data, arguments, catch_exceptions=False)
+    assert "note: prepared differently: margin 1.35 (O), 3.5 (C)" in ran.stderr
+    assert read_manifest(str(tmp_path / "out")).card["differences"][0] == "margin 1.35 (O), 3.5 (C)"
+    assert "note: prepared differently: margin" in CliRunner().invoke(data, ["stats", str(tmp_path / "out")]).stdout
+    renamed = ("domain", "video", "subject")
+    third = rewritten(
+        singles / "C", tmp_path / "x", lambda row: row.update({n: "X" + row[n] for n in renamed}), card=prepared()
+    )
+    nested = merge([str(tmp_path / "out"), third], str(tmp_path / "again"), allow_different=True)
+    assert nested.card["differences"][0] == "margin 1.35 (O XC), 3.5 (C)"
+    assert len(Preparation.of(nested.card, 32).settings) == 2
+
+
+def test_one_person_of_two_releases_is_not_two(singles, tmp_path):
+    def named(name, joined):
+        return lambda row: row.update(
+            domain="x-1", video=f"{name}{row['video']}", subject=f"x-1{joined}{row['subject']}"
+        )
+
+    old = rewritten(singles / "O", tmp_path / "old", named("a", "-"))
+    new = rewritten(singles / "O", tmp_path / "new", named("b", "/"))
+    with pytest.raises(DataError, match=r"subject 'x-1/O001' is 'x-1-O001' in another set"):
+        merge([old, new], str(tmp_path / "out"))
 
 
 def test_the_same_sets_merge_to_the_same_hash_and_stay_as_they_are(singles, tmp_path):
