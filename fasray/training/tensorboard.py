@@ -10,15 +10,18 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import hparams, scalar
 
 from fasray import storage
 from fasray.metrics.curves import auc
@@ -49,13 +52,18 @@ class Curves:
     def __init__(self, trial_dir: str, trial: Trial, *, stage: str = "", after_step: int = 0) -> None:
         self._uri = storage.join(trial_dir, CURVE_FOLDER, curve_name(trial, stage))
         self._remote = storage.is_remote(trial_dir)
+        self._last, self._steps = after_step, trial.training.steps
         local = tempfile.mkdtemp(prefix="fasray-curves-") if self._remote else storage.filesystem(self._uri)[1]
         self._folder = Path(local)
-        purge = {"purge_step": after_step + 1} if after_step else {}
-        self._writer = SummaryWriter(str(self._folder), **purge)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Not tensorboardX's SummaryWriter: its thread may write a point after the flush that was to send it. Files are
+        # named by the second; the step keeps two attempts of one second apart.
+        self._writer = EventsWriter(str(self._folder / "events"), f".{after_step}")
+        if after_step:
+            self._write(step=after_step + 1, session_log=SessionLog(status=SessionLog.START))
         experiment, begin, self._end = hparams(settings_of(trial, stage), dict.fromkeys(_METRICS, 0.0))
-        self._writer.file_writer.add_summary(experiment)
-        self._writer.file_writer.add_summary(begin)
+        self._write(summary=experiment)
+        self._write(summary=begin)
 
     def __enter__(self) -> Curves:
         return self
@@ -67,8 +75,9 @@ class Curves:
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Add one point to each named curve; NaN is drawn as a gap."""
+        self._last = step
         for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
+            self._write(summary=scalar(name, value), step=step)
 
     def flush(self) -> None:
         """Make all points so far visible to a reader."""
@@ -79,11 +88,15 @@ class Curves:
 
     def close(self) -> None:
         """Flush and let go of the files."""
-        self._writer.file_writer.add_summary(self._end)
+        if self._last == self._steps:
+            self._write(summary=self._end)
         self.flush()
         self._writer.close()
         if self._remote:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write(self, **event: Any) -> None:
+        self._writer.write_event(Event(wall_time=time.time(), **event))
 
 
 def curve_name(trial: Trial, stage: str = "") -> str:
@@ -94,8 +107,13 @@ def curve_name(trial: Trial, stage: str = "") -> str:
 
 def settings_of(trial: Trial, stage: str = "") -> dict[str, str | bool | float]:
     """Return what the HParams tab shows of a trial: its whole configuration, and what it was trained on."""
-    known: dict[str, str | bool | float] = {"method": trial.method, "protocol": trial.protocol, "stage": stage, "seed": trial.seed,
-             "steps": trial.training.steps}  # fmt: skip
+    known: dict[str, str | bool | float] = {
+        "method": trial.method,
+        "protocol": trial.protocol,
+        "stage": stage,
+        "seed": trial.seed,
+        "steps": trial.training.steps,
+    }
     return known | {
         name: value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
         for name, value in trial.config.items()

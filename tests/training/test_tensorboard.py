@@ -6,9 +6,11 @@ import struct
 from pathlib import Path
 
 from made_trials import made_trial
+from s3_sweeps import curve_steps
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
+from fasray import storage
 from fasray.training.tensorboard import Curves
 
 
@@ -21,10 +23,19 @@ def events(file: Path) -> list[Event]:
     return found
 
 
+def test_curves_on_a_store_have_the_same_name(s3: str) -> None:
+    trial = made_trial()
+    for step in (2, 4):
+        with Curves(s3, trial, after_step=step - 2) as curves:
+            curves.add(step, {"source-dev/auc": 0.75})
+    assert curve_steps(s3) == [[2], [4]]
+    assert storage.listing(storage.join(s3, "tensorboard")) == ["erm_A&B-to-C_seed-1"]
+
+
 def test_the_hparams_tab_shows_settings_and_source_dev_figures_alone(tmp_path: Path) -> None:
     trial = made_trial("ssdg", seed=7)
     with Curves(str(tmp_path), trial, stage="search") as curves:
-        curves.add(2, {"source-dev/auc": 0.75, "source-dev/loss": 0.5, "oracle/target_auc": 0.9})
+        curves.add(6, {"source-dev/auc": 0.75, "source-dev/loss": 0.5, "oracle/target_auc": 0.9})
     (file,) = (tmp_path / "tensorboard" / "ssdg_A&B-to-C_search_seed-7").iterdir()
     values = [value for event in events(file) for value in event.summary.value]
     plugin = [HParamsPluginData.FromString(value.metadata.plugin_data.content) for value in values
