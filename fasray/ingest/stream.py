@@ -8,6 +8,7 @@ the schedule alone decides which rows make up a batch.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Generator, Iterator, Mapping
 from functools import partial
@@ -114,7 +115,8 @@ class FaceStream:
         """Stop reading, and drop what is held."""
         coming, self._coming, self._held = self._coming, iter(()), {}
         if isinstance(coming, Generator):
-            coming.close()
+            with contextlib.suppress(ValueError):  # a thread is still waiting in it, and ends with the process
+                coming.close()
 
     def _take(self, wanted: tuple[int, bool]) -> tuple[Pixels, ...]:
         while wanted not in self._held:

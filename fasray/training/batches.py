@@ -124,12 +124,13 @@ class Batches:
         return self.sampler.batch * self.sampler.sampling.draws
 
     def open(self, first: int, evaluations: Sequence[int]) -> None:
-        """Begin a run through steps and evaluations in order; a stream is told what will be picked.
+        """Begin a run through steps and evaluations in order; to a stream it is announced what will be picked.
 
         Args:
             first: steps done before.
             evaluations: steps after which there is an evaluation, ascending; training ends at the last.
         """
+        self.close()
         source, context = self.face_source, self._context
         if source.row_group is not None:
             scoring = Scoring(self.scored, self._eval_batch, source.row_group)

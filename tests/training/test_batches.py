@@ -13,10 +13,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_trials import TINY, context_of, made_roles, made_trial
+from made_trials import TINY, Diverging, context_of, digests, made_roles, made_trial, run
 from plain_batches import plain_scored, plain_step
 
-from fasray.errors import DataError
+from fasray.errors import DataError, DivergedError
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.methods.base import Draw
@@ -153,3 +153,37 @@ def test_ways_are_chosen_by_where_the_faces_and_the_networks_are(pool: FacePool)
 )
 def test_a_gpu_scores_more_small_images_at_once(size: int, device: str, expected: int) -> None:
     assert scoring_batch(TrainingSpec(image_size=size), torch.device(device)) == expected
+
+
+def test_the_loop_ends_its_thread_and_resumes_to_the_same_bits(pool: FacePool, tmp_path: Path) -> None:
+    """Stopped after an evaluation, gone on with, run through, and ended by an error."""
+    training = TINY.model_copy(update={"ingest": "stream"})
+    in_order = replace(pool, row_group=np.arange(len(pool)) // 8)
+    run(made_trial(training=training), in_order, tmp_path / "whole")
+    assert not prefetching()
+    run(made_trial(training=training), in_order, tmp_path / "parts", stop_after=1)
+    assert not prefetching()
+    run(made_trial(training=training), in_order, tmp_path / "parts", reported_step=2)
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+    with registry.registered(Diverging), pytest.raises(DivergedError):
+        run(made_trial("diverging", training=training), in_order, tmp_path / "diverged")
+    assert not prefetching()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("crop", ["pixels", "resize"])
+@pytest.mark.parametrize("name", ["oneside_triplet", "safas"])
+def test_on_a_gpu_windows_have_the_bits_of_a_cpu_and_resampled_images_those_up_to_rounding(
+    pool: FacePool, name: str, crop: str
+) -> None:
+    augment = {"crop": crop, "rotation": 0.0 if crop == "pixels" else 20.0}
+    trial = made_trial(name, training=TINY.model_copy(update={"augment": augment}))
+    wanted = plain_step(trial, pool, made_roles(pool.index), trial.build_method(), 1)
+    for way in WAYS:
+        context = Context("", seed=1, total_steps=6, device="cuda")
+        with closing(batches_of(trial, pool, way, context)) as batches:
+            batches.open(1, (2,))
+            (found,) = batches.step(1)
+        room = 0.0 if crop == "pixels" else 1e-5
+        for view, expected in zip(found.views, wanted[0].views, strict=True):
+            torch.testing.assert_close(view.cpu(), expected, rtol=0, atol=room)

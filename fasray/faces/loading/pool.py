@@ -104,9 +104,9 @@ class FacePool:
         remedy = "delete the folder; the next run fills it again"
         try:
             card = json.loads((root / _CARD).read_text())
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DataError("no finished pool of faces here", where=str(root), remedy=remedy) from error
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise DataError("the pool's card cannot be read", where=str(root / _CARD), remedy=remedy) from error
         if not isinstance(card, dict) or card.get("format") != _FORMAT:
             raise DataError("this pool has another format", where=str(root / _CARD), remedy=remedy)
@@ -164,7 +164,7 @@ class PoolWriter:
         manifest_hash: of the set.
 
     Raises:
-        DataError: the disk has no space for the pool.
+        DataError: the disk has no space for the pool, or the folder cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], image_size: int, index: FaceIndex, manifest_hash: str) -> None:
@@ -175,24 +175,19 @@ class PoolWriter:
         self._done = np.zeros(rows, dtype=np.bool_)
         self._excluded: list[Excluded] = []
         self._started = time.monotonic()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
-        self._partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
-        self._lock = storage.lock_file(self._partial / "lock")
-        try:
-            self._arrays = {
-                name: _reserved(self._partial / name, shape) for name, shape in _shapes(rows, image_size).items()
-            }
-        except OSError as error:
-            self.abandon()
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        shapes = _shapes(rows, image_size)
+        need = sum(int(np.prod(shape)) for shape in shapes.values())
+        self._about = f"{need / 2**30:.2f} GiB for {rows} faces of {image_size} px"
+        with writing_pools(folder.parent, self._about):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(folder)
+            self._partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+            self._lock = storage.lock_file(self._partial / "lock")
+            try:
+                self._arrays = {name: _reserved(self._partial / name, shape) for name, shape in shapes.items()}
+            except OSError:
+                self.abandon()
                 raise
-            need = sum(int(np.prod(shape)) for shape in _shapes(rows, image_size).values())
-            raise DataError(
-                f"no space for the pool of decoded faces: {need / 2**30:.2f} GiB for {rows} faces of {image_size} px",
-                where=str(folder.parent),
-                remedy=f"free the space, or set {POOL_DIR_VARIABLE} to a folder on a larger local disk",
-            ) from error
 
     def write(self, rows: NDArray[np.int64], images: Pixels, depth: Pixels, parsing: Pixels) -> None:
         """Store the decoded faces of ``rows``.
@@ -254,6 +249,10 @@ class PoolWriter:
                 where=str(self.folder),
                 remedy="check the shards with `fasray data verify`",
             )
+        with writing_pools(self.folder.parent, self._about):
+            return self._finished()
+
+    def _finished(self) -> FacePool:
         for array in self._arrays.values():
             if isinstance(array, np.memmap):
                 array.flush()
@@ -293,6 +292,28 @@ class PoolWriter:
         self._lock.close()
 
 
+@contextlib.contextmanager
+def writing_pools(base: Path, about: str = "") -> Iterator[None]:
+    """Turn what the disk refuses into DataError.
+
+    Args:
+        base: folder of the pools.
+        about: what is to be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise DataError(
+            f"no space for the pool of decoded faces: {about}"
+            if full
+            else f"the folder for pools of decoded faces cannot be written: {error.strerror or error}",
+            where=str(base),
+            remedy=f"{'free the space, or ' if full else ''}set {POOL_DIR_VARIABLE} to a folder on a "
+            f"{'larger ' if full else ''}local disk that can be written",
+        ) from error
+
+
 def pool_key(manifest_hash: str, image_size: int) -> str:
     """Name a pool by what is in it: the data's manifest hash and the side of the stored crops."""
     return f"{manifest_hash[:24]}-{image_size}"
@@ -303,7 +324,7 @@ def pool_folder(key: str) -> Path:
 
     The folder may not exist; two users of one machine get two folders.
     """
-    base = storage.local_folder_of(POOL_DIR_VARIABLE) or own_temporary_folder() / "pools"
+    base = storage.local_place_of(POOL_DIR_VARIABLE) or own_temporary_folder() / "pools"
     return base / key
 
 

@@ -56,7 +56,7 @@ class Uploader:
 
     Args:
         device: where to.
-        ahead: copy on a stream of its own, beside the computing: for a thread that prepares later steps.
+        ahead: copy on a stream of its own while others compute: for a thread that prepares later steps.
     """
 
     def __init__(self, device: torch.device, *, ahead: bool = False) -> None:
