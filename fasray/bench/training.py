@@ -23,7 +23,7 @@ from fasray.cores import usable_cores
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.sweep.spec import SweepSpec
-from fasray.training.context import default_device
+from fasray.training.context import device_of_option
 from fasray.training.trial import Trial, make_trial
 
 _MEMORY_STEPS = 3
@@ -285,16 +285,8 @@ def _status_bytes(name: str) -> int:
 
 
 def bench_device(asked: str) -> torch.device:
-    """Return the device of an option ``--device``: ``auto`` is CUDA where torch finds it.
-
-    Raises:
-        SpecError: CUDA is asked for and torch finds none.
-    """
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise errors.SpecError(
-            "torch finds no CUDA device", where="--device", remedy="use --device cpu, or install a matching torch"
-        )
-    return torch.device(default_device() if asked == "auto" else asked)
+    """Return the device of an option ``--device``; see :func:`device_of_option`."""
+    return torch.device(device_of_option(asked))
 
 
 def _memory_label(device: torch.device) -> str:

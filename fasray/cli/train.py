@@ -23,11 +23,15 @@ _SECTIONS = ("config", "training")
 @click.argument("method", required=False)
 @click.option("--protocol", metavar="P", help="Name of one protocol, e.g. 'O&C&I->M'.")
 @click.option(
-    "--data", required=True, metavar="URI", help="Folder or URI of face shards, 'synthetic', or '{synthetic: {...}}'."
+    "--data",
+    required=True,
+    metavar="URI",
+    help="Folder or URI of face shards, auto, synthetic, or '{synthetic: {...}}'.",
 )
 @click.option(
     "--spec", "spec_file", type=ADDRESS, metavar="FILE", help="A trial's spec.json, in place of METHOD: train it again."
 )
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of all randomness.")
 @click.option("--profile", default="full", show_default=True, help="Bundle of size, width and budget.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="config.KEY=VALUE or training.KEY=VALUE.")
@@ -39,6 +43,7 @@ def train(
     protocol: str | None,
     data: str,
     spec_file: str | None,
+    device: str,
     seed: int,
     profile: str,
     overrides: tuple[str, ...],
@@ -58,13 +63,14 @@ def train(
         if spec_file is not None:
             if method or protocol or overrides:
                 raise click.UsageError("--spec names the whole trial: leave METHOD, --protocol and --set out")
-            trained = retrain_trial(spec_file, _data(data), out=out, listener=listener)
+            trained = retrain_trial(spec_file, _data(data), out=out, listener=listener, device=device)
         elif method and protocol:
             given = _overrides(method, overrides)
             training = {"profile": profile, **given["training"]}
             trained = train_trial(
                 method, protocol, _data(data),
                 config=given["config"], training=training, seed=seed, out=out, listener=listener,
+                device=device,
             )  # fmt: skip
         else:
             raise click.UsageError("name METHOD and --protocol, or a trial's --spec")

@@ -38,9 +38,12 @@ class _Job:
     trials: tuple[_Timed, ...]
     pool: str
     target_split: TargetSplit
+    device: str
 
 
-def calibrate(plan: Plan, pool: str, slots: int, say: Callable[[str], None] = lambda text: None) -> dict[str, Pace]:
+def calibrate(
+    plan: Plan, pool: str, slots: int, say: Callable[[str], None] = lambda text: None, device: str = "cpu"
+) -> dict[str, Pace]:
     """Time a short trial of each method.
 
     Args:
@@ -48,6 +51,7 @@ def calibrate(plan: Plan, pool: str, slots: int, say: Callable[[str], None] = la
         pool: folder of the filled pool.
         slots: processes at once; each times every method, in another order.
         say: called with what begins.
+        device: ``cpu`` or ``cuda``, which all processes share.
 
     Raises:
         DataError, SpecError, DivergedError: a trial cannot be run.
@@ -56,7 +60,7 @@ def calibrate(plan: Plan, pool: str, slots: int, say: Callable[[str], None] = la
     cells = {cell.method: cell for cell in by_faces}
     trials = [_Timed(_short(plan, cell), images_per_step(cell)) for cell in cells.values()]
     say(f"timing {len(trials)} methods in {slots} processes at once")
-    jobs = [_Job(tuple(_rotated(trials, number)), pool, plan.spec.target_split) for number in range(slots)]
+    jobs = [_Job(tuple(_rotated(trials, number)), pool, plan.spec.target_split, device) for number in range(slots)]
     with ProcessPoolExecutor(slots, mp_context=multiprocessing.get_context("spawn")) as workers:
         found = list(workers.map(_time_all, jobs))
     return {method: Pace(*np.mean([astuple(one[method]) for one in found], axis=0).tolist()) for method in cells}
@@ -77,17 +81,17 @@ def _time_all(job: _Job) -> dict[str, Pace]:
     pool = FacePool.open(job.pool)
     for timed in job.trials:
         timed.trial.build_method()  # imports, which a sweep pays once a process and not once a trial
-    return {timed.trial.method: _time(timed, pool, job.target_split) for timed in job.trials}
+    return {timed.trial.method: _time(timed, pool, job) for timed in job.trials}
 
 
-def _time(timed: _Timed, pool: FacePool, target_split: TargetSplit) -> Pace:
+def _time(timed: _Timed, pool: FacePool, job: _Job) -> Pace:
     from fasray.training.context import Context
     from fasray.training.loop import evaluations
 
     trial = timed.trial
-    roles = parse(trial.protocol, target_split).assign(pool.index)
+    roles = parse(trial.protocol, job.target_split).assign(pool.index)
     with tempfile.TemporaryDirectory(prefix="fasray-calibrate-") as folder:
-        context = Context(folder, seed=trial.seed, total_steps=trial.training.steps)
+        context = Context(folder, seed=trial.seed, total_steps=trial.training.steps, device=job.device)
         began = time.time()
         running = evaluations(trial, pool, roles, context)
         try:

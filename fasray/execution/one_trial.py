@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import GROUPS, Roles
 from fasray.runs.layout import TRIAL_FILE
 from fasray.runs.lock import take_lock
+from fasray.sweep.auto import resolve_auto
 from fasray.sweep.plan import make_plan
 from fasray.sweep.retrain import check_same, read_trial, sweep_of
 from fasray.sweep.spec import SweepSpec
@@ -50,6 +52,7 @@ def train_trial(
     seed: int = 0,
     out: str | None = None,
     listener: Listener | None = None,
+    device: str = "auto",
 ) -> TrainedTrial:
     """Train a method once on a protocol; the same call resumes a trial that was stopped.
 
@@ -64,6 +67,7 @@ def train_trial(
         seed: of all randomness.
         out: folder or URI of the trial; default: ``runs/train/<method>-<trial id>``.
         listener: its callbacks report progress.
+        device: ``cpu``, ``cuda``, or ``auto``: CUDA where torch finds it.
 
     Returns:
         The trial, its folder and its score files; ``fasray.metrics`` and ``fasray metrics`` read those.
@@ -93,13 +97,11 @@ def train_trial(
             "training": dict(training or {}),
         }
     )
-    spec.config(method)  # refuses what is wrong before any face is generated
-    spec.training_of(method)
-    return _run(spec, seed, out, listener or Listener())
+    return _run(spec, seed, out, listener or Listener(), device)
 
 
 def retrain_trial(
-    spec_file: str, data: Any, *, out: str | None = None, listener: Listener | None = None
+    spec_file: str, data: Any, *, out: str | None = None, listener: Listener | None = None, device: str = "auto"
 ) -> TrainedTrial:
     """Train a trial of a sweep again, to the same scores.
 
@@ -108,13 +110,14 @@ def retrain_trial(
         data: the very data that the trial was trained on.
         out: as in :func:`train_trial`.
         listener: as in :func:`train_trial`.
+        device: as in :func:`train_trial`.
 
     Raises: as :func:`train_trial`, and
         DataError: the data is not what the trial was trained on, or ``spec_file`` is not a trial's.
         SpecError: this version of fasray makes a different trial of the same settings.
     """
     wanted = read_trial(spec_file)
-    return _run(sweep_of(wanted, data), wanted.seed, out, listener or Listener(), wanted)
+    return _run(sweep_of(wanted, data), wanted.seed, out, listener or Listener(), device, wanted)
 
 
 def open_local_pool(dataset: Dataset, listener: Listener) -> FacePool:
@@ -129,8 +132,19 @@ def open_local_pool(dataset: Dataset, listener: Listener) -> FacePool:
     return pool
 
 
-def _run(spec: SweepSpec, seed: int, out: str | None, listener: Listener, wanted: Trial | None = None) -> TrainedTrial:
+def _run(
+    spec: SweepSpec, seed: int, out: str | None, listener: Listener, asked: str, wanted: Trial | None = None
+) -> TrainedTrial:
     """Train the trial of a sweep of one cell and no search."""
+    from fasray.training.context import device_of_option  # imports torch
+
+    device = device_of_option(asked)
+    resolved = resolve_auto(spec, has_gpus=device == "cuda", environ=os.environ)
+    spec, (method,) = resolved.spec, resolved.spec.methods
+    spec.config(method)  # refuses what is wrong before any face is generated
+    spec.training_of(method)
+    for choice in resolved.choices:
+        listener.on_stage(choice)
     with interruptible(out or "fasray train", SAVED):
         dataset = resolve_dataset(spec.data, listener.on_generate)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
@@ -142,7 +156,7 @@ def _run(spec: SweepSpec, seed: int, out: str | None, listener: Listener, wanted
         pool = open_local_pool(dataset, listener)
         if trial.training.ingest == "stream":  # a trial that was streamed: the same numbers from a pool in its order
             pool = replace(pool, row_group=row_group_of(dataset.manifest))
-        return _train(trial, pool, cell.protocol.assign(pool.index), folder, listener)
+        return _train(trial, pool, cell.protocol.assign(pool.index), folder, listener, device)
 
 
 def _claim_folder(out: str, trial: Trial) -> str:
@@ -167,12 +181,12 @@ def _claim_folder(out: str, trial: Trial) -> str:
     return out
 
 
-def _train(trial: Trial, pool: FacePool, roles: Roles, folder: str, listener: Listener) -> TrainedTrial:
-    from fasray.training.context import Context, default_device  # imports torch
+def _train(trial: Trial, pool: FacePool, roles: Roles, folder: str, listener: Listener, device: str) -> TrainedTrial:
+    from fasray.training.context import Context  # imports torch
     from fasray.training.loop import evaluations
 
     lock = take_lock(folder)
-    context = Context(folder, seed=trial.seed, total_steps=trial.training.steps, device=default_device())
+    context = Context(folder, seed=trial.seed, total_steps=trial.training.steps, device=device)
     try:
         listener.on_trial_start(trial, folder)
         uris = []

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from fasray import storage
+from fasray.errors import SpecError
 from fasray.runs.layout import CHECKPOINT_FOLDER
 from fasray.seeds import stream
 
@@ -25,6 +26,21 @@ if TYPE_CHECKING:
 def default_device() -> str:
     """Return the device that a trial computes on where none is asked for: ``cuda`` if torch finds one, else ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_of_option(asked: str) -> str:
+    """Return the device that an option ``--device`` asks for: ``auto`` is CUDA where torch finds it.
+
+    Raises:
+        SpecError: CUDA is asked for and torch finds none, or this is no device that fasray knows.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise SpecError(f"unknown device {asked!r}", where="--device", remedy="choose auto, cpu or cuda")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise SpecError(
+            "torch finds no CUDA device", where="--device", remedy="use --device cpu, or install a matching torch"
+        )
+    return default_device() if asked == "auto" else asked
 
 
 class Context:

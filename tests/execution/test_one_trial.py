@@ -39,6 +39,9 @@ def test_a_trial_trains_once_is_then_done_and_is_trained_again_to_the_same_score
     assert heard.stages == ["filling the pool of decoded faces"]
     assert heard.steps == [1, 2]
     assert not fasray.train_trial("erm", "O->C", data, **settings).trained_now
+    monkeypatch.setenv("FASRAY_DATA", data)
+    assert not fasray.train_trial("erm", "O->C", "auto", listener=heard, device="cpu", **settings).trained_now
+    assert f"data {data}: from FASRAY_DATA" in heard.stages
     second = retrain_trial(str(tmp_path / "trial" / "spec.json"), data, out=str(tmp_path / "copy"))
     assert second.trial.id == first.trial.id
     for one, other in zip(first.score_uris, second.score_uris, strict=True):
@@ -50,4 +53,6 @@ def test_a_trial_trains_once_is_then_done_and_is_trained_again_to_the_same_score
 def test_an_unknown_setting_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="images_per_group"):
         fasray.train_trial("erm", "O->C", "x", config={"images_per_grup": 2}, out=str(tmp_path / "trial"))
+    with pytest.raises(SpecError, match="unknown device 'gpu'"):
+        fasray.train_trial("erm", "O->C", "x", out=str(tmp_path / "trial"), device="gpu")
     assert not list(tmp_path.iterdir())
