@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,25 @@ VARIABLES = (
     ),
 )
 """Those of fasray first, then those of S3 and of Ray that matter most."""
+
+
+def own_temporary_folder() -> Path:
+    """Return the folder of this user under the system's temporary folder; it may not exist."""
+    return Path(tempfile.gettempdir()) / f"fasray-{os.getuid()}"
+
+
+def provide_home() -> None:
+    """Set HOME and USER where a container's arbitrary user has neither: libraries ask for them when they are imported.
+
+    The home folder is one in the temporary folder; nothing of fasray needs one.
+    """
+    try:
+        user = pwd.getpwuid(os.getuid())
+    except KeyError:
+        user = None
+    if user is None and not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+        os.environ["USER"] = f"uid-{os.getuid()}"
+    if user is None and not os.environ.get("HOME"):
+        home = own_temporary_folder() / "home"
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["HOME"] = str(home)

@@ -10,7 +10,7 @@ import fasray.ray_private
 
 PACKAGE = Path(fasray.ray_private.__file__).parent
 PRIVATE = re.compile(
-    r"ray(?:\.\w+)*\._\w|_create_default_callbacks|_base_exc|iter_internal_ref_bundles|internal_kv|class_cache"
+    r"\bray(?:\.\w+)*\._\w|_create_default_callbacks|_base_exc|iter_internal_ref_bundles|internal_kv|class_cache"
 )
 """Of Ray's modules and functions."""
 
@@ -30,6 +30,7 @@ PRIVATE = re.compile(
         ("ray.autoscaler._private.util", "prepare_config"),
         ("ray.autoscaler._private.util", "validate_config"),
         ("ray.tune.execution.class_cache", "ENV_VARS_TO_PROPAGATE"),
+        ("ray.job_config", "JobConfig._runtime_env_has_working_dir"),
         ("ray.train.torch", "TorchTrainer._create_default_callbacks"),
     ],
 )
@@ -47,6 +48,12 @@ def test_a_trainer_is_started_without_the_processes_that_nothing_needs() -> None
 
     lean = fasray.ray_private.lean_torch_trainer()
     assert names(TorchTrainer) - names(lean) == set(fasray.ray_private.UNNEEDED_CALLBACKS)
+
+
+def test_a_job_has_the_paths_that_it_is_given_and_no_others() -> None:
+    config = fasray.ray_private.job_config_with_paths(["/a", "/b"])
+    assert config._py_driver_sys_path == ["/a", "/b"]
+    assert config._runtime_env_has_working_dir()  # asked by ray.init, which else adds the working folder
 
 
 def test_what_a_worker_raised_is_found_in_ray_s_wrapper() -> None:

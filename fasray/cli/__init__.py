@@ -5,6 +5,7 @@ Commands are imported when they are called, so that ``fasray --help`` answers at
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -14,7 +15,8 @@ from typing import NoReturn
 
 import click
 
-from fasray.errors import FasrayError, InterruptedRunError
+from fasray import environment, streams
+from fasray.errors import DataError, FasrayError, InterruptedRunError
 from fasray.version import __version__
 
 _COMMANDS = {
@@ -68,27 +70,43 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    output = streams.install()
     signal.signal(signal.SIGTERM, _terminated)  # until a command sets its own: a message in the log, not a silent end
+    code = _run()
+    sys.stdout.flush()
+    lost = output.error if output is not None else None
+    if lost is not None and lost.errno != errno.EPIPE and code == 0:  # whoever closes a pipe has seen enough
+        click.echo(f"error: standard output: {lost.strerror}\n  -> write to another file", err=True)
+        code = DataError.exit_code
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit code; every error is one message."""
     try:
+        environment.provide_home()
         cli.main(standalone_mode=False, prog_name="fasray")
     except InterruptedRunError as error:
         click.echo(str(error), err=True)
         _exit_at_once(error.exit_code)
     except FasrayError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
-        sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    sys.exit(0)
+        return _INTERRUPTED
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except OSError as error:  # of a disk, or the lack of one: whatever was not foreseen where it happened
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {place}{error.strerror or error}\n  -> check the place and the disk", err=True)
+        return DataError.exit_code
+    return 0
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

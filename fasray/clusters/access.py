@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from fasray import storage
 from fasray.clusters.diagnosis import Diagnosis, failed, note, ok, problem
-from fasray.errors import DataError, FasrayError
+from fasray.errors import DataError, FasrayError, SpecError
+from fasray.execution.ray_address import check_ray_address, ray_address, without_credentials
 from fasray.faces.detection import models
 from fasray.faces.record import DEPTH_SIZE, PARSING_SIZE
 from fasray.faces.sets.manifest import Manifest, read_manifest
@@ -20,22 +20,18 @@ from fasray.storage import retry
 
 _TOKEN_FILE = Path("~/.ray/auth_token")
 _SECONDS = "10"
-_CONNECT_SECONDS = 3.0
 
 
 def check_cluster() -> list[Diagnosis]:
-    """Check whether anything answers at ``RAY_ADDRESS``, if that is set; nothing is sent to it."""
-    address = os.environ.get("RAY_ADDRESS", "")
-    rest = _without_credentials(address).rpartition("://")[2].partition("/")[0]
-    host, _, port = rest.rpartition(":")
-    if not host or not port.isdigit():  # auto, local, or none
+    """Check whether a Ray answers at ``RAY_ADDRESS``, if that is set; nothing but a greeting is sent to it."""
+    address = ray_address()
+    if address in ("", "auto"):
         return []
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        message = f"nothing answers at {rest}: {error.strerror or error}"
-        return [problem("cluster", message, "check that the head is up and the port forwarded, or unset RAY_ADDRESS")]
-    return [ok("cluster", f"something answers at {rest}")]
+        check_ray_address(address)
+    except SpecError as error:
+        return [failed("cluster", error)]
+    return [ok("cluster", f"Ray answers at {without_credentials(address)}")]
 
 
 def check_authentication() -> list[Diagnosis]:
@@ -48,7 +44,7 @@ def check_authentication() -> list[Diagnosis]:
             message = "a private Ray would start here without authentication"
             return [note("authentication", message, "unset RAY_AUTH_MODE: the default is token, with a fresh one")]
         return [ok("authentication", "a private Ray starts here, with a token of its own")]
-    where = f"RAY_ADDRESS names a cluster, {_without_credentials(address)}"
+    where = f"RAY_ADDRESS names a cluster, {without_credentials(address)}"
     if mode == "disabled":
         message = f"{where}, used without authentication"
         remedy = "whoever reaches such a cluster can run code there: start it with RAY_AUTH_MODE=token"
@@ -155,8 +151,3 @@ def _remove_empty(folder: Path, topmost: Path) -> None:
         while folder != topmost.parent:
             folder.rmdir()
             folder = folder.parent
-
-
-def _without_credentials(address: str) -> str:
-    scheme, mark, rest = address.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else address.rpartition("@")[2]

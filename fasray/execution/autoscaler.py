@@ -7,7 +7,6 @@ capacity step by step, and a trial that would never fit is not refused: it waits
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from fasray import storage
 from fasray.errors import SpecError
 from fasray.execution.capacity import Demand, check_fits, concurrent_trials, workers_on
 from fasray.execution.packing import fit_together
@@ -211,9 +211,9 @@ def read_limits(path: Path) -> AutoscalerLimits:
 
 
 def _limits() -> AutoscalerLimits | None:
-    named = os.environ.get(CLUSTER_FILE_VARIABLE)
-    if named:
-        return read_limits(Path(named))
+    named = storage.local_place_of(CLUSTER_FILE_VARIABLE)
+    if named is not None:
+        return read_limits(named)
     copy = RAY_UP_CONFIG.expanduser()
     return read_limits(copy) if copy.exists() else None
 

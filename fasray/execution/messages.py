@@ -9,6 +9,7 @@ from fasray.execution.capacity import Demand
 from fasray.protocols import TargetSplit
 from fasray.runs.events import Decision
 from fasray.runs.layout import trial_folder
+from fasray.runs.own_code import Code, OtherCode, other_code
 from fasray.runs.reading import Reading
 from fasray.sweep.coordinator import Coordinator
 from fasray.training.trial import Trial
@@ -35,6 +36,8 @@ class TrialOrder:
     """Most bytes of the card that a copy of the faces may take; None if the method was not measured."""
     device: str = "cpu"
     """That it computes on: ``cpu`` or ``cuda``, which is the first of the GPUs that the process sees."""
+    code: Code | None = None
+    """That the driver runs, and its workers must; None: whatever they run."""
 
     @property
     def folder(self) -> str:
@@ -44,11 +47,14 @@ class TrialOrder:
 
 @dataclass(frozen=True)
 class TrialMessage:
-    """A trial was evaluated, or cannot go on and why. Reasons go into the event log: they name no path of a machine."""
+    """A trial was evaluated, or cannot go on and why. Reasons go into the event log: they name no path of a machine.
+
+    But for ``other_code``, whose reason is that of the whole sweep's end.
+    """
 
     trial: str
     reading: Reading | None = None
-    status: Literal["evaluated", "diverged", "failed", "out_of_memory"] = "evaluated"
+    status: Literal["evaluated", "diverged", "failed", "out_of_memory", "other_code"] = "evaluated"
     reason: str = ""
     demand: Demand | None = None
     """What a trial held that ran out of memory."""
@@ -57,7 +63,13 @@ class TrialMessage:
 
 
 def deliver(coordinator: Coordinator, message: TrialMessage) -> Decision:
-    """Pass a message on to the coordinator; return what becomes of the trial."""
+    """Pass a message on to the coordinator; return what becomes of the trial.
+
+    Raises:
+        OtherCode: the trial's worker runs other code than the driver.
+    """
+    if message.status == "other_code":
+        raise OtherCode(other_code(message.reason))
     if message.reading is not None:
         return coordinator.report(message.trial, message.reading)
     if message.status == "out_of_memory" and message.demand is not None:

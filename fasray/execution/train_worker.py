@@ -24,6 +24,7 @@ from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import parse
 from fasray.runs.events import Decision
 from fasray.runs.layout import weights_folder
+from fasray.runs.own_code import OtherCodeError, check_same_code
 from fasray.training.context import DistributedContext
 from fasray.training.loop import train
 
@@ -53,7 +54,7 @@ class WorkerContext(DistributedContext):
         if self.rank == 0:
             self._ask(TrialMessage(self._order.trial.id, evaluation.reading))
 
-    def give_up(self, status: Literal["diverged", "failed", "out_of_memory"], reason: str = "") -> None:
+    def give_up(self, status: Literal["diverged", "failed", "out_of_memory", "other_code"], reason: str = "") -> None:
         """Report why the trial cannot go on, and wait until it is on record."""
         held, peak = self._order.demand, peak_bytes(self._order.device)
         self._ask(TrialMessage(self._order.trial.id, status=status, reason=reason, demand=held, peak_bytes=peak))
@@ -80,12 +81,16 @@ def train_worker_loop(config: dict[str, Any]) -> None:
         return
     context = WorkerContext(broker, order)
     try:
+        check_same_code(order.code)
         with _faces(order) as faces:
             roles = parse(order.trial.protocol, order.target_split).assign(faces.index)
             train(order.trial, faces, roles, context, reported_step=order.reported_step)
     except DivergedError as error:  # every worker sees the same sums
         if context.rank == 0:
             context.give_up("diverged", error.what)
+    except OtherCodeError as error:
+        context.give_up("other_code", error.what)
+        raise
     except FasrayError as error:
         context.give_up("failed", error.what)
         raise

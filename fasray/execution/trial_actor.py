@@ -20,6 +20,7 @@ from fasray.faces.loading.pool import FacePool
 from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import Roles, parse
 from fasray.runs.layout import weights_folder
+from fasray.runs.own_code import OtherCodeError, check_same_code
 from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
 from fasray.training.loop import evaluations
@@ -56,6 +57,8 @@ class ReusableTrialActor(tune.Trainable):
             return self._ended("failed", "the trial had nothing left to do")
         except DivergedError as error:
             return self._ended("diverged", error.what)
+        except OtherCodeError as error:
+            return self._ended("other_code", error.what)
         except FasrayError as error:
             return self._ended("failed", error.what)
         except torch.OutOfMemoryError:
@@ -66,7 +69,9 @@ class ReusableTrialActor(tune.Trainable):
         first = self.first_step_at  # None if no step was taken here
         return {"message": message, "start_seconds": 0.0 if first is None else first - self._started}
 
-    def _ended(self, status: Literal["diverged", "failed", "out_of_memory"], reason: str) -> dict[str, Any]:
+    def _ended(
+        self, status: Literal["diverged", "failed", "out_of_memory", "other_code"], reason: str
+    ) -> dict[str, Any]:
         order = self._order
         return self._result(
             TrialMessage(
@@ -98,6 +103,7 @@ class ReusableTrialActor(tune.Trainable):
     def _evaluate(self, order: TrialOrder) -> Generator[Evaluation, None, None]:
         """Train the trial; opening the pool here makes its errors those of a ``step``."""
         trial = order.trial
+        check_same_code(order.code)
         if self._pool is None or self._pool.key != order.pool:
             self._pool, self._roles = open_or_fill_pool(order.pool, order.data), {}
         pool, protocol = self._pool, parse(trial.protocol, order.target_split)

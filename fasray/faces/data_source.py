@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +99,7 @@ def _synthetic_settings(data: str | SyntheticChoice) -> dict[str, Any] | None:
 
 def cache_folder() -> Path:
     """Return where generated sets are kept: ``$FASRAY_CACHE_DIR``, else ``fasray`` under the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fasray"
+    named = storage.local_place_of(CACHE_VARIABLE)
+    if named is not None:
+        return named
+    return (storage.local_place_of("XDG_CACHE_HOME") or Path.home() / ".cache") / "fasray"

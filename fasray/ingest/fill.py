@@ -36,6 +36,7 @@ from fasray.ingest.ray_data import (
     row_group_blocks,
     row_group_item,
 )
+from fasray.runs.own_code import Code, check_same_code, own_code
 
 _IN_FLIGHT = 2
 
@@ -72,6 +73,7 @@ def fill_pools(
         worker: resources of a trial's worker, as Ray names them; nodes too small for one get no pool.
 
     Raises:
+        OtherCodeError: a node's code is not the driver's.
         DataError: a shard is missing or damaged, rows are missing, or a node has no space.
         StorageError: the store does not answer.
         RunFailedError: workers kept dying.
@@ -113,7 +115,7 @@ def _facts(pool: FacePool, decoded: int) -> PoolFacts:
 
 
 def _fill(uri: str, manifest: Manifest, caches: dict[str, Any], on_rows: Callable[[int], None]) -> list[PoolFacts]:
-    wanting = [node for node, cache in caches.items() if not ray.get(cache.begin.remote())]
+    wanting = [node for node, cache in caches.items() if not _unwrapped(cache.begin.remote())]
     if wanting:
         rows, pending = 0, []
         for block in _blocks(uri, manifest):
@@ -165,15 +167,23 @@ class _Cache:
     Args:
         manifest: the shards' manifest.
         index: their index.
+        code: that the driver runs.
     """
 
-    def __init__(self, manifest: Manifest, index: FaceIndex) -> None:
-        self._manifest, self._index = manifest, index
-        self._folder = pool_folder(pool_key(manifest.hash, manifest.image_size))
+    def __init__(self, manifest: Manifest, index: FaceIndex, code: Code) -> None:
+        self._manifest, self._index, self._code = manifest, index, code
         self._filling: PoolFill | None = None
 
     def begin(self) -> bool:
-        """Return whether the node has the pool already; if not, begin to fill it."""
+        """Return whether the node has the pool already; if not, begin to fill it.
+
+        Raises:
+            OtherCodeError: this process runs other code than the driver.
+            DataError: the node has no space, or the folder of its pools cannot be written.
+            SpecError: its variable names no folder.
+        """
+        check_same_code(self._code)
+        self._folder = pool_folder(pool_key(self._manifest.hash, self._manifest.image_size))
         with contextlib.suppress(DataError):  # none there, or a damaged one
             FacePool.open(self._folder)
             return True
@@ -195,4 +205,4 @@ class _Cache:
 
 def _start_cache(node: str, manifest: Manifest, index: FaceIndex) -> Any:
     pinned = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
-    return ray.remote(_Cache).options(num_cpus=0, scheduling_strategy=pinned).remote(manifest, index)
+    return ray.remote(_Cache).options(num_cpus=0, scheduling_strategy=pinned).remote(manifest, index, own_code())

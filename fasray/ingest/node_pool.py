@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fasray import storage
 from fasray.cores import usable_cores
 from fasray.errors import DataError
-from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
+from fasray.faces.loading.pool import FacePool, pool_folder, pool_key, writing_pools
 from fasray.faces.sets.manifest import Manifest, read_manifest
 from fasray.faces.sets.reading import check_shards, open_shard, read_index
 from fasray.ingest.decode import COLUMNS, PoolFill, decode
@@ -39,7 +39,8 @@ def open_or_fill_pool(key: str, uri: str, filled: Callable[[FacePool], None] = l
         filled: called with the pool if it was filled here.
 
     Raises:
-        DataError: a shard is missing, damaged or of another set than the pool's key says, or the disk has no space.
+        DataError: a shard is missing, damaged or of another set than the pool's key says, or the disk has no space or
+            cannot be written.
         StorageError: the store does not answer.
     """
     folder = pool_folder(key)
@@ -47,8 +48,10 @@ def open_or_fill_pool(key: str, uri: str, filled: Callable[[FacePool], None] = l
         return FacePool.open(folder)
     with contextlib.suppress(DataError):
         return FacePool.open(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with storage.lock_file(folder.parent / f".{folder.name}.lock"):
+    with writing_pools(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = storage.lock_file(folder.parent / f".{folder.name}.lock")
+    with lock:
         with contextlib.suppress(DataError):  # another process was first
             return FacePool.open(folder)
         pool = _fill(key, uri)

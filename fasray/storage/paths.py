@@ -97,6 +97,21 @@ def local_path(address: str | os.PathLike[str]) -> Path:
     return Path(place)
 
 
+def local_place_of(variable: str) -> Path | None:
+    """Return the place on a local disk that an environment variable names, from the root on; None if it is not set.
+
+    Raises:
+        SpecError: it names no place on a local disk.
+    """
+    named = os.environ.get(variable)
+    if not named:
+        return None
+    try:
+        return Path(absolute(local_path(resolve(named))))
+    except SpecError as error:
+        raise SpecError(error.what, where=f"{variable}={named}", remedy=error.remedy) from error
+
+
 def bucket_of(uri: str) -> str:
     """Return the part between the scheme and the first slash."""
     return uri.split("://", 1)[-1].split("/", 1)[0]

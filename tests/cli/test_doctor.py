@@ -8,6 +8,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -162,21 +165,58 @@ def test_authentication_is_judged_and_the_token_not_shown(
     assert TOKEN not in str(found)
 
 
-def test_a_cluster_that_does_not_answer_is_ill(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        port = listening.getsockname()[1]
-        for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", f"http://u:{TOKEN}@127.0.0.1:{port}/"):
-            monkeypatch.setenv("RAY_ADDRESS", address)
-            (found,) = check_cluster()
-            assert found.status == "ok"
-            assert TOKEN not in str(found)
-    (found,) = check_cluster()
-    assert (found.status, found.exit_code) == ("error", 2)
-    for address in ("", "auto", "local"):
-        monkeypatch.setenv("RAY_ADDRESS", address)
-        assert check_cluster() == []
+@contextmanager
+def listening(answer: bytes) -> Iterator[int]:
+    """Give the port of a server that sends ``answer`` to whoever connects, and no more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.sendall(answer)
+                    connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+HTTP_2 = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""Empty settings, with which a server of gRPC greets."""
+
+
+@pytest.mark.parametrize(
+    ("address", "answer", "status", "said"),
+    [
+        ("127.0.0.1:{}", HTTP_2, "ok", "Ray answers"),
+        ("localhost:{}", HTTP_2, "ok", "Ray answers"),
+        ("127.0.0.1:{}", b"HTTP/1.1 400 Bad Request\r\n\r\n", "error", "not Ray"),
+        ("127.0.0.1:{}", b"", "error", "not Ray"),
+        ("ray://127.0.0.1:{}", HTTP_2, "error", "Ray Client"),
+        ("http://u:" + TOKEN + "@127.0.0.1:{}/", HTTP_2, "error", "dashboard"),
+        ("127.0.0.1", HTTP_2, "error", "HOST:PORT"),
+        ("127.0.0.1:99999", HTTP_2, "error", "HOST:PORT"),
+        ("127.0.0.1:9", HTTP_2, "error", "nothing answers"),
+        ("no-such-host.invalid:6379", HTTP_2, "error", "nothing answers"),
+    ],
+)
+def test_what_is_at_the_address_of_a_cluster_is_known_in_seconds(
+    monkeypatch: pytest.MonkeyPatch, address: str, answer: bytes, status: str, said: str
+) -> None:
+    with listening(answer) as port:
+        monkeypatch.setenv("RAY_ADDRESS", address.format(port))
+        (found,) = check_cluster()
+    assert (found.status, found.exit_code) == (status, 2 if status == "error" else 0)
+    assert said in found.message
+    assert status == "ok" or "unset RAY_ADDRESS" in found.remedy
+    assert TOKEN not in str(found)
+
+
+@pytest.mark.parametrize("address", ["", "auto", "local"])
+def test_what_ray_finds_by_itself_is_not_judged(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    assert check_cluster() == []
 
 
 def test_a_token_file_must_be_there_whole_and_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
