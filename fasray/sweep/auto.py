@@ -85,7 +85,12 @@ def possible_specs(spec: SweepSpec) -> tuple[SweepSpec, ...]:
 
 def run_directory(name: str, out: str | None, environ: Mapping[str, str]) -> str:
     """Return where a sweep's run is kept: ``out``, else its name under ``$FASRAY_RUNS``, else under ``runs``."""
-    return out or storage.join(environ.get(RUNS_VARIABLE) or "runs", name)
+    if out:
+        return out
+    try:
+        return storage.join(storage.resolve(environ.get(RUNS_VARIABLE) or "runs"), name)
+    except SpecError as error:
+        raise SpecError(error.what, where=RUNS_VARIABLE, remedy=error.remedy) from error
 
 
 def _profile(has_gpus: bool | None, recorded: Mapping[str, Any] | None) -> tuple[str, str]:

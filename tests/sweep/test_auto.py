@@ -99,6 +99,7 @@ def test_an_error_in_the_file_is_found_whichever_profile_it_gets() -> None:
     [
         (None, {}, "runs/open"),
         (None, {"FASRAY_RUNS": "s3://bucket/runs/"}, "s3://bucket/runs/open"),
+        (None, {"FASRAY_RUNS": "file:///shared/runs/"}, "/shared/runs/open"),
         ("here", {"FASRAY_RUNS": "s3://bucket/runs"}, "here"),
     ],
 )
