@@ -7,7 +7,7 @@ LOCK := locked-cp311-linux-x86_64.txt
 COVERED := metrics protocols runs sweep
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage check docs docs-serve wheel lock bench gpu-check clean
+.PHONY: help demo test test-all coverage check docs docs-serve wheel lock bench gpu-check gpu-check-ray clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +74,9 @@ MINUTES ?= 8
 gpu-check: ## what one GPU does with fasray, in at most 8 minutes: numbers, speed, memory, settings; without Ray
 	$(GPU_PYTHON) -c 'import torch, numpy, pydantic, yaml, pyarrow, fsspec, safetensors, tensorboardX, click, rich'
 	$(GPU_PYTHON) -m fasray bench gpu-check --minutes $(MINUTES) --out gpu-check
+
+gpu-check-ray: $(STAMP) ## the same through Ray: a sweep of all methods on one GPU, sharing, kill and resume
+	$(BIN)/fasray bench gpu-check-ray --out gpu-check
 
 clean: ## remove environment, runs and caches
 	rm -rf $(VENV) runs build dist site gpu-check .coverage* *.egg-info .mypy_cache .import_linter_cache .ruff_cache .pytest_cache .hypothesis

@@ -235,6 +235,24 @@ def check_gpu(minutes: float, device: str, methods: tuple[str, ...], parts: tupl
     _finish_check(record, Path(out))
 
 
+@bench.command("gpu-check-ray")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=12.0, show_default=True, help="Allowed."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--methods", multiple=True, help="Names, with commas or repeated; all if left out.")
+@click.option("--out", type=OUT_FOLDER, default="gpu-check", show_default=True, help="Folder.")
+def check_gpu_through_ray(minutes: float, device: str, methods: tuple[str, ...], out: str) -> None:
+    """Check a GPU under whole sweeps: how busy it is, what sharing it brings, killing and resuming.
+
+    On generated faces, through a Ray of its own with one GPU. Writes gpu-check-ray.json and gpu-check-ray.md. With
+    --device cpu it is a miniature of itself. Exit code 5 if a sweep fails or a resumed table differs.
+    """
+    from fasray.bench.gpu.ray_command import gpu_check_ray
+
+    _finish_check(gpu_check_ray(Path(out), minutes=minutes, device=device, methods=_names(methods), say=say), Path(out))
+
+
 def _finish_check(record: Record, folder: Path) -> None:
     """Print the page; fail if something is wrong."""
     page = folder / f"{record.check}.md"

@@ -206,3 +206,24 @@ def test_the_whole_check_runs_without_other_packages(tmp_path: Path) -> None:
     for part in found["parts"]:
         assert part["status"] == "done" or "no time was left for" in part["reason"], part
     assert [row["method"] for row in found["parts"][0]["rows"]] == list(registry.names())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_sweeps_share_a_logical_gpu_and_a_killed_one_ends_in_the_same_table(tmp_path: Path) -> None:
+    arguments = ["bench", "gpu-check-ray", "--device", "cpu", "--methods", "erm", "--minutes", "12"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "fasray", *arguments, "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=850,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = Record.model_validate_json((tmp_path / "gpu-check-ray.json").read_text())
+    sweep, methods, killed = found.parts
+    assert [part.status for part in found.parts] == ["done"] * 3
+    assert [(row["trials"], row["failed"], row["out of memory"]) for row in sweep.rows] == [(4, 0, 0)] * 2
+    assert all(0 < row["held %"] <= 100 for row in sweep.rows)
+    assert 0 < methods.rows[0]["share"] < 1  # 3 GiB of 16, on as many cores as there are
+    assert killed.rows[0]["equal"]
+    assert "# gpu-check-ray: CPU" in ran.stdout

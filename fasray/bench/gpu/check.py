@@ -32,6 +32,10 @@ class Check(ABC):
         """Return why this part cannot be measured here; empty if it can."""
         return ""
 
+    def items(self, methods: Sequence[str]) -> Sequence[str]:
+        """Return what gets a row each: methods, if nothing else is said."""
+        return methods
+
     @abstractmethod
     def measure(self, item: str) -> Row:
         """Return the row of one item."""
@@ -49,7 +53,7 @@ class Check(ABC):
         return {}
 
 
-def run_checks(record: Record, checks: Sequence[Check], items: Sequence[str], folder: Path, say: Say) -> Record:
+def run_checks(record: Record, checks: Sequence[Check], methods: Sequence[str], folder: Path, say: Say) -> Record:
     """Measure the parts in order and return the completed record; both files are written anew after every row.
 
     An item is begun only if the part's time is expected to do for it, judged by the longest so far; the first item of a
@@ -59,7 +63,7 @@ def run_checks(record: Record, checks: Sequence[Check], items: Sequence[str], fo
     Args:
         record: with everything but its parts.
         checks: the parts, the most valuable first.
-        items: of each part, in order.
+        methods: names, in order.
         folder: for the record and its page.
         say: called with what begins.
     """
@@ -72,7 +76,7 @@ def run_checks(record: Record, checks: Sequence[Check], items: Sequence[str], fo
             name=check.name, title=check.title, about=check.about, columns=dict(check.columns), judges=check.judges
         )
         record.parts.append(part)
-        for _ in _measured(check, part, items, deadline, say):
+        for _ in _measured(check, part, check.items(methods), deadline, say):
             record.seconds = time.perf_counter() - began
             write(record, folder)
     record.complete = True

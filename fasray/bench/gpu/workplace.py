@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ class Sizes:
 FULL = Sizes(
     {"profile": "full"},
     {"profile": "small"},
-    seconds=1.0,
+    seconds=0.5,
     repetitions=3,
     scored=20_000,
     profiled_steps=5,
@@ -98,9 +100,20 @@ def device_facts(device: torch.device) -> dict[str, str | int | float]:
         "memory_GiB": facts.total_memory / _GIB,
         "multiprocessors": facts.multi_processor_count,
         "capability": f"{facts.major}.{facts.minor}",
+        "driver": _driver(),
         "MPS": "on" if Path(pipe, "control").exists() else "off",
         "cpus": usable_cores(),
     }
+
+
+def _driver() -> str:
+    """Return the version of the GPU's driver, as nvidia-smi says it."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return "unknown"
+    command = [program, "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    return ran.stdout.strip() or "unknown"
 
 
 def software() -> dict[str, str]:
