@@ -362,6 +362,25 @@ def test_a_frame_that_is_there_twice_is_named_with_its_line(tmp_path: Path) -> N
         read_external(str(file), "higher")
 
 
+UNNAMED = {
+    "one test_label for all rows": "claimed_id,test_label,is_bonafide,attack_type,score\n"
+    "x,foo,True,,2\nx,foo,False,a,1\n",
+    "live and attacks share names": "x x x_1 2\ny y y_1 3\nx a x_1 1\n",
+    "a name a frame": "claimed_id,test_label,is_bonafide,attack_type,score,frame_id\n"
+    "x,v_0,True,,2,0\nx,v_1,True,,3,1\nx,w_0,False,a,1,0\n",
+}
+
+
+@pytest.mark.parametrize("case", UNNAMED)
+def test_videos_that_are_none_are_refused_and_read_as_frames(tmp_path: Path, case: str) -> None:
+    file = tmp_path / "scores"
+    file.write_text(UNNAMED[case])
+    read = read_external(str(file), "higher")
+    with pytest.raises(DataError, match="(?s)->.*--level frame"):
+        evaluate_external(read, MetricOptions())
+    assert evaluate_external(read, MetricOptions(level="frame")).rows == len(read.score)
+
+
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.one_of(st.text('0.5,1;\t |"#-\nascorelbtph=', max_size=40).map(str.encode), st.binary(max_size=60)))
 def test_no_content_ends_in_another_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:

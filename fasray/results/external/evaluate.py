@@ -185,6 +185,7 @@ def _rows(scores: ExternalScores, options: MetricOptions) -> tuple[_Rows, list[s
         notes.append("videos are unknown: each row is taken as a video of its own")
         frames = np.ones(len(scores.score), np.int64)
         return _Rows(scores.score, scores.label, types, scores.subject, frames), notes
+    _check_videos(scores)
     constant = np.zeros(len(scores.score), np.int8)
     videos = metrics.to_videos(
         scores.score,
@@ -198,6 +199,24 @@ def _rows(scores: ExternalScores, options: MetricOptions) -> tuple[_Rows, list[s
     subject = None if scores.subject is None else _of_videos(scores.subject, scores.video, videos.video)
     kinds = None if types is None else videos.attack_type
     return _Rows(videos.score, videos.label, kinds, subject, videos.frames), notes
+
+
+def _check_videos(scores: ExternalScores) -> None:
+    """Check that the names of videos are not those of frames, such as v1_0 and v1_1 for the frames 0 and 1 of v1."""
+    if scores.video is None or scores.frame is None:
+        return
+    stems = set()
+    for name, number in zip(scores.video.tolist(), scores.frame.tolist(), strict=True):
+        stem = name.removesuffix(str(number))
+        if stem == name or stem[-1:] in "0123456789":
+            return
+        stems.add(stem)
+    if len(stems) < len(np.unique(scores.video)):
+        raise DataError(
+            f"names of videos end with the number of their frame, such as {str(scores.video[0])!r}: these are frames",
+            where="video",
+            remedy="name the column of the video, --column video=NAME, or take each frame by itself, --level frame",
+        )
 
 
 def _of_videos(subject: NDArray[np.str_], video: NDArray[np.str_], names: NDArray[np.str_]) -> NDArray[np.str_]:
