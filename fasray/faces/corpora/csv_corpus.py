@@ -114,7 +114,10 @@ def read_table(table: Path) -> tuple[SourceVideo, ...]:
     remedy = "see the page 'Faces of your own' of the documentation"
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey="", restval=None, strict=True)
+            header = file.readline()
+            file.seek(0)  # spreadsheets of some languages write semicolons
+            separator = max(",;\t", key=header.count)
+            reader = csv.DictReader(file, restkey="", restval=None, strict=True, delimiter=separator)
             _check_header(list(reader.fieldnames or ()), str(table))
             rows = _Rows()
             for row in reader:

@@ -33,6 +33,15 @@ def test_rows_become_videos(tmp_path):
     assert survey.findings.whole
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_than_commas_are_read(tmp_path, separator):
+    root = write(tmp_path, "a/1.mp4,live,lab,bob,,,,,")
+    videos = corpora.get("manifest").survey(root).videos
+    table = tmp_path / "manifest.csv"
+    table.write_text(table.read_text().replace(",", separator))
+    assert corpora.get("manifest").survey(root).videos == videos
+
+
 def test_the_file_itself_may_be_named(tmp_path):
     write(tmp_path, "1.mp4,live,lab,bob,,,,,")
     (tmp_path / "manifest.csv").rename(tmp_path / "mine.csv")
