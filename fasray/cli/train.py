@@ -32,6 +32,7 @@ _SECTIONS = ("config", "training")
     "--spec", "spec_file", type=ADDRESS, metavar="FILE", help="A trial's spec.json, in place of METHOD: train it again."
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--any-device", is_flag=True, help="Resume also on another kind of device than it was computed on.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of all randomness.")
 @click.option("--profile", default="full", show_default=True, help="Bundle of size, width and budget.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="config.KEY=VALUE or training.KEY=VALUE.")
@@ -44,6 +45,7 @@ def train(
     data: str,
     spec_file: str | None,
     device: str,
+    any_device: bool,
     seed: int,
     profile: str,
     overrides: tuple[str, ...],
@@ -58,20 +60,18 @@ def train(
     from fasray.execution.one_trial import SAVED, retrain_trial, train_trial
     from fasray.execution.signals import interruptible
 
-    listener = _TrialLines()
+    where: dict[str, Any] = {"out": out, "listener": _TrialLines(), "device": device, "any_device": any_device}
     with interruptible(out or "fasray train", SAVED):
         if spec_file is not None:
             if method or protocol or overrides:
                 raise click.UsageError("--spec names the whole trial: leave METHOD, --protocol and --set out")
-            trained = retrain_trial(spec_file, _data(data), out=out, listener=listener, device=device)
+            trained = retrain_trial(spec_file, _data(data), **where)
         elif method and protocol:
             given = _overrides(method, overrides)
             training = {"profile": profile, **given["training"]}
             trained = train_trial(
-                method, protocol, _data(data),
-                config=given["config"], training=training, seed=seed, out=out, listener=listener,
-                device=device,
-            )  # fmt: skip
+                method, protocol, _data(data), config=given["config"], training=training, seed=seed, **where
+            )
         else:
             raise click.UsageError("name METHOD and --protocol, or a trial's --spec")
         if not trained.trained_now:

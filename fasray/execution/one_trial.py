@@ -12,14 +12,16 @@ from typing import Any
 from fasray import storage
 from fasray.errors import DataError, SpecError
 from fasray.execution.listener import Listener
+from fasray.execution.same_devices import another_device
 from fasray.execution.signals import interruptible
 from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.loading.row_groups import row_group_of
 from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import GROUPS, Roles
-from fasray.runs.layout import TRIAL_FILE
+from fasray.runs.layout import TRIAL_FILE, score_file
 from fasray.runs.lock import take_lock
+from fasray.runs.scores import find_scores
 from fasray.sweep.auto import resolve_auto
 from fasray.sweep.plan import make_plan
 from fasray.sweep.retrain import check_same, read_trial, sweep_of
@@ -53,6 +55,7 @@ def train_trial(
     out: str | None = None,
     listener: Listener | None = None,
     device: str = "auto",
+    any_device: bool = False,
 ) -> TrainedTrial:
     """Train a method once on a protocol; the same call resumes a trial that was stopped.
 
@@ -68,6 +71,7 @@ def train_trial(
         out: folder or URI of the trial; default: ``runs/train/<method>-<trial id>``.
         listener: its callbacks report progress.
         device: ``cpu``, ``cuda``, or ``auto``: CUDA where torch finds it.
+        any_device: resume also on another kind of device than the trial was computed on.
 
     Returns:
         The trial, its folder and its score files; ``fasray.metrics`` and ``fasray metrics`` read those.
@@ -97,11 +101,17 @@ def train_trial(
             "training": dict(training or {}),
         }
     )
-    return _run(spec, seed, out, listener or Listener(), device)
+    return _run(spec, seed, out, listener or Listener(), device, any_device)
 
 
 def retrain_trial(
-    spec_file: str, data: Any, *, out: str | None = None, listener: Listener | None = None, device: str = "auto"
+    spec_file: str,
+    data: Any,
+    *,
+    out: str | None = None,
+    listener: Listener | None = None,
+    device: str = "auto",
+    any_device: bool = False,
 ) -> TrainedTrial:
     """Train a trial of a sweep again, to the same scores.
 
@@ -111,13 +121,14 @@ def retrain_trial(
         out: as in :func:`train_trial`.
         listener: as in :func:`train_trial`.
         device: as in :func:`train_trial`.
+        any_device: as in :func:`train_trial`.
 
     Raises: as :func:`train_trial`, and
         DataError: the data is not what the trial was trained on, or ``spec_file`` is not a trial's.
         SpecError: this version of fasray makes a different trial of the same settings.
     """
     wanted = read_trial(spec_file)
-    return _run(sweep_of(wanted, data), wanted.seed, out, listener or Listener(), device, wanted)
+    return _run(sweep_of(wanted, data), wanted.seed, out, listener or Listener(), device, any_device, wanted)
 
 
 def open_local_pool(dataset: Dataset, listener: Listener) -> FacePool:
@@ -133,7 +144,13 @@ def open_local_pool(dataset: Dataset, listener: Listener) -> FacePool:
 
 
 def _run(
-    spec: SweepSpec, seed: int, out: str | None, listener: Listener, asked: str, wanted: Trial | None = None
+    spec: SweepSpec,
+    seed: int,
+    out: str | None,
+    listener: Listener,
+    asked: str,
+    any_device: bool,
+    wanted: Trial | None = None,
 ) -> TrainedTrial:
     """Train the trial of a sweep of one cell and no search."""
     from fasray.training.context import device_of_option  # imports torch
@@ -156,6 +173,8 @@ def _run(
         pool = open_local_pool(dataset, listener)
         if trial.training.ingest == "stream":  # a trial that was streamed: the same numbers from a pool in its order
             pool = replace(pool, row_group=row_group_of(dataset.manifest))
+        if not any_device:
+            _check_device(trial, folder, device)
         return _train(trial, pool, cell.protocol.assign(pool.index), folder, listener, device)
 
 
@@ -179,6 +198,22 @@ def _claim_folder(out: str, trial: Trial) -> str:
                 remedy="undo the change, or choose another --out",
             )
     return out
+
+
+def _check_device(trial: Trial, folder: str, device: str) -> None:
+    """Refuse to go on with a trial on another kind of device than its first evaluation was computed on."""
+    import torch
+
+    from fasray.training.computed_on import computed_on
+    from fasray.training.evaluate import evaluation_of
+
+    steps = trial.training.evaluation_steps()
+    first, last = steps[0], steps[-1]
+    table = find_scores(score_file(folder, first), trial.id, first)
+    before = None if table is None else evaluation_of(trial, table, "").reading.device
+    now = computed_on(trial, torch.device(device))["device"]
+    if before is not None and before != now and not storage.exists(score_file(folder, last)):
+        raise another_device([before], [now])
 
 
 def _train(trial: Trial, pool: FacePool, roles: Roles, folder: str, listener: Listener, device: str) -> TrainedTrial:

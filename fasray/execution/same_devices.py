@@ -37,12 +37,17 @@ def check_same_devices(coordinator: Coordinator, placed: Collection[Placed], dev
     known = [*recorded, *({each.card for each in placed} if set(recorded) - {CPU} else ())]
     new = sorted(device for device in devices if not any(_is_kind(name, device) for name in known))
     if recorded and new:
-        raise SpecError(
-            f"what this run has so far was computed on {', '.join(recorded)}; it would go on on "
-            f"{', '.join(device or 'a GPU' for device in new)}, which rounds differently",
-            where="resuming on another kind of device",
-            remedy=f"resume it where it was, or add {ANY_DEVICE_OPTION}: its tables will say that both are in them",
-        )
+        raise another_device(recorded, [device or "a GPU" for device in new])
+
+
+def another_device(recorded: Collection[str], new: Collection[str]) -> SpecError:
+    """Return the error of a run or a trial that would go on on another kind of device."""
+    return SpecError(
+        f"what is there so far was computed on {', '.join(recorded)}; it would go on on {', '.join(new)}, which rounds "
+        "differently",
+        where="resuming on another kind of device",
+        remedy=f"resume it where it was, or add {ANY_DEVICE_OPTION} to mix both",
+    )
 
 
 def _is_kind(device: str, kind: str) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import fasray
@@ -11,6 +12,7 @@ from fasray.execution.listener import Listener
 from fasray.execution.one_trial import retrain_trial
 from fasray.faces.synthetic import generate
 from fasray.results.scores import read_scores
+from fasray.runs.scores import encode_scores
 
 TINY = {"image_size": 32, "width": 0.125, "steps": 2, "evaluations": 2}
 
@@ -46,8 +48,23 @@ def test_a_trial_trains_once_is_then_done_and_is_trained_again_to_the_same_score
     assert second.trial.id == first.trial.id
     for one, other in zip(first.score_uris, second.score_uris, strict=True):
         assert (read_scores(one).target.score == read_scores(other).target.score).all()
+    computed_elsewhere(first.score_uris)
+    assert not fasray.train_trial("erm", "O->C", data, **settings).trained_now
+    Path(first.score_uris[-1]).unlink()
+    with pytest.raises(SpecError, match="computed on NVIDIA H200; it would go on on cpu") as error:
+        fasray.train_trial("erm", "O->C", data, **settings)
+    assert "--any-device" in error.value.remedy
+    assert fasray.train_trial("erm", "O->C", data, any_device=True, **settings).trained_now
     with pytest.raises(SpecError, match="this folder holds another trial"):
         fasray.train_trial("erm", "O->C", data, seed=1, **settings)
+
+
+def computed_elsewhere(score_uris: tuple[str, ...]) -> None:
+    """Let score files say that they are from a card."""
+    for uri in score_uris:
+        rows = pq.read_table(uri)
+        metadata = {**rows.schema.metadata, b"fasray.computed_on": b'{"device": "NVIDIA H200"}'}
+        Path(uri).write_bytes(encode_scores(rows.replace_schema_metadata(metadata)))
 
 
 def test_an_unknown_setting_is_refused_before_anything_is_made(tmp_path: Path) -> None:
