@@ -15,10 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from locations import GOLDEN
 
 from fasray.errors import DataError, FasrayError, SpecError
 from fasray.results.external.evaluate import MetricOptions, evaluate_external
 from fasray.results.external.read import ExternalScores, LabelSource, read_external
+from fasray.results.figures import FIGURES as RESULT_FIGURES
+from fasray.results.figures import figures_at
+from fasray.results.scores import LEVELS, Level, read_scores
 
 Columns = Mapping[str, Sequence[Any]]
 Read = dict[str, Any]
@@ -379,6 +383,15 @@ def test_videos_that_are_none_are_refused_and_read_as_frames(tmp_path: Path, cas
     with pytest.raises(DataError, match="(?s)->.*--level frame"):
         evaluate_external(read, MetricOptions())
     assert evaluate_external(read, MetricOptions(level="frame")).rows == len(read.score)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_runs_own_score_file_has_the_figures_of_its_results_under_the_same_names(level: Level) -> None:
+    file = next((GOLDEN / "frozen_sweep" / "run" / "trials").glob("*/eval-*.parquet"))
+    found = evaluate_external(read_external(str(file), "higher"), MetricOptions(level, threshold=0.4)).figures
+    ours = dict(zip(RESULT_FIGURES, figures_at(read_scores(str(file)), 0.4, level), strict=True))
+    del ours["source_dev_auc"]
+    assert {name: getattr(found, name) for name in ours} == ours
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
