@@ -42,7 +42,7 @@ def needs_hardware(spec: SweepSpec, recorded: Mapping[str, Any] | None) -> bool:
         spec: as it was read.
         recorded: the specification that the run directory holds (``read_head(run).spec``); None for a new run.
     """
-    return spec.profile_name == AUTO and recorded is None
+    return spec.profile_name == AUTO and recorded is None and spec.resources.gpus_per_worker == AUTO
 
 
 def resolve_auto(
@@ -63,7 +63,7 @@ def resolve_auto(
     """
     choices = []
     if spec.profile_name == AUTO:
-        profile, why = _profile(has_gpus, recorded)
+        profile, why = _profile(spec.resources.gpus_per_worker, has_gpus, recorded)
         spec = with_profile(spec, profile)
         choices.append(f"profile {profile}: {why}")
     if spec.data == AUTO:
@@ -93,12 +93,15 @@ def run_directory(name: str, out: str | None, environ: Mapping[str, str]) -> str
         raise SpecError(error.what, where=RUNS_VARIABLE, remedy=error.remedy) from error
 
 
-def _profile(has_gpus: bool | None, recorded: Mapping[str, Any] | None) -> tuple[str, str]:
+def _profile(asked: str | float, has_gpus: bool | None, recorded: Mapping[str, Any] | None) -> tuple[str, str]:
     if recorded is not None:
         return str(recorded["training"]["profile"]), "this run was started with it"
+    gpu_profile, cpu_profile = AUTO_PROFILES
+    if not isinstance(asked, str):
+        why = f"resources.gpus_per_worker is {asked:g}"
+        return (gpu_profile, why) if asked else (cpu_profile, why)
     if has_gpus is None:
         raise SpecError("whether there are GPUs is not known yet", where="key training.profile")
-    gpu_profile, cpu_profile = AUTO_PROFILES
     return (gpu_profile, "there are GPUs") if has_gpus else (cpu_profile, "there are no GPUs")
 
 

@@ -55,6 +55,13 @@ def test_generated_faces_are_as_large_as_the_largest_window() -> None:
     assert resolved("training.image_size=128", has_gpus=True).spec.data == "synthetic"
 
 
+@pytest.mark.parametrize(("gpus", "profile"), [(0, "small"), (0.5, "full")])
+def test_a_number_of_gpus_in_the_file_decides_whatever_the_machine_has(gpus: float, profile: str) -> None:
+    for has_gpus in (True, False, None):
+        decided = resolved(f"resources.gpus_per_worker={gpus}", has_gpus=has_gpus)
+        assert decided.choices[0] == f"profile {profile}: resources.gpus_per_worker is {gpus}"
+
+
 def test_each_choice_is_said_with_its_reason() -> None:
     profile, data = resolved(has_gpus=True).choices
     assert profile == "profile full: there are GPUs"
