@@ -90,9 +90,7 @@ class FaceStream:
         self._maps = tuple(name for name, wanted in (("depth", depth), ("parsing", parsing)) if wanted)
         self._coming = self._decoded(reads)
 
-    def pick(
-        self, rows: Rows, *, depth: bool = False, parsing: bool = False, windows: Windows | None = None
-    ) -> Faces:
+    def pick(self, rows: Rows, *, depth: bool = False, parsing: bool = False, windows: Windows | None = None) -> Faces:
         """Return the pixels of ``rows``, in their order, and release them.
 
         Raises:
