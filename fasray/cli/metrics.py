@@ -96,6 +96,8 @@ def metrics(
             what = "the other file has no file of attacks"
             raise SpecError(what, where="--threshold", remedy="give one file with both, or the threshold as a number")
         other = threshold.removeprefix(_DEV)
+        if other == file == "-":
+            raise SpecError("standard input can be read once", where="--threshold", remedy="name a file")
         dev = read_external(other, live_is, live_label, "source-dev", columns=named, source=source)
         limit = "eer"
     elif _is_number(threshold):

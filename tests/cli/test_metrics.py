@@ -264,7 +264,8 @@ def test_scores_are_read_from_a_pipe_and_from_standard_input(
     ran = judge("-", "--live-is", "higher")
     assert ran.out.splitlines() == ["standard input (csv), higher scores are live", *expected]
     monkeypatch.setattr("sys.stdin", None)
-    refused(judge("-", "--live-is", "higher"), 3, "standard input is closed")
+    refused(judge("-", "--live-is", "higher"), 3, "standard input: it is closed")
+    refused(judge("-", "--live-is", "higher", "--threshold", "dev:-"), 2, "standard input can be read once")
 
 
 def test_labels_of_elsewhere_are_given_on_the_command_line(judge: Command, tmp_path: Path) -> None:
@@ -396,6 +397,7 @@ def test_other_bad_files_are_answered_too(judge: Command, tmp_path: Path) -> Non
     write_parquet(tmp_path / "n.parquet", {"score": [0.5, None], "label": [1, 0]})
     refused(judge("n.parquet", "--live-is", "higher"), 3, "n.parquet, row 2", "score None is not a number")
     write_csv(tmp_path / "good.csv", rows())
+    refused(judge("good.csv", "--live-is", "higher", "--level", "frame", "--aggregate", "max"), 2, "--aggregate")
     for wrong in (
         ("--threshold", "eerr"),
         ("--threshold", "apcer=1"),

@@ -172,6 +172,9 @@ def _evaluate(scores: ExternalScores, options: MetricOptions, dev: ExternalScore
 def _rows(scores: ExternalScores, options: MetricOptions) -> tuple[_Rows, list[str]]:
     """Return the rows to evaluate, and notes on them."""
     check_aggregate(options.aggregate)
+    if options.level == "frame" and options.aggregate != "mean":
+        what = f"{options.aggregate!r} says how frames make a video, and frames are to count by themselves"
+        raise SpecError(what, where="--aggregate", remedy="leave out --aggregate or --level frame")
     types = scores.attack_type
     notes = list(scores.notes)
     if types is not None:

@@ -47,7 +47,7 @@ from fasray.results.external.values import numbers
 
 Direction = Literal["higher", "lower"]
 """Which scores are the more live ones."""
-STANDARD_INPUT = "-"
+STANDARD_INPUT, _ITS_NAME = "-", "standard input"
 _UNREAD = {
     b"\x1f\x8b": ("compressed with gzip", "unpack it on the way: zcat FILE | fasray metrics - ..."),
     b"BZh": ("compressed with bzip2", "unpack it on the way: bzcat FILE | fasray metrics - ..."),
@@ -138,7 +138,7 @@ def read_external(
     """
     keyed = bool(source.labels or source.live_path)
     request = Request(columns or {}, live_label, labelled=not source.outside, keyed=keyed)
-    table = _of_role(_table(uri, request), role, uri)
+    table, uri = _of_role(_table(uri, request), role, _name(uri)), _name(uri)
     if not source.outside:
         label, other = column_labels(table, uri, live_label) if len(table) else (np.zeros(0, np.int8), "")
         return _typed(table, uri, live_is, label, "" if table.layout.startswith("bob.pad") else _swap(other))
@@ -153,7 +153,7 @@ def read_external(
 
 def _table(uri: str, request: Request) -> Table:
     """Read the columns of a file, whose kind its content says."""
-    content = _content(uri)
+    content, uri = _content(uri), _name(uri)
     if content[:4] == b"PAR1" or uri.rpartition(".")[2].lower() in ("parquet", "pq"):
         return read_parquet(content, uri, request)
     if content[:2] == b"PK":
@@ -164,11 +164,16 @@ def _table(uri: str, request: Request) -> Table:
     return read_delimited(content, uri, request)
 
 
+def _name(uri: str) -> str:
+    """Return what messages call a file."""
+    return _ITS_NAME if uri == STANDARD_INPUT else uri
+
+
 def _content(uri: str) -> bytes:
     if uri != STANDARD_INPUT:
         return storage.read_bytes(uri)
     if sys.stdin is None:
-        raise DataError("standard input is closed", where="-", remedy="name a file, or pipe one into this command")
+        raise DataError("it is closed", where=_ITS_NAME, remedy="name a file, or pipe one into this command")
     return sys.stdin.buffer.read()
 
 
@@ -181,8 +186,9 @@ def _labelled(table: Table, uri: str, live_is: Direction, live_label: str, sourc
     if source.live_path:
         label = path_labels([str(path) for path in table.columns["path"]], source.live_path)
         return _typed(table, uri, live_is, label)
-    listed = read_label_list(_content(source.labels), source.labels)
-    found, note = listed_columns(table, listed, uri, source.labels)
+    list_name = _name(source.labels)
+    listed = read_label_list(_content(source.labels), list_name)
+    found, note = listed_columns(table, listed, uri, list_name)
     table = replace(table, columns={**found, **table.columns}, notes=(*table.notes, *([note] if note else [])))
     label, other = column_labels(table, uri, live_label)
     return _typed(table, uri, live_is, label, _swap(other))
@@ -202,7 +208,7 @@ def _named_by_path(table: Table) -> Table:
 
 
 def _attacks(kind: str, uri: str, request: Request, live_is: Direction) -> ExternalScores:
-    table = _named_by_path(_table(uri, request))
+    table, uri = _named_by_path(_table(uri, request)), _name(uri)
     if "label" in table.columns:
         remedy = "give files of scores alone, or one file with both and no --attacks"
         raise DataError("the file has labels of its own", where=uri, remedy=remedy)
@@ -273,7 +279,7 @@ def _typed(table: Table, uri: str, live_is: Direction, label: Labels, swap: str 
         except DataError as error:
             raise DataError(error.what, where=f"{uri}, {error.where}", remedy=error.remedy) from None
     return ExternalScores(
-        file="standard input" if uri == STANDARD_INPUT else uri,
+        file=uri,
         layout=table.layout,
         live_is=live_is,
         score=score if live_is == "higher" else -score,

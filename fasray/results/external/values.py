@@ -11,7 +11,7 @@ from fasray.errors import DataError
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
 _LARGEST_FRAME = 2**53
-_LIVE_WORDS = {"live", "bonafide", "real", "genuine", "liveface", "realface", "realaccess", "authentic"}
+_LIVE_WORDS = {"live", "bonafide", "real", "genuine", "liveface", "realface", "realaccess", "authentic", "noattack"}
 _NO_WORDS = {"", "none", "nan", "null", "na", "n/a"}
 
 
