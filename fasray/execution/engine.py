@@ -6,12 +6,13 @@ Every decision is in the run directory before it takes effect, so the driver may
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from fasray import storage
 from fasray.errors import RunFailedError
-from fasray.execution.autoscaler import Room, current_capacity
+from fasray.execution.autoscaler import current_capacity
 from fasray.execution.capacity import Demand, check_fits_this_machine, demand_of, workers_on
 from fasray.execution.contention import describe_contention
 from fasray.execution.decide import decide, session_capacity, session_has_gpus
@@ -19,7 +20,7 @@ from fasray.execution.hardware import card_kinds, device_for
 from fasray.execution.initial_weights import share_weights
 from fasray.execution.listener import Listener
 from fasray.execution.messages import TrialOrder
-from fasray.execution.placement import Announcer, Placement, least_share_of
+from fasray.execution.placement import Announcer, Placement, least_share_of, room_for
 from fasray.execution.ray_job import check_outlives_job
 from fasray.execution.ray_session import is_private, ray_session
 from fasray.execution.same_devices import check_same_devices, devices_of
@@ -28,6 +29,7 @@ from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
 from fasray.runs.events import Placed
 from fasray.runs.ledger import Ledger
+from fasray.runs.own_code import OtherCode, own_code
 from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Plan, make_plan
@@ -70,7 +72,8 @@ def run_sweep(
 
     Raises:
         SpecError: the run was made from another specification, is in use by another driver, was computed on
-            another kind of device so far, or a trial does not fit on the cluster.
+            another kind of device so far, a trial does not fit on the cluster, workers run other code than this
+            process, or there is no Ray.
         DataError: faces or initial weights are missing or damaged.
         ProtocolError: the data does not have what a protocol needs.
         StorageError: the store does not answer, or refuses access.
@@ -96,6 +99,9 @@ def run_sweep(
             try:
                 if not coordinator.finished:
                     _run(coordinator, dataset, ledger, listener, verbose, any_device)
+            except OtherCode as found:
+                ledger.closed("failed")
+                raise found.error from None
             except (KeyboardInterrupt, SystemExit):
                 if ledger.broken is None:
                     ledger.closed("interrupted")
@@ -116,9 +122,7 @@ def _run(
     listener.on_stage("starting Ray")
     with ray_session(verbose):
         capacity = session_capacity(spec)
-        limit = spec.resources.max_concurrent
-        room = Room(None if limit == "auto" else limit)
-        placement = Placement(spec, least_share_of(coordinator), room, card_kinds(capacity))
+        placement = Placement(spec, least_share_of(coordinator), room_for(spec), card_kinds(capacity))
         placement.check_fits(capacity)
         if not any_device:
             placed = [event for event in ledger.events if isinstance(event, Placed)]
@@ -129,7 +133,7 @@ def _run(
         elif not is_private() and (held := describe_contention(capacity.alive, demands[0])):
             listener.on_stage(held)
         if spec.ingest == "pool":
-            _fill(dataset, demands[0], listener)
+            _fill(dataset, placement.least_worker(), listener)
         _measure(coordinator.plan, placement, dataset, ledger, listener)
         announcer = Announcer(placement, ledger.append, listener.on_stage)
         announcer.update()
@@ -157,14 +161,14 @@ def _measure(plan: Plan, placement: Placement, dataset: Dataset, ledger: Ledger,
             )
 
 
-def _fill(dataset: Dataset, demand: Demand, listener: Listener) -> None:
-    """Give every node its pool."""
+def _fill(dataset: Dataset, worker: Mapping[str, float], listener: Listener) -> None:
+    """Give every node its pool that can hold a worker."""
     from fasray.ingest.fill import fill_pools  # imports Ray, which reads its settings from the session
 
     listener.on_stage("filling the pool of decoded faces")
     total = len(dataset.index)
     pools = fill_pools(
-        dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.on_decode(rows, total), demand.of_worker
+        dataset.uri, dataset.manifest, dataset.index, lambda rows: listener.on_decode(rows, total), worker
     )
     if pools[0].excluded:
         listener.on_excluded(pools[0].excluded)
@@ -182,6 +186,8 @@ def _train(
     run = storage.absolute(ledger.run)  # a trial's processes have working directories of their own
     pool = _pool_of(dataset)
 
+    code = own_code()
+
     def make_order(assignment: Assignment, demand: Demand) -> TrialOrder:
         return TrialOrder(
             trial=assignment.trial,
@@ -194,6 +200,7 @@ def _train(
             faces_bytes=placement.room_for_faces(assignment.cell.method, demand),
             stage=assignment.stage,
             device=device_for(demand),
+            code=code,
         )
 
     reporter = ThrottledReporter(coordinator, placement.trials_at_once, listener.on_progress)

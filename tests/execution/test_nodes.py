@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from small_clusters import SmallCluster, Watch
 from small_sweeps import Place, place, table_of, wait_until
 
-from fasray.runs.events import ENDED, Reported, Suggested, trials_of
+from fasray.runs.events import ENDED, Placed, Reported, Suggested, trials_of
 
 LONG = """
 name: long
@@ -147,6 +147,22 @@ def test_from_zero_a_sweep_makes_nodes_appear_and_idle_they_go(
     nothing_failed_or_was_done_twice(here)
     assert all(decoded(autoscaled.pool_cards(node)) == [480] for node in ("1", "2")), "each filled its pool"
     assert not autoscaled.pool_cards("head"), "the head, which trains nothing, has none"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_from_zero_a_sweep_that_says_nothing_of_resources_brings_the_gpus_that_the_cluster_file_promises(
+    small_faces: Path, tmp_path: Path
+) -> None:
+    with SmallCluster(tmp_path / "cluster", cpus=1, most_nodes=2, gpus=1) as cluster:
+        here = on(cluster, small_faces, tmp_path / "sweep", SHORTER, FASRAY_CLUSTER_FILE=str(cluster.file),
+                  FASRAY_LOGICAL_GPUS="1")  # fmt: skip
+        seen = drive_from_zero(cluster, here)
+    assert (seen[0], max(seen), seen[-1]) == (1, 3, 1), seen
+    nothing_failed_or_was_done_twice(here)
+    assert {(event.gpus, event.cpus) for event in here.events() if isinstance(event, Placed)} == {(1.0, 1.0)}
+    readings = [event for event in here.events() if isinstance(event, Reported)]
+    assert all(event.gpu_seconds for event in readings), "none ran on the head, which has a core to spare"
 
 
 @pytest.mark.slow

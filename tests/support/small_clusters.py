@@ -37,9 +37,10 @@ class SmallCluster:
         folder: of its logs and pools.
         cpus: of the head.
         most_nodes: of one CPU, that an autoscaler may add; None: there is no autoscaler.
+        gpus: of each of those.
     """
 
-    def __init__(self, folder: Path, cpus: int = 1, most_nodes: int | None = None) -> None:
+    def __init__(self, folder: Path, cpus: int = 1, most_nodes: int | None = None, gpus: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.pools = folder, folder / "pools"
         self._short = tempfile.TemporaryDirectory(prefix="fr")  # sockets need short paths
@@ -51,7 +52,7 @@ class SmallCluster:
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *_PATH]), "FASRAY_TEST_POOLS": str(self.pools),
         }  # fmt: skip
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
-        self._cpus, self._most_nodes = cpus, most_nodes
+        self._cpus, self._most_nodes, self._gpus = cpus, most_nodes, gpus
 
     @property
     def client(self) -> dict[str, str]:
@@ -70,7 +71,7 @@ class SmallCluster:
         ]  # fmt: skip
         more = {}
         if self._most_nodes is not None:
-            self.file.write_text(yaml.safe_dump(_autoscaled(self._address, self._most_nodes)))
+            self.file.write_text(yaml.safe_dump(_autoscaled(self._address, self._most_nodes, self._gpus)))
             head.append(f"--autoscaling-config={self.file}")
             more = {
                 "RAY_FAKE_CLUSTER": "1",
@@ -163,7 +164,7 @@ def _processes(variable: str, value: str) -> Iterator[tuple[int, bytes]]:
                 yield int(entry.name), (entry / "cmdline").read_bytes()
 
 
-def _autoscaled(address: str, most_nodes: int) -> dict[str, object]:
+def _autoscaled(address: str, most_nodes: int, gpus: int) -> dict[str, object]:
     head, empty = "ray.head.default", ("initialization_commands", "setup_commands", "head_setup_commands",
         "worker_setup_commands", "head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files",
         "rsync_exclude", "rsync_filter")  # fmt: skip
@@ -177,8 +178,8 @@ def _autoscaled(address: str, most_nodes: int) -> dict[str, object]:
         "available_node_types": {
             head: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "small": {
-                "resources": {"CPU": 1, "object_store_memory": 100_000_000}, "node_config": {}, "min_workers": 0,
-                "max_workers": most_nodes,
+                "resources": {"CPU": 1, **({"GPU": gpus} if gpus else {}), "object_store_memory": 100_000_000},
+                "node_config": {}, "min_workers": 0, "max_workers": most_nodes,
             },
         },
         **{name: [] for name in empty},
