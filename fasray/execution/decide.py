@@ -10,8 +10,10 @@ from fasray.execution.capacity import demand_of, workers_on
 from fasray.execution.hardware import card_kinds, gpus_here
 from fasray.execution.listener import Listener
 from fasray.execution.ray_session import is_private, ray_session
+from fasray.faces.data_source import is_generated_choice
 from fasray.runs.record import recorded_spec
 from fasray.sweep.auto import leaves_open, needs_hardware, resolve_auto
+from fasray.sweep.profiles import AUTO
 from fasray.sweep.spec import SweepSpec
 
 
@@ -36,6 +38,10 @@ def decide(spec: SweepSpec, run: str, listener: Listener, has_gpus: Callable[[],
     resolved = resolve_auto(spec, has_gpus=known, environ=os.environ, recorded=recorded)
     for choice in resolved.choices:
         listener.on_stage(choice)
+    if spec.data == AUTO and is_generated_choice(resolved.spec.data) and not is_private():
+        listener.on_stage(
+            "warning: faces are generated on this machine; nodes that do not share its disk cannot read them"
+        )
     return resolved.spec
 
 

@@ -97,6 +97,11 @@ def _synthetic_settings(data: str | SyntheticChoice) -> dict[str, Any] | None:
     return {} if data == SYNTHETIC else None
 
 
+def is_generated_choice(data: object) -> bool:
+    """Return whether a ``data`` key, as a value or as its JSON, asks for generated faces."""
+    return data == SYNTHETIC or isinstance(data, SyntheticChoice | dict)
+
+
 def cache_folder() -> Path:
     """Return where generated sets are kept: ``$FASRAY_CACHE_DIR``, else ``fasray`` under the user's cache folder."""
     named = storage.local_place_of(CACHE_VARIABLE)

@@ -13,7 +13,7 @@ from typing import Any
 
 from fasray import storage
 from fasray.errors import SpecError
-from fasray.faces.data_source import SYNTHETIC, SyntheticChoice, SyntheticSpec
+from fasray.faces.data_source import SYNTHETIC, SyntheticChoice, SyntheticSpec, is_generated_choice
 from fasray.sweep.profiles import AUTO, AUTO_PROFILES
 from fasray.sweep.spec import SweepSpec
 
@@ -108,7 +108,7 @@ def _profile(asked: str | float, has_gpus: bool | None, recorded: Mapping[str, A
 def _data(spec: SweepSpec, named: str, recorded: Mapping[str, Any] | None) -> tuple[str | SyntheticChoice, str]:
     if recorded is not None:
         before = recorded["data"]
-        generated = before == SYNTHETIC or isinstance(before, Mapping)
+        generated = is_generated_choice(before)
         if generated and named not in ("", SYNTHETIC):
             raise SpecError(
                 f"{DATA_VARIABLE} names {named}, but this run was started with generated faces",

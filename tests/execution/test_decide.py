@@ -55,6 +55,17 @@ def test_the_first_driver_decides_and_the_next_on_any_machine_goes_on_with_it(
     ]
 
 
+def test_a_cluster_is_warned_of_faces_that_are_generated_on_its_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FASRAY_DATA", raising=False)
+    for address, warned in (("", False), ("127.0.0.1:6379", True)):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        heard = Heard()
+        decide(parse_sweep(OPEN), str(tmp_path / "run"), heard, lambda: False)
+        assert any("nodes that do not share its disk cannot read them" in line for line in heard.stages) == warned
+
+
 def test_a_file_that_leaves_nothing_open_asks_nobody_and_says_nothing(tmp_path: Path) -> None:
     spec, heard = parse_sweep(OPEN, "open.yaml", ["data=synthetic", "training.profile=quick"]), Heard()
     assert decide(spec, str(tmp_path / "run"), heard, never) is spec
