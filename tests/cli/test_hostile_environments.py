@@ -1,0 +1,138 @@
+"""Every command in every hostile environment, then on broken data, places and outputs: one message, the right code."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from forked_commands import Circumstances, Commands, Ended
+from trained_runs import SWEEP, train_run
+
+CODES = {0, 2, 3, 4, 5, 6}
+"""Those that the reference documents for what is not a bug."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A trained run with all that it is made of, and commands that are ready to run."""
+
+    commands: Commands
+    folder: Path
+
+    @property
+    def trial(self) -> Path:
+        return min((self.folder / "run" / "trials").iterdir())
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    folder = tmp_path_factory.mktemp("workshop")
+    made = train_run(folder)
+    (folder / "sweep.yaml").write_text(SWEEP.format(data=made.data))
+    shutil.copy(min((made.run / "trials").iterdir()) / "eval-00000006.parquet", folder / "scores.parquet")
+    (folder / "home").mkdir()
+    with Commands(folder, {**made.env, "HOME": str(folder / "home")}) as commands:
+        yield Workshop(commands, folder)
+
+
+COMMANDS: dict[str, Callable[[Path], list[str | Path]]] = {
+    "protocols": lambda here: ["protocols"],
+    "methods": lambda here: ["methods", "ssdg"],
+    "plan": lambda here: ["plan", here / "sweep.yaml"],
+    "sweep": lambda here: ["sweep", here / "sweep.yaml", "--out", here / "run"],
+    "results": lambda here: ["results", here / "run"],
+    "results csv": lambda here: ["results", here / "run", "--what", "scores", "--format", "csv"],
+    "why": lambda here: ["why", here / "run", "erm", "O->C"],
+    "verify": lambda here: ["verify", here / "run"],
+    "report": lambda here: ["report", here / "run", "-o", here / "page.html"],
+    "metrics": lambda here: ["metrics", here / "scores.parquet", "--live-is", "higher"],
+    "data stats": lambda here: ["data", "stats", here / "faces"],
+    "data verify": lambda here: ["data", "verify", here / "faces"],
+    "data preview": lambda here: ["data", "preview", here / "faces", "-o", here / "sheet.png"],
+    "data synth": lambda here: ["data", "synth", here / "new", "--subjects", "2", "--image-size", "32", "--domains",
+                                "O", "--processes", "1"],
+    "data merge": lambda here: ["data", "merge", here / "faces", here / "faces", here / "merged"],
+    "train": lambda here: ["train", "erm", "--protocol", "O->C", "--data", here / "faces", "--profile", "smoke",
+                           "--set", "training.image_size=32", "--set", "training.steps=2", "--set",
+                           "training.evaluations=1", "--out", here / "trial"],
+    "cluster": lambda here: ["cluster", "validate", here / "sweep.yaml"],
+    "doctor": lambda here: ["doctor", "--data", here / "faces"],
+}  # fmt: skip
+
+LONG = "/tmp/" + "long" * 25  # noqa: S108 - never made
+ENVIRONMENTS: dict[str, Circumstances] = {
+    "as it should be": Circumstances(),
+    "Latin-1": Circumstances(encoding="latin-1"),
+    "ASCII": Circumstances(encoding="ascii", env={"LC_ALL": "C"}),
+    "output full": Circumstances(out="full"),
+    "output closed": Circumstances(out="closed"),
+    "reader gone": Circumstances(out="left"),
+    "messages full": Circumstances(err="full"),
+    "all closed": Circumstances(out="closed", err="closed"),
+    "no user": Circumstances(passwd=False, env={"HOME": None, "USER": None, "LOGNAME": None}),
+    "no home": Circumstances(env={"HOME": "/nonexistent", "XDG_CACHE_HOME": None}),
+    "home read-only": Circumstances(env={"HOME": "/proc"}),
+    "long TMPDIR": Circumstances(env={"TMPDIR": LONG}),
+    "no TMPDIR": Circumstances(env={"TMPDIR": "/nonexistent"}),
+    "folder gone": Circumstances(into="gone"),
+    "read-only folder": Circumstances(into="/proc/self"),
+    "stale address": Circumstances(env={"RAY_ADDRESS": "127.0.0.1:9"}),
+    "dashboard": Circumstances(env={"RAY_ADDRESS": "http://127.0.0.1:9"}),
+    "client": Circumstances(env={"RAY_ADDRESS": "ray://127.0.0.1:9"}),
+    "no address": Circumstances(env={"RAY_ADDRESS": "?"}),
+    "pools read-only": Circumstances(env={"FASRAY_POOL_DIR": "/proc/pools"}),
+    "pools in a file": Circumstances(env={"FASRAY_POOL_DIR": "/dev/null"}),
+    "pools remote": Circumstances(env={"FASRAY_POOL_DIR": "s3://bucket/pools"}),
+    "pools at home": Circumstances(env={"FASRAY_POOL_DIR": "~/pools"}),
+    "cache read-only": Circumstances(env={"FASRAY_CACHE_DIR": "/proc/cache"}),
+    "narrow": Circumstances(env={"COLUMNS": "1", "TERM": "dumb"}),
+    "odd sizes": Circumstances(env={"COLUMNS": "many", "LINES": "-1"}),
+    "few files": Circumstances(files=48),
+}
+
+
+def check(name: str, environment: str, found: Circumstances, ended: Ended) -> None:
+    about = f"{name} / {environment}: code {ended.code}\n{ended.out[-300:]}\n{ended.err}"
+    assert "Traceback" not in ended.err, about
+    assert ended.code in CODES, about
+    if ended.code and found.err == "file" and not (name == "doctor" and ended.out):
+        assert "error: " in ended.err, about
+        assert len(ended.err.splitlines()) <= 12, about
+    if environment in ("Latin-1", "ASCII", "reader gone", "messages full", "narrow", "odd sizes", "no user"):
+        assert ended.code == WELL.get(name, 0), about
+    if environment in ("output full", "output closed", "all closed"):
+        assert ended.code == (WELL.get(name, 0) or 3), about
+    if environment.startswith("pools") and name == "train" and environment != "pools at home":
+        assert ended.code == (2 if "remote" in environment else 3), about
+        assert "FASRAY_POOL_DIR" in ended.err, about
+
+
+WELL = {"data merge": 3, "cluster": 2}
+"""Codes of commands that are refused in any environment."""
+
+
+def run_all(workshop: Workshop, cases: list[tuple[str, str]]) -> None:
+    for name, environment in cases:
+        for made in ("new", "merged", "trial", "page.html", "sheet.png"):
+            shutil.rmtree(workshop.folder / made, ignore_errors=True)
+        found = ENVIRONMENTS[environment]
+        if found.into == "gone":
+            found = Circumstances(into=str(workshop.folder / "gone"))
+        ended = workshop.commands.run(COMMANDS[name](workshop.folder), found)
+        check(name, environment, found, ended)
+
+
+def test_each_environment_with_a_quick_command(workshop: Workshop) -> None:
+    quick = ["results", "metrics", "plan", "results csv", "data stats", "protocols", "why"]
+    run_all(workshop, [(quick[number % len(quick)], environment) for number, environment in enumerate(ENVIRONMENTS)])
+    assert not (workshop.folder / "~").exists()
+
+
+@pytest.mark.slow
+def test_every_command_in_every_environment(workshop: Workshop) -> None:
+    run_all(workshop, list(itertools.product(COMMANDS, ENVIRONMENTS)))
+    assert not (workshop.folder / "~").exists()
