@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import gzip
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from locations import GOLDEN
+from score_files import Columns, as_parquet, text
 
 from fasray.errors import DataError, FasrayError, SpecError
 from fasray.results.external.evaluate import MetricOptions, evaluate_external
@@ -24,7 +23,6 @@ from fasray.results.figures import FIGURES as RESULT_FIGURES
 from fasray.results.figures import figures_at
 from fasray.results.scores import LEVELS, Level, read_scores
 
-Columns = Mapping[str, Sequence[Any]]
 Read = dict[str, Any]
 """Further arguments of ``read_external``."""
 FIGURES = ("lives", "attacks", "auc", "eer", "hter", "far", "frr", "tpr_at_fpr1")
@@ -44,23 +42,6 @@ def made(seed: int, digits: int = 6) -> dict[str, Any]:
         "video": [f"Test/{where}/{at:04d}" for at, where in enumerate(folder)],
         "attack_type": kind.tolist(),
     }
-
-
-def text(
-    columns: Columns,
-    separator: str = ",",
-    end: str = "\n",
-    header: bool = True,
-    comma: bool = False,
-    quote: bool = False,
-) -> str:
-    def cell(value: Any) -> str:
-        word = str(value).replace(".", ",") if comma and isinstance(value, float) else str(value)
-        return f'"{word}"' if quote else word
-
-    lines = [list(columns)] if header else []
-    lines += [list(row) for row in zip(*columns.values(), strict=True)]
-    return "".join(separator.join(map(cell, line)) + end for line in lines)
 
 
 def only(columns: Columns, *names: str) -> dict[str, Any]:
@@ -133,12 +114,6 @@ TEXTS: dict[str, Write] = {
     "bob.pad text with a model": lambda c: text(bob_text(c, "model"), " ", header=False),
 }  # fmt: skip
 """Forms of one file whose content leaves one reading."""
-
-
-def as_parquet(columns: Columns) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(dict(columns)), sink)
-    return bytes(sink.getvalue())
 
 
 def as_npz(folder: Path, **arrays: Any) -> Path:
@@ -317,72 +292,6 @@ def test_what_has_several_readings_or_none_is_refused_with_what_helps(tmp_path: 
     (tmp_path / "scores").write_bytes(content)
     with pytest.raises(DataError, match=f"(?s){expected}"):
         read_external(str(tmp_path / "scores"), "higher")
-
-
-CONTRADICTIONS = {
-    "1 is fake": (("1 print", "1 replay", "0 live"), "--live-label 0"),
-    "1 is fake, live rows unnamed": (("1 print", "1 replay", "0 "), "--live-label 0"),
-    "1 is fake, in other words": (("1 print", "0 Bona-Fide", "0 bona fide"), "--live-label 0"),
-    "several codes on live rows": (("1 1", "1 2", "0 0"), "--live-label 0"),
-    "one attack is called real": (("1 live", "0 print", "0 real"), "attack_type=-"),
-    "one attack is unnamed like the live rows": (("1 ", "0 print", "0 "), "attack_type=-"),
-    "one live row is an attack": (("1 live", "1 print", "0 print"), "attack_type=-"),
-}
-
-
-@pytest.mark.parametrize("case", CONTRADICTIONS)
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_attack_types_that_contradict_the_labels_are_refused(tmp_path: Path, case: str, kind: str) -> None:
-    rows, remedy = CONTRADICTIONS[case]
-    label, types = zip(*(row.split(" ", 1) for row in rows), strict=True)
-    columns = {"score": [0.1, 0.2, 0.3], "label": [int(word) for word in label], "attack_type": types}
-    file = tmp_path / f"scores.{kind}"
-    file.write_bytes(text(columns).encode() if kind == "csv" else as_parquet(columns))
-    with pytest.raises(DataError, match=f"(?s)contradict their own attack type.*{remedy}"):
-        read_external(str(file), "higher")
-    read_external(str(file), "higher", columns={"attack_type": "-"})
-    if remedy != "attack_type=-":
-        read_external(str(file), "higher", live_label="0")
-
-
-CONSISTENT = (
-    ("1 live", "0 print", "0 replay"), ("1 ", "0 print", "0 mask"), ("1 real", "0 print", "0 "), ("1 0", "0 1", "0 2"),
-    ("1 ", "0 ", "0 "), ("1 Bona_Fide", "0 print", "0 print"), ("1 nan", "0 print", "0 1"), ("1 none", "0 a", "0 b"),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("rows", CONSISTENT)
-def test_attack_types_that_agree_with_the_labels_are_taken(tmp_path: Path, rows: tuple[str, ...]) -> None:
-    label, types = zip(*(row.split(" ", 1) for row in rows), strict=True)
-    file = tmp_path / "scores.csv"
-    file.write_text(text({"score": [0.1, 0.2, 0.3], "label": label, "attack_type": types}))
-    assert read_external(str(file), "higher").label.tolist() == [1, 0, 0]
-
-
-def test_a_frame_that_is_there_twice_is_named_with_its_line(tmp_path: Path) -> None:
-    file = tmp_path / "scores.csv"
-    file.write_text("score,label,video,frame\n0.5,1,a,0\n0.1,0,b,0\n0.4,1,a,1\n0.9,1,a,0\n")
-    with pytest.raises(DataError, match=r"line 5 \(first: line 2\): video 'a' has frame 0 twice"):
-        read_external(str(file), "higher")
-
-
-UNNAMED = {
-    "one test_label for all rows": "claimed_id,test_label,is_bonafide,attack_type,score\n"
-    "x,foo,True,,2\nx,foo,False,a,1\n",
-    "live and attacks share names": "x x x_1 2\ny y y_1 3\nx a x_1 1\n",
-    "a name a frame": "claimed_id,test_label,is_bonafide,attack_type,score,frame_id\n"
-    "x,v_0,True,,2,0\nx,v_1,True,,3,1\nx,w_0,False,a,1,0\n",
-}
-
-
-@pytest.mark.parametrize("case", UNNAMED)
-def test_videos_that_are_none_are_refused_and_read_as_frames(tmp_path: Path, case: str) -> None:
-    file = tmp_path / "scores"
-    file.write_text(UNNAMED[case])
-    read = read_external(str(file), "higher")
-    with pytest.raises(DataError, match="(?s)->.*--level frame"):
-        evaluate_external(read, MetricOptions())
-    assert evaluate_external(read, MetricOptions(level="frame")).rows == len(read.score)
 
 
 @pytest.mark.parametrize("level", LEVELS)
