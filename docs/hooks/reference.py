@@ -23,7 +23,7 @@ from fasray.environment import VARIABLES
 from fasray.faces.record import ATTACK_TYPES, PARSING_CLASSES, RECORD_SCHEMA
 from fasray.methods import registry
 from fasray.methods.model_size import model_size
-from fasray.methods.settings import describe
+from fasray.methods.settings import arithmetic, describe
 from fasray.results.ablations import ABLATION_COLUMNS
 from fasray.results.costs import COST_COLUMNS
 from fasray.results.frame import COLUMNS
@@ -123,6 +123,7 @@ def method_page(name: str) -> str:
             "## Settings",
             f"Under `methods.{name}.config` in a sweep file, or `--set config.KEY=VALUE` of `fasray train`.",
             table(("setting", "meaning", "default", "paper", "values", "searched"), rows),
+            arithmetic(kind),
         )
     )
 

@@ -60,7 +60,7 @@ def _print_methods() -> None:
 
 def _print_settings(name: str) -> None:
     from fasray.methods import registry
-    from fasray.methods.settings import describe
+    from fasray.methods.settings import arithmetic, describe
 
     kind = registry.get(name)
     console = make_console()
@@ -71,3 +71,4 @@ def _print_settings(name: str) -> None:
         cells = (entry.name, entry.default, entry.paper, entry.range, entry.unit, entry.searched, meaning)
         table.add_row(*map(escape, cells))
     console.print(table)
+    console.print(arithmetic(kind), highlight=False, markup=False)

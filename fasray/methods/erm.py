@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.losses.precision import full
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
@@ -75,6 +76,7 @@ def classification_loss(logit_B: Tensor, label_B: Tensor, smoothing: float = 0.0
         label_B: [B] labels.
         smoothing: moves the targets to smoothing / 2 and 1 - smoothing / 2.
     """
+    logit_B = full(logit_B)
     target = label_B.to(logit_B.dtype) * (1 - smoothing) + smoothing / 2
     return functional.binary_cross_entropy_with_logits(logit_B, target)
 

@@ -46,6 +46,7 @@ Shapes: B images of this worker, D source domains, H W image size, h w a map's s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -53,6 +54,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from fasray.losses.precision import full, no_autocast
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
@@ -133,6 +135,7 @@ def live_losses(map_B1hw: Tensor, logits_B2: Tensor, label_B: Tensor) -> tuple[T
         logits_B2: logits of spoof and live.
         label_B: 1 = live, 0 = spoof.
     """
+    map_B1hw, logits_B2 = full(map_B1hw), full(logits_B2)
     target = label_B[:, None, None, None].to(map_B1hw.dtype).expand_as(map_B1hw)
     return functional.mse_loss(map_B1hw, target), functional.cross_entropy(logits_B2, label_B)
 
@@ -142,12 +145,13 @@ def fused_score(map_B1hw: Tensor, logits_B2: Tensor) -> Tensor:
     return (map_B1hw.mean(dim=(1, 2, 3)) + logits_B2.softmax(1)[:, 1]) / 2
 
 
-def limit_gradients(gradients: Sequence[Tensor], limit: float) -> None:
+def limit_gradients(gradients: list[Tensor], limit: float) -> None:
     """Shorten the gradients, in place, to a common norm of at most ``limit``; to zero if the norm is not finite."""
-    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    norm = torch.stack(list(torch._foreach_norm(gradients))).norm()
     factor = torch.where(norm.isfinite(), (limit / norm.clamp_min(limit)), 0)
     for gradient in gradients:
-        gradient.nan_to_num_(0, 0, 0).mul_(factor)
+        gradient.nan_to_num_(0, 0, 0)
+    torch._foreach_mul_(gradients, factor)
 
 
 class HFNMP(Method):
@@ -157,6 +161,7 @@ class HFNMP(Method):
     title: ClassVar[str] = "HFN+MP"
     paper: ClassVar[str] = "Cai et al., TIFS 2022 (arXiv 2110.06753)"
     Config: ClassVar[type[MethodConfig]] = HFNMPConfig
+    full_precision: ClassVar[str] = "losses (with order: second, the networks too where the pattern is learnt)"
     config: HFNMPConfig
 
     @property
@@ -225,7 +230,9 @@ class HFNMP(Method):
         self, meta_test: tuple[Tensor, Tensor], meta_train: tuple[Tensor, Tensor], ctx: StepContext
     ) -> Tensor:
         """Update the extractor by its loss on meta-test images; return that loss, averaged over the workers."""
-        loss = self.meta_test_loss(meta_test, meta_train, ctx)
+        second = self.config.order == "second"  # a virtual step is small next to the weights: rounding would undo it
+        with no_autocast(meta_test[0]) if second else nullcontext():
+            loss = self.meta_test_loss(meta_test, meta_train, ctx)
         self._update("pattern", loss, ctx)
         (log,) = ctx.average([loss.detach()])
         return log

@@ -46,6 +46,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.losses.precision import full, no_autocast
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.rfmeta import classification_loss, depth_loss, rows_by_domain, split_domains
 from fasray.methods.settings import quantity
@@ -228,6 +229,7 @@ class OneSideTriplet(Method):
     title: ClassVar[str] = "OneSideTriplet"
     paper: ClassVar[str] = "Chuang et al., FG 2023 (arXiv 2211.15955)"
     Config: ClassVar[type[MethodConfig]] = OneSideTripletConfig
+    full_precision: ClassVar[str] = "the meta learner and its inner steps, distances, losses"
     config: OneSideTripletConfig
 
     @property
@@ -284,13 +286,19 @@ class OneSideTriplet(Method):
 
     def losses(self, draw: Draw, ctx: StepContext) -> tuple[Losses, Losses]:
         """Return this worker's losses of meta-train and meta-test, differentiable to all networks."""
-        c, embedder = self.config, self.networks["embedder"]
+        c = self.config
         order = ctx.rng("meta-split").permutation(self.num_domains).tolist()
         rows = rows_by_domain(draw.domain, self.num_domains)
         train, test = (
             [self._part(draw, rows[domain]) for domain in domains]
             for domains in split_domains(order, c.meta_train_domains)
         )
+        with no_autocast(train[0].x):  # the inner step is small next to the weights: rounding them would undo it
+            return self._meta_losses(train, test, ctx)
+
+    def _meta_losses(self, train: Sequence[Part], test: Sequence[Part], ctx: StepContext) -> tuple[Losses, Losses]:
+        """Return the losses of meta-train and, by the adapted meta learners, of meta-test."""
+        c, embedder = self.config, self.networks["embedder"]
         margin_train, margin_test = c.margins(ctx.step, ctx.total_steps)
 
         outputs = [embedder(part.x) for part in train]
@@ -332,10 +340,10 @@ class OneSideTriplet(Method):
     def _part(self, draw: Draw, rows_N: Tensor) -> Part:
         assert draw.depth is not None and draw.parsing is not None  # noqa: S101, PT018
         maps, label = self.networks["extractor"](with_hsv(draw.views[0][rows_N])), draw.label[rows_N]
-        depth = depth_loss(self.networks["depth"](joined(*maps[1:])), draw.depth[rows_N])
+        depth = depth_loss(full(self.networks["depth"](joined(*maps[1:]))), draw.depth[rows_N])
         counts = torch.ones_like(label) if self.config.spoof_parsing == "background" else label
-        parsing = parsing_loss(self.networks["parser"](maps), draw.parsing[rows_N], counts)
-        return Part(label, maps[-1], depth, parsing)
+        parsing = parsing_loss(full(self.networks["parser"](maps)), draw.parsing[rows_N], counts)
+        return Part(label, full(maps[-1]), depth, parsing)
 
 
 def _union(parts: Sequence[Part], features: Sequence[Tensor], ctx: StepContext) -> tuple[Tensor, Tensor]:

@@ -50,6 +50,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.losses.precision import full, no_autocast
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
@@ -150,6 +151,7 @@ class RFMeta(Method):
     title: ClassVar[str] = "RFMeta"
     paper: ClassVar[str] = "Shao et al., AAAI 2020 (arXiv 1911.10771)"
     Config: ClassVar[type[MethodConfig]] = RFMetaConfig
+    full_precision: ClassVar[str] = "the meta learner and its inner steps, losses"
     config: RFMetaConfig
 
     @property
@@ -213,14 +215,16 @@ class RFMeta(Method):
         train_cls, train_depth, test_cls, test_depth = [], [], [], []
         for domain in train:
             label, x, depth = self._domain(draw, rows[domain])
-            loss = classification_loss(embedder(x)[1], label)
-            rate, second = c.inner_learning_rate, c.second_order
-            adapted.append(inner_step(embedder, loss, rate, second_order=second, average=ctx.average))
+            with no_autocast(x):  # the inner step is small next to the weights: rounding them would undo it
+                loss = classification_loss(embedder(x)[1], label)
+                rate, second = c.inner_learning_rate, c.second_order
+                adapted.append(inner_step(embedder, loss, rate, second_order=second, average=ctx.average))
             train_cls.append(loss)
             train_depth.append(depth)
         for domain in test:
             label, x, depth = self._domain(draw, rows[domain])
-            test_cls += [classification_loss(forward_with(embedder, theta, x)[1], label) for theta in adapted]
+            with no_autocast(x):
+                test_cls += [classification_loss(forward_with(embedder, theta, x)[1], label) for theta in adapted]
             test_depth.append(depth)
         return Losses(*(torch.stack(terms).sum() for terms in (train_cls, train_depth, test_cls, test_depth)))
 
@@ -239,5 +243,5 @@ class RFMeta(Method):
         """Return labels, the meta learner's input and the depth loss of one domain's images."""
         assert draw.depth is not None  # noqa: S101
         maps = self.networks["extractor"](with_hsv(draw.views[0][rows_N]))
-        depth: Tensor = depth_loss(self.networks["depth"](joined(*maps[1:])), draw.depth[rows_N])
-        return draw.label[rows_N], maps[-1], depth
+        depth: Tensor = depth_loss(full(self.networks["depth"](joined(*maps[1:]))), draw.depth[rows_N])
+        return draw.label[rows_N], full(maps[-1]), depth

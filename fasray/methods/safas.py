@@ -43,6 +43,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.losses.precision import full, no_autocast
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, LogUniform, Range
@@ -191,6 +192,7 @@ class SAFAS(Method):
     title: ClassVar[str] = "SA-FAS"
     paper: ClassVar[str] = "Sun et al., CVPR 2023 (arXiv 2303.13662)"
     Config: ClassVar[type[MethodConfig]] = SAFASConfig
+    full_precision: ClassVar[str] = "logits, losses, similarities, alignment of the heads"
     config: SAFASConfig
 
     @property
@@ -238,9 +240,10 @@ class SAFAS(Method):
         ctx.average_gradients(self.networks.parameters())
         optimizer.step()
         weight_EF = self._heads.weight.detach()
-        cosine = mean_cosine(weight_EF)
-        if c.alignment_alpha < 1 and ctx.step >= c.align_step(ctx.total_steps):
-            weight_EF.copy_(align_heads(weight_EF, c.alignment_alpha))
+        with no_autocast(weight_EF):  # the heads' cosines are near 1
+            cosine = mean_cosine(weight_EF)
+            if c.alignment_alpha < 1 and ctx.step >= c.align_step(ctx.total_steps):
+                weight_EF.copy_(align_heads(weight_EF, c.alignment_alpha))
         return {
             "loss": loss.detach(),
             "risk": risk.detach(),
@@ -269,5 +272,5 @@ class SAFAS(Method):
         return features
 
     def _logits(self, feature_NF: Tensor) -> Tensor:
-        logits: Tensor = self.config.head_scale * self._heads(feature_NF)
+        logits: Tensor = self.config.head_scale * full(self._heads(feature_NF))
         return logits

@@ -52,6 +52,7 @@ from torch.nn import functional
 
 from fasray.faces.record import FACE_CLASSES
 from fasray.losses.domain import domain_loss
+from fasray.losses.precision import full, no_autocast
 from fasray.losses.triplet import asymmetric_groups, triplet_loss
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
@@ -164,6 +165,7 @@ def weighted_mean(map_BFHW: Tensor, weight_BHW: Tensor) -> Tensor:
 
     Weights that are 0 everywhere give features of 0.
     """
+    map_BFHW = full(map_BFHW)
     weight = weight_BHW.to(map_BFHW.dtype)[:, None]
     return (map_BFHW * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1e-6)
 
@@ -207,6 +209,7 @@ class SDFANet(Method):
     title: ClassVar[str] = "SDFANet"
     paper: ClassVar[str] = "Zhou et al., IEEE TIFS 2021 (10.1109/TIFS.2021.3125603)"
     Config: ClassVar[type[MethodConfig]] = SDFANetConfig
+    full_precision: ClassVar[str] = "pooling, region weights, norms, distances, centres, losses"
     config: SDFANetConfig
 
     @property
@@ -258,13 +261,13 @@ class SDFANet(Method):
         map_BFHW = self._map(draw.views[0])
         factor = c.reversal * reversal_factor(ctx.step + 1, ctx.total_steps)
         reversed_BFHW = reverse_gradient(map_BFHW, factor)
-        region_logit_BKD = self.networks["regions"](reversed_BFHW)
+        region_logit_BKD = full(self.networks["regions"](reversed_BFHW))
         region_weight_BK = self._see_faces(draw, live_B, region_logit_BKD, ctx)
         pooled_BF = weighted_mean(map_BFHW, self._places(region_logit_BKD))
         rng, places = ctx.rng("dropout"), {"groups": self._groups, "rank": ctx.rank, "world_size": ctx.world_size}
         masks = [dropout_mask(rng, pooled_BF, c.dropout, **places) for _ in range(2)]
-        feature_BF = normalised_features(self.networks["embedding"](pooled_BF, masks[0]), c.norm)
-        logit_B = self.networks["head"](feature_BF)[:, 0]
+        feature_BF = normalised_features(full(self.networks["embedding"](pooled_BF, masks[0])), c.norm)
+        logit_B = full(self.networks["head"](feature_BF)[:, 0])
         whole_logit_BD = self.networks["whole"](reversed_BFHW.mean(dim=(2, 3)), masks[1])
         domain_BK = draw.domain[:, None].expand(region_weight_BK.shape)
         classification, whole_sum, whole_count, local_sum, local_count = ctx.average(
@@ -286,7 +289,8 @@ class SDFANet(Method):
         torch.autograd.backward(loss)
         ctx.average_gradients(self.networks.parameters())
         optimizer.step()
-        memory.centers = moved_centers(memory.centers, feature_NF.detach(), label_N, c.center_rate)
+        with no_autocast(feature_NF):
+            memory.centers = moved_centers(memory.centers, feature_NF.detach(), label_N, c.center_rate)
         return {
             "loss": loss.detach(),
             "classification": classification.detach(),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from fasray.methods.base import MethodConfig
+    from fasray.methods.base import Method, MethodConfig
 
 Number = TypeVar("Number", int, float)
 
@@ -77,6 +77,15 @@ def describe(config: type[MethodConfig]) -> list[Setting]:
             )
         )
     return found
+
+
+def arithmetic(method: type[Method]) -> str:
+    """Return, in a sentence, what a method does with ``training.precision: bf16`` and with ``training.compile``."""
+    half = (
+        f"With precision: bf16 its {method.full_precision} stay float32, besides weights, gradients, optimizers, "
+        "statistics of batch normalisation and scores, which do with every method."
+    )
+    return f"{half} It cannot be compiled: {method.no_compile}." if method.no_compile else half
 
 
 def _range(entry: Mapping[str, Any]) -> str:

@@ -49,6 +49,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.losses.domain import domain_loss
+from fasray.losses.precision import full
 from fasray.losses.triplet import asymmetric_groups, triplet_loss
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
@@ -132,6 +133,7 @@ class SSDG(Method):
     title: ClassVar[str] = "SSDG"
     paper: ClassVar[str] = "Jia et al., CVPR 2020 (arXiv 2004.14043)"
     Config: ClassVar[type[MethodConfig]] = SSDGConfig
+    full_precision: ClassVar[str] = "norms of features and weights, distances, losses"
     config: SSDGConfig
 
     @property
@@ -243,8 +245,9 @@ class SSDG(Method):
         return pooled
 
     def _features(self, pooled_BF: Tensor, mask_BF: Tensor | None = None) -> Tensor:
-        return normalised_features(self.networks["embedding"](pooled_BF, mask_BF), self.config.norm)
+        return normalised_features(full(self.networks["embedding"](pooled_BF, mask_BF)), self.config.norm)
 
     def _logits(self, feature_BF: Tensor, weight_CF: Tensor) -> Tensor:
         """Return [B, 2] logits (spoof, live) of features for class weights that are already normalised."""
-        return functional.linear(feature_BF, weight_CF, None if self.config.norm == "paper" else self._classifier.bias)
+        bias = None if self.config.norm == "paper" else self._classifier.bias
+        return full(functional.linear(feature_BF, weight_CF, bias))

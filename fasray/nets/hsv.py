@@ -41,5 +41,7 @@ def rgb_to_hsv(x_BCHW: Tensor) -> Tensor:
 
 
 def with_hsv(x_BCHW: Tensor) -> Tensor:
-    """Return [B, 6, H, W], the RGB images in [0, 1] followed by their HSV; neither is normalised."""
-    return torch.cat([x_BCHW, rgb_to_hsv(x_BCHW)], dim=1)
+    """Return [B, 6, H, W], the RGB images in [0, 1] followed by their HSV, in the images' layout; not normalised."""
+    last = x_BCHW.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format
+    return torch.cat([x_BCHW, rgb_to_hsv(x_BCHW)], dim=1).contiguous(memory_format=layout)

@@ -180,3 +180,15 @@ def test_imagenet_weights_change_nothing():
         method.build(Build(num_domains=3, image_size=32, total_steps=9, width=0.125, backbone_weights=source))
         methods.append(weights(method))
     assert all(torch.equal(value, methods[1][name]) for name, value in methods[0].items())
+
+
+def test_half_precision_does_not_round_the_inner_step_away():
+    """What a small inner step takes off the held-out loss is in proportion to it."""
+    held_out = []
+    for rate in (0.0, 1e-5, 1e-4):
+        method = built("rfmeta", inner_learning_rate=rate)
+        with torch.autocast("cpu", torch.bfloat16):
+            held_out.append(method.losses(draws_of(method)[0], context()).test_cls.item())
+    none, small, large = held_out
+    assert none - large == pytest.approx(10 * (none - small), rel=0.1)
+    assert none > large
