@@ -15,7 +15,7 @@ import numpy as np
 import ray
 import torch
 
-from fasray.errors import FasrayError
+from fasray.errors import DivergedError, FasrayError
 from fasray.execution.capacity import accelerator
 from fasray.execution.card import limit_memory, peak_bytes, show_assigned_gpus
 from fasray.execution.hardware import CardKind, LogicalGpus, logical_gpus
@@ -96,16 +96,17 @@ def _measure(job: _Job) -> Measured:
 
 def _peak(trial: Trial, job: _Job, device: str) -> int | None:
     """Run a short trial; return the most bytes that it took, None if it could not be run on a whole card."""
-    pool = open_or_fill_pool(job.pool, job.data)
     limit_memory(device, 1.0)
     try:
+        pool = open_or_fill_pool(job.pool, job.data)
         with tempfile.TemporaryDirectory(prefix="fasray-memory-") as folder:
             context = Context(
                 folder, seed=trial.seed, total_steps=STEPS, device=device, faces_bytes=0,
                 weights_folder=weights_folder(job.run),
             )  # fmt: skip
-            for _ in evaluations(trial, pool, _few(trial, pool, job.target_split, device), context):
-                pass
+            with contextlib.suppress(DivergedError):  # it has taken its memory by then
+                for _ in evaluations(trial, pool, _few(trial, pool, job.target_split, device), context):
+                    pass
     except (FasrayError, torch.OutOfMemoryError):
         return None
     return job.logical.peak(trial.method) if job.logical else peak_bytes(device)
