@@ -18,6 +18,17 @@ from fasray.sweep.plan import Plan
 TOKEN = "7e57" * 16
 
 
+_COSTLY = ("finished", "object_store", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a costly fixture, and else each file, where tests run in several processes."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        group = next((name for name in _COSTLY if name in names), item.path.name)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def small_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """480 faces of 48 px: domains O, C, I, M with five subjects each. Read only."""
