@@ -93,7 +93,9 @@ def _prepare(plan: PreparationPlan, out: str, workers: int | None, verbose: bool
         click.echo(f"going on: {len(log.done)} of {len(plan.chunks())} chunks are done", err=True)
     with ray_session(verbose):
         from fasray.ingest.prepare import prepare as run  # imports Ray, which reads its settings from the session
+        from fasray.ingest.ray_data import check_nodes
 
+        check_nodes()
         with _showing() as show:
             return run(plan, log, actors=workers, on_progress=show)
 

@@ -19,7 +19,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray import storage
-from fasray.errors import DataError, FasrayError, RunFailedError
+from fasray.errors import DataError, RunFailedError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import Excluded, FacePool, pool_folder, pool_key
 from fasray.faces.loading.row_groups import locations
@@ -35,6 +35,7 @@ from fasray.ingest.ray_data import (
     quiet_context,
     row_group_blocks,
     row_group_item,
+    unwrapped,
 )
 from fasray.runs.own_code import Code, check_same_code, own_code
 
@@ -99,7 +100,7 @@ def _fill_on_a_new_node(uri: str, manifest: Manifest, worker: Mapping[str, float
     """Let the first node that can hold a worker fill its pool; the request makes an autoscaler start one."""
     key = pool_key(manifest.hash, manifest.image_size)
     task = ray.remote(_own_facts).options(num_cpus=worker.get("CPU", 0), num_gpus=worker.get("GPU", 0))
-    facts: PoolFacts = _unwrapped(task.remote(key, uri))
+    facts: PoolFacts = unwrapped(task.remote(key, uri))
     return facts
 
 
@@ -115,7 +116,7 @@ def _facts(pool: FacePool, decoded: int) -> PoolFacts:
 
 
 def _fill(uri: str, manifest: Manifest, caches: dict[str, Any], on_rows: Callable[[int], None]) -> list[PoolFacts]:
-    wanting = [node for node, cache in caches.items() if not _unwrapped(cache.begin.remote())]
+    wanting = [node for node, cache in caches.items() if not unwrapped(cache.begin.remote())]
     if wanting:
         rows, pending = 0, []
         for block in _blocks(uri, manifest):
@@ -127,22 +128,12 @@ def _fill(uri: str, manifest: Manifest, caches: dict[str, Any], on_rows: Callabl
         while pending:
             rows += _written(pending.pop(0))
             on_rows(rows)
-    return [_unwrapped(cache.finish.remote()) for cache in caches.values()]
+    return [unwrapped(cache.finish.remote()) for cache in caches.values()]
 
 
 def _written(writes: Sequence[Any]) -> int:
     """Wait until every node has written a block and return its rows."""
-    return int([_unwrapped(write) for write in writes][0])
-
-
-def _unwrapped(reference: Any) -> Any:
-    """Return a remote result; fasray's own errors are raised as they were."""
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, FasrayError):
-            raise error.cause from None
-        raise
+    return int([unwrapped(write) for write in writes][0])
 
 
 def _blocks(uri: str, manifest: Manifest) -> Iterator[Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import ray
 from numpy.typing import NDArray
 from ray.data import DataContext
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fasray import ray_private
 from fasray.errors import DataError, FasrayError, StorageError
@@ -19,9 +20,36 @@ from fasray.faces.loading.row_groups import RowGroupLocation
 from fasray.faces.sets.manifest import RowGroup
 from fasray.faces.sets.reading import fetch_row_group
 from fasray.ingest.decode import COLUMNS
+from fasray.runs.own_code import check_same_code, own_code
 
 Item = Mapping[str, Any]
 Block = dict[str, NDArray[Any]]
+
+
+def check_nodes() -> None:
+    """Make sure that the code of every living node of the cluster is that of this process.
+
+    Raises:
+        OtherCodeError: it is not; names both places.
+    """
+    asked = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+            task: Any = ray.remote(check_same_code).options(num_cpus=0, scheduling_strategy=there)
+            asked.append(task.remote(own_code()))
+    for answer in asked:
+        unwrapped(answer)
+
+
+def unwrapped(reference: Any) -> Any:
+    """Return a remote result; fasray's own errors are raised as they were."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, FasrayError):
+            raise error.cause from None
+        raise
 
 
 def quiet_context() -> DataContext:

@@ -77,7 +77,8 @@ def driver_paths() -> list[str]:
     So modules next to a script, or in the working folder of ``python -m``, are the workers' too; what merely lies in
     the working folder is not.
     """
-    known = {*os.environ.get("PYTHONPATH", "").split(os.pathsep), *site.getsitepackages(), site.getusersitepackages()}
+    everybodys = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    known = {*filter(None, everybodys), *site.getsitepackages(), site.getusersitepackages()}
     prefixes = (Path(sys.prefix), Path(sys.base_prefix))
     own = []
     for entry in sys.path:
