@@ -101,6 +101,6 @@ def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
         yield "    fifo: every trial runs its full budget"
     for cell in cells:
         yield (
-            f"    {cell.protocol.name}: {cell.searches} search trials; images: {cell.train_images} train, "
-            f"{cell.source_dev_images} source-dev, {cell.target_images} target"
+            f"    {cell.protocol.name}: {cell.searches} search trials; {cell.train_images} training images; each "
+            f"evaluation scores {cell.source_dev_scored} source-dev and {cell.target_scored} target images"
         )
