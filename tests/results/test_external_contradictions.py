@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from score_files import as_parquet, text
+from score_files import Columns, as_parquet, text
 
 from fasray.errors import DataError
 from fasray.results.external.evaluate import MetricOptions, evaluate_external
@@ -27,7 +27,7 @@ CONTRADICTIONS = {
 def test_attack_types_that_contradict_the_labels_are_refused(tmp_path: Path, case: str, kind: str) -> None:
     rows, remedy = CONTRADICTIONS[case]
     label, types = zip(*(row.split(" ", 1) for row in rows), strict=True)
-    columns = {"score": [0.1, 0.2, 0.3], "label": [int(word) for word in label], "attack_type": types}
+    columns: Columns = {"score": [0.1, 0.2, 0.3], "label": [int(word) for word in label], "attack_type": types}
     file = tmp_path / f"scores.{kind}"
     file.write_bytes(text(columns).encode() if kind == "csv" else as_parquet(columns))
     with pytest.raises(DataError, match=f"(?s)contradict their own attack type.*{remedy}"):

@@ -98,7 +98,7 @@ TEXTS: dict[str, Write] = {
     "columns turned round": lambda c: text(dict(reversed(list(c.items())))),
     "further columns": lambda c: text({"": range(len(c["score"])), **c, "camera": ["a b"] * len(c["score"])}),
     "a separator's line": lambda c: "sep=;\n" + text(c, ";"),
-    "comments": lambda c: "# scores of ours\n# one a video\n" + text(c),
+    "comments": lambda c: "# score of ours, one a video\n#\n" + text(c),
     "a comment as header": lambda c: "# " + text(only(c, "score", "label"), " "),
     "labels as floats": lambda c: text({**c, "label": [float(label) for label in c["label"]]}),
     "scores with exponents": lambda c: text({**c, "score": [f"{score:.12e}" for score in c["score"]]}),
@@ -146,6 +146,28 @@ def test_one_table_in_every_text_form_is_the_same_number(tmp_path: Path, dialect
             assert len(np.unique(read.video)) == 60
         if read.attack_type is not None:
             assert set(read.attack_type[read.label == 0]) == {"print", "replay"}
+
+
+def test_any_spelling_is_the_same_number_or_refused(tmp_path: Path) -> None:
+    read = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        columns = made(seed, digits=int(rng.integers(0, 5)))
+        shown = ["score", "label", *rng.permutation(["subject", "video", "attack_type"])[: rng.integers(0, 4)]]
+        content = text(
+            only(columns, *rng.permutation(shown)),
+            separator=str(rng.choice([",", ";", "\t", "|", " ", ", ", "; ", "  ", ":"])),
+            end=str(rng.choice(["\n", "\r\n", "\r", "\n\n"])),
+            header=bool(rng.random() < 0.7),
+            comma=bool(rng.random() < 0.4),
+            quote=bool(rng.random() < 0.3),
+        )
+        file = tmp_path / "any"
+        file.write_text(content, newline="")
+        with contextlib.suppress(DataError):
+            assert figures(read_external(str(file), "higher")) == reference(tmp_path, columns), content
+            read += 1
+    assert read > 120
 
 
 def test_parquet_and_npz_are_known_by_their_content(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def _decoded(content: bytes, uri: str) -> str:
 def _preamble(text: str) -> tuple[str, int, Sequence[str]]:
     """Return the text without leading comments, how many lines those had, and the separators that come into question.
 
-    A comment that names a column ``score`` is the header, as NumPy's ``savetxt`` writes it; a spreadsheet may say
-    ``sep=;`` in the first line.
+    A comment that names columns ``score`` and ``label`` is the header, as NumPy's ``savetxt`` writes it; a spreadsheet
+    may say ``sep=;`` in the first line.
     """
     skipped = 0
     while True:
@@ -117,7 +117,7 @@ def _preamble(text: str) -> tuple[str, int, Sequence[str]]:
         if not bare.startswith("#"):
             return text, skipped, _SEPARATORS
         named = bare.lstrip("# ")
-        if any("score" in _cells(named.casefold(), separator) for separator in _SEPARATORS):
+        if any({"score", "label"} <= set(_cells(named.casefold(), separator)) for separator in _SEPARATORS):
             return named + end + rest, skipped, _SEPARATORS
         text, skipped = rest, skipped + 1
 
