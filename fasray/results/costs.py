@@ -26,7 +26,7 @@ COST_COLUMNS: dict[str, str] = {
     "evaluation_share": "part of these that evaluating took, 0 to 1; missing if none was measured",
     "cpu_seconds": "processor seconds of all workers of the trials; missing if none was measured",
     "gpu_seconds": "GPUs that the trials held, times wall seconds",
-    "bytes_read": "faces taken from the pool, decoded, one byte a channel",
+    "bytes_read": "faces, or windows of them, taken from the pool, one byte a channel",
     "bytes_written": "score files, checkpoints and records",
     "n_unmeasured": "evaluations whose cost was not measured; they are in no sum but that of seconds, as far as known",
 }

@@ -38,7 +38,7 @@ TRIAL_COLUMNS: dict[str, str] = {
     "seconds": "wall seconds of training and evaluating, as far as they were measured",
     "cpu_seconds": "processor seconds of all its workers, as far as they were measured; missing if none was",
     "gpu_seconds": "GPUs that it held, times wall seconds",
-    "bytes_read": "faces taken from the pool, decoded, one byte a channel",
+    "bytes_read": "faces, or windows of them, taken from the pool, one byte a channel",
     "bytes_written": "score files, checkpoints and records",
     "searched": "names of the searched fields",
     "config": "the whole configuration as JSON; each searched field also has a column config.<name>",
