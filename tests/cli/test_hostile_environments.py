@@ -118,7 +118,7 @@ WELL = {"data merge": 3, "cluster": 2}
 def run_all(workshop: Workshop, cases: list[tuple[str, str]]) -> None:
     for name, environment in cases:
         for made in ("new", "merged", "trial", "page.html", "sheet.png"):
-            shutil.rmtree(workshop.folder / made, ignore_errors=True)
+            remove(workshop.folder / made)
         found = ENVIRONMENTS[environment]
         if found.into == "gone":
             found = Circumstances(into=str(workshop.folder / "gone"))
@@ -136,3 +136,33 @@ def test_each_environment_with_a_quick_command(workshop: Workshop) -> None:
 def test_every_command_in_every_environment(workshop: Workshop) -> None:
     run_all(workshop, list(itertools.product(COMMANDS, ENVIRONMENTS)))
     assert not (workshop.folder / "~").exists()
+
+
+@pytest.mark.slow
+def test_every_command_does_the_same_in_every_spelling_of_its_places(workshop: Workshop) -> None:
+    here = workshop.folder
+    link = here.parent / "link"
+    link.symlink_to(here)
+    # The home folder is one below the workshop.
+    prefixes = [str(here), ".", f"file://{here}", f"file://localhost{here}", f"local://{here}", "~/..", str(link),
+                f"/{here}/.", f"{here}/faces/..", f"FILE:{here}"]  # fmt: skip
+    outputs = {"report": "page.html", "data preview": "sheet.png", "data synth": "new/manifest.json", "train": "trial"}
+    for name, make in COMMANDS.items():
+        seen = set()
+        for prefix in prefixes:
+            for made in ("new", "merged", "trial", "page.html", "sheet.png"):
+                remove(here / made)
+            arguments = [str(word).replace(str(here), prefix) for word in make(here)]
+            ended = workshop.commands.run(arguments)
+            seen.add((ended.code, ended.out.replace(prefix, "@").replace(str(here), "@").replace("@/", "")))
+            assert ended.code == WELL.get(name, 0), f"{arguments}: {ended.err}"
+            assert name not in outputs or (here / outputs[name]).exists(), arguments
+        assert len(seen) == 1 or name in ("train", "doctor"), seen
+    assert not {"file:", "local:", "~", "FILE:"} & {path.name for path in here.iterdir()}
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

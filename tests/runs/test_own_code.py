@@ -1,4 +1,4 @@
-"""Workers run the driver's code, whatever is in the working folder; where they cannot, a sweep ends with both places."""
+"""Workers run the driver's code, whatever is in the working folder; where they cannot, a sweep ends and says why."""
 
 import os
 import shutil
