@@ -26,7 +26,7 @@ from fasray.runs.reading import Reading
 from fasray.runs.scores import SCORE_SCHEMA
 from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
-from fasray.training.loop import evaluations, train
+from fasray.training.loop import evaluations, reproducible, train
 
 METHODS = ("erm", "safas")
 
@@ -212,6 +212,19 @@ def test_nothing_global_stays_behind(pool: FacePool, tmp_path: Path) -> None:
         assert settings() == before
     finally:
         torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_equal_bits_or_the_fastest_kernels_are_set_for_a_trial_and_put_back(deterministic: bool) -> None:
+    def settings() -> tuple[bool, ...]:
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        free = (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32)
+        return (torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, *free)
+
+    before = settings()
+    with reproducible(1, torch.device("cpu"), deterministic=deterministic):
+        assert settings() == (*[deterministic] * 2, *[not deterministic] * 3)
+    assert settings() == before
 
 
 def test_the_networks_are_freed_at_once(method: str, pool: FacePool, tmp_path: Path) -> None:
