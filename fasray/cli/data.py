@@ -11,8 +11,10 @@ import click
 
 from fasray.cli.addresses import ADDRESS, OUT_FILE, OUT_FOLDER
 from fasray.cli.prepare import prepare
+from fasray.names import printable
 
 if TYPE_CHECKING:
+    from fasray.faces.sets.manifest import Manifest
     from fasray.faces.sets.overview import Preparation, Stats
 
 
@@ -73,7 +75,7 @@ def synth(
             processes=processes,
             progress=progress,
         )
-    click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+    _say_written(out, manifest)
 
 
 def _mimic(
@@ -99,7 +101,8 @@ def _mimic(
     )
     with _progress("videos") as progress:
         made = mimics.write(out, settings, processes=processes, progress=progress)
-    click.echo(f"{out}: {made.videos} generated videos of {made.subjects} subjects as {corpus}, {made.frames} frames")
+    made_of = f"{made.videos} generated videos of {made.subjects} subjects as {corpus}, {made.frames} frames"
+    click.echo(f"{printable(out)}: {made_of}")
 
 
 def _width_and_height(size: str) -> tuple[int, int]:
@@ -143,7 +146,7 @@ def verify(uri: str, deep: bool) -> None:
         if deep:
             remedy += "; leave shared people and videos out of one of the domains"
         raise DataError(f"the face set is not sound: {count}", where=uri, remedy=remedy)
-    click.echo(f"{uri}: sound")
+    click.echo(f"{printable(uri)}: sound")
 
 
 @data.command()
@@ -169,7 +172,7 @@ def preview(uri: str, output: str, columns: int) -> None:
     from fasray.faces.sets.overview import contact_sheet, write_picture
 
     write_picture(output, contact_sheet(uri, columns))
-    click.echo(output)
+    click.echo(printable(output))
 
 
 @data.command()
@@ -191,7 +194,12 @@ def merge(uris: tuple[str, ...], out: str, allow_different_preparation: bool) ->
     with _progress("shards") as progress:
         manifest = join(uris, out, progress, allow_different=allow_different_preparation)
     _note_differences(manifest.card)
-    click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+    _say_written(out, manifest)
+
+
+def _say_written(out: str, manifest: Manifest) -> None:
+    shards = f"{len(manifest.shards)} shards, manifest {manifest.hash[:12]}"
+    click.echo(f"{printable(out)}: {manifest.rows} faces in {shards}")
 
 
 def _note_differences(card: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fasray.cli.addresses import ADDRESS, OUT_FILE
+from fasray.names import printable
 
 
 @click.command()
@@ -23,7 +24,7 @@ def export(checkpoint: str, output: str, step: int | None) -> None:
     found = export_checkpoint(checkpoint, step)
     write_bytes(output, found.content)
     model, size = found.metadata["model"], found.metadata["input"]["size"]
-    click.echo(f"{output}: {model['method']} of trial {model['trial']}, step {model['step']}")
+    click.echo(f"{printable(output)}: {model['method']} of trial {model['trial']}, step {model['step']}")
     click.echo(f"input images [batch, 3, {size}, {size}], RGB in [0, 1]; output score [batch], higher = more bona fide")
     threshold = found.metadata["output"]["threshold"]
     if threshold is None:

@@ -13,6 +13,7 @@ import click
 from fasray.cli.addresses import LOCAL, OUT_FOLDER
 from fasray.errors import DataError
 from fasray.execution.signals import interruptible
+from fasray.names import printable
 
 if TYPE_CHECKING:
     from fasray.ingest.chunks import PreparationPlan
@@ -112,7 +113,9 @@ def _tell(found: PreparationResult, out: str) -> None:
     lines = [f"{problem.kind}: {problem.path}: {problem.reason}" for problem in found.problems]
     _listed(lines, "problems, see problems.csv")
     manifest = found.manifest
-    click.echo(f"{out}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}")
+    click.echo(
+        f"{printable(out)}: {manifest.rows} faces in {len(manifest.shards)} shards, manifest {manifest.hash[:12]}"
+    )
 
 
 def _listed(lines: list[str], what: str) -> None:

@@ -207,8 +207,8 @@ def test_settings_that_nothing_can_be_made_from_are_refused(change, said):
 
 def test_places_that_cannot_be_written_to_are_told(tmp_path):
     (tmp_path / "file").touch()
-    for place in ("s3://bucket/videos", str(tmp_path / "file" / "below")):
-        with pytest.raises(DataError, match="local folder|cannot write here"):
+    for place in ("s3://bucket/videos", str(tmp_path / "file" / "below"), str(tmp_path / "caf\udce9")):
+        with pytest.raises(DataError, match="local folder|cannot write here|not UTF-8"):
             mimics.write(place, SMALL, processes=1)
 
 

@@ -17,6 +17,7 @@ from fasray.faces.mimics.casting import CASTS
 from fasray.faces.mimics.settings import GENERATOR, MimicSettings
 from fasray.faces.mimics.studio import Frame, draw_subject, shoot
 from fasray.faces.process_pool import map_in_processes, worker_count
+from fasray.names import is_utf8, printable
 
 FRAMES_PER_SECOND = 10.0
 _CODECS = {".avi": "MJPG", ".mov": "jpeg", ".mp4": "mp4v"}
@@ -52,12 +53,14 @@ def write(
 
     Raises:
         SpecError: ``processes`` is below 1.
-        DataError: ``out`` is not local, is not empty, or cannot be written to.
+        DataError: ``out`` is not local, not empty or not UTF-8, or cannot be written to.
     """
     workers = worker_count(processes)
     if storage.is_remote(out):
         raise DataError("videos are written to a local folder only", where=out, remedy="name a folder of this machine")
     root = storage.local_path(out)
+    if not is_utf8(str(root)):
+        raise DataError("the name of this folder is not UTF-8", where=printable(out), remedy="name another folder")
     videos = settings.videos()
     subjects = sorted({video.subject for video in videos})
     try:

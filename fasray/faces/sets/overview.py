@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
 from fasray.faces.face_index import FaceIndex
@@ -158,11 +160,12 @@ def write_picture(path: str, image_HW3: NDArray[np.uint8]) -> None:  # noqa: N80
     """
     remedy = "name a .png or .jpg file in a folder that exists"
     try:
-        done = cv2.imwrite(path, cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR))
+        _, encoded = cv2.imencode(os.path.splitext(path)[1], cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR))
+        storage.local_path(path).write_bytes(encoded)
     except cv2.error as error:
         raise DataError("this file name extension is not a picture format", where=path, remedy=remedy) from error
-    if not done:
-        raise DataError("the picture cannot be written", where=path, remedy=remedy)
+    except OSError as error:
+        raise DataError(f"the picture cannot be written: {error.strerror}", where=path, remedy=remedy) from error
 
 
 _Face = tuple[bytes, bytes, bytes, list[float] | None]
