@@ -28,7 +28,7 @@ VARIABLES = (
     Variable("FASRAY_RUNS", "where a sweep's run directory is made if `--out` is left out", "`runs`"),
     Variable(
         "FASRAY_POOL_DIR",
-        "where a node keeps its pools of decoded faces; a local disk with enough free space",
+        "where a node keeps its pools of decoded faces; a local disk with enough free space (`~` is the home folder)",
         "`fasray-<uid>/pools` in the temporary folder",
     ),
     Variable("FASRAY_CACHE_DIR", "where generated face sets are cached", "`fasray` in the user's cache folder"),

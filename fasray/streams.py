@@ -36,7 +36,7 @@ class Output(io.RawIOBase):
         while rest and self.error is None:
             try:
                 if self._was_closed:
-                    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+                    raise OSError(errno.EBADF, "it is closed")
                 rest = rest[os.write(self._descriptor, rest) :]
             except OSError as error:
                 self.error = error
