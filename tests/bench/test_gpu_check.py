@@ -100,7 +100,7 @@ def test_right_numbers_settings_and_waiting_are_measured_on_a_cpu(tmp_path: Path
     exact, resume, waiting, prices, residence = (part.rows for part in found.parts)
     assert [row["method"] for row in exact] == ["erm"]
     for row in exact:
-        assert row["pixels"] == row["loss"] == row["gradient"] == row["score"] == 0
+        assert row["pixels"] == row["published pixels"] == row["loss"] == row["gradient"] == row["score"] == 0
         assert row["bf16 gradient"] == row["CPU bf16 gradient"] > 0
     assert all(row["equal"] for row in resume)
     assert all(0 < row["bf16 busy %"] <= 100 for row in waiting)
@@ -111,11 +111,18 @@ def test_right_numbers_settings_and_waiting_are_measured_on_a_cpu(tmp_path: Path
 
 def test_a_device_that_computes_other_numbers_is_found(tmp_path: Path) -> None:
     check = Correctness(Workplace(torch.device("cpu"), MINIATURE, tmp_path))
-    good: Row = {**dict.fromkeys(check.columns, 0.0), "method": "erm", "copied": True}
+    good: Row = {**dict.fromkeys(check.columns, 0.0), "method": "erm", "resampled": ["published pixels"]}
     assert check.wrong([good]) == []
-    for name, value in (("pixels", 1e-6), ("gradient", 0.02), ("loss", float("nan")), ("bf16 score", 0.03)):
+    for name, value in (
+        ("pixels", 1e-6),
+        ("published pixels", 0.01),
+        ("gradient", 0.02),
+        ("loss", float("nan")),
+        ("bf16 score", 0.03),
+    ):
         (line,) = check.wrong([good | {name: value}])
         assert line.startswith(f"erm: {name} differs from the CPU's by ")
+    assert check.wrong([good | {"published pixels": 1e-4}]) == []
     assert check.wrong([good | {"bf16 gradient": 0.9, "CPU bf16 gradient": 0.45}]) == []
 
 

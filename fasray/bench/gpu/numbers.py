@@ -63,6 +63,7 @@ class Correctness(Check):
     columns = {
         "method": "name",
         "pixels": "largest difference of the images of the step, made on the device and on the CPU",
+        "published pixels": "the same with the paper's augmentation; resampled: but for one pixel in 10,000, at edges",
         "loss": "distance of the loss, float32",
         "gradient": "distance of the gradients, float32",
         "score": "distance of the scores, float32",
@@ -90,24 +91,20 @@ class Correctness(Check):
         truth = _step(reference, draws)
         half_truth = _step(_loop(half, pool, cpu, weights), draws)
         ours = _loop(exact, pool, place.device, weights)
-        with ours.settings():
-            seen = ours.draws(0)
-        pixels = max(
-            float((one.cpu() - other).abs().max())
-            for mine, theirs in zip(seen, draws, strict=True)
-            for one, other in zip(mine.views, theirs.views, strict=True)
-        )
+        published = place.trial(item, {**place.sizes.numbers, "profile": "full", "width": 0.125})
+        paper = [TrialLoop(published, pool, device) for device in (place.device, cpu)]
+        seen = {"pixels": (_drawn(ours), draws), "published pixels": (_drawn(paper[0]), _drawn(paper[1]))}
+        resampled = {"pixels": _resamples(ours), "published pixels": _resamples(paper[0])}
         moved = [_moved(draw, place.device) for draw in draws]
         found = {
             "": _step(ours, moved),
             "bf16 ": _step(_loop(half, pool, place.device, weights), moved),
             "CPU bf16 ": half_truth,
         }
-        augment = exact.training.augment_of(ours.method)
         return {
             "method": item,
-            "pixels": pixels,
-            "copied": augment.crop == "pixels" and augment.rotation == 0,
+            **{name: _pixels(ones, others, resampled[name]) for name, (ones, others) in seen.items()},
+            "resampled": [name for name, done in resampled.items() if done],
             **{f"{kind}{name}": value for kind, step in found.items() for name, value in _distances(step, truth)},
         }
 
@@ -116,13 +113,37 @@ class Correctness(Check):
         found = []
         for row in rows:
             half = {f"bf16 {name}": 2 * row[f"CPU bf16 {name}"] + most for name, most in ALLOWED_HALF.items()}
-            limits = {"pixels": 0.0 if row["copied"] else RESAMPLED, **ALLOWED, **half}
+            pixels = {name: RESAMPLED if name in row["resampled"] else 0.0 for name in ("pixels", "published pixels")}
+            limits = {**pixels, **ALLOWED, **half}
             found += [
                 f"{row['method']}: {name} differs from the CPU's by {row[name]:.3g}, and {limit:.3g} is allowed"
                 for name, limit in limits.items()
                 if not row[name] <= limit
             ]
         return found
+
+
+def _resamples(loop: TrialLoop) -> bool:
+    augment = loop.trial.training.augment_of(loop.method)
+    return augment.crop != "pixels" or augment.rotation > 0
+
+
+def _drawn(loop: TrialLoop) -> list[Draw]:
+    with loop.settings():
+        return loop.draws(0)
+
+
+def _pixels(ones: list[Draw], others: list[Draw], resampled: bool) -> float:
+    """Return the largest difference of a pixel; where images are turned, one in 10,000 may fall off another edge."""
+    differences = torch.cat(
+        [
+            (one.cpu() - other.cpu()).abs().flatten()
+            for mine, theirs in zip(ones, others, strict=True)
+            for one, other in zip(mine.views, theirs.views, strict=True)
+        ]
+    )
+    spared = len(differences) // 10_000 if resampled else 0
+    return float(differences.kthvalue(len(differences) - spared).values)
 
 
 def _loop(trial: Trial, pool: FacePool, device: torch.device, weights: dict[str, Tensor]) -> TrialLoop:

@@ -45,7 +45,7 @@ class Sizes:
 
 FULL = Sizes(
     {"profile": "full"},
-    {"profile": "small"},
+    {"profile": "small", "image_size": 96},
     seconds=0.5,
     repetitions=3,
     scored=20_000,
