@@ -58,7 +58,7 @@ _DEV = "dev:"
 @click.option("--resamples", type=int, default=1000, show_default=True, help="Bootstrap resamples for the intervals.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples, 0 or more.")
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True,
-              help="json has every figure as a fraction, whole.")  # fmt: skip
+              help="json has every figure as a fraction, not rounded.")  # fmt: skip
 def metrics(
     file: str,
     live_is: Direction,
