@@ -1,6 +1,6 @@
 """Standard output and error that never fail a command: on a full disk, a closed stream or a terminal in Latin-1.
 
-What cannot be written is lost, and ``Output.error`` tells why afterwards: the work of the command counts more. Signs
+What cannot be written is lost, and ``Output.error`` says why afterwards: the work of the command counts more. Signs
 that the encoding of the stream does not have are replaced.
 """
 

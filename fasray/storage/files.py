@@ -29,7 +29,7 @@ def filesystem(uri: str) -> tuple[Any, str]:
 
     Raises:
         DataError: the scheme is unknown.
-        SpecError: the address holds credentials, or is none.
+        SpecError: the address holds credentials, or names no place.
     """
     if not is_remote(uri):
         return LocalFileSystem(), absolute(uri)
