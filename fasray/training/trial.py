@@ -55,9 +55,9 @@ class TrainingSpec(Settings):
     backbone_weights: str = Field("none", min_length=1, description="none, imagenet, or a path or URI of weights")
     deterministic: bool = Field(
         True,
-        description="torch's deterministic algorithms and full float32; false: faster on a GPU, equal bits no more",
+        description="equal bits run for run, and float32 without TF32; false: neither, but faster on a GPU",
     )
-    compile: bool = Field(False, description="torch.compile of the networks in training steps; rounds otherwise")
+    compile: bool = Field(False, description="compile the networks of training steps by torch.compile; other rounding")
     eval_frames: Literal["all"] | Annotated[int, Field(ge=1)] = Field(
         "all", description="frames of each video that are scored, evenly spaced; source-dev and target alike"
     )
