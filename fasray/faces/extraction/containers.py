@@ -6,6 +6,7 @@ Nothing is decoded, and lengths in headers are believed only as far as they lead
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -17,7 +18,8 @@ ENDINGS = {
 }
 """What the names of files of a container end in."""
 _ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
-_SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+_SEGMENT, _CLUSTER, _BLOCK_GROUP, _SIMPLE_BLOCK = 0x18538067, 0x1F43B675, 0xA0, 0xA3
+_AVI_PACKET = re.compile(rb"\d\d(dc|db|wb|tx|pc)")
 
 
 def container(head: bytes) -> str | None:
@@ -32,69 +34,72 @@ def container(head: bytes) -> str | None:
 
 
 def ends_inside_packet(path: str) -> bool:
-    """Return whether the last element of a file reaches beyond its end, as after a copy that was interrupted.
+    """Return whether a packet of a file reaches beyond its end, as after a copy that was interrupted.
 
-    False for containers that are not known here: there the decoder is all that can say.
+    False for containers that are not known here, and from bytes on that are no element of the container: there the
+    decoder is all that can say.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         kind = container(file.read(12))
         step = _STEPS.get(kind or "")
-        at = _FLV_HEADER if kind == "FLV" else 0
+        at, packet = _FLV_HEADER if kind == "FLV" else 0, False
         while step is not None and at < size:
             file.seek(at)
-            length = step(file)
+            length, packet = step(file)
             if not length:
                 return False
             at += length
-    return at - _TRAILERS.get(kind or "", 0) > size
+    return packet and at - _TRAILERS.get(kind or "", 0) > size
 
 
-def _mp4_box(file: BinaryIO) -> int:
+def _mp4_box(file: BinaryIO) -> tuple[int, bool]:
+    """Return the length of the element at the file's place, and whether it holds media; length 0: no element."""
     head = file.read(16)
     length = int.from_bytes(head[:4], "big")
     if length == 1:
         length = int.from_bytes(head[8:16], "big")
-    return length if length >= 8 else 0  # 0: to the end of the file
+    return length if length >= 8 else 0, head[4:8] in (b"mdat", b"moof", b"moov")
 
 
-def _avi_chunk(file: BinaryIO) -> int:
-    """Return the length of a chunk; of a list, that of its header, for its chunks are next."""
+def _avi_chunk(file: BinaryIO) -> tuple[int, bool]:
+    """Return what ``_mp4_box`` does; of a list, the length of its header, for its chunks are next."""
     head = file.read(8)
     if head[:4] in (b"RIFF", b"LIST"):
-        return 12
+        return 12, False
     length = int.from_bytes(head[4:8], "little")
-    return 8 + length + length % 2 if len(head) == 8 and head[:4].strip(b"\0") else 0
+    known = len(head) == 8 and head[:4].strip(b"\0")
+    return 8 + length + length % 2 if known else 0, _AVI_PACKET.fullmatch(head[:4]) is not None
 
 
-def _matroska_element(file: BinaryIO) -> int:
-    """Return the length of an element; of a segment or cluster, that of its header, for its elements are next."""
+def _matroska_element(file: BinaryIO) -> tuple[int, bool]:
+    """Return what ``_mp4_box`` does; of a segment or cluster, the length of its header, for its elements are next."""
     head = file.read(12)
     id_bytes = _vint_length(head[0])
     if id_bytes > 4:
-        return 0
+        return 0, False
     length_bytes = _vint_length(head[id_bytes]) if len(head) > id_bytes else 0
     name = int.from_bytes(head[:id_bytes], "big")
     start = id_bytes + length_bytes
     if name in (_SEGMENT, _CLUSTER) or not length_bytes or length_bytes > 8:
-        return start if 0 < length_bytes <= 8 else 0
+        return start if 0 < length_bytes <= 8 else 0, False
     content = int.from_bytes(head[id_bytes:start], "big") & ((1 << 7 * length_bytes) - 1)
-    return start + content
+    return start + content, name in (_BLOCK_GROUP, _SIMPLE_BLOCK)
 
 
 def _vint_length(first: int) -> int:
     return 9 - first.bit_length()
 
 
-def _flv_tag(file: BinaryIO) -> int:
+def _flv_tag(file: BinaryIO) -> tuple[int, bool]:
     head = file.read(4)
-    return 11 + int.from_bytes(head[1:4], "big") + 4
+    return 11 + int.from_bytes(head[1:4], "big") + 4, head[0] in (8, 9, 18)
 
 
 _FLV_HEADER = 13
 _TRAILERS = {"AVI": 1, "FLV": 4}
 """Bytes after the last packet that some writers leave out."""
-_STEPS: dict[str, Callable[[BinaryIO], int]] = {
+_STEPS: dict[str, Callable[[BinaryIO], tuple[int, bool]]] = {
     "AVI": _avi_chunk,
     "MP4 or MOV": _mp4_box,
     "Matroska or WebM": _matroska_element,

@@ -161,7 +161,7 @@ def write_picture(path: str, image_HW3: NDArray[np.uint8]) -> None:  # noqa: N80
     remedy = "name a .png or .jpg file in a folder that exists"
     try:
         _, encoded = cv2.imencode(os.path.splitext(path)[1], cv2.cvtColor(image_HW3, cv2.COLOR_RGB2BGR))
-        storage.local_path(path).write_bytes(encoded)
+        storage.local_path(path).write_bytes(encoded.tobytes())
     except cv2.error as error:
         raise DataError("this file name extension is not a picture format", where=path, remedy=remedy) from error
     except OSError as error:

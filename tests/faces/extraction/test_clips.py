@@ -67,6 +67,19 @@ def test_a_file_that_ends_inside_a_packet_is_cut_short(tmp_path: Path, ending: s
         frames(str(path), FrameRule(count=3), lambda remark: None)
 
 
+def test_what_follows_the_last_packet_is_no_cut(tmp_path: Path) -> None:
+    for name, codec, edit in (
+        ("a.mp4", "mp4v", trimmed),
+        ("a.webm", "VP80", no_duration),
+        ("a.mkv", "MJPG", variable_rate),
+    ):
+        path = write_clip(tmp_path / name, codec)
+        whole = edit(path.read_bytes())
+        for rest in (b"TAG" + bytes(125), b"\xff" * 200, np.random.default_rng(1).bytes(300)):
+            path.write_bytes(whole + rest)
+            assert_as_decoded(path, FRAMES // 2 - 1)
+
+
 def test_an_error_of_the_decoder_is_no_end(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "noise.avi", "MJPG")
     clip = bytearray(path.read_bytes())
