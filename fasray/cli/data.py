@@ -134,6 +134,7 @@ def verify(uri: str, deep: bool) -> None:
     splits that look the same: no damage, but a comparison of such domains is worthless.
     """
     from fasray.errors import DataError
+    from fasray.faces.sets.manifest import read_manifest
     from fasray.faces.sets.verify import verify as find
 
     with _progress("shards") as progress:
@@ -146,6 +147,8 @@ def verify(uri: str, deep: bool) -> None:
         if deep:
             remedy += "; leave shared people and videos out of one of the domains"
         raise DataError(f"the face set is not sound: {count}", where=uri, remedy=remedy)
+    if deep:
+        _note_differences(read_manifest(uri).card)
     click.echo(f"{printable(uri)}: sound")
 
 

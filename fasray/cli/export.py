@@ -26,6 +26,8 @@ def export(checkpoint: str, output: str, step: int | None) -> None:
     model, size = found.metadata["model"], found.metadata["input"]["size"]
     click.echo(f"{printable(output)}: {model['method']} of trial {model['trial']}, step {model['step']}")
     click.echo(f"input images [batch, 3, {size}, {size}], RGB in [0, 1]; output score [batch], higher = more bona fide")
+    if found.metadata["preparation"] is None:
+        click.echo("no preparation: the run does not record one, or its data were prepared in different ways")
     threshold = found.metadata["output"]["threshold"]
     if threshold is None:
         click.echo("no threshold: the score file of this step is not next to the checkpoint")

@@ -30,6 +30,8 @@ UNSUPPORTED = {
     "raw camera": (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
     "Photoshop": (".psd",),
     "OpenEXR": (".exr",),
+    "PDF": (".pdf",),
+    "SVG": (".svg",),
 }
 """Kinds that no decoder here shows whole: some would give one tile, or a thumbnail, of the picture."""
 _ANIMATED = {"JPEG": (".mjpeg", ".mjpg"), "PNG": (".apng",)}
@@ -38,6 +40,7 @@ _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"), (b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cJXL ", "JPEG XL"), (b"8BPS", "Photoshop"), (b"v/1\x01", "OpenEXR"),
+    (b"%PDF", "PDF"), (b"<svg", "SVG"),
 )  # fmt: skip
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -46,6 +49,7 @@ _ORIENTATION = 274
 _CLOCKWISE = {1: 0, 2: 0, 3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 """Degrees by which a picture of that orientation is turned, after mirroring left and right for 2, 4, 5 and 7."""
 _MIRRORED = (2, 4, 5, 7)
+_WITH_TAGS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF")
 
 
 def kind_of_picture(path: str, head: bytes) -> str | None:
@@ -123,6 +127,8 @@ def _is_video(head: bytes) -> bool:
 def _orientation(data: bytes, kind: str) -> int:
     """Return the orientation tag, 1 to 8; 1 if there is none. Only the head of the file is parsed."""
     exif = Image.Exif()
+    if kind not in _WITH_TAGS:
+        return 1
     try:
         if kind == "PNG":
             exif.load(_png_exif(data))

@@ -79,6 +79,7 @@ def test_the_content_tells_a_picture_from_a_video(tmp_path: Path) -> None:
         ("burst.mp4", b"\0\0\0\x18ftypmsf1\0\0\0\0msf1hevc", "HEIC"),
         ("new.jxl", b"\xff\x0a", "JPEG XL"),
         ("camera.dng", b"II*\0", "raw camera"),
+        ("scan.pdf", b"%PDF-1.7", "PDF"),
     ],
 )
 def test_a_kind_that_is_not_shown_whole_is_refused_with_what_to_do(
