@@ -133,12 +133,14 @@ def test_each_environment_with_a_quick_command(workshop: Workshop) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_command_in_every_environment(workshop: Workshop) -> None:
     run_all(workshop, list(itertools.product(COMMANDS, ENVIRONMENTS)))
     assert not (workshop.folder / "~").exists()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_command_does_the_same_in_every_spelling_of_its_places(workshop: Workshop) -> None:
     here = workshop.folder
     link = here.parent / "link"

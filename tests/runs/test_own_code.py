@@ -90,6 +90,7 @@ def one_trial(small_faces: Path, tmp_path: Path) -> Place:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_checkout_and_modules_in_the_working_folder_change_nothing(one_trial: Place, trap: Path) -> None:
     whole = one_trial.drive()
     assert whole.code == 0, whole.err
@@ -102,6 +103,7 @@ def test_a_checkout_and_modules_in_the_working_folder_change_nothing(one_trial: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_cluster_with_other_code_is_refused_with_both_places(one_trial: Place, tmp_path: Path) -> None:
     other = checkout(tmp_path / "other")
     with RayHead(tmp_path / "head", {**one_trial.env, "PYTHONPATH": str(other)}) as head:
