@@ -316,7 +316,9 @@ class SweepSpec(Section):
         """
         config = self.config(method)
         return {
-            label: {key: _shortest(registry.value(method, config, key, value)) for key, value in overrides.items()}
+            label: {
+                key: _as_before(value, registry.value(method, config, key, value)) for key, value in overrides.items()
+            }
             for label, overrides in self.methods[method].ablations.items()
         }
 
@@ -355,6 +357,6 @@ def _entered(method: str, config: MethodConfig, key: str, entry: Range) -> Range
     return Grid(grid=values) if isinstance(entry, Grid) else Choice(choice=values)
 
 
-def _shortest(value: Value) -> Value:
-    """Return 0 for 0.0, as the sweep files of before have it whose hashes must stay."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _as_before(given: Any, value: Value) -> Value:
+    """Return the value of a field; an equal number as it was given, 0 or 0.0, because hashes of old runs must stay."""
+    return given if type(given) in (int, float) and given == value else value
