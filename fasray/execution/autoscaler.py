@@ -174,6 +174,22 @@ class Room:
         slots = self.capacity().slots(demand)
         return slots if self._limit is None else min(slots, self._limit)
 
+    def fill(self, wanted: Sequence[Sequence[Demand]]) -> int:
+        """Return how many trials fit if they come in turn.
+
+        Args:
+            wanted: for each trial of a turn what it may hold, the preferred demand first.
+        """
+        if all(options == wanted[0] for options in wanted) and len(wanted[0]) == 1:
+            return self.count(wanted[0][0])
+        held: list[Demand] = []
+        while True:
+            before = len(held)
+            for options in wanted:
+                held += [demand for demand in options if self.fits(held, demand)][:1]
+            if len(held) == before:
+                return len(held)
+
     def capacity(self) -> ClusterCapacity:
         """Return the capacity of the cluster, at most a second old."""
         now = time.monotonic()

@@ -80,6 +80,8 @@ class Placement:
         self.measured: dict[str, Measured] = {}
         self._spec, self._least_share, self._room = spec, least_share, room
         self._held: dict[str, Demand] = {}
+        self._asked: tuple[ClusterCapacity, list[list[Demand]]] | None = None
+        self._at_once = 0
 
     def find(self, method: str) -> Demand | None:
         """Return what the next trial of a method would hold, on the first kind of card where there is room now."""
@@ -123,9 +125,11 @@ class Placement:
         return max(0, int(min(demand.gpus, 1.0) * measured.card_bytes - bytes_needed(measured.peaks[method])))
 
     def trials_at_once(self) -> int:
-        """Return about how many trials run at once, at least 1."""
-        first = self.options(next(iter(self._spec.methods)))[0]
-        return max(self._room.count(first), len(self._held), 1)
+        """Return how many trials run at once as long as every method has some left, at least 1."""
+        asked = self._room.capacity(), [self.options(method) for method in self._spec.methods]
+        if asked != self._asked:
+            self._asked, self._at_once = asked, self._room.fill(asked[1])
+        return max(self._at_once, len(self._held), 1)
 
     def shared_kinds(self) -> list[CardKind]:
         """Return the kinds of cards on which several trials may have room: where memory must be known."""

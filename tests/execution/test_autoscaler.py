@@ -109,9 +109,10 @@ def test_the_number_is_asked_for_anew_as_nodes_come_and_go_and_never_beyond_the_
 
 
 def test_a_ray_up_file_says_how_far_its_autoscaler_goes(tmp_path: Path) -> None:
-    for name in ("aws.yaml", "gcp.yaml"):
+    for name, card in (("aws.yaml", "A10G"), ("gcp.yaml", "L4")):
         limits = read_limits(CLUSTERS / name)
-        assert limits == AutoscalerLimits((NodeGroup({"CPU": 8.0, "GPU": 1.0}, 4),), 4), name
+        node = {"CPU": 8.0, "GPU": 1.0, f"accelerator_type:{card}": 1.0}
+        assert limits == AutoscalerLimits((NodeGroup(node, 4),), 4), name
     changed = yaml.safe_load((CLUSTERS / "aws.yaml").read_text())
     worker = next(name for name in changed["available_node_types"] if name != changed["head_node_type"])
     del changed["available_node_types"][worker]["max_workers"]

@@ -199,6 +199,15 @@ def test_what_was_decided_is_said_with_the_reason() -> None:
     ]
 
 
+def test_a_forecast_counts_trials_of_all_methods_on_all_kinds_of_cards() -> None:
+    nodes = [{"CPU": 8.0, "GPU": 1.0, f"accelerator_type:{kind}": 1.0} for kind in ("A100", "T4")]
+    memory, peaks = {"A100": 80 * GIB, "T4": 16 * GIB}, {"erm": GIB, "safas": 12 * GIB, "ssdg": 12 * GIB}
+    placement = placement_on(nodes, spec_of(), memory, peaks)
+    assert placement.trials_at_once() == 8, "ssdg, erm, safas and ssdg on the A100, four of erm on the T4"
+    assert placement_on([{"CPU": 8.0, "GPU": 2.0}], spec_of()).trials_at_once() == 2
+    assert placement_on([{"CPU": 8.0}], spec_of("resources.max_concurrent=3")).trials_at_once() == 3
+
+
 def test_a_copy_of_the_faces_gets_what_networks_and_steps_leave_of_a_trials_share() -> None:
     placement = placement_on([{"CPU": 8.0, "GPU": 2.0}], spec_of(), {"": 16 * GIB}, {"erm": 2 * GIB})
     (demand,) = placement.options("erm")
