@@ -67,12 +67,15 @@ def measure_memory(plan: Plan, kinds: Sequence[CardKind], run: str, pool: str, d
         tied = {accelerator(kind.name): 0.001} if kind.name else {}
         task: Any = ray.remote(_measure).options(num_cpus=0, num_gpus=1, resources=tied, max_retries=0)
         waiting[kind.name] = task.remote(job)
-    ray.wait(list(waiting.values()), num_returns=len(waiting), timeout=_PATIENCE_S * (1 + len(trials)))
+    timeout = _PATIENCE_S * (1 + len(trials))
+    done, late = ray.wait(list(waiting.values()), num_returns=len(waiting), timeout=timeout)
+    for reference in late:  # never one that is done: Ray may abort this process if its reply is still on the way
+        ray.cancel(reference, force=True)
     found = {}
     for name, reference in waiting.items():
-        with contextlib.suppress(ray.exceptions.RayError):  # not done in time, or its process died
-            found[name] = ray.get(reference, timeout=0)
-        ray.cancel(reference, force=True)
+        with contextlib.suppress(ray.exceptions.RayError):  # its process died
+            if reference in done:
+                found[name] = ray.get(reference)
     return found
 
 
