@@ -185,7 +185,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     target_images=len(role.target),
                     source_dev_scored=len(spaced_frames(table, role.source_dev, training.eval_frames)),
                     target_scored=len(spaced_frames(table, role.target, training.eval_frames)),
-                    ablations=spec.methods[method].ablations,
+                    ablations=spec.ablations(method),
                     inner=inner[protocol.name],
                 )
             )
