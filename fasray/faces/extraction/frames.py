@@ -245,7 +245,11 @@ def _head(path: str) -> bytes:
 
 
 def _picture(path: str, kind: str, turn_untagged: int, remark: Remark) -> Frame:
-    if kind in stills.UNSUPPORTED:
+    if kind == "HEIC" and stills.heic_reader() is None:
+        raise UnreadableError(
+            "HEIC pictures are not supported: convert it to JPEG or PNG, or run: pip install 'fasray[heic]'"
+        )
+    if kind in stills.UNSUPPORTED and kind != "HEIC":
         raise UnreadableError(f"{kind} pictures are not supported: convert it to JPEG or PNG")
     with open(path, "rb") as file, _quiet_decoder():
         decoded = stills.decode_picture(file.read(), kind, remark)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +35,7 @@ UNSUPPORTED = {
     "PDF": (".pdf",),
     "SVG": (".svg",),
 }
-"""Kinds that no decoder here shows whole: some would give one tile, or a thumbnail, of the picture."""
+"""Kinds that OpenCV does not show whole: it would give one tile, or a thumbnail, of some."""
 _ANIMATED = {"JPEG": (".mjpeg", ".mjpg"), "PNG": (".apng",)}
 """Names of videos that begin like a picture."""
 _MAGIC = (
@@ -78,14 +80,24 @@ def named_as_picture(path: str) -> bool:
     return path.lower().endswith(tuple(ending for endings in (ENDINGS | UNSUPPORTED).values() for ending in endings))
 
 
+def heic_reader() -> Any:
+    """Return the module ``pillow_heif``, which reads HEIC, or None if it is not installed."""
+    try:
+        return importlib.import_module("pillow_heif")
+    except ImportError:
+        return None
+
+
 def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tuple[Frame, bool] | None:
     """Return (BGR picture, whether a tag turned it upright); None if it cannot be decoded.
 
     Args:
         data: content of the file.
-        kind: from ``kind_of_picture``, one of ``ENDINGS``.
+        kind: from ``kind_of_picture``, one of ``ENDINGS``; or HEIC, where there is a reader of it.
         remark: called with the turn that the tag demands, if any.
     """
+    if kind == "HEIC":
+        return _decode_heic(data, remark)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
@@ -95,12 +107,29 @@ def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tup
     tag = _orientation(data, kind)
     if tag == 1:
         return np.asarray(image, np.uint8), False
-    degrees = _CLOCKWISE[tag]
-    parts = ["mirrored"] * (tag in _MIRRORED) + [f"rotated by {degrees} degrees"] * (degrees > 0)
-    remark(f"tagged as {' and '.join(parts)}: turned upright")
+    remark(_tag_remark(_CLOCKWISE[tag], mirrored=tag in _MIRRORED))
     if kind != "TIFF":  # this decoder turns by the tag whatever it is asked for
-        image = np.rot90(image[:, ::-1] if tag in _MIRRORED else image, -degrees // 90)
+        image = np.rot90(image[:, ::-1] if tag in _MIRRORED else image, -_CLOCKWISE[tag] // 90)
     return np.ascontiguousarray(image, np.uint8), True
+
+
+def _decode_heic(data: bytes, remark: Callable[[str], None]) -> tuple[Frame, bool] | None:
+    """Return what ``decode_picture`` does; the reader joins the tiles, and turns and mirrors as the file demands."""
+    try:
+        image = heic_reader().open_heif(data, convert_hdr_to_8bit=True).to_pillow().convert("RGB")
+    except (OSError, ValueError, RuntimeError, SyntaxError):
+        return None
+    at = data.find(b"irot")
+    degrees = -90 * (data[at + 4] & 3) % 360 if at >= 0 else 0
+    tagged = degrees > 0 or b"imir" in data
+    if tagged:
+        remark(_tag_remark(degrees, mirrored=b"imir" in data))
+    return np.ascontiguousarray(np.asarray(image, np.uint8)[..., ::-1]), tagged
+
+
+def _tag_remark(degrees: int, *, mirrored: bool) -> str:
+    parts = ["mirrored"] * mirrored + [f"rotated by {degrees} degrees"] * (degrees > 0)
+    return f"tagged as {' and '.join(parts)}: turned upright"
 
 
 def _boxed(head: bytes) -> str | None:

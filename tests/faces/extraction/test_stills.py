@@ -1,5 +1,6 @@
 """Single pictures: upright once, whole or refused, and told by what they hold."""
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -83,11 +84,31 @@ def test_the_content_tells_a_picture_from_a_video(tmp_path: Path) -> None:
     ],
 )
 def test_a_kind_that_is_not_shown_whole_is_refused_with_what_to_do(
-    tmp_path: Path, name: str, head: bytes, kind: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, head: bytes, kind: str
 ) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as where it is not installed
     (tmp_path / name).write_bytes(head + bytes(200))
     with pytest.raises(UnreadableError, match=f"{kind} pictures are not supported: convert it to JPEG or PNG"):
         read(tmp_path / name)
+
+
+def test_heic_is_read_whole_where_its_reader_is_installed(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    large = np.ascontiguousarray(np.kron(UPRIGHT, np.ones((4, 4, 1), np.uint8)))
+    for tag in (1, 6, 3, 8):
+        exif = Image.Exif()
+        exif[274] = tag
+        path = tmp_path / f"phone-{tag}.heic"
+        picture = pillow_heif.from_pillow(Image.fromarray(np.ascontiguousarray(TURNS[tag](large)[..., ::-1])))
+        picture.save(path, quality=95, exif=exif.tobytes())
+        found, remarks = read(path, turn_untagged=90 if tag > 1 else 0)
+        assert found.shape == large.shape
+        assert np.median(np.abs(found.astype(int) - large)) <= 8
+        degrees = {1: [], 6: [90], 3: [180], 8: [270]}[tag]
+        assert remarks == [f"tagged as rotated by {one} degrees: turned upright" for one in degrees]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UnreadableError, match="not a picture that can be decoded"):
+        read(path)
 
 
 def test_names_that_a_decoder_takes_for_something_else_are_files(tmp_path: Path, monkeypatch) -> None:
