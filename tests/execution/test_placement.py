@@ -14,7 +14,7 @@ from fasray.execution.capacity import Demand
 from fasray.execution.hardware import CardKind, card_kinds, device_for
 from fasray.execution.memory_file import Measured
 from fasray.execution.packing import fit_together
-from fasray.execution.placement import Placement
+from fasray.execution.placement import Placement, room_for
 from fasray.execution.shares import CONTEXT_BYTES, doubled
 from fasray.sweep.spec import SweepSpec
 from fasray.sweep.sweep_file import parse_sweep
@@ -40,7 +40,7 @@ def placement_on(
     capacity = ClusterCapacity(tuple(nodes))
     least = ran_out or {}
     placement = Placement(
-        spec, lambda method, kind: doubled(least.get((method, kind), 0.0)), Room(None, lambda: capacity),
+        spec, lambda method, kind: doubled(least.get((method, kind), 0.0)), room_for(spec, lambda: capacity),
         card_kinds(capacity),
     )  # fmt: skip
     placement.measured = {kind: Measured(kind, size, peaks or {}) for kind, size in (memory or {}).items()}
