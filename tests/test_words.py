@@ -18,7 +18,7 @@ NAMES = {
     "in_the_way", "Reach", "driven_by", "again", "WarmTrial", "settle", "Desk", "Told", "train_share", "HandOut",
     "Decide", "FaceBank", "own_pool", "Filling", "Teller", "Listed", "course", "Visit", "leg", "follow", "side_by_side",
     "OPEN", "refuse_what_this_machine_never_fits", "Stamps", "print_of", "Kept", "_Equipment", "odd", "Judge", "Asked",
-    "foreign", "passes", "Patience", "Placed", "collecting_later", "_leaving_for_sure", "at_once", "Errand", "well",
+    "foreign", "passes", "Patience", "collecting_later", "_leaving_for_sure", "at_once", "Errand", "well",
     "ill", "Sitter", "_Show", "_dress", "FaceShelf", "_LIVES", "_TRIES", "RunView",
 }  # fmt: skip
 

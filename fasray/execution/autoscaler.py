@@ -160,7 +160,7 @@ class Room:
         self._known: dict[tuple[frozenset[tuple[Demand, int]], Demand], bool] = {}
 
     def fits(self, held: Collection[Demand], demand: Demand) -> bool:
-        """Return whether there is room for one more trial beside those that hold ``held``."""
+        """Return whether there is room for one more trial in addition to those that hold ``held``."""
         if self._limit is not None and len(held) >= self._limit:
             return False
         capacity = self.capacity()

@@ -47,7 +47,7 @@ class Demand:
 
 
 def accelerator(kind: str) -> str:
-    """Return the resource by which Ray tells nodes with cards of a kind."""
+    """Return the resource that Ray gives to nodes with cards of a kind."""
     return f"accelerator_type:{kind}"
 
 

@@ -45,7 +45,7 @@ def limit_memory(device: str, share: float) -> None:
         raise SpecError(
             f"this trial holds a GPU, and torch {torch.__version__} finds none on its node",
             where="key resources.gpus_per_worker",
-            remedy="install a CUDA build of torch that fits the node's driver (`fasray doctor` there tells), or set "
+            remedy="install a CUDA build of torch that fits the node's driver (`fasray doctor` there shows it), or set "
             "resources.gpus_per_worker: 0",
         )
     torch.cuda.reset_peak_memory_stats()

@@ -17,7 +17,7 @@ from fasray.sweep.spec import SweepSpec
 
 
 class Places(Protocol):
-    """Says what a trial may hold now, and is told what is held."""
+    """Says what a trial may hold now, given what is held."""
 
     def find(self, method: str) -> Demand | None:
         """Return what the next trial of a method would hold, if there is room for it now."""
@@ -233,7 +233,7 @@ def placement_here(plan: Plan, pool: str) -> Placement:
 
 
 def least_share_of(coordinator: Coordinator) -> Callable[[str, str], float]:
-    """Return what tells the least share of a method on a kind of card, from the log's word on trials out of memory."""
+    """Return a function that gives the least share of a method on a kind of card, from what the log has on trials out of memory."""
 
     def least(method: str, kind: str) -> float:
         return doubled(max(coordinator.out_of_memory.get((method, name), 0.0) for name in {kind, ""}))

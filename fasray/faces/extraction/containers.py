@@ -1,4 +1,4 @@
-"""Containers of videos: which one a file is, told by its first bytes, and whether the file ends inside a packet.
+"""Containers of videos: which one a file is, decided by its first bytes, and whether the file ends inside a packet.
 
 Nothing is decoded, and lengths in headers are believed only as far as they lead from one element to the next.
 """

@@ -1,4 +1,4 @@
-"""Single pictures: which files are some, told by their content, and decoding one whole and upright."""
+"""Single pictures: which files are some, decided by their content, and decoding one whole and upright."""
 
 from __future__ import annotations
 
