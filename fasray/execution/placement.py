@@ -233,7 +233,7 @@ def placement_here(plan: Plan, pool: str) -> Placement:
 
 
 def least_share_of(coordinator: Coordinator) -> Callable[[str, str], float]:
-    """Return a function that gives the least share of a method on a kind of card, from what the log has on trials out of memory."""
+    """Return a function that gives a method's least share of a kind of card, by what the log has on memory."""
 
     def least(method: str, kind: str) -> float:
         return doubled(max(coordinator.out_of_memory.get((method, name), 0.0) for name in {kind, ""}))
