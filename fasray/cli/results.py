@@ -54,8 +54,11 @@ def results(
         from fasray.storage import write_bytes
 
         write_bytes(output, content)
-    else:
+    elif kind in _FOR_PEOPLE:
         sys.stdout.write(content.decode())
+    else:  # for programs: UTF-8 whatever the terminal's encoding is
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
 
 
 def print_table(run: str) -> None:

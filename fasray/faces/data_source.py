@@ -63,7 +63,11 @@ def resolve_dataset(
     if settings is not None and not storage.exists(storage.join(uri, MANIFEST_NAME)):
         from fasray.faces import synthetic
 
-        synthetic.generate(uri, **settings, progress=on_subjects)
+        try:
+            synthetic.generate(uri, **settings, progress=on_subjects)
+        except DataError as error:
+            remedy = f"free the space, or set {CACHE_VARIABLE} to a folder on a local disk that can be written"
+            raise DataError(error.what, where=error.where, remedy=remedy) from error
     storage.check_access(uri)
     if not storage.exists(uri):
         raise DataError(
