@@ -36,6 +36,10 @@ class Check(ABC):
         """Return what gets a row each: methods, if nothing else is said."""
         return methods
 
+    def expected_seconds(self) -> float:
+        """Return how long an item is expected to take before one was measured."""
+        return 0.0
+
     @abstractmethod
     def measure(self, item: str) -> Row:
         """Return the row of one item."""
@@ -56,9 +60,8 @@ class Check(ABC):
 def run_checks(record: Record, checks: Sequence[Check], methods: Sequence[str], folder: Path, say: Say) -> Record:
     """Measure the parts in order and return the completed record; both files are written anew after every row.
 
-    An item is begun only if the part's time is expected to do for it, judged by the longest so far; the first item of a
-    part is begun while there is any time left. What a part leaves over goes to those that follow. An exception ends an
-    item, not the check.
+    An item is begun only if the part's time is expected to do for it, judged by the longest so far. What a part leaves
+    over goes to those that follow. An exception ends an item, not the check.
 
     Args:
         record: with everything but its parts.
@@ -92,7 +95,7 @@ def _measured(check: Check, part: Part, items: Sequence[str], deadline: float, s
         part.status = "skipped"
         yield
         return
-    began, longest, failed = time.perf_counter(), 0.0, []
+    began, longest, failed = time.perf_counter(), check.expected_seconds(), []
     for place, item in enumerate(items):
         now = time.perf_counter()
         if now + longest > deadline:

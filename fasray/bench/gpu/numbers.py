@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fasray.bench.gpu.check import Check
 from fasray.bench.gpu.record import Row
-from fasray.bench.gpu.workplace import Workplace, scored_roles
+from fasray.bench.gpu.workplace import DeviceCheck, scored_roles
 from fasray.bench.loops import TrialLoop
 from fasray.faces.loading.pool import FacePool
 from fasray.methods.base import Draw
@@ -47,7 +46,7 @@ def _listed(allowed: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {most:g}" for name, most in allowed.items())
 
 
-class Correctness(Check):
+class Correctness(DeviceCheck):
     """One step of each method from equal weights on equal images, on the device and on the CPU."""
 
     name = "correctness"
@@ -76,9 +75,6 @@ class Correctness(Check):
     }
     share = 2.0
     judges = True
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
 
     def measure(self, item: str) -> Row:
         """Return the distances of one method."""
@@ -183,7 +179,7 @@ def _distances(one: _Step, truth: _Step) -> list[tuple[str, float]]:
     ]
 
 
-class Resume(Check):
+class Resume(DeviceCheck):
     """A trial that is stopped after its first evaluation and goes on, against one that was never stopped."""
 
     name = "resume"
@@ -200,9 +196,6 @@ class Resume(Check):
     }
     share = 1.5
     judges = True
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
 
     def measure(self, item: str) -> Row:
         """Return which files of one method differ."""

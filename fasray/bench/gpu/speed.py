@@ -9,9 +9,8 @@ from typing import Any, get_args
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from fasray.bench.gpu.check import Check
 from fasray.bench.gpu.record import Row
-from fasray.bench.gpu.workplace import Workplace
+from fasray.bench.gpu.workplace import DeviceCheck, Workplace
 from fasray.bench.loops import TrialLoop, made_roles
 from fasray.bench.pack import measure_pack
 from fasray.bench.training import measure_training
@@ -28,7 +27,7 @@ _WORTH = 1.05
 _GIB = 2**30
 
 
-class Speed(Check):
+class Speed(DeviceCheck):
     """Images a second and memory of each method, next to a plain loop."""
 
     name = "speed"
@@ -50,9 +49,7 @@ class Speed(Check):
         "peak GiB": "most memory that training held; on a GPU what torch allocated, its own 0.3 to 0.5 GiB not counted",
     }
     share = 3.0
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    first_seconds = 15.0
 
     def measure(self, item: str) -> Row:
         """Return the figures of one method."""
@@ -78,7 +75,7 @@ class Speed(Check):
         }
 
 
-class Waiting(Check):
+class Waiting(DeviceCheck):
     """Share of a step's time in which the device has nothing to do."""
 
     name = "waiting"
@@ -95,9 +92,7 @@ class Waiting(Check):
         "bf16 step ms": "one step, bf16",
     }
     share = 1.5
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    first_seconds = 8.0
 
     def measure(self, item: str) -> Row:
         """Return the shares of one method."""
@@ -146,7 +141,7 @@ def union(spans: Sequence[tuple[float, float]]) -> float:
     return covered
 
 
-class Prices(Check):
+class Prices(DeviceCheck):
     """What precision and determinism bring and cost."""
 
     name = "prices"
@@ -164,9 +159,7 @@ class Prices(Check):
         "bf16 free": "images a second, `deterministic: false`",
     }
     share = 2.0
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    first_seconds = 12.0
 
     def measure(self, item: str) -> Row:
         """Return the speeds of one method."""
@@ -192,7 +185,7 @@ class Prices(Check):
         return {"training": {"precision": "bf16"}} if rows and _ratio(rows, "bf16", "fp32") >= _WORTH else {}
 
 
-class Residence(Check):
+class Residence(DeviceCheck):
     """What it brings to keep the faces on the device."""
 
     name = "residence"
@@ -209,9 +202,7 @@ class Residence(Check):
         "direct": "images a second, batches made when they are needed",
     }
     share = 1.5
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    first_seconds = 12.0
 
     def measure(self, item: str) -> Row:
         """Return the speeds of one method."""
@@ -247,7 +238,7 @@ class LoopByWay(TrialLoop):
         self._batches.close()
 
 
-class Compiled(Check):
+class Compiled(DeviceCheck):
     """What torch.compile brings."""
 
     name = "compile"
@@ -263,9 +254,7 @@ class Compiled(Check):
         "ratio": "compiled over not compiled",
     }
     share = 2.0
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    first_seconds = 75.0
 
     def measure(self, item: str) -> Row:
         """Return the speeds of one method."""
@@ -285,7 +274,7 @@ class Compiled(Check):
         )
 
 
-class Sharing(Check):
+class Sharing(DeviceCheck):
     """Several trials at once on the device."""
 
     name = "sharing"
@@ -306,9 +295,7 @@ class Sharing(Check):
         "GiB": "memory used on the device with the most trials at once, all processes and CUDA's own included",
     }
     share = 3.0
-
-    def __init__(self, place: Workplace) -> None:
-        self._place = place
+    first_seconds = 25.0
 
     def measure(self, item: str) -> Row:
         """Return the speeds of one method."""

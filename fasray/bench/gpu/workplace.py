@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from fasray.bench.gpu.check import Check
 from fasray.bench.loops import DOMAINS, made_pool
 from fasray.bench.training import made_trials
 from fasray.cores import usable_cores
@@ -77,6 +78,20 @@ class Workplace:
         size = trial.training.image_size + margin
         place = self.folder / f"pool-{size}"
         return FacePool.open(place) if place.exists() else made_pool(place, size)
+
+
+class DeviceCheck(Check):
+    """A part that works on the device itself, a row for each method."""
+
+    first_seconds: ClassVar[float] = 0.0
+    """What the first method takes on a GPU."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+
+    def expected_seconds(self) -> float:
+        """Return how long an item is expected to take before one was measured."""
+        return self.first_seconds if self._place.device.type == "cuda" else 0.0
 
 
 def scored_roles(pool: FacePool) -> Roles:
