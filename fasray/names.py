@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def canonical(name: str) -> str:
     """Return a name in Unicode's composed form (NFC): Macs write a letter and its accent apart, others as one."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def canonical_array(names: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return an array of names, each in its composed form."""
+    import numpy as np  # not at the top: the command line needs this module, and numpy takes long to load
+
+    if not names.size or not names.itemsize or np.ascontiguousarray(names).view(np.uint32).max() < 128:
+        return names  # ASCII, as nearly always
+    found, places = np.unique(names, return_inverse=True)
+    return np.array([canonical(name) for name in found.tolist()])[places]
 
 
 def is_utf8(name: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray.faces.record import INDEX_COLUMNS
-from fasray.names import canonical
+from fasray.names import canonical_array
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FaceIndex:
         """
         kinds: dict[str, Any] = {"label": np.int8, "frame": np.int32}
         found = {name: np.array(columns[name], dtype=kinds.get(name, np.str_)) for name in INDEX_COLUMNS}
-        return cls(**found | {"subject": _canonical(found["subject"])})
+        return cls(**found | {"subject": canonical_array(found["subject"])})
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns by name."""
@@ -55,10 +55,3 @@ class FaceIndex:
     def take(self, rows: NDArray[np.int64]) -> FaceIndex:
         """Return the index of the given rows, in their order."""
         return FaceIndex(**{name: column[rows] for name, column in self.columns().items()})
-
-
-def _canonical(names: NDArray[np.str_]) -> NDArray[np.str_]:
-    if not names.size or np.ascontiguousarray(names).view(np.uint32).max() < 128:  # ASCII, as nearly always
-        return names
-    found, places = np.unique(names, return_inverse=True)
-    return np.array([canonical(name) for name in found.tolist()])[places]

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from fasray.cli.data import data
+from fasray.cli.tables import make_console, make_table
 from fasray.errors import DataError, FasrayError
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.overview import contact_sheet, stats
@@ -135,3 +136,12 @@ def test_the_command_group_loads_nothing_heavy():
     code = "import sys, fasray.cli.data; print(sorted({'torch','ray','cv2','pyarrow','numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_long_names_that_begin_alike_stay_apart_in_a_pipe(capsys):
+    names = [f"{'laboratory-of-many-words-' * 12}{number}" for number in range(2)]
+    table = make_table("domain", numbers=("subjects",))
+    for name in names:
+        table.add_row(name, "1")
+    make_console().print(table)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == names

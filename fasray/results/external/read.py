@@ -32,6 +32,7 @@ from fasray import storage
 from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics import TARGET
 from fasray.metrics.video import check_frames
+from fasray.names import canonical_array
 from fasray.results.external.arrays import read_npz, read_parquet
 from fasray.results.external.columns import Request, Table
 from fasray.results.external.delimited import read_delimited, read_label_list
@@ -302,4 +303,4 @@ def _words(table: Table, name: str, uri: str) -> NDArray[np.str_] | None:
             if value is None or value == "":
                 remedy = "name each row's video, or leave the column out"
                 raise DataError("the video has no name", where=f"{uri}, {place}", remedy=remedy)
-    return np.array(["" if value is None else str(value) for value in values], np.str_)
+    return canonical_array(np.array(["" if value is None else str(value) for value in values], np.str_))
