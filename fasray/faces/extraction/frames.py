@@ -198,9 +198,10 @@ class _Reading:
         after_error = _decodable(self._video)
         if not self.decoded and not after_error:
             code = round(self._video.get(cv2.CAP_PROP_FOURCC))
-            codec = "".join(map(chr, code.to_bytes(4, "little"))) if 0 < code < 1 << 32 else ""
-            known = f" (codec {codec.strip()}); convert it to H.264" if codec.isascii() and codec.isprintable() else ""
-            raise UnreadableError(f"not one of its frames can be decoded{known}")
+            codec = "".join(map(chr, code.to_bytes(4, "little"))).strip() if 0 < code < 1 << 32 else ""
+            named = f" (codec {codec})" if codec.isascii() and codec.isprintable() and codec else ""
+            remedy = ": this OpenCV has no decoder of AV1, convert it to H.264" if codec.upper() == "AV01" else ""
+            raise UnreadableError(f"not one of its frames can be decoded{named}{remedy}")
         if after_error:
             why = "the decoder meets an error"
         elif self.decoded != self.promised and containers.ends_inside_packet(self._path):
