@@ -22,5 +22,5 @@ def test_examples_in_docstrings(name: str) -> None:
 
 
 def test_metrics_search_spaces_and_schedules_have_examples() -> None:
-    named = {"metrics.curves", "metrics.rates", "metrics.thresholds", "methods.space", "sweep.schedule"}
+    named = {"metrics.curves", "metrics.rates", "metrics.thresholds", "methods.space", "runs.schedule"}
     assert {f"fasray.{name}" for name in named} <= set(WITH_EXAMPLES)

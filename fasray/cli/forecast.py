@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fasray.cli.terminal import duration
+from fasray.runs.schedule import rung_steps
 from fasray.sweep.forecast import Forecast
 from fasray.sweep.plan import Cell, Plan
 from fasray.sweep.profiles import profile
-from fasray.sweep.schedule import rung_steps
 from fasray.sweep.spec import AshaChoice
 
 

@@ -12,7 +12,7 @@ from fasray.execution.listener import Listener
 from fasray.execution.ray_session import is_private, ray_session
 from fasray.faces.data_source import is_generated_choice
 from fasray.runs.record import recorded_spec
-from fasray.sweep.auto import leaves_open, needs_hardware, resolve_auto
+from fasray.sweep.auto import needs_hardware, resolve_auto
 from fasray.sweep.profiles import AUTO
 from fasray.sweep.spec import SweepSpec
 
@@ -31,8 +31,6 @@ def decide(spec: SweepSpec, run: str, listener: Listener, has_gpus: Callable[[],
         DataError: a file of the run is damaged.
         StorageError: the store does not answer, or does not let us in.
     """
-    if not leaves_open(spec):
-        return spec
     recorded = recorded_spec(run)
     known = has_gpus() if needs_hardware(spec, recorded) else None
     resolved = resolve_auto(spec, has_gpus=known, environ=os.environ, recorded=recorded)

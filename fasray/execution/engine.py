@@ -95,7 +95,7 @@ def run_sweep(
             ledger.opened()
             coordinator.retry_failed()
             coordinator.close_finished_searches()
-            before = {trial: len(record.readings) for trial, record in coordinator.records.items()}
+            before = {trial: len(record.paid) for trial, record in coordinator.records.items()}
             try:
                 if not coordinator.finished:
                     _run(coordinator, dataset, ledger, listener, verbose, any_device)
@@ -106,7 +106,7 @@ def run_sweep(
                 if ledger.broken is None:
                     ledger.closed("interrupted")
                 raise
-            changed = sum(len(record.readings) != before.get(trial) for trial, record in coordinator.records.items())
+            changed = sum(len(record.paid) != before.get(trial) for trial, record in coordinator.records.items())
             failures = _failures(coordinator)
             ledger.closed("failed" if failures else "complete")
             return Outcome(out, len(coordinator.records), changed, failures)

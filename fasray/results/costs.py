@@ -81,7 +81,7 @@ def _row(scope: str, method: str, protocol: str, trials: Sequence[TrialRecord]) 
         "n_trials": len(trials),
         "n_evaluations": sum(len(trial.steps) for trial in trials),
         "optimizer_steps": sum(max(trial.steps, default=0) for trial in trials),
-        **asdict(cost_of(reading for trial in trials for reading in trial.readings)),
+        **asdict(cost_of(reading for trial in trials for reading in trial.paid)),
     }
 
 

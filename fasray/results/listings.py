@@ -132,7 +132,7 @@ def trials_frame(record: RunRecord) -> pd.DataFrame:
 
 
 def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[str, object]:
-    best, cost, steps = trial.best, cost_of(trial.readings), trial.steps
+    best, cost, steps = trial.best, cost_of(trial.paid), trial.steps
     return {
         **_who(trial),
         "stage": trial.stage,

@@ -69,6 +69,15 @@ class Reported(_Decided, Reading, _OfTrial):
     model_config = ConfigDict(allow_inf_nan=False)
 
 
+class StoppedLate(_Event):
+    """A trial that had trained beyond a rung on credit is stopped at it, by results which came later."""
+
+    event: Literal["stopped_late"] = "stopped_late"
+    trial: str
+    step: int
+    """Of the rung."""
+
+
 class Ended(_Event):
     """A trial ended without a decision of the scheduler."""
 
@@ -132,7 +141,8 @@ class Closed(_Event):
 
 
 Event = Annotated[
-    Opened | Suggested | Reported | Ended | Placed | OutOfMemory | Retried | Won | Closed, Field(discriminator="event")
+    Opened | Suggested | Reported | StoppedLate | Ended | Placed | OutOfMemory | Retried | Won | Closed,
+    Field(discriminator="event"),
 ]
 EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
 
@@ -153,11 +163,18 @@ class TrialRecord:
     reason: str = ""
     readings: list[Reading] = field(default_factory=list)
     variant: str = ""
+    on_credit: list[Reading] = field(default_factory=list)
+    """What a trial has done beyond the rung at which it was stopped late: it counts as cost, and for nothing else."""
 
     @property
     def steps(self) -> tuple[int, ...]:
         """Evaluated steps, ascending."""
         return tuple(reading.step for reading in self.readings)
+
+    @property
+    def paid(self) -> list[Reading]:
+        """All readings that were paid for, those on credit too."""
+        return [*self.readings, *self.on_credit]
 
     @property
     def best(self) -> Reading | None:
@@ -190,8 +207,16 @@ def fold(records: dict[str, TrialRecord], event: Event) -> None:
     match event:
         case Reported():
             record = records[event.trial]
+            if record.status == "stopped":
+                record.on_credit.append(event)
+                return
             record.readings.append(event)
             record.status = _STATUS_AFTER[event.decision]
+        case StoppedLate():
+            record = records[event.trial]
+            record.on_credit = [reading for reading in record.readings if reading.step > event.step]
+            record.readings = [reading for reading in record.readings if reading.step <= event.step]
+            record.status, record.reason = "stopped", ""
         case Suggested():
             records[event.trial] = TrialRecord(id=event.trial, **event.model_dump(exclude={"event", "trial"}))
         case Ended():

@@ -15,7 +15,7 @@ from fasray import storage
 from fasray.errors import SpecError
 from fasray.faces.data_source import SYNTHETIC, SyntheticChoice, SyntheticSpec, is_generated_choice
 from fasray.sweep.profiles import AUTO, AUTO_PROFILES
-from fasray.sweep.spec import SweepSpec
+from fasray.sweep.spec import AshaChoice, SweepSpec
 
 DATA_VARIABLE = "FASRAY_DATA"
 RUNS_VARIABLE = "FASRAY_RUNS"
@@ -28,11 +28,6 @@ class Resolved:
     spec: SweepSpec
     choices: tuple[str, ...]
     """One line for each ``auto``: what was chosen, and why; for the first lines of a sweep, and for ``plan``."""
-
-
-def leaves_open(spec: SweepSpec) -> bool:
-    """Return whether something that decides numbers is ``auto``."""
-    return AUTO in (spec.profile_name, spec.data)
 
 
 def needs_hardware(spec: SweepSpec, recorded: Mapping[str, Any] | None) -> bool:
@@ -49,6 +44,9 @@ def resolve_auto(
     spec: SweepSpec, *, has_gpus: bool | None, environ: Mapping[str, str], recorded: Mapping[str, Any] | None = None
 ) -> Resolved:
     """Decide what a specification leaves open; one that leaves nothing open comes back as it is.
+
+    A run that was started before decisions had an order goes on in order of arrival, unless the specification says
+    otherwise.
 
     Args:
         spec: as it was read.
@@ -70,6 +68,9 @@ def resolve_auto(
         data, why = _data(spec, environ.get(DATA_VARIABLE, ""), recorded)
         spec = spec.model_copy(update={"data": data})
         choices.append(f"data {_name(data)}: {why}")
+    if recorded is not None and (older := _with_rules_of(spec, recorded)) != spec:
+        spec = older
+        choices.append("decisions in order of arrival: this run was started with them")
     return Resolved(spec, tuple(choices))
 
 
@@ -81,6 +82,19 @@ def with_profile(spec: SweepSpec, profile: str) -> SweepSpec:
 def possible_specs(spec: SweepSpec) -> tuple[SweepSpec, ...]:
     """Return the specification with each profile that it may get."""
     return tuple(with_profile(spec, name) for name in AUTO_PROFILES) if spec.profile_name == AUTO else (spec,)
+
+
+def _with_rules_of(spec: SweepSpec, recorded: Mapping[str, Any]) -> SweepSpec:
+    """Return the specification with decisions in order of arrival where a run has them and the file says nothing."""
+    asha, search = dict(recorded["scheduler"]).get("asha") if recorded["scheduler"] != "fifo" else None, spec.search
+    if isinstance(spec.scheduler, AshaChoice) and asha is not None and "order" not in asha:
+        given = spec.scheduler.asha
+        if "order" not in given.model_fields_set:
+            choice = AshaChoice(asha=given.model_copy(update={"order": "arrival"}))
+            spec = spec.model_copy(update={"scheduler": choice})
+    if search.algorithm == "hyperopt" and "lag" not in {*recorded["search"], *search.model_fields_set}:
+        spec = spec.model_copy(update={"search": search.model_copy(update={"lag": None})})
+    return spec
 
 
 def run_directory(name: str, out: str | None, environ: Mapping[str, str]) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fasray.runs.events import ENDED, Stage, Suggested, TrialRecord, Won
+from fasray.runs.schedule import CellScheduler
 from fasray.sweep.plan import Cell, Plan
-from fasray.sweep.schedule import CellScheduler
 from fasray.sweep.search import Tried
 from fasray.training.trial import Trial
 
@@ -66,18 +66,32 @@ class CellState:
     @property
     def ready(self) -> int:
         """Number of trials that could be suggested now."""
-        most = self.cell.searcher.max_concurrent
-        if not self._searches_left or most is None:
-            return len(self._waiting) + self._searches_left
-        unended = sum(record.status not in ENDED for record in self._search_records())
-        return max(0, min(self._searches_left, most - unended))
+        searcher = self.cell.searcher
+        if not self._searches_left:
+            return len(self._waiting)
+        ready = self._searches_left
+        if searcher.lag is not None:
+            ready = min(ready, self._in_a_row() + searcher.lag - len(self._searched))
+        if searcher.max_concurrent is not None:
+            ready = min(ready, searcher.max_concurrent - sum(not self._over(trial) for trial in self._searched))
+        return max(0, ready)
 
     def next(self) -> PlannedTrial:
         """Return what the cell tries next; ``ready`` must not be 0."""
         if not self._searches_left:
             return self._waiting[0]
-        point = self.cell.searcher.next([_tried(record) for record in self._search_records()])
-        return PlannedTrial("search", self._search_trial(self.cell.configuration(point)))
+        lag = self.cell.searcher.lag
+        seen = len(self._searched) if lag is None else len(self._searched) + 1 - lag
+        history = [_tried(record, number < seen) for number, record in enumerate(self._search_records())]
+        return PlannedTrial("search", self._search_trial(self.cell.configuration(self.cell.searcher.next(history))))
+
+    def _over(self, trial: str) -> bool:
+        """Return whether a search trial has ended, and nothing can change how."""
+        return self._records[trial].status in ENDED and self._search.settled(trial)
+
+    def _in_a_row(self) -> int:
+        """Return how many search trials are over, up to the first that is not."""
+        return next((n for n, trial in enumerate(self._searched) if not self._over(trial)), len(self._searched))
 
     def expected(self, event: Suggested) -> Trial | None:
         """Return the trial that the plan has next in the stage of a suggestion; None if it has no more there.
@@ -95,6 +109,7 @@ class CellState:
         """Take a suggestion off what is left."""
         if event.stage == "search":
             self._searched.append(event.trial)
+            self._search.suggest(event.trial)
         else:
             self._waiting.popleft()
             self._confirmed += 1
@@ -148,9 +163,14 @@ class CellState:
         return self._plan.trial(self.cell, config, self._plan.spec.search.seed)
 
 
-def _tried(record: TrialRecord) -> Tried:
-    """Return what a searcher learns of a trial: its best source-dev AUC, or the last one if it was stopped early."""
+def _tried(record: TrialRecord, seen: bool) -> Tried:
+    """Return what a searcher learns of a trial: its best source-dev AUC, or the last one if it was stopped early.
+
+    Where it may not be ``seen`` yet, it is open, whether it has ended or not.
+    """
     point = {name: record.config[name] for name in record.searched}
+    if not seen:
+        return Tried(point, open=True)
     if record.status == "done" and record.best is not None:
         return Tried(point, record.best.source_dev_auc)
     if record.status == "stopped":

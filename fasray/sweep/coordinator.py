@@ -20,6 +20,7 @@ from fasray.runs.events import (
     Reported,
     Retried,
     Stage,
+    StoppedLate,
     Suggested,
     TrialRecord,
     Won,
@@ -28,9 +29,9 @@ from fasray.runs.events import (
     gc_paused,
 )
 from fasray.runs.reading import Reading
+from fasray.runs.schedule import CellScheduler, LateStop
 from fasray.sweep.cell_state import CellState
 from fasray.sweep.plan import Cell, Plan
-from fasray.sweep.schedule import CellScheduler
 from fasray.training.trial import Trial
 
 _MOST_ON_WHOLE_CARDS = 2
@@ -67,6 +68,8 @@ class Coordinator:
         self._running: set[str] = set()
         self._on_whole_cards: Counter[str] = Counter()
         self._left_over: deque[str] = deque()
+        self._late: deque[LateStop] = deque()
+        """Decided and not yet logged."""
         self._cells = {(cell.method, cell.protocol.name): CellState(plan, cell, self.records) for cell in plan.cells}
 
     def replay(self, events: Iterable[Event]) -> None:
@@ -78,20 +81,20 @@ class Coordinator:
         with gc_paused():
             for event in self._checked(events):
                 self._apply(event)
-        self._left_over.extend(trial for trial, record in self.records.items() if record.status == "running")
+        late = {stop.trial for stop in self._late}
+        left = (trial for trial, record in self.records.items() if record.status == "running" and trial not in late)
+        self._left_over.extend(left)
 
     def _checked(self, events: Iterable[Event]) -> Iterator[Event]:
         """Return the events one by one, once the schedulers have come to the same decisions."""
         for event in events:
-            if (
-                isinstance(event, Reported)
-                and self._scheduler(event.trial).report(event.trial, event.step, event.source_dev_auc) != event.decision
-            ):
-                raise DataError(
-                    f"the log says {event.decision!r} for step {event.step} of trial {event.trial}, "
-                    "but its results give another decision",
-                    remedy="the log was changed by hand, or the scheduler's code has changed: start a new run",
-                )
+            match event:
+                case Reported() if self._decide(event.trial, event) != event.decision:
+                    raise _other_decision(event.decision, event.trial, event.step)
+                case StoppedLate():
+                    if LateStop(event.trial, event.step) not in self._late:
+                        raise _other_decision("stop", event.trial, event.step)
+                    self._late.remove(LateStop(event.trial, event.step))
             yield event
 
     def retry_failed(self) -> None:
@@ -102,7 +105,8 @@ class Coordinator:
                 self._left_over.append(record.id)
 
     def close_finished_searches(self) -> None:
-        """Close every search that has nothing left to run."""
+        """Log the late stops that a dead driver did not log, and close every search that has nothing left to run."""
+        self._close_trials([])
         for state in self._cells.values():
             self._close_search(state)
 
@@ -155,24 +159,49 @@ class Coordinator:
         return self._hand_out(trial.id)
 
     def report(self, trial: str, reading: Reading) -> Decision:
-        """Take a result of a running trial and decide; a step that is on record already changes nothing."""
+        """Take a result of a running trial and decide; a step that is on record already changes nothing.
+
+        Other trials, which had trained on credit, may be stopped late by it; they learn that at their next result.
+        """
         record = self.records[trial]
-        if record.status in ENDED:
+        known = [*record.readings, *record.on_credit]
+        if known and reading.step <= known[-1].step:
+            return "stop" if record.status in ENDED else "continue"
+        if record.status in ENDED and record.status != "stopped":
             return "stop"
-        if record.readings and reading.step <= record.readings[-1].step:
-            return "continue"
-        decision = self._scheduler(trial).report(trial, reading.step, reading.source_dev_auc)
+        decision = self._decide(trial, reading)
         self._record(Reported(trial=trial, decision=decision, **dict(reading)))
-        if decision != "continue":
-            self._close_trial(trial)
+        self._close_trials([trial] if decision != "continue" else [])
         return decision
+
+    def _decide(self, trial: str, reading: Reading) -> Decision:
+        """Return what becomes of a trial; what its result decides over others is in ``_late`` then."""
+        if self.records[trial].status == "stopped":
+            return "stop"
+        scheduler = self._scheduler(trial)
+        decision = scheduler.report(trial, reading.step, reading.source_dev_auc)
+        self._late.extend(scheduler.late_stops())
+        return decision
+
+    def _close_trials(self, ended: Iterable[str]) -> None:
+        """Take out trials that have ended, log and take out those that were stopped late, and close their searches."""
+        closed = list(ended)
+        while self._late:
+            self._record(StoppedLate(trial=self._late[0].trial, step=self._late[0].step))
+            closed.append(self._late.popleft().trial)
+        for trial in closed:
+            self._running.discard(trial)
+            if trial in self._left_over:
+                self._left_over.remove(trial)
+        for trial in closed:
+            self._close_search(self._cell_of[trial])
 
     def end(self, trial: str, status: str, reason: str) -> None:
         """Note that a running trial diverged or failed; a trial that has ended stays as it is."""
         if self.records[trial].status in ENDED:
             return
         self._record(Ended.model_validate({"trial": trial, "status": status, "reason": reason}))
-        self._close_trial(trial)
+        self._close_trials([trial])
 
     def ran_out_of_memory(self, trial: str, gpus: float, card: str, peak_bytes: int) -> None:
         """Take back a trial that ran out of its card's memory; after the second time on whole cards it has failed.
@@ -218,6 +247,9 @@ class Coordinator:
         if isinstance(event, Suggested):
             self._take(event)
         fold(self.records, event)
+        if isinstance(event, Ended):
+            self._scheduler(event.trial).end(event.trial)
+            self._late.extend(self._scheduler(event.trial).late_stops())
         if isinstance(event, OutOfMemory):
             key = self.records[event.trial].method, event.card
             self.out_of_memory[key] = max(event.gpus, self.out_of_memory.get(key, 0.0))
@@ -247,10 +279,6 @@ class Coordinator:
             self._trials[trial], state.cell, record.stage, record.readings[-1].step if record.readings else -1
         )
 
-    def _close_trial(self, trial: str) -> None:
-        self._running.discard(trial)
-        self._close_search(self._cell_of[trial])
-
     def _scheduler(self, trial: str) -> CellScheduler:
         return self._cell_of[trial].scheduler(self.records[trial].stage)
 
@@ -258,3 +286,10 @@ class Coordinator:
         """Name the winner of a cell once every search trial of it has ended."""
         if (won := state.outcome()) is not None:
             self._record(won)
+
+
+def _other_decision(decision: str, trial: str, step: int) -> DataError:
+    return DataError(
+        f"the log says {decision!r} for step {step} of trial {trial}, but its results give another decision",
+        remedy="the log was changed by hand, or the scheduler's code has changed: start a new run",
+    )

@@ -16,7 +16,7 @@ from fasray.methods import registry
 from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve, spaced_frames
 from fasray.runs.events import Stage
-from fasray.sweep.schedule import Asha, CellScheduler, Fifo, rung_steps
+from fasray.runs.schedule import CellScheduler, Fifo, rung_steps, search_scheduler
 from fasray.sweep.search import FixedSearcher, Point, Searcher, suggestions
 from fasray.sweep.spec import AshaChoice, SweepSpec
 from fasray.sweep.sweep_file import bounds_or_values
@@ -103,9 +103,10 @@ class Plan:
     def scheduler(self, cell: Cell, stage: Stage) -> CellScheduler:
         """Return a fresh scheduler for one stage of a cell; confirming runs are never cut."""
         choice = self.spec.scheduler
-        if stage == "search" and isinstance(choice, AshaChoice):
-            return Asha(cell.training.evaluation_steps(), choice.asha.grace, choice.asha.reduction)
-        return Fifo(cell.training.steps)
+        if stage != "search":
+            return Fifo(cell.training.steps)
+        asha = choice.asha.model_dump() if isinstance(choice, AshaChoice) else None
+        return search_scheduler(cell.training.evaluation_steps(), asha)
 
     @property
     def search_trials(self) -> int:
@@ -248,7 +249,7 @@ def _searcher(spec: SweepSpec, method: str, config: MethodConfig, cell: str) -> 
     space, default, draws = spec.space(method), config.model_dump(), spec.trials_per_cell
     if spec.search.algorithm == "hyperopt":
         start = {name: default[name] for name in space}
-        return Tpe(space, start, draws, spec.search.seed, cell, spec.max_concurrent_searches)
+        return Tpe(space, start, draws, spec.search.seed, cell, spec.max_concurrent_searches, spec.search.lag)
     points = suggestions(spec.search.algorithm, space, default, draws, spec.search.seed, cell)
     return FixedSearcher(tuple(points[: spec.most_search_trials]), spec.max_concurrent_searches)
 

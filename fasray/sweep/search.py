@@ -43,6 +43,10 @@ class Searcher(Protocol):
     def max_concurrent(self) -> int | None:
         """Most suggestions whose results may be open; None for any number."""
 
+    @property
+    def lag(self) -> int | None:
+        """Suggestion ``n`` is made of the results of all before ``n + 1 - lag`` and of no other; None: as they come."""
+
     def known(self, number: int) -> Point | None:
         """Return point ``number`` of the cell if no result can change it, else None."""
 
@@ -56,6 +60,7 @@ class FixedSearcher:
 
     points: tuple[Point, ...]
     max_concurrent: int | None = None
+    lag: int | None = None
 
     @property
     def total(self) -> int:

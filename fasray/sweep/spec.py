@@ -87,7 +87,13 @@ class SearchSpec(Section):
     trials_per_cell: int = Field(8, ge=1, description="draws a cell, the paper's own setting among them")
     seed: int = Field(100, ge=0, lt=SEED_LIMIT, description="seed of the draws and of every search trial")
     max_concurrent: MaxConcurrent = Field(
-        "auto", description="search trials of a cell that run at once; auto: 4 with hyperopt, else as many as fit"
+        "auto", description="search trials of a cell that run at once; auto: as many as fit, with hyperopt at most lag"
+    )
+    lag: int | None = Field(
+        4,
+        ge=1,
+        description="with hyperopt: a suggestion sees the results of all trials of its cell but the last `lag` - 1, "
+        "whatever their order of arrival; null: all that have arrived",
     )
 
 
@@ -96,6 +102,11 @@ class AshaSpec(Section):
 
     grace: float = Field(0.1, gt=0, le=1, description="first rung, as a fraction of the budget")
     reduction: int = Field(3, ge=2, description="about one in this many goes on at each rung")
+    order: Literal["suggestion", "arrival"] = Field(
+        "suggestion",
+        description="with what a trial is compared at a rung: all that were suggested before it, so that the outcome "
+        "depends on results alone; or, as elsewhere, what has arrived before it",
+    )
 
 
 class AshaChoice(Section):
@@ -221,6 +232,10 @@ class SweepSpec(Section):
         if self.ingest == "pool":  # as in the files of before there was anything else
             del written["ingest"], written["resources"]["data_cpus"]
         written["search"]["trials_per_cell"] = self.trials_per_cell
+        if self.search.algorithm != "hyperopt" or self.search.lag is None:
+            del written["search"]["lag"]
+        if isinstance(self.scheduler, AshaChoice) and self.scheduler.asha.order == "arrival":
+            del written["scheduler"]["asha"]["order"]
         written["confirm"]["seeds"] = list(self.confirm_seeds)
         if not self.confirm.leave_one_source_out:  # as in the files of before there was such
             del written["confirm"]["leave_one_source_out"]
@@ -281,7 +296,7 @@ class SweepSpec(Section):
         """Search trials of a cell that may run at once; None for any number."""
         if self.search.max_concurrent != "auto":
             return self.search.max_concurrent
-        return HYPEROPT_AT_ONCE if self.search.algorithm == "hyperopt" else None
+        return HYPEROPT_AT_ONCE if self.search.algorithm == "hyperopt" and self.search.lag is None else None
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ class Tpe:
         seed: the sweep's search seed.
         cell: the cell's name, so that cells draw independently.
         max_concurrent: most suggestions whose results may be open.
+        lag: as :attr:`fasray.sweep.search.Searcher.lag`.
     """
 
     space: Mapping[str, Range]
@@ -46,6 +47,7 @@ class Tpe:
     seed: int
     cell: str
     max_concurrent: int | None = None
+    lag: int | None = None
 
     @property
     def total(self) -> int:

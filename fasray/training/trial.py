@@ -22,6 +22,7 @@ from pydantic import (
 from fasray.errors import did_you_mean
 from fasray.faces.loading.sampler import Sampling
 from fasray.methods import registry
+from fasray.runs.schedule import evaluation_steps
 from fasray.validation import Settings, misfit
 
 if TYPE_CHECKING:
@@ -89,12 +90,8 @@ class TrainingSpec(Settings):
         return {key: value for key, value in written.items() if key not in _LATER or value != fields[key].default}
 
     def evaluation_steps(self) -> tuple[int, ...]:
-        """Return the steps after which the trial is evaluated, ascending, the last one ``steps``.
-
-        Fewer than ``evaluations`` if the budget has fewer steps.
-        """
-        wanted = min(self.evaluations, self.steps)
-        return tuple(-(-self.steps * number // wanted) for number in range(1, wanted + 1))
+        """Return the steps after which the trial is evaluated, ascending, the last one ``steps``."""
+        return evaluation_steps(self.steps, self.evaluations)
 
     def sampling_of(self, method: Method) -> Sampling:
         """Return how the method's batches are picked under this section."""

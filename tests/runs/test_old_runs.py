@@ -23,6 +23,7 @@ from fasray.faces.synthetic import generate
 from fasray.runs.events import Event
 from fasray.runs.ledger import Ledger
 from fasray.runs.record import read_run
+from fasray.sweep.auto import resolve_auto
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import make_plan
 
@@ -115,7 +116,10 @@ def test_why_walks_from_each_number_to_files_that_are_there(name: str, copy: Cop
 def test_its_own_sweep_finds_it_finished(name: str, copy: Copy, faces: Path) -> None:
     """The specification has the hash of then, the plan makes the same trials, the schedulers decide as they did."""
     run = copy(name)
-    spec, record = fasray.load_sweep(RUNS / name / "sweep.yaml"), read_run(run)
+    record = read_run(run)
+    spec = resolve_auto(
+        fasray.load_sweep(RUNS / name / "sweep.yaml"), has_gpus=None, environ={}, recorded=record.spec
+    ).spec
     assert spec.hash() == record.spec_hash
     plan = make_plan(spec, record.data.manifest_hash, read_index(str(faces)))
     more: list[Event] = []

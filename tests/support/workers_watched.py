@@ -20,9 +20,9 @@ from fasray.execution.ray_session import ray_session
 from fasray.faces.data_source import resolve_dataset
 from fasray.faces.loading.pool import pool_key
 from fasray.runs.events import Decision, Ended, Event, Reported, Stage, Suggested
+from fasray.runs.schedule import CellScheduler, Fifo
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Cell, Plan, make_plan
-from fasray.sweep.schedule import CellScheduler
 from fasray.sweep.sweep_file import parse_sweep
 
 SWEEP = """
@@ -39,18 +39,16 @@ resources: {{workers: 2}}
 """
 
 
-class StopAllButTheFirst:
+class StopAllButTheFirst(Fifo):
     """A scheduler that stops every searching trial but the first at its first evaluation."""
 
     def __init__(self, total_steps: int) -> None:
-        self._total, self._first = total_steps, ""
+        super().__init__(total_steps)
+        self._first = ""
 
     def report(self, trial: str, step: int, value: float) -> Decision:
         self._first = self._first or trial
-        return "stop" if trial != self._first else "done" if step >= self._total else "continue"
-
-    def rungs(self) -> Mapping[int, Mapping[str, float]]:
-        return {}
+        return "stop" if trial != self._first else super().report(trial, step, value)
 
 
 class StoppingPlan(Plan):

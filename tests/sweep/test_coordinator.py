@@ -150,6 +150,8 @@ def test_each_cell_takes_the_decisions_that_it_takes_when_swept_alone(table: Fac
         alone = plan_of(SWEEP, table, f"protocols=['{cell.protocol.name}']")
         scheduler = alone.scheduler(next(c for c in alone.cells if c.method == cell.method), "search")
         for event in together:
+            if event.event == "suggested" and event.stage == "search" and names[event.trial] == cell.name:
+                scheduler.suggest(event.trial)
             if event.event == "reported" and names[event.trial] == cell.name:
                 record = coordinator.records[event.trial]
                 if record.stage == "search":

@@ -27,6 +27,8 @@ MIXED: dict[str, Range] = {
 }
 PAPERS: Point = {"rate": 0.01, "alpha": 0.99, "weight": 0.5, "layers": 3}
 FOUR_CELLS = (
+    "scheduler.asha.order=arrival",
+    "search.lag=null",
     "search={algorithm: hyperopt, trials_per_cell: 16, seed: 100}",
     "protocols=['O&C&I->M', 'O&M&I->C']",
     "methods.safas.space={separability_weight: {loguniform: [0.05, 0.6]}, alignment_alpha: {choice: [0.99, 0.995]}}",
@@ -169,7 +171,7 @@ def test_how_many_run_at_once_is_no_part_of_what_a_run_is(algorithm: str) -> Non
         for n in ("auto", 2)
     ]
     assert specs[0].hash() == specs[1].hash()
-    assert [spec.max_concurrent_searches for spec in specs] == [4 if algorithm == "hyperopt" else None, 2]
+    assert [spec.max_concurrent_searches for spec in specs] == [None, 2]
     with pytest.raises(SpecError, match="at least one trial"):
         parse_sweep(SWEEP, "sweep.yaml", ("search.max_concurrent=0",))
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
+from fasray.results.audit.decisions import wrong_decisions
 from fasray.results.frame import COLUMNS, results_frame
 from fasray.results.scores import ScoreReader
 from fasray.runs.checksums import Files, read_files
@@ -71,7 +72,7 @@ class Verification:
 def verify_run(record: RunRecord) -> Verification:
     """Check a run; reads every score file and checkpoint."""
     seen = _Seen(record, ScoreReader())
-    findings = [*_spec(record)]
+    findings = [*_spec(record), *(RunFinding("events", problem) for problem in wrong_decisions(record))]
     for trial in record.trials:
         findings += seen.trial(trial)
     numbers, notes = 0, []
@@ -176,7 +177,7 @@ class _Seen:
         cards = storage.join(folder, CHECKPOINT_FOLDER)
         there = {storage.join(cards, name) for name in storage.listing(cards) if name.endswith(".json")}
         wanted = set()
-        if trial.status in ("stopped", "done") and trial.best:
+        if trial.status in ("stopped", "done") and trial.best and not trial.on_credit:
             wanted = {checkpoint_file(folder, step, "json") for step in (trial.best.step, trial.steps[-1])}
         for uri in sorted(there | wanted):
             if uri not in there:

@@ -124,7 +124,7 @@ def cell_section(
 
 def seconds_of(trial: TrialRecord) -> float:
     """Return the wall seconds of a trial's training and evaluations."""
-    return math.fsum(reading.seconds for reading in trial.readings)
+    return math.fsum(reading.seconds for reading in trial.paid)
 
 
 def _histograms(anchor: str, cell: str, confirmed: ConfirmedRun) -> Plot:

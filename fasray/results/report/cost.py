@@ -43,7 +43,7 @@ def cost_rows(grouped: Mapping[tuple[str, str], Sequence[TrialRecord]]) -> tuple
         search = math.fsum(seconds_of(trial) for trial in trials if trial.stage == "search")
         confirm = math.fsum(seconds_of(trial) for trial in trials if trial.stage != "search")
         steps = sum(max(trial.steps, default=0) for trial in trials)
-        took = cost_of([reading for trial in trials for reading in trial.readings])
+        took = cost_of([reading for trial in trials for reading in trial.paid])
         rows.append((method, protocol, len(trials), steps, search, confirm, took.cpu_seconds, took.gpu_seconds))
     dearest = max((row[4] + row[5] for row in rows), default=0.0) or 1.0
     return tuple(CostRow(*row, share=(row[4] + row[5]) / dearest) for row in rows)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.schedulers.trial_scheduler import TrialScheduler
 
-from fasray.sweep.schedule import Asha, Fifo, rung_steps
+from fasray.runs.schedule import Asha, Fifo, rung_steps
 
 
 class _Arrival:
