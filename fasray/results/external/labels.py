@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray.errors import DataError
+from fasray.names import canonical as composed
+from fasray.names import canonical_array
 from fasray.results.external.columns import Table
 from fasray.results.external.values import canonical, is_live_word, is_no_word, is_number, shown
 
@@ -86,7 +88,7 @@ def listed_columns(table: Table, listed: Table, uri: str, list_uri: str) -> tupl
 
 
 def _plain(path: object) -> str:
-    return str(path).removeprefix("./")
+    return composed(str(path).removeprefix("./"))
 
 
 def check_attack_types(types: NDArray[np.str_], label: Labels, places: Sequence[str], uri: str, swap: str) -> None:
@@ -141,4 +143,4 @@ def attack_type_words(values: Mapping[str, Sequence[object]]) -> NDArray[np.str_
     if found is None:
         return None
     words = ["" if value is None else str(value) for value in found]
-    return np.array(["" if is_no_word(word) else word for word in words], np.str_)
+    return canonical_array(np.array(["" if is_no_word(word) else word for word in words], np.str_))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fasray.errors import DataError
+from fasray.names import canonical as composed
 
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
@@ -65,7 +66,7 @@ def numbers(values: Sequence[Any], places: Sequence[str], name: str, uri: str, *
 
 def canonical(value: Any) -> str:
     """Return a label as one word: 1, 1.0 and "1" are the same, and so are True and "true"."""
-    word = str(value).strip().casefold() if value is not None else ""
+    word = composed(str(value)).strip().casefold() if value is not None else ""
     number = _float(word)
     return str(int(number)) if number is not None and number.is_integer() else word
 
