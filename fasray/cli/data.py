@@ -157,6 +157,7 @@ def verify(uri: str, deep: bool) -> None:
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def stats(uri: str, style: str) -> None:
     """Count subjects, videos and frames at URI by domain, split and attack type."""
+    from fasray.faces.sets.manifest import read_manifest
     from fasray.faces.sets.overview import stats as count
 
     found = count(uri)
@@ -164,6 +165,7 @@ def stats(uri: str, style: str) -> None:
         click.echo(json.dumps(found.to_json(), indent=1))
     else:
         _print_table(found)
+    _note_differences(read_manifest(uri).card, err=style == "json")
 
 
 @data.command()
@@ -205,11 +207,11 @@ def _say_written(out: str, manifest: Manifest) -> None:
     click.echo(f"{printable(out)}: {manifest.rows} faces in {shards}")
 
 
-def _note_differences(card: Mapping[str, Any]) -> None:
+def _note_differences(card: Mapping[str, Any], *, err: bool = True) -> None:
     from fasray.faces.sets.preparations import differences
 
     for line in differences(card):
-        click.echo(f"note: prepared differently: {line}", err=True)
+        click.echo(f"note: prepared differently: {line}", err=err)
 
 
 def _print_table(found: Stats) -> None:
@@ -229,8 +231,6 @@ def _print_table(found: Stats) -> None:
         f"{found.cameras} cameras; {found.shards} shards, {size:.1f} MiB, manifest {found.hash[:12]}",
         soft_wrap=True,
     )
-    for line in found.differences:
-        console.print(f"note: prepared differently: {line}", soft_wrap=True, markup=False)
     for line in _losses(found.preparation):
         console.print(line, soft_wrap=True)
 

@@ -17,7 +17,7 @@ from fasray.faces import jpeg
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, PARSING_CLASSES, PARSING_SIZE, SPLITS
 from fasray.faces.sets.manifest import Manifest, read_manifest
-from fasray.faces.sets.preparations import differences, parts
+from fasray.faces.sets.preparations import parts
 from fasray.faces.sets.reading import read_columns, read_index
 
 _TITLE_HEIGHT = 14
@@ -73,11 +73,11 @@ class Stats:
     counts: tuple[Count, ...]
     preparation: tuple[Preparation, ...] = ()
     differences: tuple[str, ...] = ()
-    """In what the parts of a merged set were prepared differently, one line each."""
+    """In what the parts of a merged set were prepared differently, one line each, if its card says so."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values, one object a count."""
-        return asdict(self)
+        """Return JSON values, one object a count; ``differences`` only if there are any."""
+        return {name: value for name, value in asdict(self).items() if value or name != "differences"}
 
 
 def stats(uri: str) -> Stats:
@@ -99,7 +99,7 @@ def stats(uri: str) -> Stats:
         cameras=len(set(zip(index.domain.tolist(), index.camera.tolist(), strict=True))),
         counts=_counts(index),
         preparation=tuple(_preparation(manifest.card)),
-        differences=differences(manifest.card),
+        differences=tuple(manifest.card.get("differences", ())),
     )
 
 

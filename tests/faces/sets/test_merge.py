@@ -1,5 +1,6 @@
 """Sets of single corpora become one set for protocols over their domains."""
 
+import json
 import shutil
 
 import pyarrow.parquet as pq
@@ -94,6 +95,8 @@ def test_sets_that_were_prepared_differently_are_refused_or_joined_with_a_note(s
     assert "note: prepared differently: margin 1.35 (O), 3.5 (C)" in ran.stderr
     assert read_manifest(str(tmp_path / "out")).card["differences"][0] == "margin 1.35 (O), 3.5 (C)"
     assert "note: prepared differently: margin" in CliRunner().invoke(data, ["stats", str(tmp_path / "out")]).stdout
+    listed = CliRunner().invoke(data, ["stats", str(tmp_path / "out"), "--format", "json"]).stdout
+    assert json.loads(listed)["differences"][0] == "margin 1.35 (O), 3.5 (C)"
     assert "note: prepared differently" in CliRunner().invoke(data, ["verify", "--deep", str(tmp_path / "out")]).stderr
     renamed = ("domain", "video", "subject")
     third = rewritten(
