@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def test_a_step_of_compiled_networks_is_the_step(name: str) -> None:
         torch.compiler.reset()
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles kernels by a C++ compiler")
 def test_a_compiled_trial_resumes_to_the_same_bits(tmp_path: Path) -> None:
     pool = made_pool(tmp_path / "pool")
     trial = made_trial(training=TINY.model_copy(update={"compile": True}))
