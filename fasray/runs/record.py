@@ -89,6 +89,10 @@ def identity_hash(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
+_SPEC_KEYS = ("data", "protocols", "methods", "search", "scheduler", "confirm", "training", "resources")
+"""What every specification has; where one is missing, the file was cut."""
+
+
 def read_run(run: str) -> RunRecord:
     """Read a run, finished or not.
 
@@ -118,6 +122,8 @@ def read_head(run: str) -> RunRecord:
     with _naming_damage(storage.join(run, SPEC_FILE)):
         stored = yaml.safe_load(storage.read_bytes(storage.join(run, SPEC_FILE)))
         spec, spec_hash, name = dict(stored["sweep"]), str(stored["hash"]), str(stored["sweep"]["name"])
+        for key in _SPEC_KEYS:
+            spec[key]
     with _naming_damage(storage.join(run, DATA_FILE)):
         data = DataFacts(**json.loads(storage.read_bytes(storage.join(run, DATA_FILE))))
     return RunRecord(uri=run, name=name, spec=spec, spec_hash=spec_hash, data=data, events=())
