@@ -82,13 +82,22 @@ def settings_for(
         found = recorded_preparation(scorer)
     else:
         manifest = read_manifest(data)
-        if manifest.hash != scorer.trial.data:
+        if manifest.hash not in _sets_of(scorer):
             note(f"the model was trained on other data than {data}")
         found = None
         with contextlib.suppress(ValueError):
             found = Preparation.of(manifest.card, manifest.image_size)
     settings = _settings(found, scorer, image_size, note)
     return settings if frames is None else replace(settings, rule=frames)
+
+
+def _sets_of(scorer: Scorer) -> set[str]:
+    """Return the hashes of the model's data, and of the sets that these were merged of, where that is recorded."""
+    found = {scorer.trial.data}
+    with contextlib.suppress(DataError, ValueError, KeyError, TypeError):
+        card = json.loads(storage.read_bytes(storage.join(scorer.run, DATA_FILE)))["card"]
+        found.update(part["hash"] for part in card.get("sets", ()))
+    return found
 
 
 def _settings(

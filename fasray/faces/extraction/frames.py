@@ -285,6 +285,8 @@ def _opened(path: str) -> Iterator[Any]:
         raise UnreadableError("not a video that can be decoded") from error
     try:
         if not video.isOpened():
+            if containers.ends_inside_packet(path):
+                raise UnreadableError("cut short: the file ends inside a packet, before its list of frames")
             raise UnreadableError("not a video: no video stream can be decoded from it")
         yield video
     finally:
