@@ -81,11 +81,12 @@ class DecisionBroker:
             resources_per_worker=order.demand.of_worker,
         )
         self._stopped.discard(order.trial.id)
+        whole_cards = order.device != "cpu" and order.demand.gpus >= 1  # NCCL refuses two workers on one card
         try:
             lean_torch_trainer()(
                 train_worker_loop,
                 train_loop_config={"order": order, "broker": ray.get_runtime_context().current_actor},
-                torch_config=TorchConfig(backend="gloo") if order.device == "cpu" else None,
+                torch_config=TorchConfig(backend="nccl" if whole_cards else "gloo"),
                 scaling_config=scaling,
                 run_config=ray.train.RunConfig(
                     name=order.trial.id,
