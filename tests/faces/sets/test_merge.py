@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from fasray.cli import cli
 from fasray.cli.data import data
 from fasray.errors import DataError
 from fasray.faces.sets.manifest import MANIFEST_NAME, is_generated, read_manifest
@@ -98,6 +99,10 @@ def test_sets_that_were_prepared_differently_are_refused_or_joined_with_a_note(s
     listed = CliRunner().invoke(data, ["stats", str(tmp_path / "out"), "--format", "json"]).stdout
     assert json.loads(listed)["differences"][0] == "margin 1.35 (O), 3.5 (C)"
     assert "note: prepared differently" in CliRunner().invoke(data, ["verify", "--deep", str(tmp_path / "out")]).stderr
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(f"data: {tmp_path / 'out'}\nname: differ\nprotocols: [O->C]\nmethods: {{erm: {{space: {{}}}}}}\n")
+    planned = CliRunner().invoke(cli, ["plan", str(sweep), "--no-gpus"], catch_exceptions=False).stdout
+    assert "note: The domains were prepared differently, and results over them measure that, too: margin" in planned
     renamed = ("domain", "video", "subject")
     third = rewritten(
         singles / "C", tmp_path / "x", lambda row: row.update({n: "X" + row[n] for n in renamed}), card=prepared()
