@@ -75,13 +75,13 @@ def merge(
 
 def _check_disjoint(indexes: list[tuple[str, FaceIndex]]) -> list[list[str]]:
     """Return the domains of every set; refuse videos in two sets, and subjects in two domains or splits."""
-    videos: dict[str, str] = {}
+    videos: dict[str, int] = {}
     people: dict[str, tuple[str, str, str]] = {}
     spelled: dict[tuple[str, str], str] = {}
-    for uri, index in indexes:
+    for number, (uri, index) in enumerate(indexes):
         for video in dict.fromkeys(index.video.tolist()):
-            if videos.setdefault(video, uri) != uri:
-                what = f"video {video!r} is also in {videos[video]}"
+            if videos.setdefault(video, number) != number:
+                what = f"video {video!r} is also in {indexes[videos[video]][0]}"
                 raise DataError(what, where=uri, remedy="name each set once, or leave the video out of one of them")
         rows = zip(index.subject.tolist(), index.domain.tolist(), index.split.tolist(), strict=True)
         for subject, domain, split in dict.fromkeys(rows):

@@ -139,6 +139,7 @@ def test_what_cannot_be_joined_is_refused(singles, tmp_path):
     for uris, said in (
         ([one], "at least two sets"),
         ([one, str(twice)], "is also in"),
+        ([one, one], "is also in"),
         ([one, large], "64 px"),
         ([one, moved], "subject 'O001' is in domain X"),
         ([one, str(tmp_path / "nothing")], "no face set here"),
