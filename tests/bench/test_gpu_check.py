@@ -74,7 +74,7 @@ def test_an_exception_ends_an_item_and_nothing_else(tmp_path: Path) -> None:
     assert found.parts[0].reason == "a: OutOfMemoryError: no room"
     assert Record.model_validate_json((tmp_path / "gpu-check.json").read_text()) == found
     text = (tmp_path / "gpu-check.md").read_text()
-    assert "Not, or not wholly, checked" in text
+    assert "**Nothing is wrong** in: toy (only b); toy. **Not checked**: toy." in text
     assert "points: 2" in text
 
 

@@ -60,11 +60,18 @@ def _verdict(record: Record) -> str:
         )
     if not record.complete:
         return "**The check has not ended: what follows is what it had measured so far.**"
-    judged = [part.title for part in record.parts if part.judges and part.rows]
-    open_ = [part.title for part in record.parts if part.judges and part.status != "done"]
-    right = f"**Nothing is wrong** in: {', '.join(judged)}." if judged else ""
-    missing = f"**Not, or not wholly, checked**: {', '.join(open_)}." if open_ else ""
-    return " ".join(filter(None, (right, missing))) or "Nothing was checked for being right."
+    judged = [f"{part.title.lower()}{_only(part)}" for part in record.parts if part.judges and part.rows]
+    missing = [part.title.lower() for part in record.parts if part.judges and not part.rows]
+    lines = [f"**Nothing is wrong** in: {'; '.join(judged)}."] if judged else []
+    lines += [f"**Not checked**: {'; '.join(missing)}."] if missing else []
+    return " ".join(lines) or "Nothing was checked for being right."
+
+
+def _only(part: Part) -> str:
+    """Say which items were looked at, if not all were."""
+    if part.status == "done":
+        return ""
+    return f" (only {', '.join(str(next(iter(row.values()))) for row in part.rows)})"
 
 
 def _section(part: Part) -> list[str]:
