@@ -5,6 +5,7 @@ Its environment names data and runs, as the files in ``cluster/`` have it. The s
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +19,7 @@ from fasray.runs.record import read_run
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LITERAL = ("--", "fasray", "sweep", "sweeps/all_methods.yaml")
-REDUCED = {
+REDUCED: dict[str, Any] = {
     "protocols": ["O&C&I->M"],
     "confirm": {"seeds": [0, 1]},
     "search": {"algorithm": "random", "trials_per_cell": 2, "seed": 100},
