@@ -43,9 +43,17 @@ class LocalAddress(Address):
 
     def resolved(self, text: str) -> str:
         """Return the path of ``text``, which may be any name if it is there."""
+        from fasray.errors import SpecError
         from fasray.storage import local_path, resolve
 
-        return text if os.path.lexists(text) else str(local_path(resolve(text)))
+        try:
+            place = str(local_path(resolve(text)))
+        except SpecError:
+            if os.path.lexists(text):
+                return text
+            raise
+        same = os.path.realpath(place) == os.path.realpath(text)
+        return place if same or not os.path.lexists(text) else text
 
 
 class OutputFolder(Address):
