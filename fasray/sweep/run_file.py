@@ -61,4 +61,15 @@ def _sweep_file(wanted: Mapping[str, Any], own_training: bool) -> dict[str, Any]
         }
         for name, entry in wanted["methods"].items()
     }
-    return {**wanted, "training": {**training, "profile": profile}, "resources": resources, "methods": methods}
+    rest = {"training": {**training, "profile": profile}, "resources": resources, "methods": methods}
+    return {**wanted, **_decisions(wanted), **rest}
+
+
+def _decisions(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scheduler and search; runs of before there was a choice decided in order of arrival."""
+    scheduler, search = wanted["scheduler"], wanted["search"]
+    if isinstance(scheduler, Mapping):
+        scheduler = {"asha": {"order": "arrival", **scheduler["asha"]}}
+    if search["algorithm"] == "hyperopt":
+        search = {"lag": None, **search}
+    return {"scheduler": scheduler, "search": search}

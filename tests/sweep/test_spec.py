@@ -1,13 +1,16 @@
 """The sweep file: one canonical form, and errors that name file, key and line."""
 
+from pathlib import Path
+
 import pytest
 import yaml
-from locations import ROOT
+from locations import ROOT, TESTS
 from sweep_fixtures import SWEEP, make_table
 
 from fasray.errors import SpecError
 from fasray.sweep.plan import make_plan
-from fasray.sweep.sweep_file import parse_sweep
+from fasray.sweep.sweep_file import load_sweep, parse_sweep, run_of
+from fasray.validation import same_values
 
 SWEEPS = sorted((ROOT / "sweeps").rglob("*.yaml"))
 
@@ -54,6 +57,16 @@ def test_what_a_run_notes_is_a_sweep_file_of_the_same_meaning(text: str) -> None
     again = parse_sweep(yaml.safe_dump(noted, sort_keys=False))
     assert again.identity() == spec.identity()
     assert again.hash() == spec.hash()
+
+
+@pytest.mark.parametrize("run", sorted((TESTS / "assets" / "old_runs").glob("*/run")), ids=lambda run: run.parent.name)
+def test_what_a_run_of_before_noted_is_a_sweep_file_of_the_same_meaning(run: Path) -> None:
+    noted = yaml.safe_load((run / "sweep.yaml").read_text())
+    again = load_sweep(run / "sweep.yaml")
+    assert same_values(noted["sweep"], again.identity())
+    assert again.hash() == noted["hash"]
+    assert run_of(run / "sweep.yaml") == str(run.resolve())
+    assert run_of(run.parent / "sweep.yaml") is None
 
 
 def test_what_another_version_noted_is_refused_with_a_remedy() -> None:
