@@ -102,8 +102,8 @@ def reproducible(threads: int, device: torch.device, *, deterministic: bool = Tr
     Args:
         threads: of the CPU.
         device: that is computed on.
-        deterministic: whether bits are to be equal; float32 is then computed as such. If not: torch's defaults, the
-            algorithms that cuDNN finds fastest, and TF32 (float32 rounded to 10 bits of mantissa before products).
+        deterministic: whether bits are to be equal. If not: torch's defaults, the algorithms that cuDNN finds fastest,
+            and TF32 (float32 rounded to 10 bits of mantissa) in matrix products too, not in convolutions alone.
     """
     memory: Any = torch.utils.deterministic
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
@@ -126,7 +126,7 @@ def reproducible(threads: int, device: torch.device, *, deterministic: bool = Tr
             torch.use_deterministic_algorithms(deterministic, warn_only=True)
             memory.fill_uninitialized_memory = False  # costs time and guards against bugs only
             cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
-            cudnn.allow_tf32 = matmul.allow_tf32 = not deterministic
+            cudnn.allow_tf32, matmul.allow_tf32 = True, not deterministic
             yield
     finally:
         torch.set_num_threads(before[0])

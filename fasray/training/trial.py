@@ -56,7 +56,7 @@ class TrainingSpec(Settings):
     backbone_weights: str = Field("none", min_length=1, description="none, imagenet, or a path or URI of weights")
     deterministic: bool = Field(
         True,
-        description="equal bits run for run, and float32 without TF32; false: neither, but faster on a GPU",
+        description="equal bits run for run; false: what is fastest on a GPU",
     )
     compile: bool = Field(False, description="compile the networks of training steps by torch.compile; other rounding")
     eval_frames: Literal["all"] | Annotated[int, Field(ge=1)] = Field(

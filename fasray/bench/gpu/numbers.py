@@ -17,7 +17,7 @@ from fasray.bench.loops import TrialLoop
 from fasray.faces.loading.pool import FacePool
 from fasray.methods.base import Draw
 from fasray.runs.layout import CHECKPOINT_FOLDER
-from fasray.training.context import Context
+from fasray.training.context import Context, full_float32
 from fasray.training.loop import evaluations
 from fasray.training.trial import Trial
 
@@ -150,7 +150,7 @@ def _loop(trial: Trial, pool: FacePool, device: torch.device, weights: dict[str,
 
 
 def _step(loop: TrialLoop, draws: list[Draw]) -> _Step:
-    with loop.settings():
+    with loop.settings(), full_float32():
         with loop.arithmetic():
             logs = loop.method.step(draws, loop.context)
         gradients = [one.grad.flatten() for one in loop.method.networks.parameters() if one.grad is not None]

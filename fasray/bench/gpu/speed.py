@@ -148,7 +148,7 @@ class Prices(DeviceCheck):
     title = "bf16, and what determinism costs"
     about = (
         "The same steps of each method in float32 and with bf16 autocast, each with `deterministic: true`, which gives "
-        "equal bits run for run, and `false`, which lets cuDNN choose the fastest algorithm and, in float32, TF32. "
+        "equal bits run for run, and `false`, which lets cuDNN choose the fastest algorithm. "
         "Measured in turn."
     )
     columns = {
