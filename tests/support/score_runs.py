@@ -140,7 +140,9 @@ def write_record(
         card: of the data.
         versions: of the driver.
     """
-    identity = {"name": "made", **spec}
+    sections = ("methods", "search", "confirm", "training", "resources")
+    identity = {"name": "made", "data": "faces", "protocols": [], "scheduler": "fifo", **dict.fromkeys(sections, {})}
+    identity = {**identity, **spec}
     opened = Opened(at="2026-01-01T00:00:00+00:00", host="h", pid=1, versions=dict(versions))
     events = [opened, *(event for trial in trials for event in trial.events())]
     facts = {"manifest_hash": "m" * 64, "rows": 1, "image_size": 32, "card": dict(card)}
