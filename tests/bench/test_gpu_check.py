@@ -167,13 +167,30 @@ def test_wrong_results_end_the_command_with_an_error(tmp_path: Path) -> None:
     assert "WRONG RESULTS" in said.stdout
 
 
+HIDING = """
+import sys
+
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, *more):
+        return None if name.partition(".")[0] in {hidden!r} else self.finder.find_spec(name, *more)
+
+sys.meta_path[:] = map(Hiding, sys.meta_path)
+"""
+
+
 def without_other_packages(statement: str) -> list[str]:
     """Return a command that runs a statement where the named packages, and what they require, are all there is."""
     there = needed(set(map(plain, PACKAGES))) | {"fasray", "setuptools"}
     hidden = sorted(
         name for name, owners in metadata.packages_distributions().items() if not there & set(map(plain, owners))
     )
-    return [sys.executable, "-c", f"import sys; sys.modules.update(dict.fromkeys({hidden!r})); {statement}"]
+    return [sys.executable, "-c", HIDING.format(hidden=hidden) + statement]
 
 
 def test_nothing_is_imported_but_the_packages_that_are_named() -> None:
