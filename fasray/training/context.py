@@ -6,8 +6,7 @@ group of Ray Train workers) makes one and overrides what differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,18 +41,6 @@ def device_of_option(asked: str) -> str:
             "torch finds no CUDA device", where="--device", remedy="use --device cpu, or install a matching torch"
         )
     return default_device() if asked == "auto" else asked
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Compute products of float32 as such on a GPU, without TF32."""
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 class Context:

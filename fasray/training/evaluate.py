@@ -21,7 +21,7 @@ from fasray.runs.reading import Reading
 from fasray.runs.scores import SCORE_SCHEMA
 from fasray.training.batches import Batches
 from fasray.training.computed_on import computed_on
-from fasray.training.context import Context, full_float32
+from fasray.training.context import Context
 from fasray.training.evaluation import Evaluation
 from fasray.training.trial import TrainingSpec, Trial
 
@@ -54,7 +54,7 @@ def score_on_device(method: Method, batches: Batches, context: Context) -> Tenso
     scores = torch.zeros(sum(map(len, batches.scored)), dtype=torch.float64, device=context.device)
     method.networks.eval()
     try:
-        with torch.inference_mode(), full_float32():
+        with torch.inference_mode():
             for place, images in batches.images_to_score():
                 scores[place] = method.score(images).to(torch.float64)
     finally:
@@ -69,8 +69,7 @@ def score_batch(
     batch = augment.evaluation(images, training.augment_of(method), training.image_size, device)
     if training.channels_last:
         batch = batch.contiguous(memory_format=torch.channels_last)
-    with full_float32():
-        return method.score(batch).to("cpu", torch.float64)
+    return method.score(batch).to("cpu", torch.float64)
 
 
 def score_table(

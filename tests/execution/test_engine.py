@@ -154,7 +154,8 @@ def test_a_trial_in_a_warm_actor_has_the_bits_of_one_in_a_fresh_process(finished
 
 def test_what_is_logged_while_training_is_about_source_dev_only(finished) -> None:
     known = {"event", "trial", "step", "source_dev_auc", "source_dev_loss", "decision"}
-    known |= {"seconds", "cpu_seconds", "gpu_seconds", "bytes_read", "bytes_written"}
+    known |= {"seconds", "evaluation_seconds", "cpu_seconds", "gpu_seconds", "bytes_read", "bytes_written"}
+    known |= {"device", "precision", "torch"}
     log = (finished.place.run_folder / "events.jsonl").read_text().splitlines()
     reports = [json.loads(line) for line in log if '"event":"reported"' in line]
     assert len(reports) > 40

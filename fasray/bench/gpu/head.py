@@ -19,7 +19,7 @@ from fasray.errors import RunFailedError
 from fasray.execution.hardware import LOGICAL_GPUS_VARIABLE
 
 _START_SECONDS, _END_SECONDS = 120.0, 30.0
-_MARK = "FASRAY_GPU_CHECK"
+_MARK = "OF_GPU_CHECK"
 _START = "from ray.scripts.scripts import main; main()"
 
 

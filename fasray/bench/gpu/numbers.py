@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fasray.bench.loops import TrialLoop
 from fasray.faces.loading.pool import FacePool
 from fasray.methods.base import Draw
 from fasray.runs.layout import CHECKPOINT_FOLDER
-from fasray.training.context import Context, full_float32
+from fasray.training.context import Context
 from fasray.training.loop import evaluations
 from fasray.training.trial import Trial
 
@@ -149,8 +150,20 @@ def _loop(trial: Trial, pool: FacePool, device: torch.device, weights: dict[str,
     return loop
 
 
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Compute products of float32 as such on a GPU, without TF32."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
 def _step(loop: TrialLoop, draws: list[Draw]) -> _Step:
-    with loop.settings(), full_float32():
+    with loop.settings(), _full_float32():
         with loop.arithmetic():
             logs = loop.method.step(draws, loop.context)
         gradients = [one.grad.flatten() for one in loop.method.networks.parameters() if one.grad is not None]
