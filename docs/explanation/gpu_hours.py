@@ -198,9 +198,9 @@ class Way:
 
 WAYS = (
     Way("before", TF32, TF32, serial=True, at_once=1),
-    Way("after, as shipped", TF32, FP32, serial=False, at_once=AT_ONCE),
-    Way("after, bf16", MIXED, FP32, serial=False, at_once=AT_ONCE),
-    Way("after, bf16, 2 frames scored", MIXED, FP32, serial=False, at_once=AT_ONCE, eval_frames=2),
+    Way("after, as shipped", TF32, TF32, serial=False, at_once=AT_ONCE),
+    Way("after, bf16", MIXED, TF32, serial=False, at_once=AT_ONCE),
+    Way("after, bf16, 2 frames scored", MIXED, TF32, serial=False, at_once=AT_ONCE, eval_frames=2),
 )
 
 
