@@ -22,11 +22,14 @@ _COSTLY = ("finished", "object_store", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a costly fixture, and else each file, where tests run in several processes."""
+    """Keep each file together, and all files that share a costly fixture, where tests run in several processes."""
+    groups = {item.path: item.path.name for item in items}
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        group = next((name for name in _COSTLY if name in names), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(group))
+        for name in _COSTLY:
+            if name in getattr(item, "fixturenames", ()):
+                groups[item.path] = name
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
 
 
 @pytest.fixture(scope="session")

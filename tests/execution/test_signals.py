@@ -87,7 +87,7 @@ def test_a_run_in_a_jobs_copy_of_its_working_directory_is_refused(
     monkeypatch.chdir(copy)
     with pytest.raises(SpecError, match="which Ray deletes") as error:
         check_outlives_job("runs/tiny")
-    assert error.value.where == "--out runs/tiny"
+    assert error.value.where == "run directory runs/tiny"
     check_outlives_job(str(tmp_path / "runs" / "tiny"))
     check_outlives_job("s3://bucket/working_dir_files/tiny")
 

@@ -46,7 +46,7 @@ resources: {{max_concurrent: 1}}
 of arrivals is always the same."""
 
 STARTED = ("suggested", "reported")
-COST = {"seconds", "cpu_seconds", "gpu_seconds", "bytes_read", "bytes_written"}
+COST = {"seconds", "evaluation_seconds", "cpu_seconds", "gpu_seconds", "bytes_read", "bytes_written"}
 """What an event says of a trial's cost, which no two runs share."""
 
 

@@ -277,6 +277,25 @@ class Narrow(Outsider):
         return found * math.nan if found.dtype == torch.bfloat16 else found
 
 
+class Coarse(Outsider):
+    """Another loss where autocast computes in bfloat16."""
+
+    name: ClassVar[str] = "coarse"
+
+    def logits(self, features: Tensor) -> Tensor:
+        found = super().logits(features)
+        return found + 4 if found.dtype == torch.bfloat16 else found
+
+
+class Unfolding(Outsider):
+    """Lays its images out anew before its convolutions."""
+
+    name: ClassVar[str] = "unfolding"
+
+    def features(self, images: Tensor) -> Tensor:
+        return super().features(images.contiguous())
+
+
 class Hashing(Outsider):
     """Depends on Python's hash of a text, which every process salts anew."""
 
