@@ -62,9 +62,11 @@ def read_yaml(text: str, *, refuse_misread: bool = False) -> tuple[list[YamlDocu
     problems: list[Problem] = []
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-        problems += [problem for node in nodes for problem in _repeated(node, (), set())]
-        if refuse_misread:
-            problems += [problem for node in nodes for problem in _misread(node, (), set())]
+        for node, path in (found for root in nodes for found in _walk(root, (), set())):
+            if isinstance(node, yaml.MappingNode):
+                problems += _repeated(node, path)
+            elif refuse_misread and isinstance(node, yaml.ScalarNode) and (what := _misreading(node)):
+                problems.append(Problem(node.start_mark.line + 1, path, what))
         if not problems:
             documents += [YamlDocument(*pair) for pair in zip(yaml.load_all(text, _Loader), nodes, strict=True)]  # noqa: S506
     except RecursionError:
@@ -85,48 +87,39 @@ def _below(node: yaml.Node, part: str | int) -> tuple[yaml.Node, int] | None:
     return None
 
 
-def _repeated(node: yaml.Node, path: KeyPath, seen: set[int]) -> Iterator[Problem]:
-    """Find keys given twice, of which YAML would silently take the last; aliases are followed once."""
+def _walk(node: yaml.Node, path: KeyPath, seen: set[int]) -> Iterator[tuple[yaml.Node, KeyPath]]:
+    """Yield every node with its path, keys under the path of their value; aliases are followed once."""
     if id(node) in seen:
         return
     seen.add(id(node))
+    yield node, path
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            yield from _repeated(item, (*path, number), seen)
+            yield from _walk(item, (*path, number), seen)
     elif isinstance(node, yaml.MappingNode):
-        first: dict[str, int] = {}
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):  # others are refused when the values are built
-                line = key.start_mark.line + 1
-                if key.value in first:
-                    what = f"the key {key.value!r} is given twice, first on line {first[key.value]}"
-                    yield Problem(line, (*path, key.value), what)
-                first.setdefault(key.value, line)
-            yield from _repeated(value, (*path, str(key.value)), seen)
+            for part in (key, value):
+                yield from _walk(part, (*path, str(key.value)), seen)
+
+
+def _repeated(node: yaml.MappingNode, path: KeyPath) -> Iterator[Problem]:
+    """Find keys given twice, of which YAML would silently take the last."""
+    first: dict[str, int] = {}
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):  # others are refused when the values are built
+            line = key.start_mark.line + 1
+            if key.value in first:
+                what = f"the key {key.value!r} is given twice, first on line {first[key.value]}"
+                yield Problem(line, (*path, key.value), what)
+            first.setdefault(key.value, line)
 
 
 _PREFIX = "tag:yaml.org,2002:"
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]")
 
 
-def _misread(node: yaml.Node, path: KeyPath, seen: set[int]) -> Iterator[Problem]:
-    """Find numbers and dates whose value is not what their text says."""
-    if id(node) in seen:
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            yield from _misread(item, (*path, number), seen)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            below = (*path, str(key.value))
-            yield from _misread(key, below, seen)
-            yield from _misread(value, below, seen)
-    elif isinstance(node, yaml.ScalarNode) and (what := _misreading(node)):
-        yield Problem(node.start_mark.line + 1, path, what)
-
-
 def _misreading(node: yaml.ScalarNode) -> str:
+    """Return what is wrong with a number or a date whose value is not what its text says; empty if nothing is."""
     kind, text = node.tag.removeprefix(_PREFIX), str(node.value)
     quoted = f"put it in quotes where a word is meant, '{_short(node)}'"
     if kind in ("int", "float") and ":" in text:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fasray.clusters.diagnosis import Diagnosis, note, ok, problem
+from fasray.execution.hardware import driver_version, mps_runs
 from fasray.execution.memory_file import measurements
 from fasray.execution.shares import trials_per_card
 from fasray.sweep.spec import ResourcesSpec
 
 _GIB = 2**30
-_DRIVER = Path("/proc/driver/nvidia/version")
-_MPS_FOLDER_VARIABLE, _MPS_FOLDER = "CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"  # noqa: S108 - NVIDIA's default
 
 
 def check_gpus(install: str) -> list[Diagnosis]:
@@ -28,7 +26,7 @@ def check_gpus(install: str) -> list[Diagnosis]:
         import torch
     except ImportError as error:
         return [problem("GPUs", f"torch cannot be imported: {error}", install)]
-    driver = _DRIVER.exists() or Path("/dev/nvidia0").exists()
+    driver = bool(driver_version()) or Path("/dev/nvidia0").exists()
     if torch.cuda.is_available():
         found = [ok("GPU driver", f"{driver_version() or 'unknown'}, for torch of CUDA {torch.version.cuda}")]
         for number in range(torch.cuda.device_count()):
@@ -45,15 +43,9 @@ def check_gpus(install: str) -> list[Diagnosis]:
     return [note("GPUs", "none: trials run on the CPU", "use profile small or quick, or a machine with a GPU")]
 
 
-def driver_version(file: Path = _DRIVER) -> str:
-    """Return the version of NVIDIA's driver, empty if it is not known."""
-    match = re.search(r"Kernel Module.*?\s(\d+\.\d[\d.]*)\s", file.read_text()) if file.exists() else None
-    return match[1] if match else ""
-
-
 def check_mps(environ: Mapping[str, str]) -> Diagnosis:
     """Check whether NVIDIA's MPS serves this machine, which only matters where trials share a card."""
-    if (Path(environ.get(_MPS_FOLDER_VARIABLE, _MPS_FOLDER)) / "control").exists():
+    if mps_runs(environ):
         return ok("MPS", "its control daemon runs: trials that share a card compute at the same time")
     remedy = "start `nvidia-cuda-mps-control -d` before Ray, as the files in cluster/ do; or leave it so"
     return note("MPS", "not running: trials that share a card take turns", remedy)

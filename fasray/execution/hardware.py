@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 LOGICAL_GPUS_VARIABLE = "FASRAY_LOGICAL_GPUS"
 _DRIVER_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """Of NVIDIA, of AMD, and of either under Windows."""
+_NVIDIA_VERSION = Path("/proc/driver/nvidia/version")
+_MPS_FOLDER_VARIABLE, _MPS_FOLDER = "CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps"  # noqa: S108 - NVIDIA's default
 _GIB = 2**30
 
 
@@ -84,6 +87,17 @@ def gpus_here() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def driver_version(file: Path = _NVIDIA_VERSION) -> str:
+    """Return the version of NVIDIA's driver, empty if it is not known."""
+    match = re.search(r"Kernel Module.*?\s(\d+\.\d[\d.]*)\s", file.read_text()) if file.exists() else None
+    return match[1] if match else ""
+
+
+def mps_runs(environ: Mapping[str, str]) -> bool:
+    """Return whether the control daemon of NVIDIA's MPS serves this machine."""
+    return (Path(environ.get(_MPS_FOLDER_VARIABLE, _MPS_FOLDER)) / "control").exists()
 
 
 def this_machine() -> dict[str, float]:

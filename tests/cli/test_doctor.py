@@ -18,8 +18,9 @@ import pytest
 from fasray.clusters.access import check_authentication, check_cluster, check_data, check_output, pool_bytes
 from fasray.clusters.diagnosis import note, ok, problem
 from fasray.clusters.doctor import exit_code
-from fasray.clusters.gpus import check_mps, check_shares, driver_version
+from fasray.clusters.gpus import check_mps, check_shares
 from fasray.clusters.machine import check_pools, check_versions, constraints, free_memory
+from fasray.execution.hardware import driver_version
 from fasray.faces.sets.manifest import read_manifest
 
 TOKEN = "5ec2e7" * 8

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from fasray.bench.gpu.check import Check
 from fasray.bench.loops import DOMAINS, made_pool
 from fasray.bench.training import made_trials
 from fasray.cores import usable_cores
+from fasray.execution.hardware import driver_version, mps_runs
 from fasray.faces.loading.pool import FacePool
 from fasray.protocols import Roles
 from fasray.training.trial import Trial
@@ -109,26 +108,15 @@ def device_facts(device: torch.device) -> dict[str, str | int | float]:
     if device.type != "cuda":
         return {"name": "CPU", "cpus": usable_cores(), "machine": platform.machine()}
     facts = torch.cuda.get_device_properties(device)
-    pipe = os.environ.get("CUDA_MPS_PIPE_DIRECTORY", "/tmp/nvidia-mps")  # noqa: S108 - where NVIDIA's MPS puts it
     return {
         "name": facts.name,
         "memory_GiB": facts.total_memory / _GIB,
         "multiprocessors": facts.multi_processor_count,
         "capability": f"{facts.major}.{facts.minor}",
-        "driver": _driver(),
-        "MPS": "on" if Path(pipe, "control").exists() else "off",
+        "driver": driver_version() or "unknown",
+        "MPS": "on" if mps_runs(os.environ) else "off",
         "cpus": usable_cores(),
     }
-
-
-def _driver() -> str:
-    """Return the version of the GPU's driver, as nvidia-smi says it."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return "unknown"
-    command = [program, "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
-    return ran.stdout.strip() or "unknown"
 
 
 def software() -> dict[str, str]:

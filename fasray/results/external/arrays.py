@@ -17,6 +17,10 @@ from fasray.results.external.columns import Request, Table, columns_of
 from fasray.storage.parquet import DAMAGE
 
 _NPZ = {"scores_pred": "score", "scores_gt": "label"}
+_ZIP_DAMAGE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError)
+_PICKLE_DAMAGE = (pickle.UnpicklingError, ValueError, TypeError, AttributeError, LookupError, MemoryError)
+_UNREADABLE = (*_ZIP_DAMAGE, *_PICKLE_DAMAGE)
+"""What zipfile and pickle raise on damaged files, by their documentation and by flipping bits."""
 
 
 def read_parquet(content: bytes, uri: str, request: Request) -> Table:
@@ -52,8 +56,7 @@ def read_npz(content: bytes, uri: str, request: Request) -> Table:
                 for name in archive.namelist()
                 if name.endswith(".npy")
             }
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, OSError, MemoryError, NotImplementedError,
-            pickle.UnpicklingError, TypeError, AttributeError, IndexError, RuntimeError) as error:  # fmt: skip
+    except _UNREADABLE as error:
         remedy = "save scores and labels by name: np.savez(FILE, score=..., label=...); or write csv"
         raise DataError(f"this is no npz file that can be read: {error}", where=uri, remedy=remedy) from error
     if not arrays:
