@@ -10,9 +10,10 @@ Tune uses: a value at a rung is compared with those that came before it, and the
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -28,26 +29,29 @@ class LateStop:
     """Step of the rung."""
 
 
-class CellScheduler(Protocol):
-    """Decides over the trials of one cell."""
+class CellScheduler(ABC):
+    """Decides over the trials of one cell; unless a kind says otherwise, at once and for good."""
 
-    def suggest(self, trial: str) -> None:
+    def suggest(self, trial: str) -> None:  # noqa: B027 - where order makes no difference there is nothing to do
         """Take the next trial, in order of suggestion."""
 
+    @abstractmethod
     def report(self, trial: str, step: int, value: float) -> Decision:
         """Take one result of a trial (higher is better; NaN counts as worst) and decide what becomes of it."""
 
-    def end(self, trial: str) -> None:
+    def end(self, trial: str) -> None:  # noqa: B027
         """Note that a trial diverged or failed: it reports nothing more, unless it is retried."""
 
     def late_stops(self) -> tuple[LateStop, ...]:
         """Return what the last call decided over other trials, in order of suggestion."""
+        return ()
 
     def settled(self, trial: str) -> bool:
         """Return whether no result of another trial can change any more what becomes of a trial that has ended."""
+        return True
 
 
-class Fifo:
+class Fifo(CellScheduler):
     """Every trial runs its full budget.
 
     Args:
@@ -57,26 +61,12 @@ class Fifo:
     def __init__(self, total_steps: int) -> None:
         self._total = total_steps
 
-    def suggest(self, trial: str) -> None:
-        """Do nothing: order makes no difference."""
-
     def report(self, trial: str, step: int, value: float) -> Decision:
         """Return ``done`` at the end of the budget, else ``continue``."""
         return "done" if step >= self._total else "continue"
 
-    def end(self, trial: str) -> None:
-        """Do nothing: trials are not compared."""
 
-    def late_stops(self) -> tuple[LateStop, ...]:
-        """Return nothing: every decision is final."""
-        return ()
-
-    def settled(self, trial: str) -> bool:
-        """Return True: every decision is final."""
-        return True
-
-
-class OrderedAsha:
+class OrderedAsha(CellScheduler):
     """Asynchronous successive halving over the trials of one cell, as a single slot would decide.
 
     What becomes of trial ``i`` at a rung depends on the values there of trials 0 to ``i - 1``, in order of suggestion,
@@ -183,17 +173,14 @@ class OrderedAsha:
             self._passed[number] = rung + 1
 
 
-class Asha:
+class Asha(CellScheduler):
     """Asynchronous successive halving over the trials of one cell, in order of arrival, as Ray Tune has it.
 
     At a rung a trial goes on if its value is at least the ``1 - 1/reduction`` quantile of the values recorded there
     before it. Ties go on. NaN is recorded as the worst value, is stopped if anything finite came before it, and does
     not lower the bar for others.
 
-    Args:
-        steps: optimizer steps at which trials report, ascending; the last one is the full budget.
-        grace: first rung, as a fraction of the budget.
-        reduction: only about one in ``reduction`` goes on.
+    Its arguments are those of :class:`OrderedAsha`.
 
     >>> asha = Asha([10, 20, 30, 40], grace=0.25, reduction=2)
     >>> [asha.report(trial, 10, value) for trial, value in (("a", 0.9), ("b", 0.6), ("c", 0.8))]
@@ -221,20 +208,6 @@ class Asha:
         cutoff = _cutoff(recorded.values(), self._reduction)
         recorded[trial] = value
         return "stop" if value < cutoff else "continue"
-
-    def suggest(self, trial: str) -> None:
-        """Do nothing: trials are compared as they arrive."""
-
-    def end(self, trial: str) -> None:
-        """Do nothing: what has not arrived is not compared."""
-
-    def late_stops(self) -> tuple[LateStop, ...]:
-        """Return nothing: every decision is final."""
-        return ()
-
-    def settled(self, trial: str) -> bool:
-        """Return True: every decision is final."""
-        return True
 
 
 def search_scheduler(steps: Sequence[int], asha: Mapping[str, Any] | None) -> CellScheduler:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -156,7 +156,7 @@ class Batches:
         Yields:
             Their place in ``scored``, both parts one after the other, and the images, [B, 3, S, S] float32 in [0, 1].
         """
-        places, size = self._places(), self._eval_batch
+        places, size = self._places, self._eval_batch
         if self._faces is not None and places:
             rows, images = self._taken(("score", 0))["rows"], self._middle(self._faces.images)
             for number, place in enumerate(places):
@@ -191,7 +191,7 @@ class Batches:
     def _in_order(self, first: int, evaluations: Sequence[int]) -> Iterator[_Batch]:
         for last in evaluations:
             yield from (self._made(("train", step)) for step in range(first, last))
-            yield from (self._made(("score", number)) for number in range(len(self._places())))
+            yield from (self._made(("score", number)) for number in range(len(self._places)))
             first = last
 
     def _taken(self, key: _Key) -> dict[str, Tensor]:
@@ -231,19 +231,23 @@ class Batches:
 
     def _eval_arrays(self, number: int) -> tuple[_Arrays, int]:
         """Return the rows of all of this worker's share, or the pixels of a part of it."""
-        rows, places = np.concatenate(self.scored), self._places()
         if self._faces is not None:
-            return {"rows": np.concatenate([rows[place] for place in places])}, 0
-        chosen, windows = rows[places[number]], None
+            return {"rows": np.concatenate([self._to_score[place] for place in self._places])}, 0
+        chosen, windows = self._to_score[self._places[number]], None
         if self._eval_maps.exact:
             corner = np.broadcast_to(self._eval_maps.corner, (1, len(chosen), 2))
             windows = Windows(corner, np.zeros((1, len(chosen)), dtype=np.bool_), self._size)
         faces = self.face_source.pick(chosen, windows=windows)
         return {"images": faces.images[0] if windows else faces.images}, faces.nbytes
 
+    @cached_property
+    def _to_score(self) -> Rows:
+        return np.concatenate(self.scored)
+
+    @cached_property
     def _places(self) -> list[slice]:
         """Return the places in ``scored`` of this worker's batches: they go round the workers."""
-        count, size, context = sum(map(len, self.scored)), self._eval_batch, self._context
+        count, size, context = len(self._to_score), self._eval_batch, self._context
         starts = range(context.rank * size, count, context.world_size * size)
         return [slice(start, min(start + size, count)) for start in starts]
 
