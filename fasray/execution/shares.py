@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 CONTEXT_BYTES = 600 * 2**20
-"""What each process takes of a card beside what torch's allocator reports: the CUDA context and its libraries' own."""
+"""What each process takes of a card that torch's allocator does not report: the CUDA context and its libraries' own."""
 SAFETY = 1.15
 """By how much a trial may exceed the peak of the short run that was measured."""
 _STEPS = 10_000
