@@ -10,7 +10,7 @@ live-to-spoof direction serves all domains.
 
     equation                                                                         function
     R_e = mean of BCE(sigmoid(s (w_e.phi + b_e)), y) over domain e; L_cls = mean R_e   domain_risks
-    L_sep = SupCon(phi / |phi|; groups = domain x class), factor T / 0.07              separability_loss
+    L_sep = SupCon(phi / |phi|; groups = domain x class), factor T / 0.07              supcon_loss
     w_e <- |w_e| unit(alpha b_e + (1 - alpha) b_far(e)), b = unit(w)                   align_heads
     L = L_cls + separability_weight L_sep                                            SAFAS.step
 
@@ -43,6 +43,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.losses.contrastive import supcon_loss
 from fasray.losses.precision import full, no_autocast
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
@@ -50,9 +51,6 @@ from fasray.methods.space import Choice, LogUniform, Range
 from fasray.nets.normalize import ImageNetNormalize
 from fasray.nets.resnet import ResNet18
 from fasray.nets.weights import load_backbone
-
-BASE_TEMPERATURE = 0.07
-"""The contrastive loss is multiplied by temperature / BASE_TEMPERATURE, so the temperature also scales it."""
 
 
 class SAFASConfig(MethodConfig):
@@ -134,29 +132,6 @@ def mean_risk(sum_E: Tensor, count_E: Tensor) -> Tensor:
     return (sum_E / count_E.clamp_min(1e-6)).mean()
 
 
-def separability_loss(feature_NF: Tensor, group_N: Tensor, temperature: float) -> Tensor:
-    """Return the supervised contrastive loss (Khosla et al., NeurIPS 2020, L_out) times T / 0.07.
-
-    Positives of an anchor are all other vectors of its group; its denominator runs over all vectors but itself. An
-    anchor without a positive makes the loss NaN, as in the official code: with two views of each image there is none,
-    and a loss that left such anchors out would hide a broken batch. Vectors of zero length stay zero, which is finite.
-
-    Args:
-        feature_NF: features, not yet normalised; any order.
-        group_N: group of each vector.
-        temperature: T, above 0.
-    """
-    with torch.autocast(feature_NF.device.type, enabled=False):  # similarities divided by T need their digits
-        full = feature_NF.dtype if feature_NF.dtype == torch.float64 else torch.float32
-        z_NF = functional.normalize(feature_NF.to(full), dim=1)
-        similarity_NN = z_NF @ z_NF.T / temperature
-        itself_NN = torch.eye(len(z_NF), dtype=torch.bool, device=z_NF.device)
-        log_probability_NN = similarity_NN - similarity_NN.masked_fill(itself_NN, -math.inf).logsumexp(1, True)
-        positive_NN = ((group_N[:, None] == group_N[None, :]) & ~itself_NN).to(full)
-        per_anchor_N = (log_probability_NN * positive_NN).sum(1) / positive_NN.sum(1)
-        return -(temperature / BASE_TEMPERATURE) * per_anchor_N.mean()
-
-
 def head_cosines(weight_EF: Tensor) -> Tensor:
     """Return the [E, E] cosines between the heads' weight vectors; a zero vector has cosine 0 with all."""
     unit_EF = functional.normalize(weight_EF, dim=1)
@@ -233,7 +208,7 @@ class SAFAS(Method):
         label_N, domain_N = draw.label.repeat(2), draw.domain.repeat(2)
         sum_E, count_E = ctx.average(domain_risks(self._logits(feature_NF), label_N, domain_N))
         risk = mean_risk(sum_E, count_E)
-        separability = separability_loss(ctx.gather(feature_NF), ctx.gather(domain_N * 2 + label_N), c.temperature)
+        separability = supcon_loss(ctx.gather(feature_NF), ctx.gather(domain_N * 2 + label_N), c.temperature)
         loss = risk + c.separability_weight * separability
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

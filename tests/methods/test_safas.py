@@ -4,7 +4,8 @@ import pytest
 import torch
 from toy_draws import built, context, draws_of, run, toy_draw, weights
 
-from fasray.methods.safas import SAFASConfig, align_heads, domain_risks, mean_risk, separability_loss
+from fasray.losses.contrastive import supcon_loss
+from fasray.methods.safas import SAFASConfig, align_heads, domain_risks, mean_risk
 
 
 def supcon_by_hand(feature, group, temperature):
@@ -22,20 +23,20 @@ def test_the_contrastive_loss_equals_a_sum_written_by_hand():
     feature = torch.randn(12, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     group = torch.tensor([0, 1, 2, 0, 3, 3] * 2)
     for temperature in (0.07, 0.1, 1.0):
-        found = separability_loss(feature, group, temperature).item()
+        found = supcon_loss(feature, group, temperature).item()
         assert found == pytest.approx(supcon_by_hand(feature, group.tolist(), temperature), rel=1e-12)
 
 
 def test_the_contrastive_loss_does_not_depend_on_the_order_of_its_vectors():
     feature = torch.randn(12, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     group, order = torch.tensor([0, 1, 2, 0, 3, 3] * 2), torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    given, shuffled = separability_loss(feature, group, 0.1), separability_loss(feature[order], group[order], 0.1)
+    given, shuffled = supcon_loss(feature, group, 0.1), supcon_loss(feature[order], group[order], 0.1)
     assert given.item() == pytest.approx(shuffled.item(), rel=1e-12)
 
 
 def test_vectors_of_zero_length_give_a_finite_loss_and_gradient():
     feature = torch.zeros(4, 3, requires_grad=True)
-    loss = separability_loss(feature, torch.tensor([0, 1, 0, 1]), 0.1)
+    loss = supcon_loss(feature, torch.tensor([0, 1, 0, 1]), 0.1)
     loss.backward()
     assert loss.isfinite()
     assert feature.grad.isfinite().all()

@@ -6,6 +6,7 @@ import torch
 from golden_state import filled
 from locations import GOLDEN
 
+from fasray.losses.contrastive import supcon_loss
 from fasray.methods.base import Build
 from fasray.methods.safas import (
     SAFAS,
@@ -15,7 +16,6 @@ from fasray.methods.safas import (
     head_cosines,
     mean_cosine,
     mean_risk,
-    separability_loss,
 )
 
 
@@ -31,7 +31,7 @@ def test_the_contrastive_loss_and_its_gradient_are_the_official_ones(case, kind,
     dtype = torch.float64 if kind == "f64" else torch.float32
     feature = torch.tensor(numbers[f"{case}_raw"], dtype=dtype, requires_grad=True)
     group = torch.tensor(numbers[f"{case}_domain"] * 2 + numbers[f"{case}_label"]).repeat(2)
-    loss = separability_loss(feature, group, float(numbers[f"{case}_temperature"]))
+    loss = supcon_loss(feature, group, float(numbers[f"{case}_temperature"]))
     loss.backward()
     expected = numbers[f"{case}_grad_{kind}"]
     np.testing.assert_allclose(loss.item(), numbers[f"{case}_loss_{kind}"], rtol=tolerance)
@@ -42,7 +42,7 @@ def test_an_anchor_without_positive_makes_the_contrastive_loss_nan_as_officially
     numbers = golden("safas_supcon")
     assert np.isnan(numbers["nan_case_loss"])
     feature, group = torch.tensor(numbers["nan_case_feat"]), torch.tensor(numbers["nan_case_labels"])
-    assert separability_loss(feature, group, 0.1).isnan()
+    assert supcon_loss(feature, group, 0.1).isnan()
 
 
 @pytest.mark.parametrize("case", ["a", "b", "c", "d"])
