@@ -59,7 +59,8 @@ def describe(config: type[MethodConfig]) -> list[Setting]:
     """Return the settings of a method in their order."""
     space = config.space()
     found = []
-    for name, entry in config.model_json_schema()["properties"].items():
+    for name, described in config.model_json_schema()["properties"].items():
+        entry = _of_value(described)
         meaning, _, paper = entry.get("description", "").partition("Paper: ")
         default = entry.get("default", "")
         found.append(
@@ -68,7 +69,7 @@ def describe(config: type[MethodConfig]) -> list[Setting]:
                 type=entry.get("type", ""),
                 unit=entry.get("unit", ""),
                 range=_range(entry),
-                default=str(default).lower() if isinstance(default, bool) else str(default),
+                default=_as_written(default),
                 paper=paper.removesuffix("."),
                 searched=" ".join(f"{k} {list(v)}" for k, v in space[name].model_dump().items())
                 if name in space
@@ -88,8 +89,21 @@ def arithmetic(method: type[Method]) -> str:
     return f"{half} It cannot be compiled: {method.no_compile}." if method.no_compile else half
 
 
+def _of_value(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the JSON schema of a setting, that of its other kind of value for one that may also be null."""
+    kinds = [kind for kind in entry.get("anyOf", ()) if kind.get("type") != "null"]
+    return {**entry, **kinds[0]} if len(kinds) == 1 else entry
+
+
+def _as_written(default: object) -> str:
+    """Return a default as a sweep file gives it."""
+    return "null" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+
+
 def _range(entry: Mapping[str, Any]) -> str:
     """Return the values that a setting may have, of its JSON schema."""
+    if entry.get("default", "") is None:
+        return f"{_range({**entry, 'default': ''})} | null"
     if "enum" in entry:
         return " | ".join(map(str, entry["enum"]))
     if entry.get("type") == "boolean":
