@@ -20,7 +20,7 @@ from fasray.runs.schedule import CellScheduler, Fifo, rung_steps, search_schedul
 from fasray.sweep.search import FixedSearcher, Point, Searcher, suggestions
 from fasray.sweep.spec import AshaChoice, SweepSpec
 from fasray.sweep.sweep_file import bounds_or_values
-from fasray.sweep.tpe import Tpe
+from fasray.sweep.tpe import HyperoptTpe, OptunaTpe
 from fasray.training.trial import TrainingSpec, Trial, make_trial
 
 if TYPE_CHECKING:
@@ -247,9 +247,10 @@ def _check_batch_divides(spec: SweepSpec, method: str, config: MethodConfig, tra
 def _searcher(spec: SweepSpec, method: str, config: MethodConfig, cell: str) -> Searcher:
     """Return the searcher of a cell."""
     space, default, draws = spec.space(method), config.model_dump(), spec.trials_per_cell
-    if spec.search.algorithm == "hyperopt":
+    if spec.search.algorithm in ("hyperopt", "tpe"):
         start = {name: default[name] for name in space}
-        return Tpe(space, start, draws, spec.search.seed, cell, spec.max_concurrent_searches, spec.search.lag)
+        kind = HyperoptTpe if spec.search.algorithm == "hyperopt" else OptunaTpe
+        return kind(space, start, draws, spec.search.seed, cell, spec.max_concurrent_searches, spec.search.lag)
     points = suggestions(spec.search.algorithm, space, default, draws, spec.search.seed, cell)
     return FixedSearcher(tuple(points[: spec.most_search_trials]), spec.max_concurrent_searches)
 

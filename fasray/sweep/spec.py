@@ -23,7 +23,7 @@ from fasray.validation import SEED_LIMIT, Section, spec_error
 if TYPE_CHECKING:
     from fasray.methods.base import MethodConfig
 
-HYPEROPT_AT_ONCE = 4
+TPE_AT_ONCE = 4
 """Open suggestions of a cell that TPE still works well with: each is suggested without knowing the others' results."""
 
 
@@ -80,19 +80,21 @@ class MethodSpec(Section):
 class SearchSpec(Section):
     """How configurations are tried in each cell."""
 
-    algorithm: Literal["grid", "random", "hyperopt"] = Field(
+    algorithm: Literal["grid", "random", "hyperopt", "tpe"] = Field(
         "random",
-        description="all combinations of the grids, random draws, or TPE, which learns from the cell's results",
+        description="all combinations of the grids, random draws, or TPE, which learns from the cell's results: "
+        "hyperopt's, each setting by itself, or Optuna's multivariate one (`tpe`), all settings together",
     )
     trials_per_cell: int = Field(8, ge=1, description="draws a cell, the paper's own setting among them")
     seed: int = Field(100, ge=0, lt=SEED_LIMIT, description="seed of the draws and of every search trial")
     max_concurrent: MaxConcurrent = Field(
-        "auto", description="search trials of a cell that run at once; auto: as many as fit, with hyperopt at most lag"
+        "auto",
+        description="search trials of a cell that run at once; auto: as many as fit, with TPE at most lag",
     )
     lag: int | None = Field(
         4,
         ge=1,
-        description="with hyperopt: a suggestion sees the results of all trials of its cell but the last `lag` - 1, "
+        description="with TPE: a suggestion sees the results of all trials of its cell but the last `lag` - 1, "
         "whatever their order of arrival; null: all that have arrived",
     )
 
@@ -232,7 +234,8 @@ class SweepSpec(Section):
         if self.ingest == "pool":  # as in the files of before there was anything else
             del written["ingest"], written["resources"]["data_cpus"]
         written["search"]["trials_per_cell"] = self.trials_per_cell
-        if self.search.algorithm != "hyperopt" or self.search.lag is None:
+        algorithm = self.search.algorithm
+        if algorithm in ("grid", "random") or (algorithm == "hyperopt" and self.search.lag is None):
             del written["search"]["lag"]
         if isinstance(self.scheduler, AshaChoice) and self.scheduler.asha.order == "arrival":
             del written["scheduler"]["asha"]["order"]
@@ -296,7 +299,8 @@ class SweepSpec(Section):
         """Search trials of a cell that may run at once; None for any number."""
         if self.search.max_concurrent != "auto":
             return self.search.max_concurrent
-        return HYPEROPT_AT_ONCE if self.search.algorithm == "hyperopt" and self.search.lag is None else None
+        learns = self.search.algorithm in ("hyperopt", "tpe")
+        return TPE_AT_ONCE if learns and self.search.lag is None else None
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:

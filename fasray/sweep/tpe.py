@@ -1,17 +1,20 @@
-"""Search that learns from a cell's results: hyperopt's tree of Parzen estimators (TPE), asked as a pure function.
+"""Search that learns from a cell's results: tree-structured Parzen estimators (TPE), asked as a pure function.
 
-hyperopt keeps the history in an object of its own; here that object is made afresh for every question from what the
-event log says. Suggestion ``i`` is therefore a function of (space, search seed, cell, i, what was tried before and what
-came of it): a resumed sweep makes the suggestion that the uninterrupted one would have made.
+hyperopt and Optuna keep the history in an object of their own; here that object is made afresh for every question from
+what the event log says. Suggestion ``i`` is therefore a function of (space, search seed, cell, i, what was tried before
+and what came of it): a resumed sweep makes the suggestion that the uninterrupted one would have made.
 
-Source: Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (NeurIPS 2011); the package ``hyperopt``.
+Sources: Bergstra et al., "Algorithms for Hyper-Parameter Optimization" (NeurIPS 2011), as ``hyperopt`` has it, each
+setting by itself; Falkner et al., "BOHB" (ICML 2018), as ``optuna`` has it, all settings together.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +26,7 @@ _REDRAWS = 20
 
 
 @dataclass(frozen=True)
-class Tpe:
+class Tpe(ABC):
     """TPE over the space of one cell.
 
     The first point is the paper's own setting, the next are random draws, those of ``search.algorithm: random``, until
@@ -93,6 +96,18 @@ class Tpe:
             for name, entry in self.space.items()
         }
 
+    @abstractmethod
+    def _suggest(self, learned: Sequence[Tried], number: int, attempt: int) -> dict[str, Value]:
+        """Return a library's suggestion ``number`` after these trials; another one for another ``attempt``."""
+
+    def _holds(self, point: Point) -> bool:
+        return all(_holds(entry, point[name]) for name, entry in self.space.items())
+
+
+@dataclass(frozen=True)
+class HyperoptTpe(Tpe):
+    """TPE of ``hyperopt``: a density for each setting by itself."""
+
     def _suggest(self, learned: Sequence[Tried], number: int, attempt: int) -> dict[str, Value]:
         import hyperopt
         from hyperopt.base import JOB_STATE_DONE, JOB_STATE_RUNNING
@@ -102,7 +117,7 @@ class Tpe:
         documents: list[dict[str, Any]] = []
         for tid, entry in enumerate(learned):
             document = generate_trial(
-                tid, {name: _to_hyperopt(self.space[name], entry.point[name]) for name in self.space}
+                tid, {name: _to_library(self.space[name], entry.point[name]) for name in self.space}
             )
             document["state"] = JOB_STATE_RUNNING if entry.value is None else JOB_STATE_DONE
             if entry.value is not None:
@@ -120,10 +135,50 @@ class Tpe:
             n_startup_jobs=0, verbose=False,
         )  # fmt: skip
         values = suggested["misc"]["vals"]
-        return {name: _from_hyperopt(entry, values[name][0]) for name, entry in self.space.items()}
+        return {name: _from_library(entry, values[name][0]) for name, entry in self.space.items()}
 
-    def _holds(self, point: Point) -> bool:
-        return all(_holds(entry, point[name]) for name, entry in self.space.items())
+
+@dataclass(frozen=True)
+class OptunaTpe(Tpe):
+    """Multivariate TPE of ``optuna``: one density for all settings together, so that it can follow a pair of losses.
+
+    Running trials are among the bad ones ("constant liar"). All settings are one group, because every trial has every
+    setting. The study is in memory, and one suggestion long.
+    """
+
+    def _suggest(self, learned: Sequence[Tried], number: int, attempt: int) -> dict[str, Value]:
+        import optuna
+        from optuna.trial import TrialState, create_trial
+
+        space = {name: _distribution(entry) for name, entry in self.space.items()}
+        seed = seeds.derive(self.seed, "tpe", self.cell, number, attempt) % 2**32
+        sampler = optuna.samplers.TPESampler(multivariate=True, n_startup_trials=0, seed=seed)
+        with _quiet():
+            study = optuna.create_study(direction="maximize", sampler=sampler)
+            for entry in learned:
+                study.add_trial(
+                    create_trial(
+                        state=TrialState.RUNNING if entry.value is None else TrialState.COMPLETE,
+                        value=entry.value,
+                        params={name: _to_library(self.space[name], entry.point[name]) for name in space},
+                        distributions=space,
+                    )
+                )
+            suggested = study.ask(space).params
+        return {name: _from_library(entry, suggested[name]) for name, entry in self.space.items()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep optuna's log to errors for a while."""
+    from optuna import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _listed(entry: Range) -> tuple[Value, ...] | None:
@@ -162,11 +217,26 @@ def _node(name: str, entry: Range) -> Any:
             return hp.randint(name, len(_listed(entry) or ()))
 
 
-def _to_hyperopt(entry: Range, value: Value) -> Any:
+def _distribution(entry: Range) -> Any:
+    """Return optuna's form of a range; listed values are represented by their position."""
+    from optuna import distributions
+
+    match entry:
+        case Uniform():
+            return distributions.FloatDistribution(*entry.uniform)
+        case LogUniform():
+            return distributions.FloatDistribution(*entry.loguniform, log=True)
+        case IntRange():
+            return distributions.IntDistribution(*entry.integers)
+        case _:
+            return distributions.CategoricalDistribution(range(len(_listed(entry) or ())))
+
+
+def _to_library(entry: Range, value: Value) -> Any:
     return (_listed(entry) or ()).index(value) if isinstance(entry, Grid | Choice) else value
 
 
-def _from_hyperopt(entry: Range, value: Any) -> Value:
+def _from_library(entry: Range, value: Any) -> Value:
     """Return the value of our range; rounding may carry a draw over its bound by a bit, which is taken back."""
     match entry:
         case Uniform():

@@ -1,7 +1,9 @@
-"""Search with hyperopt: every cell its own, the paper's setting first, and a history that a resumed sweep continues."""
+"""Search with hyperopt's and Optuna's TPE: each cell its own, the paper's setting first, the same after a resume."""
 
 import hashlib
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from itertools import takewhile
 
@@ -17,7 +19,7 @@ from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import Plan
 from fasray.sweep.search import Point, Tried, suggestions
 from fasray.sweep.sweep_file import parse_sweep
-from fasray.sweep.tpe import Tpe
+from fasray.sweep.tpe import HyperoptTpe, OptunaTpe, Tpe
 
 MIXED: dict[str, Range] = {
     "rate": LogUniform(loguniform=(1e-4, 1e-1)),
@@ -33,6 +35,8 @@ FOUR_CELLS = (
     "protocols=['O&C&I->M', 'O&M&I->C']",
     "methods.safas.space={separability_weight: {loguniform: [0.05, 0.6]}, alignment_alpha: {choice: [0.99, 0.995]}}",
 )
+
+BOTH = pytest.mark.parametrize("tpe", [HyperoptTpe, OptunaTpe])
 
 
 def quality(point: Point) -> float:
@@ -137,10 +141,11 @@ def test_suggestions_depend_on_the_results(four_cells: Plan, whole: list[Event])
         assert 4 <= len(same) < 10, "random draws until there are results to learn from, then others"
 
 
-def test_it_does_better_than_random_draws_on_the_average_of_twenty_searches() -> None:
+@BOTH
+def test_it_does_better_than_random_draws_on_the_average_of_twenty_searches(tpe: type[Tpe]) -> None:
     better = []
     for seed in range(20):
-        learned = search(Tpe(MIXED, PAPERS, 24, seed, "a/b"))
+        learned = search(tpe(MIXED, PAPERS, 24, seed, "a/b"))
         drawn = suggestions("random", MIXED, PAPERS, 24, seed, "a/b")
         better.append(
             np.mean([quality(entry.point) for entry in learned[12:]]) - np.mean([quality(p) for p in drawn[12:]])
@@ -164,7 +169,7 @@ def test_no_more_results_of_a_cell_are_open_than_allowed(table: FaceIndex) -> No
     assert following.cell == given[0].cell
 
 
-@pytest.mark.parametrize("algorithm", ["random", "hyperopt"])
+@pytest.mark.parametrize("algorithm", ["random", "hyperopt", "tpe"])
 def test_how_many_run_at_once_is_no_part_of_what_a_run_is(algorithm: str) -> None:
     specs = [
         parse_sweep(SWEEP, "sweep.yaml", (f"search.algorithm={algorithm}", f"search.max_concurrent={n}"))
@@ -176,37 +181,41 @@ def test_how_many_run_at_once_is_no_part_of_what_a_run_is(algorithm: str) -> Non
         parse_sweep(SWEEP, "sweep.yaml", ("search.max_concurrent=0",))
 
 
-def test_a_small_space_is_tried_whole_and_nothing_twice() -> None:
+@BOTH
+def test_a_small_space_is_tried_whole_and_nothing_twice(tpe: type[Tpe]) -> None:
     space: dict[str, Range] = {
         "depth": Grid(grid=(1, 5, 10)),
         "layers": IntRange(integers=(1, 2)),
         "one": Choice(choice=("x",)),
     }
-    searcher = Tpe(space, {"depth": 5, "layers": 1, "one": "x"}, 16, 100, "a/b")
+    searcher = tpe(space, {"depth": 5, "layers": 1, "one": "x"}, 16, 100, "a/b")
     tried = [tuple(entry.point.values()) for entry in search(searcher, lambda point: float(point["depth"] or 0))]
     assert len(set(tried)) == len(tried) == 6
 
 
-def test_a_papers_setting_outside_the_ranges_is_tried_first_and_counts_beside_the_space() -> None:
-    searcher = Tpe({"depth": Choice(choice=(1, 5))}, {"depth": 3}, 16, 100, "a/b")
+@BOTH
+def test_a_papers_setting_outside_the_ranges_is_tried_first_and_counts_beside_the_space(tpe: type[Tpe]) -> None:
+    searcher = tpe({"depth": Choice(choice=(1, 5))}, {"depth": 3}, 16, 100, "a/b")
     assert [entry.point["depth"] for entry in search(searcher, lambda point: 0.5)][0] == 3
     assert searcher.total == 3
 
 
-def test_diverged_failed_and_open_trials_do_not_stop_the_search() -> None:
+@BOTH
+def test_diverged_failed_and_open_trials_do_not_stop_the_search(tpe: type[Tpe]) -> None:
     outcomes = iter([0.5, -math.inf, None, 0.9] * 10)
-    history = search(Tpe(MIXED, PAPERS, 24, 100, "a/b"), lambda point: next(outcomes))
+    history = search(tpe(MIXED, PAPERS, 24, 100, "a/b"), lambda point: next(outcomes))
     history += [Tried(history[-1].point, None, open=True)]
-    assert Tpe(MIXED, PAPERS, 32, 100, "a/b").next(history)
+    assert tpe(MIXED, PAPERS, 32, 100, "a/b").next(history)
 
 
-def test_a_diverged_region_is_left() -> None:
+@BOTH
+def test_a_diverged_region_is_left(tpe: type[Tpe]) -> None:
     """Nothing above rate 0.01 survives; a search that learns goes there less often than its random draws do."""
 
     def value(point: Point) -> float:
         return -math.inf if float(point["rate"] or 0) > 0.01 else 0.5
 
-    late = [entry.value for seed in range(10) for entry in search(Tpe(MIXED, PAPERS, 24, seed, "a/b"), value)[12:]]
+    late = [entry.value for seed in range(10) for entry in search(tpe(MIXED, PAPERS, 24, seed, "a/b"), value)[12:]]
     drawn = [value(point) for seed in range(10) for point in suggestions("random", MIXED, PAPERS, 24, seed, "a/b")[12:]]
     assert np.isinf(np.array(late, float)).mean() < np.isinf(drawn).mean()
 
@@ -224,3 +233,22 @@ def test_a_rung_before_a_methods_mechanism_is_refused_for_any_value_that_may_be_
     """One end of the range aligns late only; the paper's own setting would pass."""
     with pytest.raises(SpecError, match="before safas's own mechanisms have started"):
         plan_of(SWEEP, table, *FOUR_CELLS, "methods={safas: {space: {align_from: {uniform: [0.05, 0.9]}}}}")
+
+
+def test_optuna_answers_the_same_in_another_process_and_after_other_questions() -> None:
+    """Nor does it log, warn, or leave a study behind."""
+    history = [Tried(PAPERS, 0.7), Tried({**PAPERS, "rate": 0.002}, -math.inf), Tried({**PAPERS, "layers": 1}, 0.9)]
+    history += [Tried({**PAPERS, "weight": 0.1}, open=True)]
+    asked = f"""
+import math
+from fasray.methods.space import *
+from fasray.sweep.search import Tried
+from fasray.sweep.tpe import OptunaTpe
+print(OptunaTpe({MIXED!r}, {PAPERS!r}, 8, 100, "a/b").next({history!r}))
+""".replace("-inf", "-math.inf")
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", asked], check=True, capture_output=True, text=True)
+    searcher = OptunaTpe(MIXED, PAPERS, 8, 100, "a/b")
+    search(OptunaTpe(MIXED, PAPERS, 8, 7, "c/d"), lambda point: 0.5)
+    assert ran.stdout.strip() == repr(searcher.next(history))
+    assert not ran.stderr
+    assert searcher.next([*history[:-1], Tried(history[-1].point, 0.95)]) != searcher.next(history)
