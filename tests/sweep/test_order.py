@@ -1,16 +1,15 @@
 """Decisions in order of suggestion: whatever the slots, delays, restarts and kills, the outcome of a single slot."""
 
-import heapq
-import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sweep_fixtures import made_reading, make_table, plan_of, value_of, without_cost
+from sweep_fixtures import make_table, plan_of
+from virtual_clock import Clock, outcome
 
 from fasray.errors import DataError
-from fasray.runs.events import Event, StoppedLate
+from fasray.runs.events import StoppedLate
 from fasray.runs.schedule import Asha, OrderedAsha
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import Plan
@@ -27,75 +26,6 @@ scheduler: {asha: {grace: 0.24, reduction: 2}}
 confirm: {seeds: [0, 1]}
 training: {profile: quick, steps: 36, evaluations: 12}
 """
-
-
-class Clock:
-    """Runs a coordinator's trials on a virtual clock: each segment takes a random time, processes and drivers die.
-
-    Args:
-        plan: of the sweep.
-        slots: trials at once.
-        seed: of delays and losses.
-        losses: probability that a trial's process is lost instead of reporting.
-        kills: probability that the driver is killed after an event; the log may lose nothing but what was not written.
-    """
-
-    def __init__(self, plan: Plan, slots: int, seed: int, losses: float = 0.0, kills: float = 0.0) -> None:
-        self.plan, self.slots, self.losses, self.kills = plan, slots, losses, kills
-        self.rng = random.Random(seed)
-        self.log: list[Event] = []
-        self.steps = 0
-        self.coordinator = self._started()
-
-    def _started(self) -> Coordinator:
-        coordinator = Coordinator(self.plan, self.log.append)
-        coordinator.replay(list(self.log))
-        coordinator.close_finished_searches()
-        return coordinator
-
-    def run(self) -> Coordinator:
-        while not self._until_killed():
-            cut = self.rng.randrange(3)
-            del self.log[len(self.log) - cut :]
-            self.coordinator = self._started()
-        return self.coordinator
-
-    def _until_killed(self) -> bool:
-        ids = itertools.count()
-        events: list[tuple[float, int, str, int]] = []
-        now = 0.0
-
-        def advance(trial: str, after: int, steps: Sequence[int]) -> None:
-            step = next(step for step in steps if step > after)
-            heapq.heappush(events, (now + self.rng.expovariate(1.0), next(ids), trial, step))
-
-        while True:
-            while len(events) < self.slots and (assignment := self.coordinator.next_assignment()) is not None:
-                advance(assignment.trial.id, assignment.reported_step, self._steps)
-            if not events:
-                assert self.coordinator.finished
-                return True
-            now, _, trial, step = heapq.heappop(events)
-            if self.rng.random() < self.losses:
-                self.coordinator.requeue(trial)
-                continue
-            self.steps += 1
-            if self.coordinator.report(trial, made_reading(step, value_of(trial, step))) == "continue":
-                advance(trial, step, self._steps)
-            if self.rng.random() < self.kills:
-                return False
-
-    @property
-    def _steps(self) -> Sequence[int]:
-        return self.plan.cells[0].training.evaluation_steps()
-
-
-def outcome(coordinator: Coordinator) -> Mapping[str, Any]:
-    """All that tables are made of: what every trial is, how it ended, and the figures that count."""
-    return {
-        trial: (record.stage, record.status, dict(record.config), record.seed, [*map(without_cost, record.readings)])
-        for trial, record in coordinator.records.items()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +60,9 @@ def test_a_single_slot_decides_as_asha_does_on_arrivals(plan: Plan, alone: Mappi
     assert outcome(Clock(arrival, 1, 0).run()) == outcome(Clock(ordered, 1, 0).run())
 
 
-@pytest.mark.parametrize("slots", [2, 5])
-def test_suggestions_that_learn_see_the_same_results_in_any_order(slots: int) -> None:
-    settings = ("search.algorithm=hyperopt", "protocols=['O&C&I->M']", "methods={erm: {}}", "search.lag=3")
+@pytest.mark.parametrize(("slots", "algorithm"), [(2, "hyperopt"), (5, "tpe")])
+def test_suggestions_that_learn_see_the_same_results_in_any_order(slots: int, algorithm: str) -> None:
+    settings = (f"search.algorithm={algorithm}", "protocols=['O&C&I->M']", "methods={erm: {}}", "search.lag=3")
     plan = plan_of(SWEEP, make_table(), *settings)
     first = outcome(Clock(plan, 1, 0).run())
     assert outcome(Clock(plan, slots, 1).run()) == first
