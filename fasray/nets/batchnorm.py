@@ -61,3 +61,37 @@ def synchronise(networks: nn.Module, average: Average, world_size: int) -> None:
     for module in networks.modules():
         if isinstance(module, BatchNorm2d):
             module.average, module.world_size = (average if world_size > 1 else None), world_size
+
+
+def own_batchnorm(network: nn.Module) -> nn.Module:
+    """Return a network of another library with :class:`BatchNorm2d` in place of its batch normalisation.
+
+    State-dict names and values stay. An activation that is part of a layer, as timm has it, stays part of it.
+    """
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.BatchNorm2d) and not isinstance(layer, BatchNorm2d):
+                setattr(parent, name, _own(layer))
+    return network
+
+
+class _BatchNormAct(BatchNorm2d):
+    """Batch normalisation, then an activation."""
+
+    act: nn.Module
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the activation of the normalised [B, C, H, W]."""
+        activated: Tensor = self.act(super().forward(input))
+        return activated
+
+
+def _own(layer: nn.BatchNorm2d) -> BatchNorm2d:
+    act = getattr(layer, "act", None)
+    own = BatchNorm2d(layer.num_features) if act is None else _BatchNormAct(layer.num_features)
+    if act is not None:
+        own.act = act
+    assert layer.momentum is not None  # noqa: S101
+    own.momentum, own.eps = layer.momentum, layer.eps
+    own.to(layer.weight.device).load_state_dict(layer.state_dict())
+    return own
