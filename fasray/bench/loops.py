@@ -282,11 +282,11 @@ class PlainLoop(Loop):
             augment.sample_parameters(
                 stream(self.trial.seed, "augment", step, number, view),
                 len(rows),
-                training.augment_of(self.method),
+                spec,
                 stored,
                 size,
             )
-            for view in range(needs.views)
+            for view, spec in enumerate(training.augments_of(self.method))
         ]
         items = [
             self._item(row, [one[place : place + 1] for one in maps], size) for place, row in enumerate(rows.tolist())

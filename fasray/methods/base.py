@@ -13,12 +13,15 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor, nn
 
 from fasray.faces.loading.augment import Augment as Augment
 from fasray.faces.loading.sampler import Sampling as Sampling
+from fasray.methods.backbone import recommended
+from fasray.methods.settings import later_names
 from fasray.methods.space import Range
+from fasray.nets import backbones
 from fasray.validation import Settings
 
 
@@ -26,15 +29,36 @@ class MethodConfig(Settings):
     """Base of every method's ``Config``: frozen, unknown keys are errors, each field documents itself.
 
     A number is declared by :func:`fasray.methods.settings.quantity`, with default, bounds and unit; the docstring below
-    a field gives its meaning and ``Paper: VALUE``.
+    a field gives its meaning and ``Paper: VALUE``. A field that is added to a method which has runs already is declared
+    by :func:`fasray.methods.settings.later`, or by ``quantity(..., later=True)``: as JSON, which trial ids and hashes
+    of sweeps are made of, it is left out while it has its default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        if info.mode != "json":
+            return written
+        fields, left_out = type(self).model_fields, later_names(type(self))
+        return {key: value for key, value in written.items() if key not in left_out or value != fields[key].default}
 
     @classmethod
     def space(cls) -> Mapping[str, Range]:
         """Return the default sweep ranges, loss weights first. Keys are field names."""
         return {}
+
+    @classmethod
+    def for_backbone(cls, name: str, *, pretrained: bool) -> Mapping[str, Any]:
+        """Return the settings that go with a backbone, where a sweep file does not give them.
+
+        Args:
+            name: of a registered backbone.
+            pretrained: whether it starts from weights.
+        """
+        found = recommended(name, pretrained=pretrained)
+        return {key: value for key, value in found.items() if key in cls.model_fields}
 
     def min_grace(self, total_steps: int) -> int:
         """Return the steps before which the method's own mechanisms have not started, of ``total_steps``."""
@@ -150,9 +174,21 @@ class Method(ABC):
         """How this configuration wants its batches by default; a sweep may override images."""
 
     @property
-    def augment(self) -> Augment:
-        """How this configuration augments its training images by default; a profile may override it."""
+    def augment(self) -> Augment | tuple[Augment, ...]:
+        """How this configuration augments its training images by default, or each of its views.
+
+        Evaluation, depth and parsing follow the first view. What ``training.augment`` overrides holds for all views.
+        """
         return Augment()
+
+    @property
+    def architecture(self) -> str:
+        """Name of the network that starts from ``build.backbone_weights``: a backbone's, else the method's own name.
+
+        A sweep file may give weights by architecture; those of methods that share one are then the same.
+        """
+        name = getattr(self.config, "backbone", "")
+        return name if name in backbones.names() else self.name
 
     @property
     def compiled(self) -> Sequence[str]:

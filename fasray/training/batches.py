@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fasray.errors import SpecError
 from fasray.faces.loading import augment
+from fasray.faces.loading.augment_colour import recolour
 from fasray.faces.loading.device_faces import DeviceFaces, copy_bytes, device_faces, fits_on_card, forget_copy
 from fasray.faces.loading.face_source import FaceSource
 from fasray.faces.loading.pool import FacePool
@@ -93,7 +94,7 @@ class Batches:
             )
         self.face_source = face_source
         self._seed, self._context, self._device = trial.seed, context, context.device
-        self._needs, self._augment, self._size = method.needs, training.augment_of(method), training.image_size
+        self._needs, self._augments, self._size = method.needs, training.augments_of(method), training.image_size
         self._layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.sampler = Sampler(
             face_source.index,
@@ -110,8 +111,9 @@ class Batches:
         self.scored = scored_rows(trial, face_source, roles)
         """The source-dev and the target rows that every evaluation scores, in this order."""
         self._eval_batch = scoring_batch(training, self._device)
-        self._exact = self._augment.crop == "pixels" and self._augment.rotation == 0
-        self._eval_maps = augment.evaluation_parameters(1, self._augment, face_source.image_size, self._size)
+        self._exact = [augment.is_exact(one) for one in self._augments]
+        self._recolours = any(one.recolours for one in self._augments)
+        self._eval_maps = augment.evaluation_parameters(1, self._augments[0], face_source.image_size, self._size)
         self._eval_theta = torch.from_numpy(self._eval_maps.theta).to(self._device)
         self._faces = self._resident(way)
         self.way: Way = "resident" if self._faces else way or self._way()
@@ -213,12 +215,14 @@ class Batches:
         rows = np.stack([self.sampler.rows(step, draw)[self._positions] for draw in draws])
         maps = [[self._maps(step, draw, view) for draw in draws] for view in views]
         drawn = {name: np.array([[getattr(one, name) for one in of] for of in maps]) for name in _MAPS}
+        if self._recolours:
+            drawn["look"] = np.array([[augment.look_of(one) for one in of] for of in maps])
         arrays = {"label": self._label[rows], "domain": self._domain[rows], **drawn}
         if self._faces is not None:
             return {"rows": rows, **arrays}, 0
         lead = (len(views), *rows.shape)
         windows = None
-        if self._exact:
+        if all(self._exact):
             corner, flipped = drawn["corner"].reshape(len(views), -1, 2), drawn["flipped"].reshape(len(views), -1)
             windows = Windows(corner, flipped, self._size)
         needs = self._needs
@@ -254,7 +258,8 @@ class Batches:
     def _maps(self, step: int, draw: int, view: int) -> augment.Parameters:
         rng = stream(self._seed, "augment", step, draw, view)
         stored = self.face_source.image_size
-        return augment.sample_parameters(rng, self.sampler.batch, self._augment, stored, self._size)[self._positions]
+        spec, count = self._augments[view], self.sampler.batch
+        return augment.sample_parameters(rng, count, spec, stored, self._size)[self._positions]
 
     def _draw(self, tensors: Mapping[str, Tensor], draw: int) -> Draw:
         """Make a draw on the device."""
@@ -269,16 +274,34 @@ class Batches:
         )
 
     def _views(self, tensors: Mapping[str, Tensor], draw: int) -> list[Tensor]:
+        shown = self._cut(tensors, draw) if all(self._exact) else self._sampled(tensors, draw)
+        return [
+            recolour(images, tensors["look"][view, draw], spec) if spec.recolours else images
+            for view, (images, spec) in enumerate(zip(shown, self._augments, strict=True))
+        ]
+
+    def _cut(self, tensors: Mapping[str, Tensor], draw: int) -> list[Tensor]:
+        """Return the views if all are windows: they are cut on the device, or have been before they were sent there."""
         numbers, faces = range(self._needs.views), self._faces
-        if self._exact:
-            if faces is None:
-                return [augment.to_float(tensors["images"][view, draw]) for view in numbers]
-            rows, corner, flipped = tensors["rows"][draw], tensors["corner"][:, draw], tensors["flipped"][:, draw]
-            cut = [augment.gather_windows(faces.images, rows, corner[v], flipped[v], self._size) for v in numbers]
-            return [augment.to_float(windows) for windows in cut]
+        if faces is None:
+            return [augment.to_float(tensors["images"][view, draw]) for view in numbers]
+        return [self._window(faces.images, tensors["rows"][draw], tensors, draw, view) for view in numbers]
+
+    def _sampled(self, tensors: Mapping[str, Tensor], draw: int) -> list[Tensor]:
+        """Return the views out of whole crops; what is a window is not resampled."""
+        faces = self._faces
         images = tensors["images"][draw] if faces is None else faces.images.index_select(0, tensors["rows"][draw])
-        whole = augment.to_float(images)
-        return [augment.resample(whole, tensors["theta"][view, draw], self._size) for view in numbers]
+        whole, rows = augment.to_float(images), torch.arange(len(images), device=images.device)
+        return [
+            self._window(images, rows, tensors, draw, view)
+            if self._exact[view]
+            else augment.resample(whole, tensors["theta"][view, draw], self._size, spec.interpolation)
+            for view, spec in enumerate(self._augments)
+        ]
+
+    def _window(self, images: Tensor, rows: Tensor, tensors: Mapping[str, Tensor], draw: int, view: int) -> Tensor:
+        corner, flipped = tensors["corner"][view, draw], tensors["flipped"][view, draw]
+        return augment.to_float(augment.gather_windows(images, rows, corner, flipped, self._size))
 
     def _labels(self, name: str, tensors: Mapping[str, Tensor], draw: int) -> Tensor | None:
         if not getattr(self._needs, name):

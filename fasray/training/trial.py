@@ -19,9 +19,10 @@ from pydantic import (
     model_serializer,
 )
 
-from fasray.errors import did_you_mean
+from fasray.errors import SpecError, did_you_mean
 from fasray.faces.loading.sampler import Sampling
 from fasray.methods import registry
+from fasray.nets import backbones
 from fasray.runs.schedule import evaluation_steps
 from fasray.validation import Settings, misfit
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _LATER = ("deterministic", "compile", "eval_frames")
 """Fields that came when there were runs already: never written while they have their default, so that ids stay."""
+
+
+InitialWeights = Annotated[str, Field(min_length=1)]
 
 
 class TrainingSpec(Settings):
@@ -53,7 +57,10 @@ class TrainingSpec(Settings):
     ingest: Literal["pool", "stream"] = Field(
         "pool", description="where faces come from; a stream shows them in another order"
     )
-    backbone_weights: str = Field("none", min_length=1, description="none, imagenet, or a path or URI of weights")
+    backbone_weights: InitialWeights | Annotated[dict[str, InitialWeights], Field(min_length=1)] = Field(
+        "none",
+        description="none, imagenet, or a path or URI of weights; or a map from architecture to one of these",
+    )
     deterministic: bool = Field(
         True,
         description="equal bits run for run; false: what is fastest on a GPU",
@@ -80,14 +87,43 @@ class TrainingSpec(Settings):
             checked = asdict(TypeAdapter(Augment).validate_python(given))
         except ValidationError as error:
             finding = error.errors()[0]
-            raise ValueError(f"augment.{'.'.join(map(str, finding['loc']))}: {finding['msg']}") from error
+            what = finding["msg"].removeprefix("Value error, ")
+            raise ValueError(f"augment.{'.'.join(map(str, finding['loc']))}: {what}") from error
         return {name: _json_value(checked[name]) for name in sorted(given)}
+
+    @field_validator("backbone_weights")
+    @classmethod
+    def _known_architectures(cls, given: str | dict[str, str]) -> str | dict[str, str]:
+        if isinstance(given, str):
+            return given
+        known = (*backbones.names(), *registry.names())
+        for name in given:
+            if name not in known:
+                raise ValueError(f"unknown architecture {name!r}: {did_you_mean(name, known)}")
+        return dict(sorted(given.items()))
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
         fields = type(self).model_fields
         return {key: value for key, value in written.items() if key not in _LATER or value != fields[key].default}
+
+    def weights_of(self, method: Method) -> str:
+        """Return where the method's network starts from: ``none``, ``imagenet``, or a path or URI.
+
+        Raises:
+            SpecError: there is a map from architecture to weights, but the method's is not in it.
+        """
+        given, architecture = self.backbone_weights, method.architecture
+        if isinstance(given, str):
+            return given
+        if architecture not in given and architecture != method.name:
+            raise SpecError(
+                f"there is no entry for {architecture}, which {method.name} starts from",
+                where="key training.backbone_weights",
+                remedy=f"add `{architecture}: PATH`, or `{architecture}: none` for random weights",
+            )
+        return given.get(architecture, "none")  # nobody publishes weights of a method's own network
 
     def evaluation_steps(self) -> tuple[int, ...]:
         """Return the steps after which the trial is evaluated, ascending, the last one ``steps``."""
@@ -98,11 +134,27 @@ class TrainingSpec(Settings):
         return method.sampling if self.images is None else replace(method.sampling, images=self.images)
 
     def augment_of(self, method: Method) -> Augment:
-        """Return how the method's images are augmented under this section."""
+        """Return how the method's first views are augmented under this section: evaluation follows them."""
+        return self.augments_of(method)[0]
+
+    def augments_of(self, method: Method) -> tuple[Augment, ...]:
+        """Return how each of the method's views is augmented under this section; it overrides all of them alike.
+
+        Raises:
+            SpecError: the method has more views than augmentations, or fewer.
+        """
+        given, views = method.augment, method.needs.views
+        of_views = given if isinstance(given, tuple) else (given,) * views
+        if len(of_views) != views:
+            raise SpecError(
+                f"the method gives {len(of_views)} augmentations for {views} views",
+                where=f"method {method.name}",
+                remedy="let `augment` return one for all views, or one for each",
+            )
         overrides: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in (self.augment or {}).items()
         }
-        return replace(method.augment, **overrides)
+        return tuple(replace(one, **overrides) for one in of_views)
 
 
 class Trial(BaseModel):
@@ -151,12 +203,13 @@ def make_trial(
     data: str,
     seed: int,
 ) -> Trial:
-    """Return the trial of these parts: defaults written out, id computed.
+    """Return the trial of these parts: defaults written out, initial weights those of its architecture, id computed.
 
     Raises:
-        SpecError: there is no such method, or ``config`` is not one of its.
+        SpecError: there is no such method, ``config`` is not one of its, or no weights are given for its architecture.
     """
     built = _method(method, config)
+    training = training.model_copy(update={"backbone_weights": training.weights_of(built)})
     full = built.config.model_dump(mode="json")
     text = _identity(method, full, fingerprint, data, seed, training, built)
     return Trial(

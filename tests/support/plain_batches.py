@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fasray.faces.loading import augment
+from fasray.faces.loading.augment_colour import recolour
 from fasray.faces.loading.pool import FacePool
 from fasray.faces.loading.sampler import Sampler
 from fasray.methods.base import Draw, Method
@@ -27,7 +28,7 @@ def plain_step(
         pool.index, roles.train[pool.valid[roles.train]], roles.domain_id, roles.domains, sampling, trial.seed
     )
     mine = sampler.positions(rank, workers)
-    spec, size, needs = trial.training.augment_of(method), trial.training.image_size, method.needs
+    specs, size, needs = trial.training.augments_of(method), trial.training.image_size, method.needs
     draws = []
     for draw in range(sampling.draws):
         rows = sampler.rows(step, draw)[mine]
@@ -35,7 +36,7 @@ def plain_step(
             augment.sample_parameters(
                 stream(trial.seed, "augment", step, draw, view), sampler.batch, spec, pool.image_size, size
             )[mine]
-            for view in range(needs.views)
+            for view, spec in enumerate(specs)
         ]
         draws.append(
             Draw(
@@ -57,6 +58,13 @@ def plain_scored(trial: Trial, pool: FacePool, method: Method, rows: np.ndarray)
 
 
 def _image(pool: FacePool, row: int, maps: augment.Parameters, place: int, size: int) -> Tensor:
+    image = _placed(pool, row, maps, place, size)
+    if maps.look is None:
+        return image
+    return recolour(image, torch.from_numpy(maps.look[place : place + 1]), maps.spec)
+
+
+def _placed(pool: FacePool, row: int, maps: augment.Parameters, place: int, size: int) -> Tensor:
     crop = pool.images[row]
     if maps.exact:
         top, left = maps.corner[place].tolist()
@@ -64,7 +72,7 @@ def _image(pool: FacePool, row: int, maps: augment.Parameters, place: int, size:
         window = window[:, ::-1] if maps.flipped[place] else window
         return torch.from_numpy(window.copy())[None].permute(0, 3, 1, 2).to(torch.float32).div_(255)
     x = torch.from_numpy(crop.copy())[None].permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    return _sample(x, maps.theta[place], size, "bilinear").clamp_(0, 1)
+    return _sample(x, maps.theta[place], size, maps.spec.interpolation).clamp_(0, 1)
 
 
 def _depth(pool: FacePool, row: int, maps: augment.Parameters, place: int, image_size: int) -> Tensor:

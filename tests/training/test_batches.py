@@ -6,7 +6,7 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from made_trials import TINY, Diverging, context_of, digests, made_roles, made_trial, run
 from plain_batches import plain_scored, plain_step
 
-from fasray.errors import DataError, DivergedError
+from fasray.errors import DataError, DivergedError, SpecError
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
-from fasray.methods.base import Draw
+from fasray.methods.base import Augment, Draw, Needs
+from fasray.methods.erm import ERM
 from fasray.training.batches import Batches, Way, scoring_batch
 from fasray.training.context import Context
 from fasray.training.trial import TrainingSpec, Trial
@@ -34,7 +35,18 @@ AUGMENTS = st.one_of(
             "rotation": st.sampled_from([0.0, 25.0, 180.0]),
             "scale": st.sampled_from([[1.0, 1.0], [0.2, 1.0]]),
             "eval_scale": st.sampled_from([1.0, 0.81]),
-        }
+        },
+        optional={
+            "interpolation": st.sampled_from(["bilinear", "bicubic"]),
+            "ratio": st.just([0.75, 1.5]),
+            "contrast": st.just([0.5, 1.5]),
+            "saturation": st.just([0.8, 1.2]),
+            "jitter": st.sampled_from([[0.4, 0.4, 0.4, 0.1], [0.4, 0.4, 0.4, 0.0]]),
+            "grey": st.just(0.5),
+            "blur": st.just([0.0, 0.02]),
+            "cutout": st.just(0.5),
+            "cutout_fill": st.sampled_from(["zero", "mean"]),
+        },
     ),
 )
 
@@ -101,6 +113,42 @@ def test_every_way_gives_the_bits_of_the_plain_one_from_any_step_on(
             assert list(seen) == list(range(7 * rank, len(rows), 14))
             for start, images in seen.items():
                 assert torch.equal(images, plain_scored(trial, pool, method, rows[start : start + 7]))
+
+
+class TwoRecipes(ERM):
+    """A plain window, and a part of the crop in other colours, of each image."""
+
+    name = "two_recipes"
+    augments: ClassVar[tuple[Augment, ...]] = (Augment(), Augment(crop="scale", scale=(0.2, 1.0), jitter=(0.4,) * 4))
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(views=2, depth=True)
+
+    @property
+    def augment(self) -> tuple[Augment, ...]:
+        return self.augments
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_view_has_its_recipe_and_labels_follow_the_first(pool: FacePool, way: Way) -> None:
+    with registry.registered(TwoRecipes):
+        trial = made_trial("two_recipes")
+        with closing(batches_of(trial, pool, way)) as batches:
+            found = batches.step(1)
+            wanted = plain_step(trial, pool, made_roles(pool.index), trial.build_method(), 1)
+            assert_same(found, wanted)
+        plain = made_trial("two_recipes", training=TINY.model_copy(update={"augment": {"jitter": [0.0] * 4}}))
+        with closing(batches_of(plain, pool, way)) as batches:
+            (uncoloured,) = batches.step(1)
+    assert torch.equal(uncoloured.views[0], found[0].views[0])
+    assert not torch.equal(uncoloured.views[1], found[0].views[1])
+
+
+def test_as_many_recipes_as_views_are_asked_for(pool: FacePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TwoRecipes, "augments", TwoRecipes.augments[:1])
+    with registry.registered(TwoRecipes), pytest.raises(SpecError, match="1 augmentations for 2 views"):
+        batches_of(made_trial("two_recipes"), pool, None)
 
 
 def test_a_trial_leaves_no_thread_behind_however_it_ends(pool: FacePool, tmp_path: Path) -> None:

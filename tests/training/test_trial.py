@@ -88,6 +88,8 @@ def test_overrides_reach_sampling_and_augmentation() -> None:
         ({"image_size": 100}, "image_size"),
         ({"augment": {"flp": 0.5}}, "did you mean 'flip'"),
         ({"augment": {"crop": "half"}}, r"augment\.crop"),
+        ({"augment": {"ratio": [1.5, 0.5]}}, r"augment\.ratio: a range goes from its smaller end"),
+        ({"augment": {"jitter": [0.4, 0.4, 0.4, 0.6]}}, r"augment\.jitter\.3.*less than or equal to 0\.5"),
         ({"precision": "fp16"}, "precision"),
         ({"eval_frames": 0}, "eval_frames"),
     ],

@@ -1,14 +1,14 @@
-"""From stored uint8 crops to float batches on the device: window, rotation, flip; labels follow the image.
+"""From stored uint8 crops to float batches on the device: window, rotation, flip, colours; labels follow the image.
 
 All randomness is drawn by NumPy for the whole batch of all workers (:func:`sample_parameters`), each worker then takes
 its share, so that the number of workers does not change what an image looks like. An image is resampled at most once,
-bilinearly and without antialiasing (crops are never shrunk by much more than 2). Pixels that a rotation brings in from
-outside are black, depth 0 and background, as torchvision's RandomRotation fills.
+without antialiasing (crops are never shrunk by much more than 2). Pixels that a rotation brings in from outside are
+black, depth 0 and background, as torchvision's RandomRotation fills.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fasray.errors import SpecError
+from fasray.faces.loading.augment_colour import COLUMNS, UNIFORMS, recolour, sample_look
+from fasray.faces.loading.augment_recipe import Augment as Augment
 from fasray.faces.loading.windows import cut
 from fasray.faces.record import PARSING_SIZE
 
@@ -29,29 +31,13 @@ DEPTH_STRIDE = 8
 
 _UNIFORMS = 5
 """Uniform numbers per image: flip, rotation, area, vertical and horizontal place. All are drawn whatever the
-configuration, so that configurations which share a seed differ only where they mean to."""
-
-
-@dataclass(frozen=True)
-class Augment:
-    """Geometric augmentation of the training images; images stay in [0, 1], labels follow the image."""
-
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    rotation: float = 0.0
-    """Rotation drawn from [-rotation, rotation] degrees, about the middle of the stored crop."""
-    crop: Literal["pixels", "resize", "scale"] = "pixels"
-    """``pixels``: a random window of image_size pixels, nothing resampled unless rotated; ``resize``: the whole stored
-    crop resized; ``scale``: a random square of ``scale`` of the area, resized (RandomResizedCrop, ratio 1)."""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Area fraction range of ``crop='scale'``."""
-    eval_scale: float = 1.0
-    """Area fraction of the centre crop at evaluation, for ``crop`` ``resize`` and ``scale``."""
+configuration, so that configurations which share a seed differ only where they mean to. What came later has a stream of
+its own, for the same reason."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """One geometric map per image; B of them. Indexing with positions gives a worker's share."""
+    """What happens to each of B images. Indexing with positions gives a worker's share."""
 
     theta: NDArray[np.float32]
     """[B, 2, 3] affine map from output to stored coordinates, both [-1, 1] over the image's outer edges."""
@@ -61,12 +47,18 @@ class Parameters:
     """[B] mirrored horizontally."""
     exact: bool
     """The maps are integer windows of image_size pixels: copied, not resampled."""
+    look: NDArray[np.float32] | None = None
+    """[B, 16] what happens to the colours, see :mod:`fasray.faces.loading.augment_colour`; None: nothing."""
+    spec: Augment = field(default_factory=Augment)
+    """What it was drawn from."""
 
     def __len__(self) -> int:
         return len(self.theta)
 
     def __getitem__(self, positions: NDArray[Any] | slice) -> Parameters:
-        return Parameters(self.theta[positions], self.corner[positions], self.flipped[positions], self.exact)
+        look = None if self.look is None else self.look[positions]
+        theta, corner, flipped = self.theta[positions], self.corner[positions], self.flipped[positions]
+        return replace(self, theta=theta, corner=corner, flipped=flipped, look=look)
 
 
 def sample_parameters(
@@ -75,7 +67,8 @@ def sample_parameters(
     """Draw the maps of ``count`` training images (one view each).
 
     Args:
-        rng: the stream of this step and view; advanced by exactly 5 * count uniform numbers.
+        rng: the stream of this step and view; advanced by exactly 5 * count uniform numbers. What is off by default
+            draws 18 * count from a child of it, if anything of it is on.
         count: images of all workers together.
         spec: what may happen to an image.
         stored_size: side of the stored crops, pixels.
@@ -85,20 +78,25 @@ def sample_parameters(
         SpecError: a window of image_size pixels does not fit into the stored crops.
     """
     flip, turn, area, down, right = rng.random((_UNIFORMS, count))
+    stretches = spec.crop == "scale" and spec.ratio != (1, 1)
+    more = rng.spawn(1)[0].random((UNIFORMS, count)) if stretches or spec.recolours else None
     angle = np.radians(spec.rotation) * (2 * turn - 1)
     flipped = flip < spec.flip
     if spec.crop == "pixels":
         room = _room(stored_size, image_size)
         corner = np.stack([np.floor(down * (room + 1)), np.floor(right * (room + 1))], axis=1).astype(np.int64)
-        side = np.full(count, image_size / stored_size)
+        tall = wide = np.full(count, image_size / stored_size)
         middle = (2 * corner + image_size) / stored_size - 1
     else:
         low, high = spec.scale if spec.crop == "scale" else (1.0, 1.0)
-        side = np.sqrt(low + (high - low) * area)
-        middle = (np.stack([down, right], axis=1) * 2 - 1) * (1 - side)[:, None]
+        share = low + (high - low) * area
+        tall = wide = np.sqrt(share)
+        if more is not None:
+            tall, wide = _sides(share, spec.ratio, more[0])
+        middle = (np.stack([down, right], axis=1) * 2 - 1) * (1 - np.stack([tall, wide], axis=1))
         corner = np.zeros((count, 2), dtype=np.int64)
-    exact = spec.crop == "pixels" and spec.rotation == 0
-    return Parameters(_affine(side, middle, flipped, angle), corner, flipped, exact)
+    look = sample_look(more, spec) if more is not None and spec.recolours else None
+    return Parameters(_affine(tall, wide, middle, flipped, angle), corner, flipped, is_exact(spec), look, spec)
 
 
 def evaluation_parameters(count: int, spec: Augment, stored_size: int, image_size: int) -> Parameters:
@@ -113,10 +111,20 @@ def evaluation_parameters(count: int, spec: Augment, stored_size: int, image_siz
         corner = np.full((count, 2), _room(stored_size, image_size) // 2, dtype=np.int64)
         side = np.full(count, image_size / stored_size)
         middle = (2 * corner + image_size) / stored_size - 1
-        return Parameters(_affine(side, middle, flipped, angle), corner, flipped, exact=True)
+        return Parameters(_affine(side, side, middle, flipped, angle), corner, flipped, exact=True)
     side = np.full(count, np.sqrt(spec.eval_scale))
     corner = np.zeros((count, 2), dtype=np.int64)
-    return Parameters(_affine(side, np.zeros((count, 2)), flipped, angle), corner, flipped, exact=False)
+    return Parameters(_affine(side, side, np.zeros((count, 2)), flipped, angle), corner, flipped, exact=False)
+
+
+def look_of(parameters: Parameters) -> NDArray[np.float32]:
+    """Return the looks [B, 16], zeros where the recipe has none."""
+    return np.zeros((len(parameters), COLUMNS), np.float32) if parameters.look is None else parameters.look
+
+
+def is_exact(spec: Augment) -> bool:
+    """Tell whether training images are integer windows, copied and not resampled."""
+    return spec.crop == "pixels" and spec.rotation == 0
 
 
 def apply(images: Images, parameters: Parameters, image_size: int, device: torch.device | str = "cpu") -> Tensor:
@@ -130,12 +138,15 @@ def apply(images: Images, parameters: Parameters, image_size: int, device: torch
     """
     if parameters.exact and not isinstance(images, Tensor):
         windows = cut(images, np.arange(len(images)), parameters.corner, parameters.flipped, image_size)
-        return to_float(torch.from_numpy(windows).to(device))
-    x = _tensor(images).to(device)
-    if parameters.exact:
+        x = to_float(torch.from_numpy(windows).to(device))
+    elif parameters.exact:
         corner, flipped = (torch.from_numpy(part).to(device) for part in (parameters.corner, parameters.flipped))
-        return to_float(gather_windows(x, torch.arange(len(x), device=device), corner, flipped, image_size))
-    return resample(to_float(x), torch.from_numpy(parameters.theta).to(device), image_size)
+        x = _tensor(images).to(device)
+        x = to_float(gather_windows(x, torch.arange(len(x), device=device), corner, flipped, image_size))
+    else:
+        theta = torch.from_numpy(parameters.theta).to(device)
+        x = resample(to_float(_tensor(images).to(device)), theta, image_size, parameters.spec.interpolation)
+    return x if parameters.look is None else recolour(x, torch.from_numpy(parameters.look).to(device), parameters.spec)
 
 
 def gather_windows(images: Tensor, rows: Tensor, corner: Tensor, flipped: Tensor, size: int) -> Tensor:
@@ -166,9 +177,9 @@ def to_float(images: Tensor) -> Tensor:
     return x.div_(torch.full((), 255.0, device=x.device))
 
 
-def resample(x: Tensor, theta: Tensor, size: int) -> Tensor:
+def resample(x: Tensor, theta: Tensor, size: int, interpolation: Literal["bilinear", "bicubic"] = "bilinear") -> Tensor:
     """Return the images [B, 3, h, w] in [0, 1] through the maps ``theta`` [B, 2, 3], [B, 3, size, size]."""
-    return _sample(x, theta, size, "bilinear").clamp_(0, 1)
+    return _sample(x, theta, size, interpolation).clamp_(0, 1)
 
 
 def apply_depth(depth: Images, parameters: Parameters, image_size: int, device: torch.device | str = "cpu") -> Tensor:
@@ -247,15 +258,28 @@ def _room(stored_size: int, image_size: int) -> int:
     return stored_size - image_size
 
 
+def _sides(
+    share: NDArray[np.float64], ratio: tuple[float, float], uniform: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return height and width of parts of ``share`` of the area that fit into the crop."""
+    low, high = np.log(ratio)
+    stretch = np.clip(np.exp(low + (high - low) * uniform), share, 1 / share)
+    return np.sqrt(share / stretch), np.sqrt(share * stretch)
+
+
 def _affine(
-    side: NDArray[np.float64], middle: NDArray[np.float64], flipped: NDArray[np.bool_], angle: NDArray[np.float64]
+    tall: NDArray[np.float64],
+    wide: NDArray[np.float64],
+    middle: NDArray[np.float64],
+    flipped: NDArray[np.bool_],
+    angle: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """Return the maps: mirror, scale by ``side``, move to ``middle`` (y, x), turn about the image's middle."""
+    """Return the maps: mirror, scale by the sides, move to ``middle`` (y, x), turn about the image's middle."""
     cos, sin = np.cos(angle), np.sin(angle)
-    across = np.where(flipped, -side, side)
+    across = np.where(flipped, -wide, wide)
     y, x = middle[:, 0], middle[:, 1]
-    row_x = np.stack([cos * across, -sin * side, cos * x - sin * y], axis=1)
-    row_y = np.stack([sin * across, cos * side, sin * x + cos * y], axis=1)
+    row_x = np.stack([cos * across, -sin * tall, cos * x - sin * y], axis=1)
+    row_y = np.stack([sin * across, cos * tall, sin * x + cos * y], axis=1)
     return np.stack([row_x, row_y], axis=1).astype(np.float32)
 
 
@@ -265,7 +289,7 @@ def _tensor(images: Images) -> Tensor:
     return torch.from_numpy(images if images.flags.writeable else images.copy())
 
 
-def _sample(x: Tensor, theta: Tensor, size: int, mode: Literal["bilinear", "nearest"]) -> Tensor:
+def _sample(x: Tensor, theta: Tensor, size: int, mode: Literal["bilinear", "bicubic", "nearest"]) -> Tensor:
     """Sample [B, C, h, w] through the maps at ``size`` x ``size`` places; zero outside the stored image."""
     along = (2 * torch.arange(size, device=x.device, dtype=torch.float32) + 1) / size - 1
     u, v = along[None, None, :], along[None, :, None]
