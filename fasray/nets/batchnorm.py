@@ -1,7 +1,7 @@
 """BatchNorm whose training statistics are those of all workers' images, so that N workers train like one.
 
 torch's ``SyncBatchNorm`` refuses the CPU and cannot be differentiated twice; this one uses the differentiable mean over
-the workers of the step context. With a single worker it is ``torch.nn.BatchNorm2d``, to the bit.
+the workers of the step context. With a single worker it is torch's own batch normalisation, to the bit.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ Average = Callable[[Sequence[Tensor]], list[Tensor]]
 """Mean over the workers of each tensor, differentiable: ``StepContext.average``."""
 
 
-class BatchNorm2d(nn.BatchNorm2d):
-    """``torch.nn.BatchNorm2d``, names of its state included, that :func:`synchronise` can bind to other workers.
+class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """What the classes below share.
 
     Args:
         num_features: channels.
@@ -29,16 +29,17 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.world_size = 1
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise [B, C, H, W]; in training by the statistics of the workers' batches, which have equal sizes."""
+        """Normalise [B, C, ...]; in training by the statistics of the workers' batches, which have equal sizes."""
         if self.average is None or not self.training:
             return super().forward(input)
         x = input.to(self.weight.dtype)  # statistics keep their digits where the images came in half precision
-        (mean,) = self.average([x.mean(dim=(0, 2, 3))])
-        centred = x - mean[:, None, None]
-        (variance,) = self.average([centred.square().mean(dim=(0, 2, 3))])
+        rest, shape = (0, *range(2, x.dim())), (-1, *(x.dim() - 2) * (1,))
+        (mean,) = self.average([x.mean(dim=rest)])
+        centred = x - mean.view(shape)
+        (variance,) = self.average([centred.square().mean(dim=rest)])
         self._remember(mean.detach(), variance.detach(), self.world_size * x.numel() // x.shape[1])
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+        return (centred * scale.view(shape) + self.bias.view(shape)).to(input.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -50,8 +51,18 @@ class BatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked += 1
 
 
+class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
+    """``torch.nn.BatchNorm1d`` of [B, C], as :class:`BatchNorm2d`."""
+
+
+class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
+    """``torch.nn.BatchNorm2d``, names of its state included, that :func:`synchronise` can bind to other workers."""
+
+
 def synchronise(networks: nn.Module, average: Average, world_size: int) -> None:
-    """Bind every :class:`BatchNorm2d` of the networks to the mean over the workers; done once, after building.
+    """Bind the batch normalisation of the networks to the mean over the workers; done once, after building.
+
+    Only that of the two classes above is bound.
 
     Args:
         networks: all networks of a method.
@@ -59,7 +70,7 @@ def synchronise(networks: nn.Module, average: Average, world_size: int) -> None:
         world_size: number of workers; with 1 nothing changes.
     """
     for module in networks.modules():
-        if isinstance(module, BatchNorm2d):
+        if isinstance(module, _BatchNorm):
             module.average, module.world_size = (average if world_size > 1 else None), world_size
 
 
