@@ -75,6 +75,8 @@ class Needs:
     """Differently augmented views of each image."""
     min_domains: int = 1
     """Fewest source domains with which the method is defined."""
+    attack_type: bool = False
+    subject: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Draw:
     """[B, 1, S/8, S/8] float32 in [0, 1] (32 at 256), zeros for spoof; if ``needs.depth``."""
     parsing: Tensor | None = None
     """[B, 64, 64] int64 class ids, zeros for spoof; if ``needs.parsing``."""
+    attack_type: Tensor | None = None
+    """[B] int64, position in :data:`fasray.faces.record.ATTACK_TYPES`, 0 = live; if ``needs.attack_type``."""
+    subject: Tensor | None = None
+    """[B] int64, position among the sorted subjects of all training faces, whatever the domain; if
+    ``needs.subject``."""
 
 
 @dataclass(frozen=True)

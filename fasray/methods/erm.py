@@ -1,4 +1,4 @@
-"""ERM: a ResNet-18 trained on all source domains pooled, the baseline that every other method must beat.
+"""ERM: one network trained on all source domains pooled, the baseline that every other method must beat.
 
 Vapnik, Principles of Risk Minimization for Learning Theory, NIPS 1991; as a baseline in domain
 generalization: Gulrajani and Lopez-Paz, In Search of Lost Domain Generalization, ICLR 2021.
@@ -12,8 +12,9 @@ over this is what its own losses and updates are worth.
 
 No paper fixes this baseline's details for face anti-spoofing; these defaults are ours and follow the training of SSDG
 (SGD .01, momentum .9, weight decay 5e-4, 10 images a group, 4000 steps, mirrored images). No published numbers.
+``backbone`` takes any network of ``fasray.nets.backbones`` in place of the ResNet-18; AdamW trains a transformer.
 
-Shapes: B images of this worker, H W image size, F features (512 * width).
+Shapes: B images of this worker, H W image size, F features of the backbone (512 * width with ResNet-18).
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.losses.precision import full
+from fasray.methods.backbone import BackboneName, build_backbone, make_optimizer
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
-from fasray.methods.settings import quantity
+from fasray.methods.settings import later, quantity
 from fasray.methods.space import Choice, LogUniform, Range
-from fasray.nets.normalize import ImageNetNormalize
-from fasray.nets.resnet import ResNet18
-from fasray.nets.weights import load_backbone
+from fasray.nets import backbones
 
 
 class ERMConfig(MethodConfig):
@@ -39,12 +39,14 @@ class ERMConfig(MethodConfig):
 
     label_smoothing: float = quantity(0.0, ge=0, lt=1, unit="fraction")
     """Share of each label given to both classes."""
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    """Optimizer; Adam needs a learning rate near 1e-4."""
+    backbone: BackboneName = later("resnet18")
+    """Network from images to features; see ``for_backbone`` for what comes with it."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Optimizer; Adam and AdamW need a learning rate near 1e-4."""
     learning_rate: float = quantity(0.01, gt=0, le=1)
     """Learning rate, constant. Paper: 0.01."""
     momentum: float = quantity(0.9, ge=0, lt=1)
-    """Momentum of SGD; not used by Adam. Paper: 0.9."""
+    """Momentum, with SGD only. Paper: 0.9."""
     weight_decay: float = quantity(5e-4, ge=0, le=1)
     """L2 penalty, all parameters. Paper: 5e-4."""
     images_per_group: int = quantity(10, ge=1, unit="images")
@@ -108,18 +110,13 @@ class ERM(Method):
 
     def build(self, build: Build) -> None:
         """Create the backbone, one head and the optimizer."""
-        backbone = ResNet18(build.width)
-        head = nn.Linear(backbone.num_features, 1)
-        load_backbone(backbone, build.backbone_weights, build.weights_folder)
-        self.networks = nn.ModuleDict({"normalize": ImageNetNormalize(), "backbone": backbone, "head": head})
-        self.networks.to(build.device)
         c = self.config
-        parameters = self.networks.parameters()
-        self.optimizers = {
-            "all": torch.optim.SGD(parameters, c.learning_rate, c.momentum, weight_decay=c.weight_decay)
-            if c.optimizer == "sgd"
-            else torch.optim.Adam(parameters, c.learning_rate, weight_decay=c.weight_decay)
-        }
+        backbone = build_backbone(c.backbone, build)
+        head = nn.Linear(backbone.num_features, 1)
+        normalize = backbones.normalizer(c.backbone)
+        self.networks = nn.ModuleDict({"normalize": normalize, "backbone": backbone, "head": head})
+        self.networks.to(build.device)
+        self.optimizers = {"all": make_optimizer(self.networks.parameters(), c)}
 
     def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
         """Do one gradient step on the pooled batch."""
@@ -141,7 +138,11 @@ class ERM(Method):
 
     def summary(self) -> Mapping[str, Any]:
         """Return what ``fasray methods`` prints."""
-        return {"backbone": "ResNet-18", "losses": ("BCE",), "score": "sigmoid of one head"}
+        return {
+            "backbone": backbones.get(self.config.backbone).title,
+            "losses": ("BCE",),
+            "score": "sigmoid of one head",
+        }
 
     def _logits(self, x_BCHW: Tensor) -> Tensor:
         features_BF: Tensor = self.networks["backbone"](self.networks["normalize"](x_BCHW))

@@ -30,7 +30,7 @@ paper: best epoch by AUC - HTER on the target itself, EER threshold of the targe
 compare them with the `oracle-search` selection, not with an honest one.
 
 Shapes: B images of this worker, N = 2B feature vectors (view 1 of all images, then view 2), E source domains,
-F features (512 * width).
+F features of the backbone (512 * width with ResNet-18).
 """
 
 from __future__ import annotations
@@ -45,12 +45,11 @@ from torch.nn import functional
 
 from fasray.losses.contrastive import supcon_loss
 from fasray.losses.precision import full, no_autocast
+from fasray.methods.backbone import BackboneName, build_backbone, make_optimizer
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
-from fasray.methods.settings import quantity
+from fasray.methods.settings import later, quantity
 from fasray.methods.space import Choice, LogUniform, Range
-from fasray.nets.normalize import ImageNetNormalize
-from fasray.nets.resnet import ResNet18
-from fasray.nets.weights import load_backbone
+from fasray.nets import backbones
 
 
 class SAFASConfig(MethodConfig):
@@ -66,6 +65,10 @@ class SAFASConfig(MethodConfig):
     """Part of the budget before the alignment starts. Paper: 0.2; epoch 20 of 100."""
     head_scale: float = quantity(1.0, gt=0, le=100)
     """Factor on the logits, s. Paper: 1.0."""
+    backbone: BackboneName = later("resnet18")
+    """Network from images to features; see ``for_backbone`` for what comes with it. Paper: resnet18."""
+    optimizer: Literal["sgd", "adam", "adamw"] = later("sgd")
+    """Optimizer. Paper: sgd."""
     learning_rate: float = quantity(0.005, gt=0, le=1)
     """Learning rate at the start. Paper: 0.005."""
     decay_every: float = quantity(0.4, gt=0, le=1, unit="fraction of the budget")
@@ -187,16 +190,14 @@ class SAFAS(Method):
         return Augment(c.flip, c.rotation, c.crop, (c.scale_min, 1.0), c.eval_scale)
 
     def build(self, build: Build) -> None:
-        """Create the backbone, one head a domain (rows of one linear layer) and SGD."""
-        backbone = ResNet18(build.width)
-        heads = nn.Linear(backbone.num_features, build.num_domains)
-        load_backbone(backbone, build.backbone_weights, build.weights_folder)
-        self.networks = nn.ModuleDict({"normalize": ImageNetNormalize(), "backbone": backbone, "heads": heads})
-        self.networks.to(build.device)
+        """Create the backbone, one head a domain (rows of one linear layer) and the optimizer."""
         c = self.config
-        self.optimizers = {
-            "all": torch.optim.SGD(self.networks.parameters(), c.learning_rate, c.momentum, weight_decay=c.weight_decay)
-        }
+        backbone = build_backbone(c.backbone, build)
+        heads = nn.Linear(backbone.num_features, build.num_domains)
+        normalize = backbones.normalizer(c.backbone)
+        self.networks = nn.ModuleDict({"normalize": normalize, "backbone": backbone, "heads": heads})
+        self.networks.to(build.device)
+        self.optimizers = {"all": make_optimizer(self.networks.parameters(), c)}
 
     def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
         """Do one gradient step on both views and, once it is time, turn the heads towards each other."""
@@ -234,7 +235,8 @@ class SAFAS(Method):
 
     def summary(self) -> Mapping[str, Any]:
         """Return what ``fasray methods`` prints."""
-        return {"backbone": "ResNet-18", "losses": ("BCE per domain", "SupCon"), "score": "mean of sigmoid heads"}
+        title = backbones.get(self.config.backbone).title
+        return {"backbone": title, "losses": ("BCE per domain", "SupCon"), "score": "mean of sigmoid heads"}
 
     @property
     def _heads(self) -> nn.Linear:

@@ -1,7 +1,7 @@
 """SSDG: pull the live faces of all domains together, but let the attacks of each domain stand apart.
 
 Jia, Zhang, Shan and Chen, Single-Side Domain Generalization for Face Anti-Spoofing, CVPR 2020 (arXiv 2004.14043).
-SSDG-R is ``backbone: resnet18``, SSDG-M is ``backbone: depthnet``.
+SSDG-R is ``backbone: resnet18``, SSDG-M is ``backbone: depthnet``; others are not the paper's.
 
 Idea: live faces look alike whatever the camera, attacks do not; so only live features are made indistinguishable by
 domain, against a discriminator behind a gradient reversal. An asymmetric triplet loss takes all live faces as one group
@@ -34,7 +34,7 @@ SSDG-M 16.67/90.47, 23.11/85.45, 18.21/94.61, 25.17/81.83. The iteration of the 
 10, at the EER threshold of the target, so HTER = EER: compare them with the `oracle-search` selection. Quoted from
 later papers' tables, not from a run of ours.
 
-Shapes: B images of this worker, N of all workers, F features (512 * width), D domains.
+Shapes: B images of this worker, N of all workers, F features of the backbone (512 * width in the paper), D domains.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,16 +51,20 @@ from torch.nn import functional
 from fasray.losses.domain import domain_loss
 from fasray.losses.precision import full
 from fasray.losses.triplet import asymmetric_groups, triplet_loss
+from fasray.methods.backbone import Known, make_optimizer
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
-from fasray.methods.settings import quantity
+from fasray.methods.settings import later, quantity
 from fasray.methods.space import Choice, Range
+from fasray.nets import backbones
 from fasray.nets.dropout import dropout_mask
 from fasray.nets.normalize import ImageNetNormalize
-from fasray.nets.resnet import ResNet18
+from fasray.nets.resnet import ResNet
 from fasray.nets.reversal import reversal_factor, reverse_gradient
 from fasray.nets.ssdg import TINY, Discriminator, Embedding, Norm, PlainNet, normalised_features
 from fasray.nets.weights import load_backbone
 
+DEPTHNET = "depthnet"
+"""The backbone of SSDG-M, which is no other method's."""
 GRACE = 0.11
 """Part of the budget after which the gradient reversal has half its strength."""
 
@@ -80,12 +84,14 @@ class SSDGConfig(MethodConfig):
     """Hardest positive and negative of each anchor instead of all violated triplets. Paper: false."""
     norm: Norm = "official"
     """How features and classifier weights are normalised: as in the code, as in the paper, or not. Paper: paper."""
-    backbone: Literal["resnet18", "depthnet"] = "resnet18"
-    """SSDG-R or SSDG-M. Paper: resnet18; and depthnet, as SSDG-M."""
+    backbone: Annotated[str, Known((DEPTHNET,))] = "resnet18"
+    """Network from images to features, see ``for_backbone`` for what comes with it. Paper: resnet18; or depthnet."""
     pretrained_layer4: bool = False
-    """Whether layer4 of resnet18 starts from ``backbone_weights`` too, if there are any. Paper: false."""
+    """Whether layer4 of a ResNet starts from ``backbone_weights`` too, if there are any. Paper: false."""
     dropout: float = quantity(0.5, ge=0, lt=1, unit="probability")
     """Share of embedding and discriminator features dropped in training. Paper: 0.5."""
+    optimizer: Literal["sgd", "adam", "adamw"] = later("sgd")
+    """Optimizer. Paper: sgd."""
     learning_rate: float = quantity(0.001, gt=0, le=1)
     """Learning rate at the start. Paper: 0.01; multiplied by 0.1 before the first step."""
     decay_at: float = quantity(0.375, gt=0, le=1, unit="fraction of the budget")
@@ -152,35 +158,23 @@ class SSDG(Method):
         return Augment(flip=self.config.flip, crop=self.config.crop)
 
     def build(self, build: Build) -> None:
-        """Create backbone, embedding, classifier, discriminator and SGD."""
-        c = self.config
-        backbone: ResNet18 | PlainNet
-        if c.backbone == "resnet18":
-            backbone = ResNet18(build.width)
-            fresh = copy.deepcopy(backbone.layer4)
-            load_backbone(backbone, build.backbone_weights, build.weights_folder)
-            backbone.layer4 = backbone.layer4 if c.pretrained_layer4 else fresh
-        else:
-            backbone = PlainNet(build.width)
-            weights = "none" if build.backbone_weights == "imagenet" else build.backbone_weights
-            load_backbone(backbone, weights, build.weights_folder)
-        classifier = nn.Linear(backbone.num_features, 2)
+        """Create backbone, embedding, classifier, discriminator and optimizer."""
+        normalize, backbone, features = self._backbone(build)
+        classifier = nn.Linear(features, 2)
         nn.init.normal_(classifier.weight, 0, 0.01)
         nn.init.zeros_(classifier.bias)
         self.networks = nn.ModuleDict(
             {
-                "normalize": ImageNetNormalize(),
+                "normalize": normalize,
                 "backbone": backbone,
-                "embedding": Embedding(backbone.num_features),
+                "embedding": Embedding(features),
                 "classifier": classifier,
-                "discriminator": Discriminator(backbone.num_features, build.num_domains),
+                "discriminator": Discriminator(features, build.num_domains),
             }
         )
         self.networks.to(build.device)
         self._groups = 2 * build.num_domains
-        self.optimizers = {
-            "all": torch.optim.SGD(self.networks.parameters(), c.learning_rate, c.momentum, weight_decay=c.weight_decay)
-        }
+        self.optimizers = {"all": make_optimizer(self.networks.parameters(), self.config)}
 
     def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
         """Do one gradient step, on the discriminator and, through the reversed gradient, against it on the features."""
@@ -228,11 +222,27 @@ class SSDG(Method):
 
     def summary(self) -> Mapping[str, Any]:
         """Return what ``fasray methods`` prints."""
+        plain = self.config.backbone == DEPTHNET
         return {
-            "backbone": "ResNet-18" if self.config.backbone == "resnet18" else "13 convolutions (MADDG)",
+            "backbone": "13 convolutions (MADDG)" if plain else backbones.get(self.config.backbone).title,
             "losses": ("CE", "asymmetric triplet", "domain CE of live features, reversed"),
             "score": "softmax of two classes",
         }
+
+    def _backbone(self, build: Build) -> tuple[nn.Module, nn.Module, int]:
+        """Return normalisation, backbone and number of features."""
+        c = self.config
+        if c.backbone == DEPTHNET:
+            plain = PlainNet(build.width)
+            weights = "none" if build.backbone_weights == "imagenet" else build.backbone_weights
+            load_backbone(plain, weights, build.weights_folder)
+            return ImageNetNormalize(), plain, plain.num_features
+        fresh = backbones.make(c.backbone, width=build.width, image_size=build.image_size)
+        backbone = copy.deepcopy(fresh)
+        load_backbone(backbone, build.backbone_weights, build.weights_folder, architecture=c.backbone)
+        if isinstance(backbone, ResNet) and isinstance(fresh, ResNet) and not c.pretrained_layer4:
+            backbone.layer4 = fresh.layer4
+        return backbones.normalizer(c.backbone), backbone, backbone.num_features
 
     @property
     def _classifier(self) -> nn.Linear:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
     from fasray.nets.normalize import Normalize
 
+    class Network(nn.Module):
+        """A backbone's network."""
+
+        num_features: int
+
+
 GROUP = "fasray.backbones"
 """Entry points of installed packages: name = ``module:constant``, the constant a :class:`Backbone`."""
 
@@ -182,7 +188,7 @@ def registered(backbone: Backbone) -> Iterator[None]:
         del _REGISTERED[backbone.name]
 
 
-def make(name: str, *, width: float = 1.0, image_size: int) -> nn.Module:
+def make(name: str, *, width: float = 1.0, image_size: int) -> Network:
     """Return a network with random weights from torch's global generator.
 
     It takes normalised images, [B, 3, S, S] (see :func:`normalizer`), and returns [B, F] features; its attribute
@@ -200,7 +206,7 @@ def make(name: str, *, width: float = 1.0, image_size: int) -> nn.Module:
         SpecError: there is no backbone of that name.
     """
     module, _, function = get(name).build.partition(":")
-    network: nn.Module = getattr(importlib.import_module(module), function)(width, image_size)
+    network: Network = getattr(importlib.import_module(module), function)(width, image_size)
     return network
 
 
