@@ -1,5 +1,8 @@
 """CLIP against transformers and open_clip with the same random weights; prompts against open_clip's tokenizer."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +11,7 @@ from fasray.errors import SpecError
 from fasray.nets.clip import CLIP, GRID, PATCH, VOCABULARY, ImageTower
 from fasray.nets.prompts import END, PROMPTS, ClassPrompts, token_ids
 
-CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+assert_close = partial(torch.testing.assert_close, rtol=1e-5, atol=1e-5)
 
 
 def count(parameters):
@@ -33,7 +36,7 @@ def hugging_face(clip):
     from transformers import CLIPConfig, CLIPModel
 
     shapes = {"text_config": clip, "vision_config": clip.visual}
-    sizes = {
+    sizes: dict[str, Any] = {
         key: {
             "hidden_size": tower.num_features,
             "intermediate_size": 4 * tower.num_features,
@@ -79,11 +82,11 @@ def assert_as_hugging_face(clip):
     with torch.no_grad():
         found = theirs(input_ids=padded, pixel_values=images)
         image, text = clip(images), clip.encode_text(tokens)
-        torch.testing.assert_close(clip.encode_text(padded), text, **CLOSE)
-        torch.testing.assert_close(text, found.text_model_output.pooler_output, **CLOSE)
-        torch.testing.assert_close(image, found.vision_model_output.pooler_output, **CLOSE)
+        assert_close(clip.encode_text(padded), text)
+        assert_close(text, found.text_model_output.pooler_output)
+        assert_close(image, found.vision_model_output.pooler_output)
         cosine = nn.functional.cosine_similarity(image[:, None], text[None], dim=2)
-        torch.testing.assert_close(clip.logit_scale.exp() * cosine, found.logits_per_image, rtol=1e-5, atol=1e-4)
+        assert_close(clip.logit_scale.exp() * cosine, found.logits_per_image, atol=1e-4)
 
 
 def test_both_towers_are_those_of_transformers():
@@ -110,9 +113,9 @@ def assert_as_open_clip(clip):
     theirs.load_state_dict(clip.state_dict())
     images, tokens = images_of(GRID * PATCH), token_ids()
     with torch.no_grad():
-        torch.testing.assert_close(clip(images), theirs.encode_image(images), **CLOSE)
+        assert_close(clip(images), theirs.encode_image(images))
         padded = nn.functional.pad(tokens, (0, 77 - tokens.shape[1]))
-        torch.testing.assert_close(clip.encode_text(tokens), theirs.encode_text(padded), **CLOSE)
+        assert_close(clip.encode_text(tokens), theirs.encode_text(padded))
 
 
 def test_both_towers_are_those_of_open_clip_whose_state_loads_as_it_is():
@@ -149,14 +152,14 @@ def test_the_embedding_of_other_image_sizes_is_interpolated_as_by_open_clip():
         def __init__(self, side):
             super().__init__()
             self.visual = nn.Module()
-            self.visual.grid_size = (side, side)
+            vars(self.visual)["grid_size"] = side, side
 
     for size in (64, 224, 256):
         torch.manual_seed(0)
         tower = ImageTower(0.125, size)
         state = {"visual.positional_embedding": tower.positional_embedding.detach().clone()}
         resize_pos_embed(state, Vision(size // PATCH))
-        torch.testing.assert_close(tower.positions(), state["visual.positional_embedding"], **CLOSE)
+        assert_close(tower.positions(), state["visual.positional_embedding"])
 
 
 def test_the_image_tower_serves_alone_and_sees_whole_patches_only():
@@ -178,8 +181,8 @@ def test_a_compact_vocabulary_gives_the_features_of_the_full_one():
     state = whole.state_dict()
     state["token_embedding.weight"] = state["token_embedding.weight"][full.tokens.unique()]
     small.load_state_dict(state)
-    torch.testing.assert_close(compact(small), full(whole))
-    torch.testing.assert_close(full(whole).flatten(0, 1), whole.encode_text(token_ids()))
+    assert_close(compact(small), full(whole))
+    assert_close(full(whole).flatten(0, 1), whole.encode_text(token_ids()))
 
 
 def test_the_constant_features_follow_the_weights():
@@ -197,5 +200,5 @@ def test_the_constant_features_follow_the_weights():
     optimizer.step()
     assert not torch.equal(prompts.constant(clip), first)
     clip.load_state_dict(other.state_dict())
-    torch.testing.assert_close(prompts.constant(clip), prompts(other).mean(1))
+    assert_close(prompts.constant(clip), prompts(other).mean(1))
     assert not prompts.state_dict()
