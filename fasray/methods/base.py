@@ -20,7 +20,7 @@ from fasray.faces.loading.augment import Augment as Augment
 from fasray.faces.loading.sampler import Sampling as Sampling
 from fasray.methods.backbone import recommended
 from fasray.methods.settings import later_names
-from fasray.methods.space import Range
+from fasray.methods.space import Range, scaled
 from fasray.nets import backbones
 from fasray.validation import Settings
 
@@ -48,6 +48,20 @@ class MethodConfig(Settings):
     def space(cls) -> Mapping[str, Range]:
         """Return the default sweep ranges, loss weights first. Keys are field names."""
         return {}
+
+    def default_space(self) -> Mapping[str, Range]:
+        """Return what is searched of this configuration where a sweep file does not say.
+
+        With another backbone than the default, ranges of what goes with it are moved by the same factor as the setting.
+        """
+        fields, space = type(self).model_fields, dict(self.space())
+        backbone = fields.get("backbone")
+        if backbone is None or getattr(self, "backbone") == backbone.default:  # noqa: B009
+            return space
+        for key in ("learning_rate", "weight_decay"):
+            if key in space and key in fields:
+                space[key] = scaled(space[key], getattr(self, key) / fields[key].default)
+        return space
 
     @classmethod
     def for_backbone(cls, name: str, *, pretrained: bool) -> Mapping[str, Any]:

@@ -62,6 +62,8 @@ def toy_draw(method: Method, num_domains: int, *, per_group: int = 2, size: int 
         domain,
         depth=depth if method.needs.depth else None,
         parsing=parsing if method.needs.parsing else None,
+        attack_type=1 - label if method.needs.attack_type else None,
+        subject=torch.arange(len(label)) // 2 if method.needs.subject else None,
     )
 
 
@@ -93,7 +95,10 @@ def share(draw: Draw, positions: Tensor) -> Draw:
         tuple(view[positions] for view in draw.views),
         draw.label[positions],
         draw.domain[positions],
-        *(None if part is None else part[positions] for part in (draw.depth, draw.parsing)),
+        *(
+            None if part is None else part[positions]
+            for part in (draw.depth, draw.parsing, draw.attack_type, draw.subject)
+        ),
     )
 
 

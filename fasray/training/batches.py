@@ -29,7 +29,8 @@ from fasray.faces.loading.row_groups import Rows
 from fasray.faces.loading.sampler import Sampler
 from fasray.faces.loading.upload import Upload, Uploader
 from fasray.faces.loading.windows import Windows
-from fasray.methods.base import Draw, Method
+from fasray.faces.record import ATTACK_TYPES
+from fasray.methods.base import Draw, Method, Needs
 from fasray.protocols.roles import Roles, spaced_frames
 from fasray.seeds import stream
 from fasray.training.context import Context
@@ -106,8 +107,7 @@ class Batches:
             face_source.row_group,
         )
         self._positions = self.sampler.positions(context.rank, context.world_size)
-        self._label: NDArray[np.int64] = face_source.index.label.astype(np.int64)
-        self._domain = roles.domain_id
+        self._columns = _columns(face_source, roles, self._needs)
         self.scored = scored_rows(trial, face_source, roles)
         """The source-dev and the target rows that every evaluation scores, in this order."""
         self._eval_batch = scoring_batch(training, self._device)
@@ -217,7 +217,7 @@ class Batches:
         drawn = {name: np.array([[getattr(one, name) for one in of] for of in maps]) for name in _MAPS}
         if self._recolours:
             drawn["look"] = np.array([[augment.look_of(one) for one in of] for of in maps])
-        arrays = {"label": self._label[rows], "domain": self._domain[rows], **drawn}
+        arrays = {**{name: column[rows] for name, column in self._columns.items()}, **drawn}
         if self._faces is not None:
             return {"rows": rows, **arrays}, 0
         lead = (len(views), *rows.shape)
@@ -267,8 +267,7 @@ class Batches:
         depth, parsing = (self._labels(name, tensors, draw) for name in ("depth", "parsing"))
         return Draw(
             views=tuple(view.contiguous(memory_format=self._layout) for view in self._views(tensors, draw)),
-            label=tensors["label"][draw],
-            domain=tensors["domain"][draw],
+            **{name: tensors[name][draw] for name in self._columns},
             depth=None if depth is None else augment.depth_target(depth, theta, self._size),
             parsing=None if parsing is None else augment.parsing_target(parsing, theta),
         )
@@ -317,6 +316,17 @@ class Batches:
         if not self._eval_maps.exact:
             x = augment.resample(x, self._eval_theta.expand(len(x), -1, -1), self._size)
         return x.contiguous(memory_format=torch.channels_last) if self._layout is torch.channels_last else x
+
+
+def _columns(face_source: FaceSource, roles: Roles, needs: Needs) -> dict[str, NDArray[np.int64]]:
+    """Return what a draw has of the table of faces, [N] each, by name; for training rows only."""
+    index, columns = face_source.index, {"label": face_source.index.label.astype(np.int64), "domain": roles.domain_id}
+    if needs.attack_type:
+        names, inverse = np.unique(index.attack_type, return_inverse=True)
+        columns["attack_type"] = np.array([ATTACK_TYPES.index(name) for name in names], np.int64)[inverse]
+    if needs.subject:
+        columns["subject"] = np.searchsorted(np.unique(index.subject[roles.train]), index.subject)
+    return columns
 
 
 def scoring_batch(training: TrainingSpec, device: torch.device) -> int:

@@ -18,6 +18,7 @@ from plain_batches import plain_scored, plain_step
 
 from fasray.errors import DataError, DivergedError, SpecError
 from fasray.faces.loading.pool import FacePool
+from fasray.faces.record import ATTACK_TYPES
 from fasray.methods import registry
 from fasray.methods.base import Augment, Draw, Needs
 from fasray.methods.erm import ERM
@@ -126,7 +127,7 @@ class TwoRecipes(ERM):
         return Needs(views=2, depth=True)
 
     @property
-    def augment(self) -> tuple[Augment, ...]:
+    def augment(self) -> tuple[Augment, ...]:  # type: ignore[override]  # ERM's is one for all views
         return self.augments
 
 
@@ -143,6 +144,35 @@ def test_each_view_has_its_recipe_and_labels_follow_the_first(pool: FacePool, wa
             (uncoloured,) = batches.step(1)
     assert torch.equal(uncoloured.views[0], found[0].views[0])
     assert not torch.equal(uncoloured.views[1], found[0].views[1])
+
+
+class Knowing(ERM):
+    """Is told the kind of attack and the person."""
+
+    name = "knowing"
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(attack_type=True, subject=True)
+
+
+@pytest.mark.parametrize("way", ["resident", "direct"])
+def test_a_draw_tells_kind_of_attack_and_person(pool: FacePool, way: Way) -> None:
+    roles, index = made_roles(pool.index), pool.index
+    people = sorted(set(index.subject[roles.train]))
+    with registry.registered(Knowing):
+        trial = made_trial("knowing")
+        shares = [batches_of(trial, pool, way, OneOf(rank, 2)) for rank in (0, 1)]
+    for batches, rank in zip(shares, (0, 1), strict=True):
+        (draw,) = batches.step(1)
+        rows = batches.sampler.rows(1)[batches.sampler.positions(rank, 2)]
+        assert draw.attack_type is not None
+        assert draw.subject is not None
+        assert [ATTACK_TYPES[number] for number in draw.attack_type] == index.attack_type[rows].tolist()
+        assert [people[number] for number in draw.subject] == index.subject[rows].tolist()
+    (plain,) = batches_of(made_trial(), pool, way).step(1)
+    assert plain.attack_type is None
+    assert plain.subject is None
 
 
 def test_as_many_recipes_as_views_are_asked_for(pool: FacePool, monkeypatch: pytest.MonkeyPatch) -> None:

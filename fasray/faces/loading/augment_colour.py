@@ -99,7 +99,7 @@ def saturate(x: Tensor, factor: Tensor) -> Tensor:
 
 def turn_hue(x: Tensor, shift: Tensor) -> Tensor:
     """Return images [B, 3, S, S] with the hue of HSV turned by ``shift`` [B, 1, 1, 1], fractions of a circle."""
-    red, green, blue = x.split(1, 1)
+    red, green, blue = (x[:, number, None] for number in range(3))
     value = x.amax(1, keepdim=True)
     chroma = value - x.amin(1, keepdim=True)
     divisor = torch.where(chroma > 0, chroma, 1)

@@ -88,12 +88,12 @@ class Augment:
     @property
     def tones(self) -> bool:
         """Whether contrast or brightness are changed."""
-        return self.contrast != (1, 1) or self.brightness > 0
+        return any(end != 1 for end in self.contrast) or self.brightness > 0
 
     @property
     def saturates(self) -> bool:
         """Whether the saturation is changed."""
-        return self.saturation != (1, 1) and self.saturation_probability > 0
+        return any(end != 1 for end in self.saturation) and self.saturation_probability > 0
 
     @property
     def jitters(self) -> bool:

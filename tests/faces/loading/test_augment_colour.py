@@ -134,7 +134,8 @@ def test_bicubic_crops_are_near_those_of_pillow():
     parameters = drawn(spec, 4)
     for image, found, theta in zip(smooth, apply(smooth, parameters, SIZE), parameters.theta, strict=True):
         half, middle = np.array([theta[0, 0], theta[1, 1]]) * 32, (theta[:, 2] + 1) * 32
-        box = tuple(map(float, [*(middle - half), *(middle + half)]))
+        (left, top), (right, bottom) = middle - half, middle + half
+        box = (float(left), float(top), float(right), float(bottom))
         wanted = np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box))
         error = np.abs(found.permute(1, 2, 0).numpy() * 255 - wanted)
         assert error[2:-2, 2:-2].max() < 3
