@@ -96,8 +96,10 @@ class OptimizerConfig(Protocol):
         """L2 penalty; with ``adamw``, decay of the weights themselves."""
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Return the optimizer that a configuration chooses."""
+def make_optimizer(
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], config: OptimizerConfig
+) -> torch.optim.Optimizer:
+    """Return the optimizer that a configuration chooses, of parameters or of groups of them as torch takes them."""
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
