@@ -175,6 +175,11 @@ class HFNMP(Method):
         return Sampling("balanced", images=self.config.images_per_group, draws=self.config.inner_loops + 1)
 
     @property
+    def architecture(self) -> str:
+        """The ResNet-50 of both trunks."""
+        return "resnet50"
+
+    @property
     def augment(self) -> Augment:
         """Mirror only."""
         return Augment(flip=self.config.flip, crop=self.config.crop)

@@ -223,6 +223,11 @@ class SDFANet(Method):
         return Sampling("balanced", images=self.config.images_per_group, unit="video")
 
     @property
+    def architecture(self) -> str:
+        """The ResNet-18 of the generator."""
+        return "resnet18"
+
+    @property
     def augment(self) -> Augment:
         """Mirror only."""
         return Augment(flip=self.config.flip, crop=self.config.crop)

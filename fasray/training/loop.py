@@ -175,7 +175,7 @@ class _Run:
         self.method.build(
             trial.shape(
                 len(roles.domains),
-                backbone_weights=training.backbone_weights,
+                backbone_weights=training.weights_of(self.method),
                 weights_folder=context.weights_folder,
                 device=context.device,
             )

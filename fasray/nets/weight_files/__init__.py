@@ -1,0 +1,1 @@
+"""Files of pretrained weights: read without running anything, recognised by names and shapes, converted."""
