@@ -7,7 +7,7 @@ for that backbone, unless the sweep file gives them: see :meth:`fasray.methods.b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -59,21 +59,6 @@ def build_backbone(name: str, build: Build) -> Network:
     network = backbones.make(name, width=build.width, image_size=build.image_size)
     load_backbone(network, build.backbone_weights, build.weights_folder, architecture=name)
     return network
-
-
-def recommended(name: str, *, pretrained: bool) -> Mapping[str, Any]:
-    """Return the settings recommended for a backbone; none for what SGD trains, where the method's own hold.
-
-    Args:
-        name: of the backbone.
-        pretrained: whether it starts from weights.
-    """
-    backbone = backbones.get(name)
-    if backbone.optimizer == "sgd":
-        return {}
-    rate = backbone.learning_rate if pretrained else backbone.scratch_learning_rate
-    decay = {} if backbone.weight_decay is None else {"weight_decay": backbone.weight_decay}
-    return {"optimizer": backbone.optimizer, "learning_rate": rate, **decay}
 
 
 class OptimizerConfig(Protocol):

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from fasray.faces.loading.augment import Augment as Augment
 from fasray.faces.loading.sampler import Sampling as Sampling
-from fasray.methods.backbone import recommended
-from fasray.methods.settings import later_names
+from fasray.methods.later import later_names
 from fasray.methods.space import Range, scaled
 from fasray.nets import backbones
 from fasray.validation import Settings
@@ -71,7 +70,7 @@ class MethodConfig(Settings):
             name: of a registered backbone.
             pretrained: whether it starts from weights.
         """
-        found = recommended(name, pretrained=pretrained)
+        found = backbones.recommended(name, pretrained=pretrained)
         return {key: value for key, value in found.items() if key in cls.model_fields}
 
     def min_grace(self, total_steps: int) -> int:

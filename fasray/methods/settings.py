@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Field
 
+from fasray.methods.later import LATER
+from fasray.methods.later import later as later
+
 if TYPE_CHECKING:
     from fasray.methods.base import Method, MethodConfig
 
 Number = TypeVar("Number", int, float)
-Value = TypeVar("Value")
-LATER = "later"
-"""Key of a field's JSON schema, see :func:`later`."""
 
 
 def quantity(
@@ -42,22 +42,6 @@ def quantity(
     extra: dict[str, Any] = {"unit": unit, LATER: True} if later else {"unit": unit}
     field: Number = Field(default, ge=ge, gt=gt, le=le, lt=lt, json_schema_extra=extra)
     return field
-
-
-def later(default: Value) -> Value:
-    """Return the pydantic field of a setting that came when the method had runs already.
-
-    While it has its default it is not written, neither into trials nor into a sweep's canonical form, so that ids and
-    hashes of runs from before stay, and such runs resume. For numbers: ``quantity(..., later=True)``.
-    """
-    field: Value = Field(default, json_schema_extra={LATER: True})
-    return field
-
-
-def later_names(config: type[MethodConfig]) -> frozenset[str]:
-    """Return the names of the settings that are not written while they have their default."""
-    extras = {name: field.json_schema_extra for name, field in config.model_fields.items()}
-    return frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get(LATER))
 
 
 @dataclass(frozen=True)

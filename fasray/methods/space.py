@@ -108,3 +108,16 @@ Sampled = Choice | Uniform | LogUniform | IntRange
 Range = Annotated[
     Grid | Choice | Uniform | LogUniform | IntRange, Field(union_mode="left_to_right"), BeforeValidator(_of_one_kind)
 ]
+
+
+def scaled(entry: Range, factor: float) -> Range:
+    """Return a range of positive numbers, each multiplied by ``factor`` and rounded to 6 digits; others as they are.
+
+    >>> scaled(LogUniform(loguniform=(1e-3, 3e-2)), 0.05)
+    LogUniform(loguniform=(5e-05, 0.0015))
+    """
+    if isinstance(entry, IntRange):
+        return entry
+    ((kind, values),) = entry.model_dump().items()
+    moved = [float(f"{value * factor:.6g}") if isinstance(value, int | float) else value for value in values]
+    return type(entry).model_validate({kind: moved})

@@ -21,6 +21,7 @@ from fasray.sweep.search import FixedSearcher, Point, Searcher, suggestions
 from fasray.sweep.spec import AshaChoice, SweepSpec
 from fasray.sweep.sweep_file import bounds_or_values
 from fasray.sweep.tpe import HyperoptTpe, OptunaTpe
+from fasray.sweep.weights import weights_by_architecture
 from fasray.training.trial import TrainingSpec, Trial, make_trial
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Cell:
     """Configuration overrides by name; each is confirmed next to the winner, with the same seeds."""
     inner: tuple[Protocol, ...] = ()
     """Inner protocols: each confirming run is trained on each of them too, for ``leave-one-source-out``."""
+    by_backbone: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Settings that go with a searched backbone, by its name; a point's own values come before them."""
 
     @property
     def name(self) -> str:
@@ -69,7 +72,8 @@ class Cell:
 
     def configuration(self, point: Mapping[str, Value]) -> dict[str, Any]:
         """Return the full configuration of a search point."""
-        return registry.config(self.method, {**self.config.model_dump(), **point}).model_dump(mode="json")
+        along = self.by_backbone.get(str(point.get("backbone")), {})
+        return registry.config(self.method, {**self.config.model_dump(), **along, **point}).model_dump(mode="json")
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     Raises:
         ProtocolError: a protocol cannot be run on the data, would leak, or has too few domains for a method.
         DataError: the data is not fit for a protocol (a domain with one class only, a subject in two splits).
-        SpecError: a rung is below a method's grace.
+        SpecError: a rung is below a method's grace, or no initial weights are given for an architecture.
     """
     available = sorted(set(table.domain.tolist()))
     protocols = resolve(spec.protocols, available, target_split=spec.target_split)
@@ -155,6 +159,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
         config = spec.config(method)
         training = spec.training_of(method)
         _check_compile(spec, method, training)
+        weights_by_architecture(method, config, spec.space(method), spec.ablations(method), training)
         needs = registry.get(method)(config).needs
         for protocol in protocols:
             role = roles[protocol.name]
@@ -188,6 +193,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     target_scored=len(spaced_frames(table, role.target, training.eval_frames)),
                     ablations=spec.ablations(method),
                     inner=inner[protocol.name],
+                    by_backbone=spec.by_backbone(method),
                 )
             )
     if refused:

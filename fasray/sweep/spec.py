@@ -14,9 +14,11 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from fasray.errors import SpecError
 from fasray.faces.data_source import SyntheticChoice
 from fasray.methods import registry
-from fasray.methods.space import Choice, Grid, Range, Value
+from fasray.methods.space import Range
 from fasray.runs.record import identity_hash
+from fasray.sweep.backbones import SETTING, listed, settings_along
 from fasray.sweep.profiles import profile
+from fasray.sweep.values import as_before, entered
 from fasray.training.trial import TrainingSpec
 from fasray.validation import SEED_LIMIT, Section, spec_error
 
@@ -262,6 +264,8 @@ class SweepSpec(Section):
         extras: dict[str, Any] = {}
         if self.methods[name].ablations:
             extras["ablations"] = self.ablations(name)
+        if along := self.by_backbone(name):
+            extras["backbones"] = along
         if own := profile(self.profile_name).budgets.get(name):
             training = self.training_of(name).model_dump(mode="json")
             extras["training"] = {key: training[key] for key in own}
@@ -308,9 +312,28 @@ class SweepSpec(Section):
         return self.confirm.seeds[: profile(self.profile_name).most_confirm_seeds]
 
     def config(self, method: str) -> MethodConfig:
-        """Return a method's configuration: published defaults, then the profile's, then this file's."""
-        overrides = {**profile(self.profile_name).methods.get(method, {}), **self.methods[method].config}
-        return registry.config(method, overrides)
+        """Return a method's configuration: published defaults, then the profile's, then this file's.
+
+        What is recommended for another backbone than the default comes between the profile's and the file's.
+        """
+        own, given = profile(self.profile_name).methods.get(method, {}), self.methods[method].config
+        return registry.config(method, {**own, **self._along(method, {**own, **given}), **given})
+
+    def by_backbone(self, method: str) -> dict[str, dict[str, Any]]:
+        """Return what each backbone that is searched for a method changes along with it, where it does.
+
+        A search point without a value of its own for such a setting has this one.
+        """
+        space = self.space(method)
+        found = {name: self._along(method, {SETTING: name}, self.config(method)) for name in listed(space)}
+        free = {name: {k: v for k, v in along.items() if k not in space} for name, along in found.items()}
+        return {name: along for name, along in free.items() if along}
+
+    def _along(self, method: str, changes: Mapping[str, Any], config: MethodConfig | None = None) -> dict[str, Any]:
+        """Return what a backbone brings along, but for what the file fixes or ``config`` has already."""
+        found = settings_along(method, changes, profile(self.profile_name).methods, self._training(method))
+        fixed = self.methods[method].config
+        return {k: v for k, v in found.items() if k not in fixed and (config is None or getattr(config, k) != v)}
 
     def space(self, method: str) -> Mapping[str, Range]:
         """Return what is searched for a method: the file's ranges, else the method's own without what ``config`` fixes.
@@ -322,13 +345,15 @@ class SweepSpec(Section):
         """
         given, fixed = self.methods[method].space, self.methods[method].config
         if given is None:
-            own = registry.get(method).Config.space()
+            own = self.config(method).default_space()
             return {key: entry for key, entry in own.items() if key not in fixed}
         config = self.config(method)
-        return {key: _entered(method, config, key, entry) for key, entry in given.items()}
+        return {key: entered(method, config, key, entry) for key, entry in given.items()}
 
     def ablations(self, method: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the overrides of each ablation of a method, by its name; the values have the type of their field.
+
+        One of the backbone brings along what is recommended for it.
 
         Raises:
             SpecError: an override is not one of the method's settings.
@@ -336,7 +361,8 @@ class SweepSpec(Section):
         config = self.config(method)
         return {
             label: {
-                key: _as_before(value, registry.value(method, config, key, value)) for key, value in overrides.items()
+                key: as_before(value, registry.value(method, config, key, value))
+                for key, value in {**self._along(method, overrides, config), **overrides}.items()
             }
             for label, overrides in self.methods[method].ablations.items()
         }
@@ -365,17 +391,3 @@ class SweepSpec(Section):
             return TrainingSpec.model_validate(merged)
         except ValidationError as error:
             raise spec_error(error, TrainingSpec, prefix="training") from error
-
-
-def _entered(method: str, config: MethodConfig, key: str, entry: Range) -> Range:
-    """Return a range whose listed values have the type of their field."""
-    if not isinstance(entry, Grid | Choice):
-        return entry
-    listed = entry.grid if isinstance(entry, Grid) else entry.choice
-    values = tuple(registry.value(method, config, key, value) for value in listed)
-    return Grid(grid=values) if isinstance(entry, Grid) else Choice(choice=values)
-
-
-def _as_before(given: Any, value: Value) -> Value:
-    """Return the value of a field; an equal number as it was given, 0 or 0.0, because hashes of old runs must stay."""
-    return given if type(given) in (int, float) and given == value else value

@@ -222,6 +222,24 @@ def normalizer(name: str) -> Normalize:
     return Normalize(backbone.mean, backbone.std)
 
 
+def recommended(name: str, *, pretrained: bool) -> dict[str, str | float]:
+    """Return the settings recommended for a backbone; none for what SGD trains, where the method's own hold.
+
+    Args:
+        name: of the backbone.
+        pretrained: whether it starts from weights.
+
+    Raises:
+        SpecError: there is no backbone of that name.
+    """
+    backbone = get(name)
+    if backbone.optimizer == "sgd":
+        return {}
+    rate = backbone.learning_rate if pretrained else backbone.scratch_learning_rate
+    found: dict[str, str | float] = {"optimizer": backbone.optimizer, "learning_rate": rate}
+    return found if backbone.weight_decay is None else {**found, "weight_decay": backbone.weight_decay}
+
+
 @cache
 def _installed() -> dict[str, str]:
     """Return the backbones of installed packages, ``module:constant`` by name; looked up once per process."""

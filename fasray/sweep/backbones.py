@@ -1,0 +1,50 @@
+"""What a sweep sets along with a backbone: optimizer, learning rate and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fasray.methods import registry
+from fasray.methods.space import Choice, Grid, Range
+
+if TYPE_CHECKING:
+    from fasray.training.trial import TrainingSpec
+
+SETTING = "backbone"
+"""Name of the setting."""
+_ALONG = ("optimizer", "learning_rate", "weight_decay")
+
+
+def settings_along(
+    method: str, changes: Mapping[str, Any], profile: Mapping[str, Mapping[str, Any]], training: TrainingSpec
+) -> dict[str, Any]:
+    """Return the settings that go with a backbone, where ``changes`` chooses one.
+
+    They are recommended ones, else the method's own as the profile has them; then those of the profile for this method
+    and backbone. A name that no registered backbone has brings nothing along.
+
+    Args:
+        method: of the backbone.
+        changes: settings by name.
+        profile: configurations of the sweep's profile, by method and by ``method/backbone``.
+        training: section that holds for the method; it says whether the backbone starts from weights.
+    """
+    from fasray.nets import backbones  # loads torch, as every method does
+
+    name = changes.get(SETTING)
+    if name not in backbones.names():
+        return {}
+    weights = training.backbone_weights
+    address = weights if isinstance(weights, str) else weights.get(name, "none")
+    kind = registry.get(method).Config
+    own = {key: kind.model_fields[key].default for key in _ALONG if key in kind.model_fields}
+    own |= {key: value for key, value in profile.get(method, {}).items() if key in own}
+    return {**own, **kind.for_backbone(name, pretrained=address != "none"), **profile.get(f"{method}/{name}", {})}
+
+
+def listed(space: Mapping[str, Range]) -> tuple[str, ...]:
+    """Return the backbones that a space lists."""
+    entry = space.get(SETTING)
+    values = entry.grid if isinstance(entry, Grid) else entry.choice if isinstance(entry, Choice) else ()
+    return tuple(map(str, values))
