@@ -29,6 +29,7 @@ METHODS: Mapping[str, str] = {
     "sdfanet": "fasray.methods.sdfanet:SDFANet",
     "rfmeta": "fasray.methods.rfmeta:RFMeta",
     "oneside_triplet": "fasray.methods.oneside_triplet:OneSideTriplet",
+    "ssan": "fasray.methods.ssan:SSAN",
 }
 """Class of each built-in method, ``module:class``."""
 

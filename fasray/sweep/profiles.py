@@ -54,6 +54,7 @@ _SMALL_METHODS: Mapping[str, Mapping[str, Any]] = {
         "optimizer": "adam",
         "learning_rate": 0.001,
     },
+    "ssan": {"crop": "pixels", "learning_rate": 0.001},
 }
 _META_LEARNING = ("rfmeta", "oneside_triplet", "hfn_mp")
 
@@ -90,6 +91,7 @@ PROFILES: Mapping[str, Profile] = {
             "rfmeta": {"images_per_group": 1, "crop": "pixels"},
             "oneside_triplet": {"images_per_group": 1, "crop": "pixels"},
             "hfn_mp": {"images_per_group": 1, "inner_loops": 2, "crop": "pixels"},
+            "ssan": {"batch": 12, "crop": "pixels"},
         },
         most_search_trials=2,
         most_confirm_seeds=2,

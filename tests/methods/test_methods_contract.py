@@ -1,5 +1,6 @@
 """Every registered method keeps the contract that ships as ``fasray.testing``."""
 
+import pytest
 from toy_draws import SMALL
 
 from fasray.methods import registry
@@ -35,6 +36,18 @@ class TestRFMeta(MethodContract):
 
 class TestOneSideTriplet(MethodContract):
     method = registry.get("oneside_triplet")
+
+
+class TestSSANR(MethodContract):
+    method = registry.get("ssan")
+    learning = {"learning_rate": 1e-3}
+
+
+@pytest.mark.slow
+class TestSSANM(MethodContract):
+    method = registry.get("ssan")
+    settings = {"variant": "m"}
+    learning = {"learning_rate": 1e-3}
 
 
 def test_no_method_is_left_out() -> None:

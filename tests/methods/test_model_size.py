@@ -18,6 +18,7 @@ def test_macs_at_256_px_are_those_of_the_published_network(name: str, giga_macs:
         ("safas", 11_176_512 + 3 * 513),
         ("rfmeta", 1_731_108 + 517_251 + 1_625_217),
         ("hfn_mp", 62_126_467 + 702),
+        ("ssan", 8_135_749),
     ],
 )
 def test_parameters_are_those_of_the_published_network(name: str, parameters: int) -> None:

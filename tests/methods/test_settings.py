@@ -16,6 +16,8 @@ DIFFERENT = {
     ("hfn_mp", "gradient_limit"): "the code has no limit; ours is meant to be far above the gradients of faces",
     ("ssdg", "distance"): "the code, which gave the published numbers, takes l2",
     ("ssdg", "norm"): "the code, which gave the published numbers, normalises in its own way",
+    ("ssan", "reversal"): "null: what `code` says, which is the paper's by default",
+    ("ssan", "block"): "null: what `code` says, which is the paper's by default",
     ("ssdg", "learning_rate"): "the script multiplies it by 0.1 before the first step",
 }
 """Defaults that are not the paper's value, and why."""
