@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from fasray.errors import DataError, SpecError
 from fasray.methods.base import Method
 from fasray.results.digests import source_digest
 from fasray.results.scores import read_scores
-from fasray.runs.layout import CHECKPOINT_FOLDER, score_file
+from fasray.runs.layout import CHECKPOINT_FOLDER, score_file, weights_folder
+from fasray.seeds import derive
 from fasray.training import checkpoint
 from fasray.training.evaluate import score_batch
 from fasray.training.loop import reproducible, set_memory_format
@@ -44,7 +46,7 @@ class Scorer:
     def __init__(self, found: checkpoint.Checkpoint, trial: Trial, uri: str, device: torch.device) -> None:
         self.trial, self.step, self.domains, self.uri = trial, found.step, found.card.domains, uri
         self._device = device
-        self.method = _built(found, trial, device)
+        self.method = _built(found, trial, device, self.run)
 
     @classmethod
     def load(cls, uri: str, step: int | None = None, device: torch.device | str = "cpu") -> Scorer:
@@ -110,11 +112,31 @@ class Scorer:
         return scores
 
 
-def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device) -> Method:
-    """Return the method with the checkpoint's weights; initial weights are not fetched, for they are replaced."""
+def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device, run: str) -> Method:
+    """Return the method with the checkpoint's weights; initial ones are read only if it leaves out what they fill.
+
+    Raises:
+        DataError: they are wanted and cannot be read, or are others.
+    """
     method = trial.build_method()
+    initial: dict[str, Any] = {}
+    if found.card.frozen:
+        copies = weights_folder(run)
+        initial = {
+            "backbone_weights": trial.training.weights_of(method),
+            "weights_folder": copies if storage.listing(copies) else "",
+        }
     with torch.random.fork_rng(devices=[]):
-        method.build(trial.shape(len(found.card.domains), device=device))
+        torch.manual_seed(derive(trial.seed, "init"))
+        try:
+            method.build(trial.shape(len(found.card.domains), device=device, **initial))
+        except DataError as error:
+            raise DataError(
+                f"the checkpoint leaves out {len(found.card.frozen)} frozen parameters, and the initial weights that "
+                f"have them cannot be read: {error.what}",
+                where=error.where,
+                remedy="score within the run directory, which has a copy, or put the weights where they were",
+            ) from error
     set_memory_format(method, trial.training)
     checkpoint.restore(found, method)
     method.networks.eval()

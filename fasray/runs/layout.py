@@ -7,7 +7,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              weights/                       copies of the initial weights, if trials start from any
              trials/<id>/spec.json          what the trial is
              trials/<id>/eval-<step>.parquet   one immutable score file per evaluation
-             trials/<id>/checkpoint/        newest and best weights
+             trials/<id>/checkpoint/        newest and best weights, optimizers of the newest
              trials/<id>/files.json         SHA-256 of score files and checkpoints
              trials/<id>/tensorboard/<name>/   curves
              results.parquet, report.html, results.cache   derived; can be deleted
@@ -53,7 +53,12 @@ def score_file(trial_dir: str, step: int) -> str:
 
 
 def checkpoint_name(step: int, suffix: str) -> str:
-    """Return the name of a file of a checkpoint: ``json`` (its card) or ``safetensors``."""
+    """Return the name of a file of a checkpoint.
+
+    Args:
+        step: optimizer steps done.
+        suffix: ``json`` (its card), ``safetensors`` (the networks) or ``optimizer.safetensors``.
+    """
     return f"step-{step:08d}.{suffix}"
 
 
@@ -64,5 +69,5 @@ def checkpoint_file(trial_dir: str, step: int, suffix: str) -> str:
 
 def checkpoint_step(name: str) -> int | None:
     """Return the step of a file of a checkpoint; None if the name is not one's."""
-    match = re.fullmatch(r"step-(\d{8,})\.(json|safetensors)", name)
+    match = re.fullmatch(r"step-(\d{8,})\.(json|(optimizer\.)?safetensors)", name)
     return int(match[1]) if match else None

@@ -1,7 +1,11 @@
 """Weights and optimizer state on disk: safetensors for the numbers, JSON for the rest; loading runs no code.
 
-A checkpoint is ``step-00000400.safetensors`` and then ``step-00000400.json``, which names the SHA-256 of the former
-and so commits it. Kept are the newest and the best by source-dev AUC. What is damaged is passed over.
+A checkpoint is ``step-00000400.optimizer.safetensors``, ``step-00000400.safetensors`` (the networks) and then
+``step-00000400.json``, which names the SHA-256 of both and so commits them. Kept are the newest, and without its
+optimizers the best by source-dev AUC. What is damaged is passed over.
+
+Frozen parameters that still are what the initial weights made them are left out; the card has their SHA-256, by which
+they are checked when the weights are loaded again.
 """
 
 from __future__ import annotations
@@ -30,8 +34,11 @@ from fasray.version import __version__
 
 log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
+_FORMATS = (1, 2)
+"""1 had networks and optimizers in one file."""
 _NETWORKS, _OPTIMIZERS = "networks", "optimizers"
+_NETWORK_FILE, _OPTIMIZER_FILE = "safetensors", "optimizer.safetensors"
 
 
 class CheckpointCard(BaseModel):
@@ -42,6 +49,11 @@ class CheckpointCard(BaseModel):
     format: int
     step: int
     sha256: str
+    """Of the file with the networks."""
+    optimizer_sha256: str = ""
+    """Of the file with the optimizers; empty in format 1."""
+    frozen: dict[str, str] = {}
+    """SHA-256 of each parameter that was left out, by name."""
     trial: dict[str, Any]
     domains: tuple[str, ...]
     optimizers: dict[str, dict[str, Any]]
@@ -61,6 +73,8 @@ class Checkpoint:
 
     card: CheckpointCard
     tensors: Mapping[str, Tensor]
+    resumable: bool = False
+    """The state of the optimizers is there too."""
 
     @property
     def step(self) -> int:
@@ -68,7 +82,19 @@ class Checkpoint:
         return self.card.step
 
 
-def save(folder: str, method: Method, trial: Trial, domains: Sequence[str], history: Sequence[Reading]) -> None:
+def frozen_parameters(method: Method) -> dict[str, str]:
+    """Return the SHA-256 of each parameter of a built method that takes no gradient, by its name in the networks."""
+    return {name: _sha256(value) for name, value in method.networks.named_parameters() if not value.requires_grad}
+
+
+def save(
+    folder: str,
+    method: Method,
+    trial: Trial,
+    domains: Sequence[str],
+    history: Sequence[Reading],
+    rebuilt: Mapping[str, str] | None = None,
+) -> None:
     """Write a checkpoint of a built method after the last step of ``history``, then drop those no longer needed.
 
     Args:
@@ -77,23 +103,37 @@ def save(folder: str, method: Method, trial: Trial, domains: Sequence[str], hist
         trial: what is being trained.
         domains: the training domains, in the order of their ids.
         history: source-dev figures of every evaluation so far, the present one last.
+        rebuilt: parameters that initial weights make anew, as :func:`frozen_parameters` found them when the method had
+            been built; those that are still frozen and the same are left out. None: there are no such weights.
     """
     step = history[-1].step
-    tensors, optimizers = _flatten(method)
-    data = save_tensors(tensors)
+    left_out = {
+        name: sha256 for name, sha256 in frozen_parameters(method).items() if sha256 == (rebuilt or {}).get(name)
+    }
+    states, optimizers = _optimizer_states(method)
+    sha256 = {_OPTIMIZER_FILE: _write(folder, step, _OPTIMIZER_FILE, save_tensors(states))}
+    del states
+    networks = {
+        name: _stored(tensor)
+        for name, tensor in _network_tensors(method).items()
+        if name.removeprefix(f"{_NETWORKS}/") not in left_out
+    }
+    sha256[_NETWORK_FILE] = _write(folder, step, _NETWORK_FILE, save_tensors(networks))
     card = CheckpointCard(
         format=_FORMAT,
         step=step,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256[_NETWORK_FILE],
+        optimizer_sha256=sha256[_OPTIMIZER_FILE],
+        frozen=left_out,
         trial=trial.model_dump(mode="json"),
         domains=tuple(domains),
         optimizers=optimizers,
         history=tuple(history),
         versions={"fasray": __version__, "torch": torch.__version__, "python": platform.python_version()},
     )
-    storage.write_bytes(storage.join(folder, checkpoint_name(step, "safetensors")), data)
-    storage.write_bytes(storage.join(folder, checkpoint_name(step, "json")), card.model_dump_json(indent=1).encode())
-    _drop_all_but(folder, {step, best_step(history)})
+    _write(folder, step, "json", card.model_dump_json(indent=1).encode())
+    best = {checkpoint_name(best_step(history), suffix) for suffix in (_NETWORK_FILE, "json")}
+    _drop_all_but(folder, best | {checkpoint_name(step, suffix) for suffix in (*sha256, "json")})
 
 
 def best_step(history: Sequence[Reading]) -> int:
@@ -109,31 +149,43 @@ def steps(folder: str) -> list[int]:
     return sorted(step for step in found if step is not None)
 
 
-def read(folder: str, step: int) -> Checkpoint:
+def read(folder: str, step: int, *, to_resume: bool = False) -> Checkpoint:
     """Read one checkpoint and check it.
 
+    Args:
+        folder: local path or URI.
+        step: which.
+        to_resume: the state of the optimizers is wanted too.
+
     Raises:
-        DataError: it is missing or damaged.
+        DataError: it is missing or damaged, or its optimizers are not there any more and are wanted.
     """
     where = storage.join(folder, checkpoint_name(step, "json"))
     try:
         card = CheckpointCard.model_validate_json(storage.read_bytes(where))
     except ValidationError as error:
         raise DataError(f"the checkpoint's card is not readable: {error.errors()[0]['msg']}", where=where) from error
-    if (card.format, card.step) != (_FORMAT, step):
+    if card.format not in _FORMATS or card.step != step:
         raise DataError(f"this card is of format {card.format} and step {card.step}", where=where)
-    where = storage.join(folder, checkpoint_name(step, "safetensors"))
+    tensors = _read_tensors(folder, card, _NETWORK_FILE, card.sha256)
+    if to_resume and card.optimizer_sha256:
+        tensors |= _read_tensors(folder, card, _OPTIMIZER_FILE, card.optimizer_sha256)
+    return Checkpoint(card, tensors, resumable=to_resume or not card.optimizer_sha256)
+
+
+def _read_tensors(folder: str, card: CheckpointCard, suffix: str, sha256: str) -> dict[str, Tensor]:
+    where = storage.join(folder, checkpoint_name(card.step, suffix))
     data = storage.read_bytes(where)
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise DataError("the weights are not those that were written", where=where)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError("the tensors are not those that were written", where=where)
     try:
-        return Checkpoint(card, load_tensors(data))
+        return load_tensors(data)
     except SafetensorError as error:
-        raise DataError(f"the weights are not readable: {error}", where=where) from error
+        raise DataError(f"the tensors are not readable: {error}", where=where) from error
 
 
 def newest(folder: str, method: Method, trial: Trial, candidates: Sequence[int]) -> Checkpoint | None:
-    """Return the newest whole checkpoint of this trial that fits the built method; ``None`` if there is none.
+    """Return the newest whole checkpoint of this trial to go on from with the built method; ``None``: there is none.
 
     Args:
         folder: local path or URI.
@@ -143,7 +195,7 @@ def newest(folder: str, method: Method, trial: Trial, candidates: Sequence[int])
     """
     for step in sorted(candidates, reverse=True):
         try:
-            checkpoint = read(folder, step)
+            checkpoint = read(folder, step, to_resume=True)
             _check_fit(checkpoint, method, trial)
         except DataError as error:
             log.warning("checkpoint passed over: %s", error)
@@ -153,15 +205,19 @@ def newest(folder: str, method: Method, trial: Trial, candidates: Sequence[int])
 
 
 def restore(checkpoint: Checkpoint, method: Method) -> None:
-    """Put a checkpoint into a built method, bit by bit.
+    """Put a checkpoint into a built method, bit by bit: networks, and optimizers if they were read.
 
     Raises:
-        DataError: it is not of such a method; nothing has been changed then.
+        DataError: it is not of such a method, or frozen parameters that it leaves out are others there; nothing has
+            been changed then.
     """
     _check_shapes(checkpoint, method)
     with torch.no_grad():
         for name, tensor in _network_tensors(method).items():
-            tensor.copy_(checkpoint.tensors[name])
+            if name in checkpoint.tensors:
+                tensor.copy_(checkpoint.tensors[name])
+    if not checkpoint.resumable:
+        return
     for name, optimizer in method.optimizers.items():
         stored = checkpoint.card.optimizers[name]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -175,8 +231,8 @@ def restore(checkpoint: Checkpoint, method: Method) -> None:
         optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _flatten(method: Method) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    tensors = {name: _stored(tensor) for name, tensor in _network_tensors(method).items()}
+def _optimizer_states(method: Method) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    tensors: dict[str, Tensor] = {}
     optimizers: dict[str, dict[str, Any]] = {}
     for name, optimizer in method.optimizers.items():
         written = optimizer.state_dict()
@@ -218,13 +274,26 @@ def _check_fit(checkpoint: Checkpoint, method: Method, trial: Trial) -> None:
 
 def _check_shapes(checkpoint: Checkpoint, method: Method) -> None:
     """Check all that :func:`restore` relies on, so that it cannot fail half-way."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in _network_tensors(method).items()}
+    left_out = checkpoint.card.frozen
+    wanted = {
+        name: tuple(tensor.shape)
+        for name, tensor in _network_tensors(method).items()
+        if name.removeprefix(f"{_NETWORKS}/") not in left_out
+    }
     there = {
         name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items() if name.startswith(f"{_NETWORKS}/")
     }
     if wanted != there:
         first = sorted(set(wanted.items()) ^ set(there.items()))[0][0]
         raise DataError(f"a checkpoint of another network, see {first}")
+    parameters = dict(method.networks.named_parameters())
+    for name, sha256 in left_out.items():
+        if name not in parameters or _sha256(parameters[name]) != sha256:
+            raise DataError(
+                f"the checkpoint leaves out {name}, which was frozen, and the initial weights now give another one",
+                where="training.backbone_weights",
+                remedy="give the weights that the trial began with",
+            )
     groups = {
         name: [len(group["params"]) for group in optimizer.param_groups]
         for name, optimizer in method.optimizers.items()
@@ -236,8 +305,18 @@ def _check_shapes(checkpoint: Checkpoint, method: Method) -> None:
         raise DataError("a checkpoint of other optimizers")
 
 
-def _drop_all_but(folder: str, kept: set[int]) -> None:
+def _write(folder: str, step: int, suffix: str, data: bytes) -> str:
+    """Write a file of a checkpoint and return its SHA-256."""
+    storage.write_bytes(storage.join(folder, checkpoint_name(step, suffix)), data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _drop_all_but(folder: str, kept: set[str]) -> None:
     names = storage.listing(folder)
-    for name in sorted(names):  # .json sorts before .safetensors: no card is ever without its weights
-        if (step := checkpoint_step(name)) is not None and step not in kept:
+    for name in sorted(names):  # .json sorts before the others: no card is ever without its weights
+        if checkpoint_step(name) is not None and name not in kept:
             storage.remove(storage.join(folder, name))
+
+
+def _sha256(tensor: Tensor) -> str:
+    return hashlib.sha256(_stored(tensor).reshape(-1).view(torch.uint8).numpy()).hexdigest()

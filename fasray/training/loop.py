@@ -117,6 +117,7 @@ def reproducible(threads: int, device: torch.device, *, deterministic: bool = Tr
         cudnn.allow_tf32,
         matmul.allow_tf32,
     )
+    attention = torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.cuda.cudnn_sdp_enabled()
     devices = [device] if device.type == "cuda" else []
     if devices and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed one
@@ -127,12 +128,20 @@ def reproducible(threads: int, device: torch.device, *, deterministic: bool = Tr
             memory.fill_uninitialized_memory = False  # costs time and guards against bugs only
             cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
             cudnn.allow_tf32, matmul.allow_tf32 = True, not deterministic
+            _allow_attention(*(enabled and not deterministic for enabled in attention))
             yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1], warn_only=before[2])
         memory.fill_uninitialized_memory = before[3]
         cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before[4:]
+        _allow_attention(*attention)
+
+
+def _allow_attention(memory_efficient: bool, cudnn: bool) -> None:
+    """Allow the fused attention of a GPU whose gradients are not the same run for run."""
+    torch.backends.cuda.enable_mem_efficient_sdp(memory_efficient)
+    torch.backends.cuda.enable_cudnn_sdp(cudnn)
 
 
 def set_memory_format(method: Method, training: TrainingSpec) -> None:
@@ -180,6 +189,8 @@ class _Run:
                 device=context.device,
             )
         )
+        started = context.rank == 0 and training.weights_of(self.method) != "none"
+        self.rebuilt = checkpoint.frozen_parameters(self.method) if started else None
         synchronise(self.method.networks, context.average, context.world_size)
         set_memory_format(self.method, training)
         compile_networks(self.method, training)
@@ -257,7 +268,7 @@ class _Run:
         self.history.append(evaluation.reading)
         if context.rank == 0:
             folder = storage.join(context.trial_dir, CHECKPOINT_FOLDER)
-            checkpoint.save(folder, self.method, self.trial, self.roles.domains, self.history)
+            checkpoint.save(folder, self.method, self.trial, self.roles.domains, self.history, self.rebuilt)
             record_files(context.trial_dir, step, renew=True)
         if curves is not None:
             curves.add(step, curve_points(evaluation, table))

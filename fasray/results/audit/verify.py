@@ -203,6 +203,12 @@ def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None) 
         return
     if weights != sha256:
         yield "its weights do not match the SHA-256 in its card"
+    optimizers, wanted = uri.removesuffix(".json") + ".optimizer.safetensors", card.get("optimizer_sha256", "")
+    if wanted and storage.exists(optimizers):  # those of the best are dropped when another step is the newest
+        if hashlib.sha256(storage.read_bytes(optimizers)).hexdigest() != wanted:
+            yield "the state of its optimizers does not match the SHA-256 in its card"
+    elif wanted and step == trial.steps[-1]:
+        yield "the state of its optimizers is missing"
     recorded = files.checkpoints.get(step) if files else None
     if recorded is not None and recorded != weights:
         yield "its weights have changed since they were written: their SHA-256 differs"

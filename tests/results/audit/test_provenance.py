@@ -127,6 +127,16 @@ def test_a_swapped_checkpoint_is_found(copy: Path) -> None:
     assert any("weights have changed since they were written" in finding.what for finding in found)
 
 
+def test_changed_and_missing_optimizers_of_the_newest_checkpoint_are_found(copy: Path) -> None:
+    states = confirmed(copy) / "checkpoint" / "step-00000006.optimizer.safetensors"
+    states.write_bytes(states.read_bytes()[:-1])
+    (finding,) = findings(copy)
+    assert finding.what == "the state of its optimizers does not match the SHA-256 in its card"
+    states.unlink()
+    (finding,) = findings(copy)
+    assert finding.what == "the state of its optimizers is missing"
+
+
 def test_swapped_weights_under_a_forged_card_are_found(copy: Path) -> None:
     here, there = (confirmed(copy, seed) / "checkpoint" / "step-00000006.safetensors" for seed in (0, 1))
     shutil.copy(there, here)
