@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,7 @@ def forecast(plan: Plan, slots: int, paces: Mapping[str, Pace] | None = None) ->
         paces: by method; left out: only what needs no clock is forecast.
     """
     clock = paces or {cell.method: Pace(0.0, 1.0, 0.0) for cell in plan.cells}
-    runs = [_Simulation(plan, slots, clock, seed) for seed in range(REPETITIONS)]
+    runs = [Simulation(plan, slots, clock, _Scores(seed)) for seed in range(REPETITIONS)]
     methods = {cell.method for cell in plan.cells}
     return Forecast(
         trials=plan.search_trials + plan.confirm_trials + plan.inner_trials,
@@ -95,26 +95,50 @@ def images_per_step(cell: Cell) -> int:
     return sampling.images * groups * sampling.draws
 
 
-class _Simulation:
-    """One run of the coordinator; results are invented, time is counted."""
+class Simulation:
+    """A whole sweep on a virtual clock: the real coordinator decides, results are made up and seconds are counted.
 
-    def __init__(self, plan: Plan, slots: int, paces: Mapping[str, Pace], seed: int) -> None:
-        self._paces, self._seed = paces, seed
+    Args:
+        plan: of the sweep.
+        slots: trials that run at once, at least 1.
+        paces: by method.
+        score: returns the made-up source-dev AUC of a trial at a step.
+        slowness: returns by how much a trial takes longer than its method's pace says; left out: 1 for all.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        slots: int,
+        paces: Mapping[str, Pace],
+        score: Callable[[Assignment, int], float],
+        slowness: Callable[[Assignment], float] = lambda assignment: 1.0,
+    ) -> None:
+        self._paces, self._score, self._slowness = paces, score, slowness
         self._images = {cell.name: images_per_step(cell) for cell in plan.cells}
         self._events: list[tuple[float, str, int]] = []
         self._running: dict[str, Assignment] = {}
         self.now, self.peak, self.epochs = 0.0, 0, 0.0
+        """Seconds since the start, most trials that ran at once, and passes over training images."""
         self.steps: defaultdict[str, int] = defaultdict(int)
+        """Optimizer steps by method, those on credit among them."""
         self.busy: defaultdict[str, float] = defaultdict(float)
-        self._coordinator = Coordinator(plan, lambda event: None)
-        self._coordinator.close_finished_searches()
+        """Seconds of a slot held, by method."""
+        self.coordinator = Coordinator(plan, lambda event: None)
+        self.coordinator.close_finished_searches()
         self._hand_out(slots)
         while self._events:
             self._arrive(slots)
 
+    @property
+    def steps_on_credit(self) -> int:
+        """Optimizer steps beyond those of a single slot, which late stops made worthless."""
+        paid = sum(record.paid[-1].step for record in self.coordinator.records.values())
+        return paid - sum(record.readings[-1].step for record in self.coordinator.records.values())
+
     def _hand_out(self, slots: int) -> None:
         while len(self._running) < slots:
-            assignment = self._coordinator.next_assignment()
+            assignment = self.coordinator.next_assignment()
             if assignment is None:
                 break
             self._running[assignment.trial.id] = assignment
@@ -125,7 +149,7 @@ class _Simulation:
         """Let a trial train on to its next evaluation."""
         cell, trial = assignment.cell, assignment.trial
         step = next(step for step in cell.training.evaluation_steps() if step > after)
-        seconds = delay + self._paces[cell.method].segment(step - after)
+        seconds = (delay + self._paces[cell.method].segment(step - after)) * self._slowness(assignment)
         self.steps[cell.method] += step - after
         self.busy[cell.method] += seconds
         self.epochs += (step - after) * self._images[cell.name] / max(cell.train_images, 1)
@@ -133,15 +157,22 @@ class _Simulation:
 
     def _arrive(self, slots: int) -> None:
         self.now, trial, step = heapq.heappop(self._events)
-        decision = self._coordinator.report(
-            trial, Reading(step=step, source_dev_auc=self._score(trial, step), source_dev_loss=0.5)
-        )
-        if decision == "continue":
-            self._advance(self._running[trial], after=step, delay=0.0)
+        assignment = self._running[trial]
+        reading = Reading(step=step, source_dev_auc=self._score(assignment, step), source_dev_loss=0.5)
+        if self.coordinator.report(trial, reading) == "continue":
+            self._advance(assignment, after=step, delay=0.0)
         else:
             del self._running[trial]
             self._hand_out(slots)
 
-    def _score(self, trial: str, step: int) -> float:
-        level = stream(self._seed, "forecast", trial).random()
-        return float(level + _NOISE * stream(self._seed, "forecast", trial, step).standard_normal())
+
+@dataclass(frozen=True)
+class _Scores:
+    """Scores without a learning curve: a level for each trial, and some noise."""
+
+    seed: int
+
+    def __call__(self, assignment: Assignment, step: int) -> float:
+        trial = assignment.trial.id
+        level = stream(self.seed, "forecast", trial).random()
+        return float(level + _NOISE * stream(self.seed, "forecast", trial, step).standard_normal())
