@@ -132,8 +132,7 @@ class SSANConfig(MethodConfig):
         return {
             "contrast_weight": Choice(choice=(0.0, 0.25, 0.5, 1.0, 2.0)),
             "adversarial_weight": Choice(choice=(0.0, 0.1, 0.5, 1.0)),
-            "reversal": Choice(choice=("schedule", "none")),
-            "block": Choice(choice=("residual", "adain")),
+            "code": Choice(choice=("as_intended", "as_published")),
             "blocks": Choice(choice=(1, 2, 3)),
             "learning_rate": LogUniform(loguniform=(3e-5, 3e-4)),
             "weight_decay": Choice(choice=(0.0, 5e-5, 5e-4)),
