@@ -30,6 +30,7 @@ METHODS: Mapping[str, str] = {
     "rfmeta": "fasray.methods.rfmeta:RFMeta",
     "oneside_triplet": "fasray.methods.oneside_triplet:OneSideTriplet",
     "ssan": "fasray.methods.ssan:SSAN",
+    "gacfas": "fasray.methods.gacfas:GACFAS",
 }
 """Class of each built-in method, ``module:class``."""
 

@@ -55,6 +55,7 @@ _SMALL_METHODS: Mapping[str, Mapping[str, Any]] = {
         "learning_rate": 0.001,
     },
     "ssan": {"crop": "pixels", "learning_rate": 0.001},
+    "gacfas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
 }
 _META_LEARNING = ("rfmeta", "oneside_triplet", "hfn_mp")
 
@@ -92,6 +93,7 @@ PROFILES: Mapping[str, Profile] = {
             "oneside_triplet": {"images_per_group": 1, "crop": "pixels"},
             "hfn_mp": {"images_per_group": 1, "inner_loops": 2, "crop": "pixels"},
             "ssan": {"batch": 12, "crop": "pixels"},
+            "gacfas": {"batch": 12},
         },
         most_search_trials=2,
         most_confirm_seeds=2,

@@ -50,6 +50,10 @@ class TestSSANM(MethodContract):
     learning = {"learning_rate": 1e-3}
 
 
+class TestGACFAS(MethodContract):
+    method = registry.get("gacfas")
+
+
 def test_no_method_is_left_out() -> None:
     checked = {kind.method.name for kind in MethodContract.__subclasses__() if kind.__module__ == __name__}
     assert checked == set(registry.names())

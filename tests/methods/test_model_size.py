@@ -19,6 +19,7 @@ def test_macs_at_256_px_are_those_of_the_published_network(name: str, giga_macs:
         ("rfmeta", 1_731_108 + 517_251 + 1_625_217),
         ("hfn_mp", 62_126_467 + 702),
         ("ssan", 8_135_749),
+        ("gacfas", 11_176_512 + 512),
     ],
 )
 def test_parameters_are_those_of_the_published_network(name: str, parameters: int) -> None:
