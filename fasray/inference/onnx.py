@@ -127,6 +127,7 @@ def export_method(method: Method, image_size: int, metadata: dict[str, Any] | No
 
     method.networks.eval()
     batches = [_pictures(count, image_size) for count in _BATCHES]
+    method.score(torch.from_numpy(batches[0]))  # what is computed once for each set of weights becomes a constant
     program = torch.onnx.export(
         _Scoring(method).eval(),
         (torch.from_numpy(batches[1]),),

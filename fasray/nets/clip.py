@@ -12,6 +12,7 @@ common space (512 at full size).
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -157,11 +158,29 @@ class ImageTower(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return [B, C] features of the class token after the last normalisation, not projected."""
         patch_BNC = self.conv1(x_BCHW).flatten(2).transpose(1, 2)
-        start_BNC = self.class_embedding.to(patch_BNC.dtype).expand(len(patch_BNC), 1, -1)
+        start_BNC = self.class_embedding.to(patch_BNC.dtype).expand(patch_BNC.shape[0], 1, -1)
         x_BNC = torch.cat([start_BNC, patch_BNC], 1) + self.positions()
         x_BNC = self.transformer(self.ln_pre(x_BNC))
         out: Tensor = self.ln_post(x_BNC[:, 0])
         return out
+
+    def train_only(self, part: Literal["all", "last_4", "ln_only"]) -> None:
+        """Freeze all parameters but those of a part.
+
+        Args:
+            part: ``last_4``: the last four blocks, the last normalisation and the projection; ``ln_only``: the layers
+                of normalisation.
+        """
+        trained = {
+            "all": [self],
+            "last_4": [*self.transformer.resblocks[-4:], self.ln_post],
+            "ln_only": [module for module in self.modules() if isinstance(module, nn.LayerNorm)],
+        }
+        self.requires_grad_(False)
+        for module in trained[part]:
+            module.requires_grad_(True)
+        if self.proj is not None:
+            self.proj.requires_grad_(part != "ln_only")
 
     def positions(self) -> Tensor:
         """Return the [N, C] position embedding of images of the tower's size."""

@@ -29,6 +29,19 @@ def dropout_mask(
     generator = torch.Generator(like_BF.device)  # on the device: nothing has to be copied there
     generator.manual_seed(int(rng.integers(2**63 - 1)))
     keep = torch.rand(count * world_size, features, generator=generator, device=like_BF.device) >= rate
-    if world_size > 1:
-        keep = keep.view(groups, world_size, count // groups, features)[:, rank].reshape(count, features)
+    keep = share_of(keep, groups=groups, rank=rank, world_size=world_size)
     return keep.to(like_BF.dtype) / (1 - rate)
+
+
+def share_of(whole: Tensor, *, groups: int, rank: int, world_size: int) -> Tensor:
+    """Return the rows of this worker's images, of a tensor with a row for each image of all workers.
+
+    Args:
+        whole: [N, ...], in the order of the batch that a single worker would have.
+        groups: (domain, label) groups of a balanced batch, each of which the workers share.
+        rank: index of this worker.
+        world_size: number of workers.
+    """
+    if world_size == 1:
+        return whole
+    return whole.view(groups, world_size, -1, *whole.shape[1:])[:, rank].flatten(0, 1)

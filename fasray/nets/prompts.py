@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from fasray.nets.clip import CLIP, VOCABULARY
+from fasray.nets.clip import CLIP, VOCABULARY, tower_shape
 
 START, END = 49406, 49407
 """Token ids before and after every text."""
@@ -66,15 +66,16 @@ class ClassPrompts(nn.Module):
 
     tokens: Tensor
     """[C * K, L]."""
-    means: Tensor
-    """[C, F], see :meth:`constant`."""
+    known: Tensor
+    """[C, K, F], see :meth:`constant`."""
 
     def __init__(self, features: int, which: Literal["one", "six"] = "six", *, compact: bool = False) -> None:
         super().__init__()
-        known, ids = torch.unique(token_ids()), token_ids(which)
-        self.vocabulary = len(known) if compact else VOCABULARY
-        self.register_buffer("tokens", torch.searchsorted(known, ids) if compact else ids, persistent=False)
-        self.register_buffer("means", torch.zeros(2, features), persistent=False)
+        vocabulary, ids = torch.unique(token_ids()), token_ids(which)
+        self.vocabulary = len(vocabulary) if compact else VOCABULARY
+        tokens = torch.searchsorted(vocabulary, ids) if compact else ids
+        self.register_buffer("tokens", tokens, persistent=False)
+        self.register_buffer("known", torch.zeros(2, len(ids) // 2, features), persistent=False)
         self._of: tuple[object, ...] = ()
 
     def forward(self, clip: CLIP) -> Tensor:
@@ -84,14 +85,22 @@ class ClassPrompts(nn.Module):
 
     @torch.no_grad()
     def constant(self, clip: CLIP) -> Tensor:
-        """Return the [C, F] mean features of each class's sentences, for scoring; no gradient.
+        """Return the same features without gradient and in full precision, for scoring and for a frozen text tower.
 
         They are computed once for each set of weights of the text tower, and taken as they are while a model is
         exported: score once before, so that an exported model holds them in place of the text tower.
         """
-        if not torch.compiler.is_exporting():
+        if not (torch.compiler.is_exporting() or self.known.is_meta):
             weights = tuple((p.data_ptr(), p._version, p.dtype, p.device) for p in clip.text_parameters())
             if self._of != weights:
-                self.means.copy_(self(clip).mean(1))
+                with torch.autocast(self.known.device.type, enabled=False):
+                    self.known.copy_(self(clip))
                 self._of = weights
-        return self.means
+        return self.known
+
+
+def with_prompts(width: float, image_size: int, which: Literal["one", "six"] = "six") -> tuple[CLIP, ClassPrompts]:
+    """Return CLIP with random weights and the sentences for it; narrower than width 1, it knows their tokens only."""
+    features = tower_shape(8, width)[0]
+    prompts = ClassPrompts(features, which, compact=width != 1)
+    return CLIP(width, image_size, prompts.vocabulary), prompts

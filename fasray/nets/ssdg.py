@@ -65,10 +65,10 @@ class PlainNet(nn.Module):
 
 
 class Embedding(nn.Linear):
-    """One square linear layer and a ReLU; dropout, if any, is a mask that the caller gives."""
+    """One linear layer, square by default, and a ReLU; dropout, if any, is a mask that the caller gives."""
 
-    def __init__(self, features: int) -> None:
-        super().__init__(features, features)
+    def __init__(self, features: int, out_features: int | None = None) -> None:
+        super().__init__(features, out_features or features)
         nn.init.normal_(self.weight, 0, 0.005)
         nn.init.constant_(self.bias, 0.1)
 
