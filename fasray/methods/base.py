@@ -7,7 +7,7 @@ seeds, loggers or target data. Learning-rate and gate schedules are functions of
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -72,6 +72,11 @@ class MethodConfig(Settings):
         """
         found = backbones.recommended(name, pretrained=pretrained)
         return {key: value for key, value in found.items() if key in cls.model_fields}
+
+    def least_scratch_rate(self) -> float:
+        """Return the ``learning_rate`` below which a sweep that starts from random weights is refused; 0: none is."""
+        backbone, optimizer = getattr(self, "backbone", ""), getattr(self, "optimizer", "")
+        return backbones.least_scratch_rate(backbone, optimizer) if optimizer and backbone in backbones.names() else 0.0
 
     def min_grace(self, total_steps: int) -> int:
         """Return the steps before which the method's own mechanisms have not started, of ``total_steps``."""
@@ -161,6 +166,27 @@ class StepContext(Protocol):
         """Return the tensors of all workers, concatenated along dim 0 in rank order; differentiable."""
 
 
+class TrainingImages(Protocol):
+    """All training images in a fixed order, as they would be scored: without augmentation, the same at each call."""
+
+    @property
+    def label(self) -> Tensor:
+        """[N] int64 of all, 1 = live, 0 = spoof."""
+
+    @property
+    def domain(self) -> Tensor:
+        """[N] int64 of all, position among the protocol's source domains."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield batches of this worker's share: their places in the order, and the images [n, 3, S, S]."""
+
+    def collect(self, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return ``of`` for all images, [N, ...] in their order, the same on every worker."""
+
+
 class Method(ABC):
     """One paper's method.
 
@@ -225,6 +251,20 @@ class Method(ABC):
     @abstractmethod
     def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
         """Do one whole update and return detached scalar logs (no host synchronisation)."""
+
+    @property
+    def refresh_every(self) -> int:
+        """Steps from one call of ``refresh`` to the next, the first before the first step; 0: it is never called."""
+        return 0
+
+    def refresh(self, images: TrainingImages, ctx: StepContext) -> None:
+        """Look at all training images, to cluster their features for example; before steps 0, k, 2k, ...
+
+        The networks are in evaluation mode and no gradients are recorded. What is found must go into buffers of
+        ``networks``, of a size that ``build`` knows (centres, say): a resumed trial has nothing else. It may wait for
+        the device; its time counts as the trial's. Not for ``ingest: stream``.
+        """
+        raise NotImplementedError(f"{self.name} has refresh_every, and no refresh")
 
     @abstractmethod
     def score(self, images: Tensor) -> Tensor:

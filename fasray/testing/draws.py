@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fasray.methods.base import Build, Draw, Method
 from fasray.training.context import Context
+from fasray.training.refresh import AllImages, refresh_if_due
 
 TOY_SIZE = 32
 """Side of toy images, pixels."""
@@ -102,6 +103,18 @@ def share(draw: Draw, positions: Tensor) -> Draw:
     )
 
 
+def refresh_toy(
+    method: Method, ctx: Context, *, num_domains: int = 3, size: int = TOY_SIZE, dtype: torch.dtype
+) -> None:
+    """Call the method's ``refresh`` if it is due, with a few toy images, in batches of 5 that go round the workers."""
+
+    def images() -> AllImages:
+        draw = toy_draw(method, num_domains, size=size, seed=0)
+        return AllImages(draw.label, draw.domain, lambda place: draw.views[0][place].to(dtype), 5, ctx)
+
+    refresh_if_due(method, ctx, images)
+
+
 def context(step: int = 0, total_steps: int = TOY_BUDGET) -> Context:
     """Return the context of a single worker before step ``step``; it has no folder to write to."""
     single = Context("", seed=0, total_steps=total_steps)
@@ -123,7 +136,9 @@ def run(
     logs: dict[str, Tensor] = {}
     for step in range(first, first + steps):
         draws = draws_of(method, num_domains, per_group=per_group, size=size, seed=step)
-        logs = method.step(draws, context(step, total_steps))
+        ctx = context(step, total_steps)
+        refresh_toy(method, ctx, num_domains=num_domains, size=size, dtype=torch.float32)
+        logs = method.step(draws, ctx)
     return logs
 
 

@@ -26,7 +26,7 @@ from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
 from fasray.methods.base import Method
 from fasray.nets.batchnorm import synchronise
-from fasray.testing.draws import built, double, draws_of, share
+from fasray.testing.draws import built, double, draws_of, refresh_toy, share
 from fasray.testing.faces import Doomed, toy_trial, train_toy
 from fasray.training.context import Context, DistributedContext
 
@@ -159,6 +159,7 @@ def steps_of(method: Method, context: Context) -> dict[str, Tensor]:
         draws = [double(draw) for draw in draws_of(method, 3, per_group=2 * WORKERS, seed=context.step)]
         if context.world_size > 1:
             draws = [share(draw, _positions(method, context.rank, len(draw.label))) for draw in draws]
+        refresh_toy(method, context, dtype=torch.float64)
         logs = method.step(draws, context)
     grads = {f"grad {name}": one.grad for name, one in method.networks.named_parameters() if one.grad is not None}
     return {**{f"log {key}": value for key, value in logs.items()}, **grads, **method.networks.state_dict()}

@@ -117,7 +117,7 @@ class Batches:
         self._eval_theta = torch.from_numpy(self._eval_maps.theta).to(self._device)
         self._faces = self._resident(way)
         self.way: Way = "resident" if self._faces else way or self._way()
-        self._upload = Uploader(self._device, ahead=self.way == "prefetch")
+        self._upload, self._upload_now = Uploader(self._device, ahead=self.way == "prefetch"), Uploader(self._device)
         self._made_ahead: Prefetch[_Batch] | None = None
 
     @property
@@ -167,6 +167,15 @@ class Batches:
             return
         for number, place in enumerate(places):
             yield place, self._eval_images(self._taken(("score", number))["images"])
+
+    def as_scored(self, rows: Rows) -> Tensor:
+        """Return any rows of a pool as they would be scored, [n, 3, S, S]."""
+        if self._faces is not None:
+            chosen = self._upload_now({"rows": rows}).tensors()["rows"]
+            return self._eval_images(self._middle(self._faces.images).index_select(0, chosen))
+        images, nbytes = self._picked(rows)
+        self._context.bytes_read += nbytes
+        return self._eval_images(self._upload_now({"images": images}).tensors()["images"])
 
     def _middle(self, images: Tensor) -> Tensor:
         """Return the middle windows of whole crops, if it is windows that are scored."""
@@ -237,12 +246,17 @@ class Batches:
         """Return the rows of all of this worker's share, or the pixels of a part of it."""
         if self._faces is not None:
             return {"rows": np.concatenate([self._to_score[place] for place in self._places])}, 0
-        chosen, windows = self._to_score[self._places[number]], None
+        images, nbytes = self._picked(self._to_score[self._places[number]])
+        return {"images": images}, nbytes
+
+    def _picked(self, rows: Rows) -> tuple[NDArray[np.uint8], int]:
+        """Return the whole crops that are scored, or their middle windows, and the bytes that they took."""
+        windows = None
         if self._eval_maps.exact:
-            corner = np.broadcast_to(self._eval_maps.corner, (1, len(chosen), 2))
-            windows = Windows(corner, np.zeros((1, len(chosen)), dtype=np.bool_), self._size)
-        faces = self.face_source.pick(chosen, windows=windows)
-        return {"images": faces.images[0] if windows else faces.images}, faces.nbytes
+            corner = np.broadcast_to(self._eval_maps.corner, (1, len(rows), 2))
+            windows = Windows(corner, np.zeros((1, len(rows)), dtype=np.bool_), self._size)
+        faces = self.face_source.pick(rows, windows=windows)
+        return faces.images[0] if windows else faces.images, faces.nbytes
 
     @cached_property
     def _to_score(self) -> Rows:

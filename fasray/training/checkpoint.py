@@ -319,4 +319,4 @@ def _drop_all_but(folder: str, kept: set[str]) -> None:
 
 
 def _sha256(tensor: Tensor) -> str:
-    return hashlib.sha256(_stored(tensor).reshape(-1).view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(_stored(tensor).reshape(-1).view(torch.uint8).numpy().data).hexdigest()

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +39,7 @@ from fasray.training.context import Context
 from fasray.training.evaluate import evaluation_of, score_table
 from fasray.training.evaluation import Evaluation
 from fasray.training.meter import Meter
+from fasray.training.refresh import check_refresh, refresh_if_due, training_images
 from fasray.training.tensorboard import Curves, curve_points
 from fasray.training.trial import TrainingSpec, Trial
 
@@ -196,6 +198,7 @@ class _Run:
         compile_networks(self.method, training)
         self.method.networks.train()
         held += map(weakref.ref, (self.method, *self.method.networks.parameters(), *self.method.optimizers.values()))
+        check_refresh(self.method, trial)
         self.batches = Batches(trial, face_source, roles, self.method, context)
         self.history: list[Reading] = []
         self.stored = self._resume()
@@ -253,7 +256,8 @@ class _Run:
         logs = self._train_to(step)
         trained = time.perf_counter() - began
         uri = score_file(context.trial_dir, step)
-        table = score_table(self.trial, self.batches, self.roles, self.method, context, logs)
+        with uncompiled(self.trial.training):
+            table = score_table(self.trial, self.batches, self.roles, self.method, context, logs)
         if context.rank == 0:
             table = write_scores(uri, table)
         seconds = time.perf_counter() - began
@@ -277,9 +281,11 @@ class _Run:
 
     def _train_to(self, step: int) -> dict[str, float]:
         context, logs = self.context, _Logs(self.trial, self.context)
+        images = partial(training_images, self.trial, self.batches, self.roles, context)
         while context.step < step:
             if context.first_step_at is None:
                 context.first_step_at = time.time()
+            refresh_if_due(self.method, context, images)
             # Dropout and the like draw from torch's own generators: reseeded, so that a resumed run draws alike.
             torch.manual_seed(derive(self.trial.seed, "torch", context.step))
             draws = self.batches.step(context.step)
