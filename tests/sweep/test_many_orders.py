@@ -29,6 +29,7 @@ SEARCHES = {
     "random": (),
     "random, arrival": ("scheduler.asha.order=arrival",),
     "hyperopt": ("search.algorithm=hyperopt", "search.lag=6", SHARED),
+    "tpe": ("search.algorithm=tpe", "search.lag=6", SHARED),
     "hyperopt, no lag": ("search.algorithm=hyperopt", "search.lag=null", SHARED),
 }
 
@@ -91,7 +92,7 @@ def test_no_order_of_arrival_changes_a_decision(search: str, worlds: int) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("search", ["random", "hyperopt"])
+@pytest.mark.parametrize("search", ["random", "hyperopt", "tpe"])
 def test_a_thousand_orders_of_arrival_change_no_decision(search: str) -> None:
     check(search, 1000)
 
