@@ -110,11 +110,11 @@ def convert(where: str, out: str, architecture: str = "", width: float = 1.0) ->
 
 
 def _format_of(file: TensorFile) -> Format:
-    known = {form: form.matches(file.tensors) for form in FORMATS}
-    form = max(known, key=lambda form: known[form])
-    if 2 * known[form] < len(file.tensors) or not known[form]:
+    form = max(FORMATS, key=lambda form: form.matches(file.tensors))
+    if 2 * form.matches(file.tensors) <= len(file.tensors):
         raise DataError(
-            f"of {len(file.tensors)} tensors no format knows most; the first are " + ", ".join(list(file.tensors)[:3]),
+            f"of {len(file.tensors)} tensors no format knows most; the first are "
+            + ", ".join(sorted(file.tensors)[:3]),
             where=file.where,
             remedy=f"known are {', '.join(architectures.names())} in the names of their libraries",
         )
@@ -128,12 +128,12 @@ def _candidates(form: Format) -> Sequence[str]:
 def _no_fit(where: str, form: Format, nearest: str, found: Misfit, unknown: Sequence[str], width: float) -> DataError:
     listed = Misfit(found.missing, (*unknown, *found.unexpected), found.shapes)
     return DataError(
-        f"names of {form.name}, but not all tensors of {nearest}, the nearest architecture; {listed}",
+        f"the names are {form.name}'s, but the tensors are not those of {nearest}, the nearest architecture; {listed}",
         where=where,
         remedy="take the whole file of a supported architecture (`fasray weights list`), or with --width W one of a "
         "smaller form"
         if width == 1
-        else f"is training.width {width:g} of the file's network?",
+        else f"--width {width:g} must be the training.width of the file's network",
     )
 
 
