@@ -13,21 +13,24 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from fasray.errors import ProtocolError
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
-from fasray.methods.base import Method, MethodConfig
+from fasray.methods.base import Augment, Method, MethodConfig
+from fasray.runs.reading import Reading
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.spec import SweepSpec
-from fasray.testing.draws import built, context, double, draws_of, run, toy_draw, weights, with_images
+from fasray.testing.draws import built, context, double, draws_of, refresh_toy, run, toy_draw, weights, with_images
 from fasray.testing.faces import KILLED_AT, digests, made_faces, toy_protocol, toy_trial, train_toy
 from fasray.testing.host_syncs import Traffic, host_syncs
 from fasray.testing.layouts import plain_convolutions
@@ -41,6 +44,7 @@ from fasray.testing.processes import (
     train_trial_of,
 )
 from fasray.testing.traffic import MOST_UPLOADS, evaluation_traffic, step_traffic
+from fasray.training import checkpoint
 from fasray.training.loop import set_memory_format
 from fasray.training.trial import TrainingSpec
 
@@ -84,6 +88,14 @@ class MethodContract:
         config = self.method.Config.model_validate(dict(self.settings))
         for total in (1, 2, 7, 1000):
             assert 1 <= config.min_grace(total) <= total, f"min_grace({total}) is {config.min_grace(total)}"
+
+    def test_it_has_one_augmentation_for_all_views_or_one_for_each(self) -> None:
+        """``augment`` has as many recipes as there are views, whose settings are in range."""
+        method = self.method(self.method.Config.model_validate(dict(self.settings)))
+        recipes = TrainingSpec().augments_of(method)
+        assert len(recipes) == method.needs.views, f"{len(recipes)} augmentations for {method.needs.views} views"
+        for recipe in recipes:
+            TypeAdapter(Augment).validate_python(asdict(recipe))
 
     # Scores
 
@@ -191,6 +203,30 @@ class MethodContract:
         with self._registered():
             trial = toy_trial(self.method, self.settings)
             _assert_light(evaluation_traffic(trial, _pool(), "resident"), "an evaluation")
+
+    def test_refresh_keeps_to_the_tensors_of_build(self) -> None:
+        """A method that looks at all training images has what it finds in tensors of ``build``'s shapes, all finite."""
+        if not self.method(self.method.Config.model_validate(dict(self.settings))).refresh_every:
+            return
+        method = self._built()
+        before = {name: tensor.shape for name, tensor in weights(method).items()}
+        refresh_toy(method, context(), dtype=torch.float32)
+        after = {name: tensor.shape for name, tensor in weights(method).items()}
+        assert before == after, "refresh adds tensors or changes shapes; a resumed trial could not read them"
+        _assert_finite(weights(method), "after refresh")
+
+    def test_a_checkpoint_brings_all_back_though_it_leaves_out_what_is_frozen(self) -> None:
+        """Networks and optimizers, into a method that is built anew with the same initial weights."""
+        method, other = self._built(), self._built()
+        rebuilt = checkpoint.frozen_parameters(method)
+        run(method, 1)
+        reading = Reading(step=1, source_dev_auc=0.5, source_dev_loss=0.5)
+        with self._registered(), tempfile.TemporaryDirectory(prefix="fasray-testing-") as folder:
+            trial = toy_trial(self.method, self.settings)
+            checkpoint.save(folder, method, trial, ("A", "B", "C"), [reading], rebuilt)
+            checkpoint.restore(checkpoint.read(folder, 1, to_resume=True), other)
+        _assert_same(weights(method), weights(other), "going on from a checkpoint")
+        _assert_same(run(method, 1, first=1), run(other, 1, first=1), "a step after a checkpoint")
 
     # Trials through the real loop
 

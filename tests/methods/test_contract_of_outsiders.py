@@ -21,6 +21,13 @@ SPOILT = {
     "test_it_tells_name_title_paper_and_idea": [(third_party.Nameless, AssertionError, "lower-case identifier")],
     "test_its_config_is_frozen_and_its_space_names_settings": [(third_party.Sloppy, AssertionError, "unknown keys")],
     "test_grace_is_at_least_one_step_and_no_more_than_the_budget": [(third_party.Greedy, AssertionError, "min_grace")],
+    "test_it_has_one_augmentation_for_all_views_or_one_for_each": [
+        (third_party.Unmatched, SpecError, "2 augmentations for 1 views")
+    ],
+    "test_refresh_keeps_to_the_tensors_of_build": [(third_party.Growing, AssertionError, "adds tensors")],
+    "test_a_checkpoint_brings_all_back_though_it_leaves_out_what_is_frozen": [
+        (third_party.Remembering, AssertionError, "a step after a checkpoint changes loss")
+    ],
     "test_one_real_score_a_frame_whatever_the_batch": [(third_party.Comparing, AssertionError, "alone and in a batch")],
     "test_scoring_changes_nothing": [(third_party.Training, AssertionError, "scoring changes")],
     "test_live_faces_come_to_score_higher": [(third_party.Reversed, AssertionError, "higher must mean more live")],

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.faces.loading.upload import Uploader
-from fasray.methods.base import Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
+from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext, TrainingImages
 from fasray.methods.settings import quantity
 from fasray.methods.space import Choice, Range
 from fasray.nets.batchnorm import BatchNorm2d
@@ -35,7 +35,7 @@ class OutsiderConfig(MethodConfig):
 
 
 class Outsider(Method):
-    """Two layers, a logistic head and a loss on the distance of the classes' centres."""
+    """Two layers, a logistic head and a loss on the distance of the classes' centres, of features off their mean."""
 
     name: ClassVar[str] = "outsider"
     title: ClassVar[str] = "Outsider"
@@ -51,13 +51,26 @@ class Outsider(Method):
     def sampling(self) -> Sampling:
         return Sampling("balanced", images=2)
 
+    @property
+    def augment(self) -> Augment | tuple[Augment, ...]:
+        return (Augment(jitter=(0.1, 0.1, 0.1, 0.05), blur=(0.0, 0.01), cutout=0.1),)
+
+    @property
+    def refresh_every(self) -> int:
+        return 2
+
+    def refresh(self, images: TrainingImages, ctx: StepContext) -> None:
+        self.networks["head"].get_buffer("usual").copy_(images.collect(self.networks["body"]).mean(0))
+
     def build(self, build: Build) -> None:
         layers = [nn.Conv2d(3, 4, 3, stride=2), BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         self.networks = nn.ModuleDict({"body": nn.Sequential(*layers), "head": nn.Linear(4, 1)}).to(build.device)
+        self.networks["head"].register_buffer("usual", torch.zeros(4, device=build.device))
+        self.networks["body"][0].bias.requires_grad_(False)
         self.optimizers = {"all": torch.optim.SGD(self.networks.parameters(), self.config.learning_rate, momentum=0.9)}
 
     def features(self, images: Tensor) -> Tensor:
-        found: Tensor = self.networks["body"](images)
+        found: Tensor = self.networks["body"](images) - self.networks["head"].get_buffer("usual")
         return found
 
     def logits(self, features: Tensor) -> Tensor:
@@ -305,6 +318,25 @@ class Hashing(Outsider):
         super().build(build)
         with torch.no_grad():
             self.networks["head"].weight.add_(hash("outsider") % 1000 / 1000)
+
+
+class Unmatched(Outsider):
+    """Has more recipes than views."""
+
+    name: ClassVar[str] = "unmatched"
+
+    @property
+    def augment(self) -> tuple[Augment, ...]:
+        return (Augment(), Augment(grey=1.0))
+
+
+class Growing(Outsider):
+    """Keeps all that it has seen, in a tensor as large as the training set."""
+
+    name: ClassVar[str] = "growing"
+
+    def refresh(self, images: TrainingImages, ctx: StepContext) -> None:
+        self.networks["head"].register_buffer("all", images.collect(self.networks["body"]))
 
 
 class Remembering(Outsider):
