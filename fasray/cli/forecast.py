@@ -86,9 +86,15 @@ def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
     first = cells[0]
     training = first.training
     yield f"{first.method}: {training.steps} steps, {training.image_size} px, width {training.width:g}"
+    shown = ("backbone", "optimizer", "learning_rate", "weight_decay")
+    if hasattr(first.config, "backbone"):
+        given = {key: getattr(first.config, key) for key in shown if hasattr(first.config, key)}
+        yield f"    {', '.join(f'{key} {value}' for key, value in given.items())}"
     for key, entry in plan.spec.space(first.method).items():
         ((kind, values),) = entry.model_dump().items()
         yield f"    searches {key}: {kind} {list(values)}"
+    for name, along in first.by_backbone.items():
+        yield f"    with {name}: {', '.join(f'{key} = {value}' for key, value in along.items())}"
     for label, overrides in first.ablations.items():
         changes = ", ".join(f"{key} = {value}" for key, value in overrides.items())
         yield f"    ablation {label}: the winner with {changes}, same seeds"

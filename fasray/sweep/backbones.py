@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fasray.errors import SpecError
 from fasray.methods import registry
 from fasray.methods.space import Choice, Grid, Range
 
@@ -48,3 +49,26 @@ def listed(space: Mapping[str, Range]) -> tuple[str, ...]:
     entry = space.get(SETTING)
     values = entry.grid if isinstance(entry, Grid) else entry.choice if isinstance(entry, Choice) else ()
     return tuple(map(str, values))
+
+
+def check_rates(method: str, configs: Iterable[tuple[str, Mapping[str, Any]]], training: TrainingSpec) -> None:
+    """Refuse learning rates with which random weights would not learn, as those of fine-tuning are.
+
+    Args:
+        method: of the cell.
+        configs: key of the sweep file and whole configuration of each that the cell may try.
+        training: section that holds for the method.
+
+    Raises:
+        SpecError: one of them starts from random weights and learns too slowly.
+    """
+    for key, values in configs:
+        built = registry.get(method)(registry.config(method, values))
+        rate, least = getattr(built.config, "learning_rate", None), built.config.least_scratch_rate()
+        if rate is not None and rate < least and training.weights_of(built) == "none":
+            raise SpecError(
+                f"{method} starts from random weights of {built.architecture}, which a learning rate of {rate:g} "
+                f"hardly moves: such rates are for pretrained weights",
+                where=f"key methods.{method}.{key}",
+                remedy=f"give weights (training.backbone_weights), or a learning rate of at least {least:g}",
+            )

@@ -7,7 +7,7 @@ does not allow, methods that need more source domains, rungs below a method's gr
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve, spaced_frames
 from fasray.runs.events import Stage
 from fasray.runs.schedule import CellScheduler, Fifo, rung_steps, search_scheduler
+from fasray.sweep.backbones import check_rates
 from fasray.sweep.search import FixedSearcher, Point, Searcher, suggestions
 from fasray.sweep.spec import AshaChoice, SweepSpec
 from fasray.sweep.sweep_file import bounds_or_values
@@ -147,7 +148,8 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     Raises:
         ProtocolError: a protocol cannot be run on the data, would leak, or has too few domains for a method.
         DataError: the data is not fit for a protocol (a domain with one class only, a subject in two splits).
-        SpecError: a rung is below a method's grace, or no initial weights are given for an architecture.
+        SpecError: a rung is below a method's grace, a learning rate is too small for random weights, or no initial
+            weights are given for an architecture.
     """
     available = sorted(set(table.domain.tolist()))
     protocols = resolve(spec.protocols, available, target_split=spec.target_split)
@@ -160,6 +162,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
         training = spec.training_of(method)
         _check_compile(spec, method, training)
         weights_by_architecture(method, config, spec.space(method), spec.ablations(method), training)
+        check_rates(method, _rates(spec, method, config), training)
         needs = registry.get(method)(config).needs
         for protocol in protocols:
             role = roles[protocol.name]
@@ -224,6 +227,19 @@ def _inner(spec: SweepSpec, protocol: Protocol, table: RowTable) -> tuple[Protoc
             remedy="take the protocol out of the sweep, or leave out confirm.leave_one_source_out",
         ) from error
     return found
+
+
+def _rates(spec: SweepSpec, method: str, config: MethodConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the key and the configuration of every learning rate that a method may be given."""
+    whole, space = config.model_dump(), spec.space(method)
+    if "learning_rate" not in space:
+        yield "config.learning_rate", whole
+    for rate in bounds_or_values(space["learning_rate"]) if "learning_rate" in space else ():
+        yield "space.learning_rate", {**whole, "learning_rate": rate}
+    for name, along in spec.by_backbone(method).items():
+        yield "space.backbone", {**whole, **along, "backbone": name}
+    for label, overrides in spec.ablations(method).items():
+        yield f"ablations.{label}", {**whole, **overrides}
 
 
 def _check_compile(spec: SweepSpec, method: str, training: TrainingSpec) -> None:

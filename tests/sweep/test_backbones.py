@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sweep_fixtures import make_table
 
+from fasray.cli.forecast import describe
 from fasray.errors import SpecError
+from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.spec import SweepSpec
 
 
 def spec(method: dict[str, Any], name: str = "erm", **training: Any) -> SweepSpec:
     return SweepSpec.model_validate(
-        {"name": "x", "data": "synthetic", "protocols": ["OCIM"], "methods": {name: method}, "training": training}
+        {"name": "x", "data": "synthetic", "protocols": ["ocim"], "methods": {name: method}, "training": training}
     )
+
+
+def planned(method: dict[str, Any], name: str = "erm", **training: Any) -> Plan:
+    return make_plan(spec(method, name, **training), "0" * 64, make_table())
 
 
 def optimizer_of(values: Any) -> tuple[Any, ...]:
@@ -80,3 +87,29 @@ def test_the_hash_knows_what_a_searched_backbone_brings_along() -> None:
 def test_an_unknown_backbone_is_named() -> None:
     with pytest.raises(SpecError, match=r"(?s)methods.erm.config.backbone.*did you mean 'vit_s_16'"):
         spec({"config": {"backbone": "vits16"}}).config("erm")
+
+
+def test_a_point_of_a_search_is_a_whole_configuration_and_plan_shows_it() -> None:
+    plan = planned({"space": {"backbone": {"grid": ["resnet18", "vit_s_16"]}}})
+    cell = plan.cells[0]
+    known, other = (cell.configuration(point) for point in cell.points)
+    assert optimizer_of(known) == PUBLISHED
+    assert "backbone" not in known  # trials of before have no such key
+    assert (other["backbone"], *optimizer_of(other)) == ("vit_s_16", *SCRATCH)
+    assert "    with vit_s_16: optimizer = adamw, learning_rate = 0.0005, weight_decay = 0.05" in describe(plan)
+
+
+@pytest.mark.parametrize(
+    ("method", "key"),
+    [
+        ({"config": {"backbone": "vit_s_16", "learning_rate": 1e-6}}, "config.learning_rate"),
+        ({"config": {"learning_rate": 1e-6}}, "config.learning_rate"),
+        ({"space": {"learning_rate": {"loguniform": [1e-6, 1e-2]}}}, "space.learning_rate"),
+        ({"ablations": {"vit": {"backbone": "vit_b_16", "learning_rate": 1e-6}}}, "ablations.vit"),
+    ],
+)
+def test_a_rate_of_fine_tuning_is_refused_for_random_weights(method: dict[str, Any], key: str) -> None:
+    with pytest.raises(SpecError, match="random weights of .*, which a learning rate of 1e-06 hardly") as why:
+        planned(method)
+    assert f"key methods.erm.{key}" in str(why.value)
+    assert planned(method, backbone_weights="a.safetensors").cells

@@ -240,6 +240,25 @@ def recommended(name: str, *, pretrained: bool) -> dict[str, str | float]:
     return found if backbone.weight_decay is None else {**found, "weight_decay": backbone.weight_decay}
 
 
+def least_scratch_rate(name: str, optimizer: str) -> float:
+    """Return the learning rate below which random weights hardly move in any usual budget.
+
+    It is a tenth of the recommended one, or a hundredth with SGD, whose rates vary more; 1e-5 where another optimizer
+    than the recommended one is used.
+
+    Args:
+        name: of the backbone.
+        optimizer: ``sgd``, ``adam`` or ``adamw``.
+
+    Raises:
+        SpecError: there is no backbone of that name.
+    """
+    backbone = get(name)
+    if (optimizer == "sgd") != (backbone.optimizer == "sgd"):
+        return 1e-5
+    return backbone.scratch_learning_rate / (100 if optimizer == "sgd" else 10)
+
+
 @cache
 def _installed() -> dict[str, str]:
     """Return the backbones of installed packages, ``module:constant`` by name; looked up once per process."""

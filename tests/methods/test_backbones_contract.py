@@ -1,0 +1,63 @@
+"""ERM keeps the contract with every backbone, in its small form; the whole of it, processes included, is slow."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from fasray.inference.onnx import TOLERANCE, export_method
+from fasray.methods import registry
+from fasray.methods.base import Build
+from fasray.nets import backbones
+from fasray.testing import MethodContract, toy_draw
+
+
+class _OfERM(MethodContract):
+    method = registry.get("erm")
+
+
+@pytest.mark.slow
+class TestResNet50(_OfERM):
+    settings = {"backbone": "resnet50"}
+    steady = {"learning_rate": 1e-6}  # fifty layers of BatchNorm make much of rounding
+
+
+def _settings(name: str) -> dict[str, Any]:
+    return {"backbone": name, **backbones.recommended(name, pretrained=False)}
+
+
+@pytest.mark.slow
+class TestViT16(_OfERM):
+    settings = _settings("vit_s_16")
+
+
+@pytest.mark.slow
+class TestViT14(_OfERM):
+    settings = _settings("vit_b_14")
+
+
+@pytest.mark.slow
+class TestDINOv2WithRegisters(_OfERM):
+    settings = _settings("dinov2_vit_s_14_reg")
+
+
+@pytest.mark.slow
+class TestMobileViT(_OfERM):
+    settings = _settings("mobilevit_s")
+    steady = {"learning_rate": 1e-6}
+
+    def test_constant_images_give_finite_losses_and_scores(self) -> None:
+        """Of a fresh network: the gradients of equal images are not finite, as the network's module says."""
+        for level in (0.0, 0.5, 1.0):
+            method = self._built()
+            images = torch.full_like(toy_draw(method, 3).views[0], level)
+            assert method.score(images).isfinite().all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", backbones.names())
+def test_a_model_with_it_is_exported_and_scores_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    method = registry.get("erm")(registry.config("erm", _settings(name)))
+    method.build(Build(num_domains=2, image_size=96, total_steps=1, width=0.125))
+    assert export_method(method, 96).difference <= TOLERANCE
