@@ -4,7 +4,7 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              data.json                      manifest hash and card of the data
              events.jsonl                   the ordered log (events.py), fsynced line by line
              lock                           who drives the run; held by the operating system, so it dies with the driver
-             weights/                       copies of the initial weights, if trials start from any
+             weights/                       copies of the initial weights, if trials start from any, and weights.json
              trials/<id>/spec.json          what the trial is
              trials/<id>/eval-<step>.parquet   one immutable score file per evaluation
              trials/<id>/checkpoint/        newest and best weights, optimizers of the newest
@@ -30,6 +30,9 @@ RESULTS_CACHE = "results.cache"
 
 TRIAL_FILE, CHECKSUM_FILE = "spec.json", "files.json"
 CHECKPOINT_FOLDER, CURVE_FOLDER = "checkpoint", "tensorboard"
+
+
+WEIGHTS_FILE = "weights.json"
 
 
 def weights_folder(run: str) -> str:

@@ -34,9 +34,6 @@ _LATER = ("deterministic", "compile", "eval_frames")
 """Fields that came when there were runs already: never written while they have their default, so that ids stay."""
 
 
-InitialWeights = Annotated[str, Field(min_length=1)]
-
-
 class TrainingSpec(Settings):
     """Size, budget and evaluation of a trial; the same for all trials of a cell."""
 
@@ -57,7 +54,7 @@ class TrainingSpec(Settings):
     ingest: Literal["pool", "stream"] = Field(
         "pool", description="where faces come from; a stream shows them in another order"
     )
-    backbone_weights: InitialWeights | Annotated[dict[str, InitialWeights], Field(min_length=1)] = Field(
+    backbone_weights: str | dict[str, str] = Field(
         "none",
         description="none, imagenet, or a path or URI of weights; or a map from architecture to one of these",
     )
@@ -91,16 +88,20 @@ class TrainingSpec(Settings):
             raise ValueError(f"augment.{'.'.join(map(str, finding['loc']))}: {what}") from error
         return {name: _json_value(checked[name]) for name in sorted(given)}
 
-    @field_validator("backbone_weights")
+    @field_validator("backbone_weights", mode="before")
     @classmethod
-    def _known_architectures(cls, given: str | dict[str, str]) -> str | dict[str, str]:
-        if isinstance(given, str):
-            return given
+    def _known_architectures(cls, given: Any) -> Any:
+        """Check all that pydantic would, for its messages would be about both kinds at once."""
+        of_each = given if isinstance(given, dict) else {"": given}
         known = (*backbones.names(), *registry.names())
-        for name in given:
-            if name not in known:
-                raise ValueError(f"unknown architecture {name!r}: {did_you_mean(name, known)}")
-        return dict(sorted(given.items()))
+        for name, weights in of_each.items():
+            if name and name not in known:
+                raise ValueError(f"unknown architecture {name!r}: {did_you_mean(str(name), known)}")
+            if not isinstance(weights, str) or not weights:
+                raise ValueError(f"{name + ': ' if name else ''}give none, imagenet, or a path or URI, not {weights!r}")
+        if not of_each:
+            raise ValueError("a map from architecture to weights needs an entry")
+        return dict(sorted(given.items())) if isinstance(given, dict) else given
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from fasray.runs.events import Opened, TrialRecord, cell_protocol
 from fasray.runs.layout import TRIAL_FILE, checkpoint_file, trial_folder
 from fasray.runs.reading import Reading
 from fasray.runs.record import RunRecord
+from fasray.runs.weights import weights_of_trial
 
 NOT_RECORDED = "not recorded"
 
@@ -50,6 +51,8 @@ class Source:
     """Device, precision and version of torch."""
     checkpoint: str
     """Its weights, or where they went: only the newest and the best by source-dev are kept."""
+    weights: str
+    """Initial weights: architecture, address and SHA-256; empty if there are none, or none on record."""
     left_out: str
     """Of an inner trial the source domain that it left out and is evaluated on; else empty."""
     config: Mapping[str, Any]
@@ -169,6 +172,7 @@ def to_text(found: Trace) -> str:
             f"              sha256 {source.score_sha256}, {source.score_record}",
             f"  computed on {source.computed_on}",
             f"  checkpoint  {source.checkpoint}",
+            *([f"  weights     {source.weights}"] if source.weights else []),
             f"  config      {source.spec_file}",
             *([f"              searched: {json.dumps(searched)}"] if searched else []),
             *([f"              won the search as trial {source.search_trial}"] if source.search_trial else []),
@@ -232,6 +236,7 @@ def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, 
         checkpoint=_checkpoint(folder, step, files),
         config=trial.config,
         searched=trial.searched,
+        weights=str(weights_of_trial(record.uri, trial.method, trial.config) or ""),
         left_out=protocols.parse(trial.protocol).target if trial.stage == INNER else "",
         search_trial=_search_trial(record, trial),
         spec_file=spec_file,

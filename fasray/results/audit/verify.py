@@ -38,6 +38,7 @@ from fasray.runs.layout import (
 )
 from fasray.runs.reading import Reading
 from fasray.runs.record import RunRecord
+from fasray.runs.weights import changed_copies
 from fasray.storage.parquet import DAMAGE
 
 KEY = ("method", "variant", "protocol", "selection", "level")
@@ -73,6 +74,7 @@ def verify_run(record: RunRecord) -> Verification:
     """Check a run; reads every score file and checkpoint."""
     seen = _Seen(record, ScoreReader())
     findings = [*_spec(record), *(RunFinding("events", problem) for problem in wrong_decisions(record))]
+    findings += (RunFinding(f"weights/{name}", problem) for name, problem in changed_copies(record.uri).items())
     for trial in record.trials:
         findings += seen.trial(trial)
     numbers, notes = 0, []
