@@ -119,7 +119,8 @@ def reproducible(threads: int, device: torch.device, *, deterministic: bool = Tr
         cudnn.allow_tf32,
         matmul.allow_tf32,
     )
-    attention = torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.cuda.cudnn_sdp_enabled()
+    cuda: Any = torch.backends.cuda
+    attention = cuda.mem_efficient_sdp_enabled(), cuda.cudnn_sdp_enabled()
     devices = [device] if device.type == "cuda" else []
     if devices and deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed one

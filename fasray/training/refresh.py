@@ -65,7 +65,7 @@ class AllImages:
 
 
 def check_refresh(method: Method, trial: Trial) -> None:
-    """Refuse a method that looks at all images again and again where they come once, in the order of a stream.
+    """Refuse a method that looks at all images every k steps where they come once, in the order of a stream.
 
     Raises:
         SpecError: they are streamed.
