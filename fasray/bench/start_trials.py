@@ -20,7 +20,6 @@ from fasray.execution.placement import EqualPlaces
 from fasray.execution.trial_actor import ReusableTrialActor
 from fasray.execution.tune_backend import train_in_actors
 from fasray.faces.loading.pool import FacePool, pool_folder
-from fasray.protocols import parse
 from fasray.runs.reading import Reading
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.training.context import Context
@@ -113,9 +112,8 @@ def _worker(config: dict[str, Any]) -> None:
     order: TrialOrder = config["order"]
     trial = order.trial
     pool = FacePool.open(pool_folder(order.pool))
-    roles = parse(trial.protocol, order.target_split).assign(pool.index)
     context = Context(order.folder, seed=trial.seed, total_steps=trial.training.steps)
-    train(trial, pool, roles, context)
+    train(trial, pool, order.roles(pool.index), context)
     storage.write_bytes(storage.join(order.folder, _FIRST_STEP), f"{os.getpid()} {context.first_step_at}".encode())
 
 

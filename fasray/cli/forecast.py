@@ -106,7 +106,9 @@ def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
     else:
         yield "    fifo: every trial runs its full budget"
     for cell in cells:
+        target = f"{cell.target_scored} target images"
+        sealed = "" if cell.searches_score_target or not cell.searches else ", but in the search"
         yield (
             f"    {cell.protocol.name}: {cell.searches} search trials; {cell.train_images} training images; each "
-            f"evaluation scores {cell.source_dev_scored} source-dev and {cell.target_scored} target images"
+            f"evaluation scores {cell.source_dev_scored} source-dev and {target}{sealed}"
         )

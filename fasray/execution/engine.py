@@ -195,6 +195,7 @@ def _train(
             pool=pool,
             data=storage.absolute(dataset.uri),
             target_split=coordinator.plan.spec.target_split,
+            score_target=assignment.cell.scores_target(assignment.stage),
             reported_step=assignment.reported_step,
             demand=demand,
             faces_bytes=placement.room_for_faces(assignment.cell.method, demand),

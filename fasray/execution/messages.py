@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fasray.execution.capacity import Demand
-from fasray.protocols import TargetSplit
+from fasray.protocols import Roles, RowTable, TargetSplit, parse
 from fasray.runs.events import Decision
 from fasray.runs.layout import trial_folder
 from fasray.runs.own_code import Code, OtherCode, other_code
@@ -30,6 +30,8 @@ class TrialOrder:
     """Last step that the driver has on record, -1 for none."""
     demand: Demand = Demand(1, 1, 0.0)
     """What the trial holds."""
+    score_target: bool = True
+    """Otherwise the trial has no row of the target."""
     stage: str = ""
     """``search``, ``confirm`` or ``inner``."""
     faces_bytes: int | None = None
@@ -38,6 +40,11 @@ class TrialOrder:
     """That it computes on: ``cpu`` or ``cuda``, which is the first of the GPUs that the process sees."""
     code: Code | None = None
     """That the driver runs, and its workers must; None: whatever they run."""
+
+    def roles(self, table: RowTable) -> Roles:
+        """Return the role of each row for this trial."""
+        roles = parse(self.trial.protocol, self.target_split).assign(table)
+        return roles if self.score_target else roles.sealed()
 
     @property
     def folder(self) -> str:

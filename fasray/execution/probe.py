@@ -120,4 +120,4 @@ def _few(trial: Trial, pool: FacePool, target_split: TargetSplit, device: str) -
     roles = parse(trial.protocol, target_split).assign(pool.index)
     most = scoring_batch(trial.training, torch.device(device))
     some = np.unique(np.linspace(0, len(roles.source_dev) - 1, min(most, len(roles.source_dev))).astype(np.int64))
-    return replace(roles, source_dev=roles.source_dev[some], target=roles.target[:1])
+    return replace(roles.sealed(), source_dev=roles.source_dev[some])

@@ -21,7 +21,6 @@ from fasray.execution.card import limit_memory, peak_bytes, show_gpus
 from fasray.execution.messages import TrialMessage, TrialOrder
 from fasray.faces.loading.face_source import FaceSource
 from fasray.ingest.node_pool import open_or_fill_pool
-from fasray.protocols import parse
 from fasray.runs.events import Decision
 from fasray.runs.layout import weights_folder
 from fasray.runs.own_code import OtherCodeError, check_same_code
@@ -83,8 +82,7 @@ def train_worker_loop(config: dict[str, Any]) -> None:
     try:
         check_same_code(order.code)
         with _faces(order) as faces:
-            roles = parse(order.trial.protocol, order.target_split).assign(faces.index)
-            train(order.trial, faces, roles, context, reported_step=order.reported_step)
+            train(order.trial, faces, order.roles(faces.index), context, reported_step=order.reported_step)
     except DivergedError as error:  # every worker sees the same sums
         if context.rank == 0:
             context.give_up("diverged", error.what)

@@ -18,7 +18,7 @@ from fasray.execution.card import limit_memory, peak_bytes, show_assigned_gpus
 from fasray.execution.messages import TrialMessage, TrialOrder
 from fasray.faces.loading.pool import FacePool
 from fasray.ingest.node_pool import open_or_fill_pool
-from fasray.protocols import Roles, parse
+from fasray.protocols import Roles
 from fasray.runs.layout import weights_folder
 from fasray.runs.own_code import OtherCodeError, check_same_code
 from fasray.training.context import Context
@@ -34,7 +34,7 @@ class ReusableTrialActor(tune.Trainable):
         self._context: Context | None
         self._evaluations: Generator[Evaluation, None, None]
         self._pool: FacePool | None = None
-        self._roles: dict[str, Roles] = {}
+        self._roles: dict[tuple[str, bool], Roles] = {}
         show_assigned_gpus()
         self._begin(config["order"])
 
@@ -106,10 +106,10 @@ class ReusableTrialActor(tune.Trainable):
         check_same_code(order.code)
         if self._pool is None or self._pool.key != order.pool:
             self._pool, self._roles = open_or_fill_pool(order.pool, order.data), {}
-        pool, protocol = self._pool, parse(trial.protocol, order.target_split)
-        if protocol.fingerprint() not in self._roles:
-            self._roles[protocol.fingerprint()] = protocol.assign(pool.index)
-        roles = self._roles[protocol.fingerprint()]
+        pool, key = self._pool, (trial.protocol, order.score_target)
+        if key not in self._roles:
+            self._roles[key] = order.roles(pool.index)
+        roles = self._roles[key]
         limit_memory(order.device, order.demand.gpus)
         context = self._context = Context(
             order.folder,

@@ -1,8 +1,18 @@
 """Who is source and who is target: named protocols, and the role that each row of the data has in them."""
 
-from fasray.protocols.protocol import Protocol, TargetSplit
-from fasray.protocols.registry import DOMAIN_TITLES, GROUPS, Listing, describe, names, outer_name, parse, resolve
-from fasray.protocols.roles import Roles, RowTable, spaced_frames
+from fasray.protocols.protocol import Protocol, TargetSplit, with_same_sources
+from fasray.protocols.registry import (
+    DOMAIN_TITLES,
+    GROUPS,
+    Listing,
+    describe,
+    names,
+    outer_name,
+    parse,
+    part_names,
+    resolve,
+)
+from fasray.protocols.roles import Roles, RowTable, spaced_frames, target_role
 
 __all__ = [
     "DOMAIN_TITLES",
@@ -16,6 +26,9 @@ __all__ = [
     "names",
     "outer_name",
     "parse",
+    "part_names",
     "resolve",
     "spaced_frames",
+    "target_role",
+    "with_same_sources",
 ]

@@ -64,7 +64,10 @@ def check_roles(table: RowTable, roles: Roles, protocol: str) -> None:
         for role in ("train", "source-dev"):
             rows = parts[role][roles.domain_id[parts[role]] == position]
             _check_classes(table.label[rows], domain, role)
-    _check_classes(table.label[roles.target], str(table.domain[roles.target[0]]), "target")
+    for rows in roles.targets.values() if roles.targets else (roles.target,):
+        if not len(rows):
+            raise ProtocolError(f"protocol {protocol} has a target without rows in this data")
+        _check_classes(table.label[rows], str(table.domain[rows[0]]), "target")
     subjects = {role: np.unique(table.subject[rows]) for role, rows in parts.items()}
     for one, other in (("train", "source-dev"), ("train", "target"), ("source-dev", "target")):
         both = np.intersect1d(subjects[one], subjects[other])

@@ -1,11 +1,12 @@
-"""One protocol: the domains that train, the unseen domain that judges, and the rule that gives each row its role."""
+"""One protocol: the domains that train, the unseen ones that judge, and the rule that gives each row its role."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ DEV_FRACTION = 0.2
 
 INNER = "/"
 """Stands between the name of a protocol and the source domain that its inner protocol leaves out."""
+
+ALSO = ","
+"""Stands between the targets of protocols with the same sources, which one training serves."""
 
 TargetSplit = Literal["train+test", "all", "test"]
 _TARGET_SPLITS: dict[str, tuple[str, ...]] = {
@@ -58,6 +62,10 @@ class Protocol:
     """The figure that the protocol's literature reports."""
     inner_of: str = ""
     """Fingerprint of the protocol that this one is an inner one of (``without``); empty for any other."""
+    inner_of_sources: str = ""
+    """Source fingerprint of that protocol."""
+    also: tuple[str, ...] = ()
+    """Further targets: ``O->C,I,M`` is three protocols (``parts``) that train the same."""
 
     def __post_init__(self) -> None:
         if self.target_split not in get_args(TargetSplit):
@@ -75,7 +83,22 @@ class Protocol:
     @property
     def datasets(self) -> tuple[str, ...]:
         """Every dataset that must be in the data, sources first."""
-        return tuple(dict.fromkeys((*self.sources, self.target)))
+        return tuple(dict.fromkeys((*self.sources, self.target, *self.also)))
+
+    @property
+    def source_name(self) -> str:
+        """Name of what trains: ``O&C&I`` of ``O&C&I->M``; an OULU-NPU run is the only one with its sources."""
+        return self.name if self.oulu is not None else "&".join(self.sources)
+
+    @property
+    def parts(self) -> tuple[Protocol, ...]:
+        """The protocols with one target each that this one stands for; itself if there is one target."""
+        if not self.also:
+            return (self,)
+        single = replace(self, also=())
+        return tuple(
+            replace(single, name=f"{self.source_name}->{target}", target=target) for target in (self.target, *self.also)
+        )
 
     def without(self, domain: str) -> Protocol:
         """Return the inner protocol ``A&B&C->T/A``: B and C train, A judges, and T takes no part in it.
@@ -97,8 +120,15 @@ class Protocol:
         if len(self.sources) < 2:
             raise ProtocolError(f"{domain} cannot be left out of {self.name}: it is the only source", where="protocols")
         sources = tuple(source for source in self.sources if source != domain)
-        name = f"{self.name}{INNER}{domain}"
-        return Protocol(name, "inner", sources, domain, self.target_split, inner_of=self.fingerprint())
+        return Protocol(
+            f"{self.name}{INNER}{domain}",
+            "inner",
+            sources,
+            domain,
+            self.target_split,
+            inner_of=self.fingerprint(),
+            inner_of_sources=self.source_fingerprint(),
+        )
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that change whenever any rule changes who gets which role."""
@@ -110,9 +140,24 @@ class Protocol:
             "dev": "official" if self.oulu else f"official dev split, else {DEV_FRACTION} of subjects by sha256 rank",
             "oulu": asdict(self.oulu) if self.oulu else None,
             **({"inner_of": self.inner_of} if self.inner_of else {}),
+            **({"also": self.also} if self.also else {}),
         }
-        canonical = json.dumps(rules, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _short_hash(rules)
+
+    def source_fingerprint(self) -> str:
+        """Return 16 hex digits that change whenever any rule changes what trains and what chooses.
+
+        Protocols that differ in their targets alone have the same one.
+        """
+        if self.oulu is not None:
+            return self.fingerprint()
+        rules = {
+            "version": RULE_VERSION,
+            "sources": self.sources,
+            "dev": f"official dev split, else {DEV_FRACTION} of subjects by sha256 rank",
+            **({"left_out": self.target, "inner_of": self.inner_of_sources} if self.inner_of else {}),
+        }
+        return _short_hash(rules)
 
     def assign(self, table: RowTable) -> Roles:
         """Return the role of every row of ``table``.
@@ -140,11 +185,38 @@ class Protocol:
                 dev[rows] = official
             else:
                 dev[rows] = np.isin(table.subject[rows], dev_subjects(domain, table.subject[rows]))
-        judged = (table.domain == self.target) & np.isin(table.split, _TARGET_SPLITS[self.target_split])
+        judged = np.isin(table.split, _TARGET_SPLITS[self.target_split])
+        targets = {part.name: np.flatnonzero((table.domain == part.target) & judged) for part in self.parts}
         source = domain_id >= 0
+        train, source_dev = np.flatnonzero(source & ~dev), np.flatnonzero(dev)
         return Roles(
-            np.flatnonzero(source & ~dev), np.flatnonzero(dev), np.flatnonzero(judged), self.sources, domain_id
+            train,
+            source_dev,
+            np.unique(np.concatenate(list(targets.values()))),
+            self.sources,
+            domain_id,
+            targets if self.also else {},
         )
+
+
+def with_same_sources(protocols: Sequence[Protocol]) -> list[Protocol]:
+    """Return the protocols with those joined into one that differ in their targets alone, by their first."""
+    found: dict[str, list[Protocol]] = {}
+    for protocol in protocols:
+        found.setdefault(protocol.source_fingerprint(), []).append(protocol)
+    return [_joined(same) for same in found.values()]
+
+
+def _joined(protocols: Sequence[Protocol]) -> Protocol:
+    first, also = protocols[0], tuple(protocol.target for protocol in protocols[1:])
+    if not also:
+        return first
+    return replace(first, name=ALSO.join((first.name, *also)), group="custom", also=also)
+
+
+def _short_hash(rules: Any) -> str:
+    canonical = json.dumps(rules, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def dev_subjects(domain: str, subjects: NDArray[np.str_]) -> list[str]:

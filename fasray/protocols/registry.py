@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fasray.errors import ProtocolError, SpecError, did_you_mean
 from fasray.protocols.oulu import OULU_DOMAIN, official_runs
-from fasray.protocols.protocol import INNER, Protocol, TargetSplit
+from fasray.protocols.protocol import ALSO, INNER, Protocol, TargetSplit, with_same_sources
 
 DOMAIN_TITLES = {
     "O": "OULU-NPU",
@@ -63,8 +63,9 @@ def names() -> list[str]:
 def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
     """Return the protocol of one name: a registered one or any ``A&B->C``; spaces do not count.
 
-    ``A&B&C->T/A`` is the inner protocol of ``A&B&C->T`` that leaves A out (``Protocol.without``). ``target_split`` is
-    ignored by OULU-NPU's own protocols, whose target is the official test split.
+    ``A->B,C`` is ``A->B`` and ``A->C``, which train the same (``Protocol.parts``). ``A&B&C->T/A`` is the inner protocol
+    of ``A&B&C->T`` that leaves A out (``Protocol.without``). ``target_split`` is ignored by OULU-NPU's own protocols,
+    whose target is the official test split.
 
     Raises:
         SpecError: the name is malformed.
@@ -91,6 +92,14 @@ def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
             f"there is no protocol {name!r}", where="protocols", remedy=did_you_mean(plain, [*GROUPS, *names()])
         )
     left, _, target = plain.partition("->")
+    if ALSO in target:
+        targets = target.split(ALSO)
+        if len(set(targets)) < len(targets):
+            raise ProtocolError(
+                f"protocol {name!r} names a target twice", where="protocols", remedy="name each target domain once"
+            )
+        (joined,) = with_same_sources([parse(f"{left}->{one}", target_split) for one in targets])
+        return joined
     sources = tuple(left.split("&"))
     for domain in (*sources, target):
         if not _DOMAIN.fullmatch(domain):
@@ -113,6 +122,17 @@ def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
     return Protocol(canonical, _GROUP_OF.get(canonical, "custom"), sources, target, target_split)
 
 
+def part_names(name: str) -> tuple[str, ...]:
+    """Return the names of the protocols with one target each that a name stands for, as ``Protocol.parts`` does.
+
+    >>> part_names("O->C,I"), part_names("O&C->I,M/O"), part_names("O&C&I->M")
+    (('O->C', 'O->I'), ('O&C->I/O', 'O&C->M/O'), ('O&C&I->M',))
+    """
+    outer, inner, left_out = name.partition(INNER)
+    sources, arrow, targets = outer.partition("->")
+    return tuple(f"{sources}{arrow}{target}{inner}{left_out}" for target in targets.split(ALSO))
+
+
 def outer_name(name: str) -> str:
     """Return the name of the protocol that an inner one belongs to; of any other its own."""
     return name.partition(INNER)[0]
@@ -124,7 +144,7 @@ def resolve(
     """Return the protocols that names and groups stand for, in the order asked, each once.
 
     Args:
-        wanted: group names, protocol names, or any ``A&B->C``.
+        wanted: group names, protocol names, any ``A&B->C``, or ``A&B->C,D`` for one protocol for each target.
         available_domains: the domains that the data has.
         target_split: see ``Protocol``.
 
@@ -146,7 +166,8 @@ def resolve(
                     where="protocols",
                     remedy=f"the data has: {', '.join(available) or 'no domain'}",
                 )
-            found.setdefault(protocol.name, protocol)
+            for part in protocol.parts:
+                found.setdefault(part.name, replace(part, group=_GROUP_OF.get(part.name, part.group)))
     return list(found.values())
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fasray.metrics.summary import SOURCE_DEV, TARGET
 
 LIVE, SPOOF = 1, 0
 CLASS_NAMES = {LIVE: "live", SPOOF: "attack"}
@@ -70,6 +73,21 @@ class Roles:
     """Names of the training domains, in the protocol's order (OULU-NPU: the phones)."""
     domain_id: NDArray[np.int64]
     """[N] position in ``domains`` of every train and source-dev row, -1 elsewhere."""
+    targets: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    """The target rows by the name of the protocol that they judge, sorted; empty where all judge one protocol."""
+
+    @property
+    def scored(self) -> dict[str, NDArray[np.int64]]:
+        """The rows that an evaluation scores, by their role in score files; none of a target that is sealed."""
+        if self.targets:
+            targets = {target_role(name): rows for name, rows in self.targets.items()}
+        else:
+            targets = {TARGET: self.target} if len(self.target) else {}
+        return {SOURCE_DEV: self.source_dev, **targets}
+
+    def sealed(self) -> Roles:
+        """Return the roles for a trial that must not see the target: no row has that role."""
+        return replace(self, target=self.target[:0], targets={})
 
     def domain_names(self, table: RowTable) -> NDArray[np.str_]:
         """Return [N] names for score files: the training domain of source rows, ``table.domain`` elsewhere.
@@ -79,6 +97,11 @@ class Roles:
         """
         names: NDArray[Any] = np.array(self.domains, dtype=np.str_)[self.domain_id]
         return np.where(self.domain_id >= 0, names, table.domain)
+
+
+def target_role(protocol: str) -> str:
+    """Return the role that target rows have in the score files of a trial which several protocols judge."""
+    return f"{TARGET}:{protocol}"
 
 
 def spaced_frames(table: RowTable, rows: NDArray[np.int64], count: Literal["all"] | int) -> NDArray[np.int64]:

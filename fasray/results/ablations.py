@@ -134,7 +134,7 @@ def _figures_by_run(run: RunRecord, selection: str) -> dict[tuple[str, str, Leve
 
 
 def _figures_of_run(run: RunRecord, trial: TrialRecord, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
-    read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
+    read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps], trial.protocol)
     evaluations = dict(zip(trial.steps, read, strict=True))
     choice = choose(rule, digests_for(rule, run, trial, evaluations.values(), reader))
     computed = FigureComputer(Resamples(0)).compute(evaluations, choice, trial.seed)

@@ -17,6 +17,7 @@ from fasray.results.cache import VALUES, ResultsCache
 from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, FigureComputer, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
+from fasray.results.remarks import has_sealed_trials
 from fasray.results.scores import LEVELS, Level, ScoredEvaluation, ScoreReader
 from fasray.results.selection import (
     PLANNED_SELECTIONS,
@@ -84,6 +85,8 @@ COLUMNS: dict[str, str] = {
 
 CellKey = tuple[str, str, str]
 """(method, variant, protocol)."""
+TrialKey = tuple[str, str]
+"""(id, protocol) of a trial."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +116,16 @@ class RunResults:
     """Everything that tables, plots and the report are made of."""
 
     frame: pd.DataFrame
-    digests: dict[str, TrialDigests]
-    """Every evaluation of each confirmed trial, by trial id."""
-    choices: dict[tuple[str, str], StepChoice]
-    """By (trial id, selection), for the rules that apply to each confirmed trial."""
+    digests: dict[TrialKey, TrialDigests]
+    """Every evaluation of each confirmed trial."""
+    choices: dict[tuple[TrialKey, str], StepChoice]
+    """By trial and selection, for the rules that apply to each confirmed trial."""
 
 
 def offered(run: RunRecord) -> tuple[str, ...]:
     """Return the names of all rules that can be applied to a run."""
-    return (*SELECTIONS, *(PLANNED_SELECTIONS if has_inner_trials(run.trials) else ()))
+    rules = [rule.name for rule in SELECTIONS.values() if not (rule.any_trial and has_sealed_trials(run))]
+    return (*rules, *(PLANNED_SELECTIONS if has_inner_trials(run.trials) else ()))
 
 
 def results_frame(
@@ -163,7 +167,7 @@ def compute_results(
 def _all_rows(cells: _CellComputer, cache: ResultsCache | None = None) -> list[CellFigures]:
     """Return the rows of every cell, rule by rule, then those of averages over protocol runs."""
     rows: list[CellFigures] = []
-    for key, trials in _cells(cells.run.trials).items():
+    for key, trials in _cells(cells.run.cell_trials).items():
         confirming = [trial for trial in trials if trial.stage == "confirm"]
         # Rules over inner trials are not cached: those are not among the trials of the cell.
         sources = {rule.name: trials if rule.any_trial else confirming for rule in cells.rules if not rule.inner}
@@ -188,6 +192,12 @@ def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
                 f"{rule.name} needs inner trials, which this run does not have",
                 where="--select",
                 remedy="plan them in the sweep with `confirm: {leave_one_source_out: true}`",
+            )
+        if rule.any_trial and has_sealed_trials(run):
+            raise SpecError(
+                f"{rule.name} needs target scores of search trials, which this run does not have",
+                where="--select",
+                remedy="ask for them in the sweep with `search: {score_target: true}`, or name another rule",
             )
     return rules
 
@@ -217,8 +227,8 @@ class _CellComputer:
     rules: Sequence[Selection]
     reader: ScoreReader
     computer: FigureComputer
-    digests: dict[str, TrialDigests] = field(default_factory=dict)
-    choices: dict[tuple[str, str], StepChoice] = field(default_factory=dict)
+    digests: dict[TrialKey, TrialDigests] = field(default_factory=dict)
+    choices: dict[tuple[TrialKey, str], StepChoice] = field(default_factory=dict)
 
     def rows(self, key: CellKey, trials: Sequence[TrialRecord]) -> list[CellFigures]:
         """Return the rows of a cell."""
@@ -230,12 +240,13 @@ class _CellComputer:
         for trial in trials:
             if trial.id not in confirmed and not (by_cell and trial.steps):
                 continue
-            read = self.reader.read_all([self.run.score_uri(trial.id, step) for step in trial.steps])
+            uris = [self.run.score_uri(trial.id, step) for step in trial.steps]
+            read = self.reader.read_all(uris, trial.protocol)
             evaluations = dict(zip(trial.steps, read, strict=True))
             if trial.id in confirmed:
                 self._add_run(trial, evaluations, figures)
             if by_cell:
-                found = _Candidate.of(trial, evaluations, self.digests.get(trial.id))
+                found = _Candidate.of(trial, evaluations, self.digests.get(trial.key))
                 best = found if best is None or found.merit < best.merit else best
         if best is not None and confirmed:
             for rule in by_cell:
@@ -252,7 +263,7 @@ class _CellComputer:
     def _lost(self, rule: Selection, confirmed: set[str], ended: Sequence[TrialRecord]) -> int:
         """Return how many confirming runs a rule cannot be applied to, because an inner trial diverged or failed."""
         runs = [trial for trial in ended if rule.inner and trial.id in confirmed]
-        return sum(inner_trials(self.run.trials, trial).lost for trial in runs)
+        return sum(inner_trials(self.run.cell_trials, trial).lost for trial in runs)
 
     def _add_run(
         self,
@@ -263,11 +274,11 @@ class _CellComputer:
         digests = digests_of(trial.id, evaluations.values())
         if any(rule.inner for rule in self.rules):
             digests = with_inner_trials(digests, self.run, trial, self.reader)
-        self.digests[trial.id] = digests
+        self.digests[trial.key] = digests
         for rule in self.rules:
             if not rule.any_trial and not (rule.inner and not digests.left_out):
                 choice = choose(rule.name, digests)
-                self.choices[trial.id, rule.name] = choice
+                self.choices[trial.key, rule.name] = choice
                 for level, computed in self.computer.compute(evaluations, choice, trial.seed).items():
                     figures.setdefault((rule.name, level), []).append(computed)
 

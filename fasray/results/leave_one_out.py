@@ -49,7 +49,7 @@ def has_inner_trials(trials: Sequence[TrialRecord]) -> bool:
 
 
 def inner_trials(trials: Sequence[TrialRecord], run: TrialRecord) -> InnerTrials:
-    """Return the inner trials of a confirming run, out of all trials of its sweep."""
+    """Return the inner trials of a confirming run, out of all trials of its sweep, by protocol."""
     cell = (run.method, run.variant, run.protocol, run.seed)
     found = (trial for trial in trials if trial.stage == INNER)
     own = tuple(t for t in found if (t.method, t.variant, cell_protocol(t), t.seed) == cell)
@@ -73,10 +73,12 @@ def with_inner_trials(digests: TrialDigests, run: RunRecord, trial: TrialRecord,
     Raises:
         DataError: a score file of an inner trial is missing, damaged, or holds scores that are not finite numbers.
     """
-    inner = inner_trials(run.trials, trial)
+    inner = inner_trials(run.cell_trials, trial)
     if not inner.complete:
         return digests
-    read = [reader.read_all([run.score_uri(each.id, step) for step in each.steps]) for each in inner.trials]
+    read = [
+        reader.read_all([run.score_uri(each.id, step) for step in each.steps], each.protocol) for each in inner.trials
+    ]
     by_step = [dict(zip(each.steps, found, strict=True)) for each, found in zip(inner.trials, read, strict=True)]
     return replace(digests, left_out=left_out_digests(by_step))
 

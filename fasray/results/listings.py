@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ EVALUATION_COLUMNS: dict[str, str] = {
     "worst_source_auc": "AUC of the worst source domain",
     "threshold": "EER threshold of the pooled source-dev videos",
     "target_hter": "HTER of the target's videos (of inner trials: of the domain left out) at that threshold, fraction; "
-    "seen by no honest rule",
+    "seen by no honest rule; missing where the target was sealed, in the search",
     "target_auc": "AUC of the target's videos; seen by no honest rule",
     "target_eer": "EER of the target's videos; an oracle's figure",
     "target_threshold": "its threshold; an oracle's",
@@ -106,19 +107,13 @@ _FIGURES = TypeAdapter(list[_Figures], config=VALUES)
 
 
 def _figures(evaluation: ScoredEvaluation) -> _Figures:
-    source, target = source_digest(evaluation), target_digest(evaluation)
-    videos = evaluation.target.videos
-    return _Figures(
-        step=evaluation.step,
-        source_dev_auc=source.auc,
-        source_dev_loss=source.loss,
-        worst_source_auc=source.worst_auc,
-        threshold=source.video_threshold,
-        target_hter=rates_at(videos.score, videos.label, source.video_threshold).hter,
-        target_auc=target.auc,
-        target_eer=target.hter,
-        target_threshold=target.video_threshold,
-    )
+    source = source_digest(evaluation)
+    known = (evaluation.step, source.auc, source.loss, source.worst_auc, source.video_threshold)
+    if evaluation.scored_target is None:
+        return _Figures(*known, *[math.nan] * 4)
+    target, videos = target_digest(evaluation), evaluation.target.videos
+    hter = rates_at(videos.score, videos.label, source.video_threshold).hter
+    return _Figures(*known, hter, target.auc, target.hter, target.video_threshold)
 
 
 def trials_frame(record: RunRecord) -> pd.DataFrame:
@@ -156,7 +151,7 @@ def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[
 
 
 def evaluations_frame(run: RunRecord, cache: ResultsCache | None = None) -> pd.DataFrame:
-    """Return one row an evaluation of every trial; see ``EVALUATION_COLUMNS``.
+    """Return one row an evaluation of every trial and protocol that it serves; see ``EVALUATION_COLUMNS``.
 
     ``cache`` gives figures that are still valid and takes new ones.
 
@@ -167,13 +162,13 @@ def evaluations_frame(run: RunRecord, cache: ResultsCache | None = None) -> pd.D
     rows = []
     if cache:
         cache.files.look(run.trials)
-    for trial in run.trials:
-        figures = cache.get([trial.id], [trial], _FIGURES) if cache else None
+    for trial in run.cell_trials:
+        figures = cache.get(trial.key, [trial], _FIGURES) if cache else None
         if figures is None:
-            read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])
-            figures = list(map(_figures, read))
+            uris = [run.score_uri(trial.id, step) for step in trial.steps]
+            figures = list(map(_figures, reader.read_all(uris, trial.protocol)))
             if cache:
-                cache.put([trial.id], [trial], figures, _FIGURES)
+                cache.put(trial.key, [trial], figures, _FIGURES)
         head = {**_who(trial), "stage": trial.stage}
         seconds = {reading.step: reading.seconds for reading in trial.readings}
         rows += [{**head, **each._asdict(), "seconds": seconds.get(each.step, 0.0)} for each in figures]
@@ -194,14 +189,16 @@ def scores_frame(run: RunRecord, rule: str = "source-dev", trials: Sequence[str]
     """
     if selection(rule).any_trial:
         raise SpecError(f"{rule} applies to no single confirmed run", where="--select", remedy="name another rule")
-    known = {trial.id: trial for trial in run.confirmed if trial.steps}
+    confirmed = [trial for trial in run.confirmed if trial.steps]
     for name in trials:
-        if name not in known:
+        if name not in (known := {trial.id for trial in confirmed}):
             raise DataError(f"no confirmed run {name!r}", remedy=did_you_mean(name, known))
     reader = ScoreReader()
     parts = [pd.DataFrame(columns=list(SCORE_COLUMNS))]
-    for trial in (known[name] for name in trials or known):
-        read = {found.step: found for found in reader.read_all([run.score_uri(trial.id, step) for step in trial.steps])}
+    wanted = [trial for name in trials for trial in confirmed if trial.id == name] if trials else confirmed
+    for trial in wanted:
+        uris = [run.score_uri(trial.id, step) for step in trial.steps]
+        read = {found.step: found for found in reader.read_all(uris, trial.protocol)}
         choice = choose(rule, digests_for(rule, run, trial, read.values(), reader))
         head = {**_who(trial), "selection": rule, "step": choice.step, "threshold": choice.video_threshold}
         parts += [_scores(read[choice.step], role, head) for role in (SOURCE_DEV, TARGET)]

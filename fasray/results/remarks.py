@@ -9,7 +9,18 @@ from fasray.runs.record import RunRecord
 def remarks(run: RunRecord) -> tuple[str, ...]:
     """Return what a reader of the run's numbers has to know, one sentence each; nothing if there is nothing unusual."""
     differ = difference_note(run.data.card)
-    return (*_devices(run), *([differ] if differ else []))
+    return (*_devices(run), *_sealed(run), *([differ] if differ else []))
+
+
+def has_sealed_trials(run: RunRecord) -> bool:
+    """Whether search trials of a run left out the target, so that nothing can be chosen among them by it."""
+    return any(trial.sealed for trial in run.trials)
+
+
+def _sealed(run: RunRecord) -> list[str]:
+    if not has_sealed_trials(run):
+        return []
+    return ["There is no oracle-search: search trials did not score the target (search.score_target)."]
 
 
 def _devices(run: RunRecord) -> list[str]:

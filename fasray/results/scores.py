@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fasray import storage
 from fasray.errors import DataError
 from fasray.metrics import SOURCE_DEV, TARGET, SourceDev, Videos, source_dev_summary, to_videos
+from fasray.protocols import target_role
 from fasray.runs.scores import REMEDY, SCORE_SCHEMA, parse_scores
 
 Level = Literal["video", "frame"]
@@ -94,7 +95,22 @@ class ScoredEvaluation:
     trial: str
     step: int
     source_dev: Scores
-    target: Scores
+    scored_target: Scores | None
+    """None if the target was sealed: no rows of it were scored."""
+
+    @property
+    def target(self) -> Scores:
+        """The rows of the target.
+
+        Raises:
+            DataError: none of them were scored.
+        """
+        if self.scored_target is None:
+            raise DataError(
+                f"no target row was scored at step {self.step} of trial {self.trial}",
+                remedy="search trials see the target with `search: {score_target: true}` alone",
+            )
+        return self.scored_target
 
     def source_dev_summary(self, level: Level = "video") -> SourceDev:
         """Return the macro averages over the source domains; a unit of ``level`` counts as one video."""
@@ -103,13 +119,17 @@ class ScoredEvaluation:
         return source_dev_summary(np.full(len(unit), SOURCE_DEV), rows.score, rows.label, rows.domain, unit)
 
 
-def read_scores(uri: str) -> ScoredEvaluation:
+def read_scores(uri: str, protocol: str = "") -> ScoredEvaluation:
     """Read a score file.
+
+    Args:
+        uri: of the file.
+        protocol: whose target rows are wanted, where the trial was judged by several protocols.
 
     Raises:
         DataError: the file is missing or is not a score file, or a score is NaN or infinite.
     """
-    return ScoreReader().read(uri)
+    return ScoreReader().read(uri, protocol)
 
 
 _LAYOUT = [name for name in SCORE_SCHEMA.names if name != "score"]
@@ -146,15 +166,15 @@ class ScoreReader:
     def __init__(self) -> None:
         self._layouts: list[_Layout] = []
 
-    def read(self, uri: str) -> ScoredEvaluation:
-        """Read one score file; errors as ``read_scores``."""
-        return self.decode(storage.read_bytes(uri), uri)
+    def read(self, uri: str, protocol: str = "") -> ScoredEvaluation:
+        """Read one score file; as ``read_scores``."""
+        return self.decode(storage.read_bytes(uri), uri, protocol)
 
-    def read_all(self, uris: Sequence[str]) -> list[ScoredEvaluation]:
-        """Read several score files, in order; errors as ``read_scores``."""
-        return [self.decode(content, uri) for uri, content in zip(uris, storage.read_many(uris), strict=True)]
+    def read_all(self, uris: Sequence[str], protocol: str = "") -> list[ScoredEvaluation]:
+        """Read several score files, in order; as ``read_scores``."""
+        return [self.decode(content, uri, protocol) for uri, content in zip(uris, storage.read_many(uris), strict=True)]
 
-    def decode(self, content: bytes, uri: str) -> ScoredEvaluation:
+    def decode(self, content: bytes, uri: str, protocol: str = "") -> ScoredEvaluation:
         """Return what the bytes of a score file hold; errors as ``read_scores``."""
         rows, trial, step = parse_scores(content, uri)
         table = rows.combine_chunks().replace_schema_metadata(None)
@@ -167,7 +187,12 @@ class ScoreReader:
                 remedy="the trial has diverged; its scores cannot be evaluated",
             )
         parts = self._rows(table.select(_LAYOUT), score, uri)
-        return ScoredEvaluation(trial, step, parts[SOURCE_DEV].scores(score), parts[TARGET].scores(score))
+        target = parts.get(TARGET) or parts.get(target_role(protocol))
+        if target is None and protocol and len(parts) > 1:
+            raise DataError(f"the score file has no target rows of {protocol}", where=uri, remedy=REMEDY)
+        return ScoredEvaluation(
+            trial, step, parts[SOURCE_DEV].scores(score), None if target is None else target.scores(score)
+        )
 
     def _rows(self, layout: pa.Table, score: NDArray[np.float64], uri: str) -> dict[str, _Rows]:
         for known in reversed(self._layouts):
@@ -176,10 +201,11 @@ class ScoreReader:
         columns = {name: _column(layout, name) for name in _LAYOUT}
         role = columns.pop("role")
         found: dict[str, _Rows] = {}
-        for name in (SOURCE_DEV, TARGET):
+        roles = np.unique(role).tolist()
+        if SOURCE_DEV not in roles:
+            raise DataError(f"the score file has no {SOURCE_DEV} rows", where=uri, remedy=REMEDY)
+        for name in roles:
             picked = np.flatnonzero(role == name)
-            if not picked.size:
-                raise DataError(f"the score file has no {name} rows", where=uri, remedy=REMEDY)
             chosen: dict[str, NDArray[Any]] = {key: column[picked] for key, column in columns.items()}
             found[name] = _Rows(picked, chosen, Grouping.of(score[picked], chosen))
         self._layouts = [*self._layouts[1 - _LAYOUTS_KEPT :], _Layout(layout, found)]

@@ -23,6 +23,7 @@ The oracles read the answers, are not attainable in use, and are always marked:
 ``oracle``            the step of the least target HTER at the target's own EER threshold; ties by the higher target
                       AUC, then the earlier step. Threshold: EER of the target.
 ``oracle-search``     as ``oracle``, but over all trials of the cell, those of the search included: one trial, one step.
+                      Only where search trials scored the target, ``search: {score_target: true}``.
 ``oracle-min-hter``   the step of the least target HTER over all thresholds, at the threshold that gives it.
 
 A further rule is one more entry of ``SELECTIONS``; those of ``PLANNED_SELECTIONS`` need what only some sweeps plan.

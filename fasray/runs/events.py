@@ -9,12 +9,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from fasray.protocols import outer_name
+from fasray.protocols import outer_name, part_names
 from fasray.runs.reading import Reading, best
 
 Decision = Literal["continue", "stop", "done"]
@@ -52,6 +52,8 @@ class Suggested(_Event):
     total_steps: int
     variant: str = ""
     """Name of the ablation; empty for the method itself."""
+    sealed: bool = False
+    """Whether its evaluations leave out the target."""
 
 
 class _OfTrial(_Event):
@@ -163,8 +165,19 @@ class TrialRecord:
     reason: str = ""
     readings: list[Reading] = field(default_factory=list)
     variant: str = ""
+    sealed: bool = False
     on_credit: list[Reading] = field(default_factory=list)
     """What a trial has done beyond the rung at which it was stopped late: it counts as cost, and for nothing else."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What parts it from itself on other targets: id and protocol."""
+        return self.id, self.protocol
+
+    def by_protocol(self) -> list[TrialRecord]:
+        """Return the trial as each of the protocols with one target has it that it serves."""
+        names = part_names(self.protocol)
+        return [replace(self, protocol=name) for name in names] if len(names) > 1 else [self]
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -47,6 +47,11 @@ class RunRecord:
         """Every trial, in the order in which they were suggested."""
         return list(trials_of(self.events).values())
 
+    @cached_property
+    def cell_trials(self) -> list[TrialRecord]:
+        """Every trial, once for each protocol that it serves: one row of the tables is made of one of them."""
+        return [of_protocol for trial in self.trials for of_protocol in trial.by_protocol()]
+
     @property
     def versions(self) -> Mapping[str, str]:
         """Versions of the latest driver."""
@@ -54,8 +59,8 @@ class RunRecord:
 
     @property
     def confirmed(self) -> list[TrialRecord]:
-        """The confirming runs that reached their full budget."""
-        return [trial for trial in self.trials if trial.stage == "confirm" and trial.status == "done"]
+        """The confirming runs that reached their full budget, once for each protocol that they serve."""
+        return [trial for trial in self.cell_trials if trial.stage == "confirm" and trial.status == "done"]
 
     @cached_property
     def devices(self) -> Mapping[str, int]:

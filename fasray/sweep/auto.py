@@ -7,6 +7,7 @@ values: hash, trials and table are the same.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,8 +70,8 @@ def resolve_auto(
         spec = spec.model_copy(update={"data": data})
         choices.append(f"data {_name(data)}: {why}")
     if recorded is not None and (older := _with_rules_of(spec, recorded)) != spec:
+        choices.append("rules of before that this run was started with, see the changelog: " + _different(spec, older))
         spec = older
-        choices.append("decisions in order of arrival: this run was started with them")
     return Resolved(spec, tuple(choices))
 
 
@@ -85,16 +86,26 @@ def possible_specs(spec: SweepSpec) -> tuple[SweepSpec, ...]:
 
 
 def _with_rules_of(spec: SweepSpec, recorded: Mapping[str, Any]) -> SweepSpec:
-    """Return the specification with decisions in order of arrival where a run has them and the file says nothing."""
+    """Return the specification with the rules of a run whose time had no names for them, but what the file names."""
     asha, search = dict(recorded["scheduler"]).get("asha") if recorded["scheduler"] != "fifo" else None, spec.search
     if isinstance(spec.scheduler, AshaChoice) and asha is not None and "order" not in asha:
         given = spec.scheduler.asha
         if "order" not in given.model_fields_set:
             choice = AshaChoice(asha=given.model_copy(update={"order": "arrival"}))
             spec = spec.model_copy(update={"scheduler": choice})
-    if search.algorithm == "hyperopt" and "lag" not in {*recorded["search"], *search.model_fields_set}:
-        spec = spec.model_copy(update={"search": search.model_copy(update={"lag": None})})
-    return spec
+    named = {*recorded["search"], *search.model_fields_set}
+    older = {"per": "cell", "score_target": True, **({"lag": None} if search.algorithm == "hyperopt" else {})}
+    older = {key: value for key, value in older.items() if key not in named}
+    return spec.model_copy(update={"search": search.model_copy(update=older)})
+
+
+def _different(spec: SweepSpec, older: SweepSpec) -> str:
+    changed = [
+        f"search.{key}: {json.dumps(value)}" for key, value in older.search if value != getattr(spec.search, key)
+    ]
+    if older.scheduler != spec.scheduler:
+        changed.append("scheduler.asha.order: arrival")
+    return ", ".join(changed)
 
 
 def run_directory(name: str, out: str | None, environ: Mapping[str, str]) -> str:

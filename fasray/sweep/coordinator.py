@@ -153,7 +153,7 @@ class Coordinator:
             Suggested(
                 trial=trial.id, method=cell.method, protocol=trial.protocol, stage=planned.stage, seed=trial.seed,
                 config=dict(trial.config), searched=cell.searched, total_steps=cell.training.steps,
-                variant=planned.variant,
+                variant=planned.variant, sealed=not cell.scores_target(planned.stage),
             )
         )  # fmt: skip
         return self._hand_out(trial.id)

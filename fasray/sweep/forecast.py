@@ -36,9 +36,9 @@ class Pace:
     evaluation: float
     """For one evaluation, with all that is written at it."""
 
-    def segment(self, steps: int) -> float:
-        """Return the seconds for ``steps`` steps and the evaluation after them."""
-        return steps * self.step + self.evaluation
+    def segment(self, steps: int, scored: float = 1.0) -> float:
+        """Return the seconds for ``steps`` steps and the evaluation after them, of that share of all its images."""
+        return steps * self.step + self.evaluation * scored
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ class Simulation:
         """Let a trial train on to its next evaluation."""
         cell, trial = assignment.cell, assignment.trial
         step = next(step for step in cell.training.evaluation_steps() if step > after)
-        seconds = (delay + self._paces[cell.method].segment(step - after)) * self._slowness(assignment)
+        share = cell.scored(assignment.stage) / cell.scored("confirm")
+        seconds = (delay + self._paces[cell.method].segment(step - after, share)) * self._slowness(assignment)
         self.steps[cell.method] += step - after
         self.busy[cell.method] += seconds
         self.epochs += (step - after) * self._images[cell.name] / max(cell.train_images, 1)

@@ -1,7 +1,8 @@
 """From a sweep file and the data's index to cells and trials; starts nothing.
 
-A cell is one method on one protocol. What cannot work is refused here, before anything runs: protocols that the data
-does not allow, methods that need more source domains, rungs below a method's grace.
+A cell is one method on one protocol, or on several that differ in their targets alone: they train the same. What
+cannot work is refused here, before anything runs: protocols that the data does not allow, methods that need more source
+domains, rungs below a method's grace.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fasray.errors import DataError, ProtocolError, SpecError
 from fasray.methods import registry
 from fasray.methods.space import Value
-from fasray.protocols import Protocol, RowTable, resolve, spaced_frames
+from fasray.protocols import Protocol, RowTable, resolve, spaced_frames, with_same_sources
 from fasray.runs.events import Stage
 from fasray.runs.schedule import CellScheduler, Fifo, rung_steps, search_scheduler
 from fasray.sweep.backbones import check_rates
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One method on one protocol, with the searcher of its configurations."""
+    """One method on the protocols that share their sources, with the searcher of its configurations."""
 
     method: str
     protocol: Protocol
+    """Its ``parts`` are rows of the tables."""
     config: MethodConfig
     searcher: Searcher
     searched: tuple[str, ...]
@@ -46,6 +48,8 @@ class Cell:
     source_dev_scored: int
     """Images that each evaluation scores, ``training.eval_frames`` of each video; fewer where some cannot be read."""
     target_scored: int
+    searches_score_target: bool = False
+    """Whether search trials score the target too."""
     ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Configuration overrides by name; each is confirmed next to the winner, with the same seeds."""
     inner: tuple[Protocol, ...] = ()
@@ -71,6 +75,14 @@ class Cell:
         """Number of search trials; a single point needs none and is confirmed as it is."""
         return self.searcher.total if self.searcher.total > 1 else 0
 
+    def scores_target(self, stage: Stage) -> bool:
+        """Return whether the trials of a stage score the target; the others have no rows of it."""
+        return stage != "search" or self.searches_score_target
+
+    def scored(self, stage: Stage) -> int:
+        """Return how many images each evaluation of a trial scores."""
+        return self.source_dev_scored + (self.target_scored if self.scores_target(stage) else 0)
+
     def configuration(self, point: Mapping[str, Value]) -> dict[str, Any]:
         """Return the full configuration of a search point."""
         along = self.by_backbone.get(str(point.get("backbone")), {})
@@ -94,15 +106,16 @@ class Plan:
             seed: of the trial.
             inner: one of the cell's inner protocols; left out: the cell's own protocol.
         """
-        protocol = inner or cell.protocol
+        protocol, by_sources = inner or cell.protocol, self.spec.search.per == "sources"
         return make_trial(
             method=cell.method,
             config=dict(config),
             training=cell.training,
             protocol=protocol.name,
-            fingerprint=protocol.fingerprint(),
+            fingerprint=protocol.source_fingerprint() if by_sources else protocol.fingerprint(),
             data=self.manifest_hash,
             seed=seed,
+            target_split=protocol.target_split if by_sources else None,
         )
 
     def scheduler(self, cell: Cell, stage: Stage) -> CellScheduler:
@@ -137,6 +150,11 @@ class Plan:
         return self.confirms_in(cell) * (1 + len(cell.inner))
 
     @property
+    def rows(self) -> int:
+        """Number of methods times protocols, the rows of the result table for each rule."""
+        return sum(len(cell.protocol.parts) for cell in self.cells)
+
+    @property
     def most_steps(self) -> int:
         """Optimizer steps if no trial is stopped early."""
         return sum((cell.searches + self.after_search_in(cell)) * cell.training.steps for cell in self.cells)
@@ -152,7 +170,9 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
             weights are given for an architecture.
     """
     available = sorted(set(table.domain.tolist()))
+    by_sources = spec.search.per == "sources"
     protocols = resolve(spec.protocols, available, target_split=spec.target_split)
+    protocols = with_same_sources(protocols) if by_sources else protocols
     roles = {protocol.name: protocol.assign(table) for protocol in protocols}
     inner = {protocol.name: _inner(spec, protocol, table) for protocol in protocols}
     cells: list[Cell] = []
@@ -179,7 +199,8 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                 )
                 continue
             _check_batch_divides(spec, method, config, training)
-            searcher = _searcher(spec, method, config, f"{method}/{protocol.name}")
+            name = protocol.source_name if by_sources else protocol.name
+            searcher = _searcher(spec, method, config, f"{method}/{name}")
             _check_grace(spec, method, config, searcher, training)
             cells.append(
                 Cell(
@@ -194,6 +215,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     target_images=len(role.target),
                     source_dev_scored=len(spaced_frames(table, role.source_dev, training.eval_frames)),
                     target_scored=len(spaced_frames(table, role.target, training.eval_frames)),
+                    searches_score_target=spec.search.score_target,
                     ablations=spec.ablations(method),
                     inner=inner[protocol.name],
                     by_backbone=spec.by_backbone(method),

@@ -47,7 +47,7 @@ def sweep_of(trial: Trial, data: Any) -> SweepSpec:
             "protocols": [trial.protocol],
             "target_split": _target_split(trial),
             "methods": {trial.method: {"space": {}, "config": dict(trial.config)}},
-            "search": {"seed": 0 if trial.seed else 1},
+            "search": {"seed": 0 if trial.seed else 1, "per": "sources" if trial.target_split else "cell"},
             "scheduler": "fifo",
             "confirm": {"seeds": [trial.seed]},
             "training": {"profile": "full", **trial.training.model_dump(mode="json", exclude={"ingest"})},
@@ -78,8 +78,10 @@ def check_same(wanted: Trial, planned: Trial) -> None:
 
 
 def _target_split(trial: Trial) -> TargetSplit:
-    """Return the target split that gives the trial's fingerprint: the trial keeps only that."""
-    for split in get_args(TargetSplit):
+    """Return the target split of a trial; of a trial of before, which does not keep it, what gives its fingerprint."""
+    if trial.target_split and parse(trial.protocol, trial.target_split).source_fingerprint() == trial.fingerprint:
+        return trial.target_split
+    for split in () if trial.target_split else get_args(TargetSplit):
         if parse(trial.protocol, split).fingerprint() == trial.fingerprint:
             found: TargetSplit = split
             return found

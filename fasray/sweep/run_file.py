@@ -66,10 +66,9 @@ def _sweep_file(wanted: Mapping[str, Any], own_training: bool) -> dict[str, Any]
 
 
 def _decisions(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return scheduler and search; runs of before there was a choice decided in order of arrival."""
+    """Return scheduler and search; what a run of before does not name had no other value then."""
     scheduler, search = wanted["scheduler"], wanted["search"]
     if isinstance(scheduler, Mapping):
         scheduler = {"asha": {"order": "arrival", **scheduler["asha"]}}
-    if search["algorithm"] == "hyperopt":
-        search = {"lag": None, **search}
-    return {"scheduler": scheduler, "search": search}
+    lag = {"lag": None} if search["algorithm"] == "hyperopt" else {}
+    return {"scheduler": scheduler, "search": {"per": "cell", "score_target": True, **lag, **search}}

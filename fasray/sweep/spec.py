@@ -99,6 +99,15 @@ class SearchSpec(Section):
         description="with TPE: a suggestion sees the results of all trials of its cell but the last `lag` - 1, "
         "whatever their order of arrival; null: all that have arrived",
     )
+    per: Literal["sources", "cell"] = Field(
+        "sources",
+        description="sources: protocols that differ in their targets alone share search, winner and trainings; "
+        "cell: each has its own",
+    )
+    score_target: bool = Field(
+        False,
+        description="whether search trials score the target too, for the rule oracle-search; nothing else needs it",
+    )
 
 
 class AshaSpec(Section):
@@ -239,6 +248,10 @@ class SweepSpec(Section):
         algorithm = self.search.algorithm
         if algorithm in ("grid", "random") or (algorithm == "hyperopt" and self.search.lag is None):
             del written["search"]["lag"]
+        if self.search.per == "cell":  # as in the files of before there was anything else, like what follows
+            del written["search"]["per"]
+        if self.search.score_target:
+            del written["search"]["score_target"]
         if isinstance(self.scheduler, AshaChoice) and self.scheduler.asha.order == "arrival":
             del written["scheduler"]["asha"]["order"]
         written["confirm"]["seeds"] = list(self.confirm_seeds)

@@ -109,7 +109,7 @@ class Batches:
         self._positions = self.sampler.positions(context.rank, context.world_size)
         self._columns = _columns(face_source, roles, self._needs)
         self.scored = scored_rows(trial, face_source, roles)
-        """The source-dev and the target rows that every evaluation scores, in this order."""
+        """The rows that every evaluation scores, source-dev first, then those of each target, as ``Roles.scored``."""
         self._eval_batch = scoring_batch(training, self._device)
         self._exact = [augment.is_exact(one) for one in self._augments]
         self._recolours = any(one.recolours for one in self._augments)
@@ -156,7 +156,7 @@ class Batches:
         """Yield this worker's share of an evaluation, batch after batch.
 
         Yields:
-            Their place in ``scored``, both parts one after the other, and the images, [B, 3, S, S] float32 in [0, 1].
+            Their place in ``scored``, one part after the other, and the images, [B, 3, S, S] float32 in [0, 1].
         """
         places, size = self._places, self._eval_batch
         if self._faces is not None and places:
@@ -353,16 +353,13 @@ def scoring_batch(training: TrainingSpec, device: torch.device) -> int:
     return training.eval_batch_size * max(1, more)
 
 
-def scored_rows(trial: Trial, face_source: FaceSource, roles: Roles) -> tuple[Rows, Rows]:
-    """Return the source-dev and the target rows that every evaluation scores, in this order.
+def scored_rows(trial: Trial, face_source: FaceSource, roles: Roles) -> tuple[Rows, ...]:
+    """Return the rows that every evaluation scores, source-dev first, then those of each target.
 
     With ``eval_frames`` they are evenly spaced over those rows of a video whose image could be decoded.
     """
     index, count = face_source.index, trial.training.eval_frames
-    source_dev, target = (
-        spaced_frames(index, valid_rows(face_source, rows), count) for rows in (roles.source_dev, roles.target)
-    )
-    return source_dev, target
+    return tuple(spaced_frames(index, valid_rows(face_source, rows), count) for rows in roles.scored.values())
 
 
 def valid_rows(face_source: FaceSource, rows: Rows) -> Rows:

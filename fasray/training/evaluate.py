@@ -15,7 +15,7 @@ from torch import Tensor
 from fasray.errors import DivergedError
 from fasray.faces.loading import augment
 from fasray.methods.base import Method
-from fasray.metrics.summary import SOURCE_DEV, TARGET, SourceDev, source_dev_summary
+from fasray.metrics.summary import SOURCE_DEV, SourceDev, source_dev_summary
 from fasray.protocols.roles import Roles
 from fasray.runs.reading import Reading
 from fasray.runs.scores import SCORE_SCHEMA
@@ -27,7 +27,7 @@ from fasray.training.trial import TrainingSpec, Trial
 
 
 def score_rows(method: Method, trial: Trial, batches: Batches, context: Context) -> NDArray[np.float64]:
-    """Return one live score for each of ``batches.scored``, both parts one after the other, in evaluation mode.
+    """Return one live score for each of ``batches.scored``, one part after the other, in evaluation mode.
 
     The rows are cut into batches in their order, always the same way (:func:`fasray.training.batches.scoring_batch`),
     and the batches go round the workers; every worker gets all scores. Scoring is in float32 even if training is in
@@ -80,12 +80,12 @@ def score_table(
     context: Context,
     train_logs: Mapping[str, float],
 ) -> pa.Table:
-    """Score the chosen source-dev and target rows and return the table of SCORE_SCHEMA, source-dev rows first.
+    """Score the chosen source-dev rows, and those of the targets that ``roles`` shows; return a table of SCORE_SCHEMA.
 
-    The domain of source-dev rows is their training domain (``Roles.domain_names``). Rows whose image could not be
-    decoded are left out and listed in the metadata.
+    Source-dev rows come first. Their domain is their training domain (``Roles.domain_names``). Rows whose image could
+    not be decoded are left out and listed in the metadata.
     """
-    parts, face_source = list(zip((SOURCE_DEV, TARGET), batches.scored, strict=True)), batches.face_source
+    parts, face_source = list(zip(roles.scored, batches.scored, strict=True)), batches.face_source
     rows = np.concatenate([part for _, part in parts])
     faces = face_source.index.take(rows)
     columns = {
@@ -96,7 +96,7 @@ def score_table(
     }
     excluded = [
         {"role": role, "video": entry.video, "frame": entry.frame, "reason": entry.reason}
-        for role, members in (("train", roles.train), (SOURCE_DEV, roles.source_dev), (TARGET, roles.target))
+        for role, members in {"train": roles.train, **roles.scored}.items()
         for entry in face_source.excluded
         if entry.row in members
     ]

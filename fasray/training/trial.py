@@ -23,6 +23,7 @@ from fasray.errors import SpecError, did_you_mean
 from fasray.faces.loading.sampler import Sampling
 from fasray.methods import registry
 from fasray.nets import backbones
+from fasray.protocols import TargetSplit
 from fasray.runs.schedule import evaluation_steps
 from fasray.validation import Settings, misfit
 
@@ -167,10 +168,21 @@ class Trial(BaseModel):
     method: str
     config: dict[str, Any] = Field(description="the method's configuration, defaults written out")
     protocol: str = Field(description="name; the fingerprint says what it means")
-    fingerprint: str = Field(description="of the protocol's rules")
+    fingerprint: str = Field(
+        description="of the rules by which the protocol's source rows train and choose; of trials of before 0.2, of all"
+    )
+    target_split: TargetSplit | None = Field(
+        None,
+        description="official splits of the targets that judge; not part of the identity; None: in the fingerprint",
+    )
     data: str = Field(description="hash of the data's manifest")
     seed: int
     training: TrainingSpec
+
+    @model_serializer(mode="wrap")
+    def _without_target_split(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {key: value for key, value in written.items() if key != "target_split" or value is not None}
 
     def identity(self) -> str:
         """Return the canonical JSON text of all that the trial's numbers depend on."""
@@ -203,6 +215,7 @@ def make_trial(
     fingerprint: str,
     data: str,
     seed: int,
+    target_split: TargetSplit | None = None,
 ) -> Trial:
     """Return the trial of these parts: defaults written out, initial weights those of its architecture, id computed.
 
@@ -215,7 +228,7 @@ def make_trial(
     text = _identity(method, full, fingerprint, data, seed, training, built)
     return Trial(
         id=trial_id(text), method=method, config=full, protocol=protocol, fingerprint=fingerprint, data=data,
-        seed=seed, training=training,
+        seed=seed, training=training, target_split=target_split,
     )  # fmt: skip
 
 

@@ -177,7 +177,7 @@ def listed(run: Path) -> tuple[pd.DataFrame, set[str]]:
     counting = Counting(str(run))
     frame = evaluations_frame(read_run(str(run)), counting)
     counting.save()
-    return frame, {trial for (trial,) in counting.computed}
+    return frame, {trial for trial, _ in counting.computed}
 
 
 def test_evaluations_are_the_same_with_and_without_a_cache(run: Path) -> None:

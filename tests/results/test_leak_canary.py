@@ -30,7 +30,7 @@ class Relabelling(ScoreReader):
         self.label = np.zeros(0, np.int8)
         self._whole: dict[str, ScoredEvaluation] = {}
 
-    def read_all(self, uris: list[str]) -> list[ScoredEvaluation]:  # type: ignore[override]
+    def read_all(self, uris: list[str], protocol: str = "") -> list[ScoredEvaluation]:  # type: ignore[override]
         self._whole |= {uri: self.read(uri) for uri in uris if uri not in self._whole}
         return [self._relabelled(self._whole[uri]) for uri in uris]
 

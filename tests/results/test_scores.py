@@ -66,11 +66,19 @@ def test_damaged_missing_and_foreign_files_are_refused(tmp_path: Path, columns: 
         read_scores(str(path))
 
 
-def test_a_file_without_target_or_without_identity_is_refused(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+def test_a_file_of_a_sealed_target_has_source_dev_figures_alone(
+    tmp_path: Path, columns: dict[str, list[object]]
+) -> None:
     path = tmp_path / "a.parquet"
     write_scores(path, "t1", 20, {**columns, "role": ["source-dev"] * len(columns["role"])})
-    with pytest.raises(DataError, match="no target rows"):
-        read_scores(str(path))
+    evaluation = read_scores(str(path))
+    assert len(evaluation.source_dev.score) == len(columns["role"])
+    with pytest.raises(DataError, match="no target row was scored at step 20 of trial t1"):
+        _ = evaluation.target
+
+
+def test_a_file_without_identity_is_refused(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+    path = tmp_path / "a.parquet"
     write_scores(path, "t1", 20, columns)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
     with pytest.raises(DataError, match="name its trial"):

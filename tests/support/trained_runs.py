@@ -49,11 +49,24 @@ class TrainedRun:
     env: dict[str, str]
 
 
-def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: str = "OC") -> TrainedRun:
-    """Generate faces, decode them and run a sweep over them to its end."""
-    data, pools, run = folder / "faces", folder / "pools", folder / "run"
-    generate(str(data), subjects=subjects, domains=domains, image_size=32, processes=1)
-    pool = fill_pool(data, pools)
+def train_run(
+    folder: Path,
+    text: str = SWEEP,
+    *,
+    subjects: int = 2,
+    domains: str = "OC",
+    data: Path | None = None,
+    poisoned: str = "",
+) -> TrainedRun:
+    """Generate faces, or take those of ``data``, decode them and run a sweep over them to its end.
+
+    The pool has noise in place of the faces of ``poisoned`` domains.
+    """
+    pools, run = folder / "pools", folder / "run"
+    if data is None:
+        data = folder / "faces"
+        generate(str(data), subjects=subjects, domains=domains, image_size=32, processes=1)
+    pool = fill_pool(data, pools, poisoned)
     spec, manifest = parse_sweep(text.format(data=data)), read_manifest(str(data))
     plan = make_plan(spec, manifest.hash, read_index(str(data)))
     facts = DataFacts(manifest.hash, manifest.rows, manifest.image_size, manifest.card)
@@ -66,7 +79,9 @@ def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: st
             assert assignment is not None
             trial = assignment.trial
             context = Context(trial_folder(str(run), trial.id), seed=trial.seed, total_steps=trial.training.steps)
-            running = evaluations(trial, pool, parse(trial.protocol).assign(pool.index), context)
+            roles = parse(trial.protocol).assign(pool.index)
+            shown = roles if assignment.cell.scores_target(assignment.stage) else roles.sealed()
+            running = evaluations(trial, pool, shown, context)
             for evaluation in running:
                 if coordinator.report(trial.id, without_cost(evaluation.reading)) != "continue":
                     break
@@ -77,8 +92,8 @@ def train_run(folder: Path, text: str = SWEEP, *, subjects: int = 2, domains: st
     return TrainedRun(run, data, {**kept, **environment})
 
 
-def fill_pool(data: Path, pools: Path) -> FacePool:
-    """Decode the faces of a set into the pool that commands look for under ``pools``."""
+def fill_pool(data: Path, pools: Path, poisoned: str = "") -> FacePool:
+    """Decode the faces of a set into the pool that commands look for; noise for those of ``poisoned`` domains."""
     manifest, index = read_manifest(str(data)), read_index(str(data))
     table = pa.concat_tables([pq.read_table(data / shard.name) for shard in manifest.shards])
     images = [jpeg.decode(face) for face in table["image"].to_pylist()]
@@ -97,5 +112,8 @@ def fill_pool(data: Path, pools: Path) -> FacePool:
         name: np.stack([np.frombuffer(value, np.uint8).reshape(size, size) for value in table[name].to_pylist()])
         for name, size in (("depth", 32), ("parsing", 64))
     }
-    pool.write(np.arange(len(index)), np.stack([image for image in images if image is not None]), **maps)
+    faces = np.stack([image for image in images if image is not None])
+    noisy = np.isin(index.domain, list(poisoned))
+    faces[noisy] = np.random.default_rng(0).integers(0, 256, faces[noisy].shape, dtype=np.uint8)
+    pool.write(np.arange(len(index)), faces, **maps)
     return pool.finish()

@@ -160,7 +160,7 @@ def test_a_cell_is_done_only_with_them(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("protocols=[single-source]", "O->C: O cannot be left out of O->C: it is the only source"),
+        ("protocols=[single-source]", "O->C,I,M: O cannot be left out of O->C,I,M: it is the only source"),
         ("protocols=[O&C&I->M/I]", "it is an inner protocol already"),
         ("methods={rfmeta: {}}", "rfmeta needs at least 2 source domains, M&I->C without one of its sources"),
     ],

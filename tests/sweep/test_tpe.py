@@ -135,7 +135,9 @@ def test_cut_anywhere_the_resumed_sweep_writes_the_log_of_the_uninterrupted_one(
 def test_suggestions_depend_on_the_results(four_cells: Plan, whole: list[Event]) -> None:
     for cell in four_cells.cells:
         default = cell.config.model_dump()
-        draws = suggestions("random", four_cells.spec.space(cell.method), default, 16, 100, cell.name)
+        draws = suggestions(
+            "random", four_cells.spec.space(cell.method), default, 16, 100, f"{cell.method}/{cell.protocol.source_name}"
+        )
         points = [{n: c[n] for n in cell.searched} for c in searching(whole, cell.method, cell.protocol.name)]
         same = list(takewhile(lambda pair: pair[0] == pair[1], zip(points, draws, strict=True)))
         assert 4 <= len(same) < 10, "random draws until there are results to learn from, then others"

@@ -103,7 +103,7 @@ def trace(
         DataError: nothing of the cell is confirmed yet, or a file of it is missing or damaged.
     """
     chosen = selection(rule)
-    trials = _trials_of(record.trials, method, protocol, variant)
+    trials = _trials_of(record.cell_trials, method, protocol, variant)
     frame = results_frame(record.subset({trial.id for trial in trials}), [rule])
     rows = frame[(frame["level"] == level) & (frame["protocol"] == "".join(protocol.split()))].to_dict("records")
     if not rows or not rows[0]["trials"]:
@@ -113,13 +113,13 @@ def trace(
             remedy="resume the sweep; `fasray results RUN --what trials` shows its progress",
         )
     row = rows[0]
-    by_id = {trial.id: trial for trial in record.trials}
+    by_id = {trial.id: trial for trial in trials}
     picked = zip(row["trials"], row["steps"], row["thresholds"], strict=True)
     sources = []
     for name, step, threshold in picked:
         source = _source(record, by_id[name], step, threshold, level)
-        inner = inner_trials(record.trials, by_id[name]).trials if chosen.inner else ()
-        parts = tuple(_source(record, by_id[each.id], step, threshold, level) for each in inner)
+        inner = inner_trials(record.cell_trials, by_id[name]).trials if chosen.inner else ()
+        parts = tuple(_source(record, each, step, threshold, level) for each in inner)
         sources.append(replace(source, inner=parts))
     versions = dict(record.versions)
     return Trace(
@@ -211,7 +211,8 @@ def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, 
     folder = trial_folder(record.uri, trial.id)
     uri, spec_file = record.score_uri(trial.id, step), storage.join(folder, TRIAL_FILE)
     content = storage.read_bytes(uri)
-    figures = dict(zip(FIGURES, figures_at(ScoreReader().decode(content, uri), threshold, level), strict=True))
+    evaluation = ScoreReader().decode(content, uri, trial.protocol)
+    figures = dict(zip(FIGURES, figures_at(evaluation, threshold, level), strict=True))
     sha256 = hashlib.sha256(content).hexdigest()
     try:
         files = read_files(folder)
@@ -268,7 +269,11 @@ def _checkpoint(folder: str, step: int, files: Files | None) -> str:
 
 def _search_trial(record: RunRecord, trial: TrialRecord) -> str:
     for event in record.events:
-        if event.event == "won" and (event.method, event.protocol) == (trial.method, cell_protocol(trial)):
+        if (
+            event.event == "won"
+            and event.method == trial.method
+            and cell_protocol(trial) in protocols.part_names(event.protocol)
+        ):
             return event.trial or ""
     return ""
 

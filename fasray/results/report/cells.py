@@ -70,7 +70,7 @@ def cell_section(
     results: RunResults,
     anchor: str,
     trials: Sequence[TrialRecord],
-    read: Callable[[str, int], ScoredEvaluation],
+    read: Callable[[TrialRecord, int], ScoredEvaluation],
 ) -> CellSection:
     """Gather what is shown of one cell, from all its trials.
 
@@ -79,9 +79,9 @@ def cell_section(
     method, protocol = trials[0].method, trials[0].protocol
     cell = f"{method} on {protocol}"
     confirmed = [
-        ConfirmedRun(trial, results.choices[trial.id, HONEST], read(trial.id, results.choices[trial.id, HONEST].step))
+        ConfirmedRun(trial, results.choices[trial.key, HONEST], read(trial, results.choices[trial.key, HONEST].step))
         for trial in trials
-        if (trial.id, HONEST) in results.choices
+        if (trial.key, HONEST) in results.choices
     ]
     searched = [trial for trial in trials if trial.stage == "search" and trial.readings]
     drawn: list[Plot] = []
@@ -144,7 +144,7 @@ def _of_domain(videos: Videos, domain: str) -> Videos:
 
 
 def _confirmed_curve(confirmed: ConfirmedRun, results: RunResults) -> Curve:
-    digests = results.digests[confirmed.trial.id]
+    digests = results.digests[confirmed.trial.key]
     return Curve(
         tuple(digest.step for digest in digests.source),
         tuple(digest.auc for digest in digests.source),
@@ -188,7 +188,7 @@ def _configuration(confirmed: Sequence[ConfirmedRun], fields: Sequence[str]) -> 
 
 
 def _trial_row(trial: TrialRecord, results: RunResults, fields: Sequence[str]) -> tuple[str, ...]:
-    choice = results.choices.get((trial.id, HONEST))
+    choice = results.choices.get((trial.key, HONEST))
     return (
         trial.id,
         trial.stage,

@@ -95,12 +95,10 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
     """
     reader = ScoreReader()
 
-    def read(trial: str, step: int) -> ScoredEvaluation:
-        return reader.read(run.score_uri(trial, step))
+    def read(trial: TrialRecord, step: int) -> ScoredEvaluation:
+        return reader.read(run.score_uri(trial.id, step), trial.protocol)
 
-    grouped: dict[tuple[str, str], list[TrialRecord]] = {}
-    for trial in run.trials:
-        grouped.setdefault((trial.method, cell_protocol(trial)), []).append(trial)
+    grouped = _by_method_and_protocol(run.cell_trials)
     whole = {key: [trial for trial in trials if not trial.variant] for key, trials in grouped.items()}
     anchors = _anchors(list(grouped))
     cells = tuple(cell_section(run, results, anchors[key], trials, read) for key, trials in whole.items())
@@ -112,7 +110,7 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
     gaps = gap_rows(honest, oracle)
     store = ThumbnailStore(run, with_pictures)
     faces = store.thumbnails([suspect.key for cell in cells for suspect in (*cell.attacks, *cell.lives)])
-    cost = cost_rows(grouped)
+    cost = cost_rows(_by_method_and_protocol(run.trials))
     best = min(gaps, key=lambda key: gaps[key].honest, default=None)
     return Report(
         run=run,
@@ -137,6 +135,13 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
         cost=cost,
         cost_total=total(cost),
     )
+
+
+def _by_method_and_protocol(trials: Sequence[TrialRecord]) -> dict[tuple[str, str], list[TrialRecord]]:
+    grouped: dict[tuple[str, str], list[TrialRecord]] = {}
+    for trial in trials:
+        grouped.setdefault((trial.method, cell_protocol(trial)), []).append(trial)
+    return grouped
 
 
 def _by_cell(frame: pd.DataFrame, selection: str) -> dict[tuple[str, str], dict[str, Any]]:

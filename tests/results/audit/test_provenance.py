@@ -195,7 +195,9 @@ def test_why_walks_to_files_and_the_command_trains_the_same_trial_to_the_same_bi
 
 
 def test_why_as_text_ends_in_the_commands(trained: TrainedRun) -> None:
-    text = command(trained, "why", str(trained.run), "erm", "O -> C", "--select", "oracle-search").output
+    with pytest.raises(SpecError, match="oracle-search needs target scores of search trials"):
+        command(trained, "why", str(trained.run), "erm", "O->C", "--select", "oracle-search")
+    text = command(trained, "why", str(trained.run), "erm", "O -> C", "--select", "oracle").output
     assert "an ORACLE: it looked at target labels" in text
     last = text.rstrip().splitlines()[-1].strip()
     assert last.startswith("fasray train --spec ")
