@@ -22,11 +22,13 @@ from fasray import cli, errors, protocols
 from fasray.environment import VARIABLES
 from fasray.faces.record import ATTACK_TYPES, PARSING_CLASSES, RECORD_SCHEMA
 from fasray.methods import registry
-from fasray.methods.model_size import model_size
+from fasray.methods.model_size import backbone_size, model_size
 from fasray.methods.settings import arithmetic, describe
+from fasray.nets.backbones import registry as backbones
 from fasray.results.ablations import ABLATION_COLUMNS
 from fasray.results.costs import COST_COLUMNS
 from fasray.results.frame import COLUMNS
+from fasray.results.importance import IMPORTANCE_COLUMNS
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, Selection
 from fasray.results.tables.published import PUBLISHED_COLUMNS
@@ -96,8 +98,24 @@ def method_index() -> str:
             "Each page has the method's own notes (idea, equations, where paper and official code differ, published "
             "figures), every setting, and the ranges that a sweep searches if its file names none. `fasray methods "
             "NAME` prints the settings. To write another one, see [Add a method](../../tutorial/add-a-method.md).",
+            "## Backbones",
+            "What the setting `backbone` chooses from; `fasray methods --backbones` prints the same. To write another "
+            "one, see [Add a backbone](../../how-to/add-a-backbone.md).",
+            table(
+                ("name", "network", "features", "parameters", "GMACs", "image", "recommended learning rates", "source"),
+                [backbone_row(name) for name in backbones.BACKBONES],
+            ),
+            "Learning rates: with pretrained weights, and from scratch. Image: size of the published weights, pixels.",
         )
     )
+
+
+def backbone_row(name: str) -> tuple[str, ...]:
+    """Return the row of a backbone in the table of all."""
+    known, size = backbones.get(name), backbone_size(name)
+    rates = f"{known.optimizer} {known.learning_rate:g}, {known.scratch_learning_rate:g}"
+    numbers = (str(known.num_features), f"{size.parameters / 1e6:.2f}", f"{size.macs / 1e9:.1f}", str(known.image_size))
+    return (f"`{name}`", known.title, *numbers, rates, known.source)
 
 
 def method_page(name: str) -> str:
@@ -204,6 +222,13 @@ def column_page() -> str:
         ("Evaluations", "evaluations", "load_evaluations", "One row an evaluation.", EVALUATION_COLUMNS),
         ("Scores", "scores", "load_scores", "One row a frame.", SCORE_COLUMNS),
         ("Ablations", "ablations", "", "One row per method, protocol and ablation.", ABLATION_COLUMNS),
+        (
+            "Importance",
+            "importance",
+            "",
+            "One row per method, protocol and searched setting, or pair of settings.",
+            IMPORTANCE_COLUMNS,
+        ),
         ("Cost", "cost", "load_costs", "One row a cell, and one for the sweep.", COST_COLUMNS),
     )
     parts = [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fasray.results.scores import Level
 
 _FORMATS = ("table", "json", "csv", "parquet", "md", "latex")
-_FRAMES = ("results", "trials", "evaluations", "scores", "ablations", "cost")
+_FRAMES = ("results", "trials", "evaluations", "scores", "ablations", "importance", "cost")
 _FOR_PEOPLE = ("table", "md", "latex")
 
 
@@ -96,6 +96,8 @@ def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level:
         raise click.UsageError("--select goes with results, or once with --what scores or ablations")
     if what == "ablations":
         return _ablations(load_ablations(run, *selections), kind, level)
+    if what == "importance":
+        return _importance(run, kind)
     if what == "scores":
         frame = load_scores(run, *selections)
     else:
@@ -115,6 +117,20 @@ def _ablations(frame: pd.DataFrame, kind: str, level: Level) -> bytes:
     if frame.empty:
         return b"no ablation has a pair of finished runs yet\n"
     table = ablation_grid(frame, level)
+    return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+
+
+def _importance(run: str, kind: str) -> bytes:
+    from fasray.results.importance import importance_grid
+    from fasray.results.load import load_importance
+    from fasray.results.tables import text as tables
+
+    frame = load_importance(run)
+    if kind not in _FOR_PEOPLE:
+        return _export(frame, kind)
+    if frame.empty:
+        return b"nothing was searched yet\n"
+    table = importance_grid(frame)
     return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
 
 

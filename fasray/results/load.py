@@ -11,6 +11,7 @@ from fasray.results.ablations import ablation_frame
 from fasray.results.cache import LEAST_SCORE_FILES, ResultsCache
 from fasray.results.costs import cost_frame
 from fasray.results.frame import compute_results, offered, results_frame
+from fasray.results.importance import importance_frame
 from fasray.results.listings import evaluations_frame, scores_frame, trials_frame
 from fasray.results.tables.export import write_parquet
 from fasray.runs.layout import REPORT_FILE, RESULTS_FILE
@@ -68,6 +69,15 @@ def load_ablations(run: str, selection: str = "source-dev") -> pd.DataFrame:
         SpecError: there is no such selection.
     """
     return ablation_frame(read_run(run), selection)
+
+
+def load_importance(run: str) -> pd.DataFrame:
+    """Return which searched settings matter and which pairs interact; columns in ``importance.IMPORTANCE_COLUMNS``.
+
+    Raises:
+        DataError: this is not a run directory, or a file of it is damaged.
+    """
+    return importance_frame(read_run(run))
 
 
 def load_evaluations(run: str) -> pd.DataFrame:

@@ -16,7 +16,8 @@ from fasray import protocols
 from fasray.environment import VARIABLES
 from fasray.errors import FasrayError
 from fasray.methods import registry
-from fasray.results import ablations, costs, frame, listings
+from fasray.nets import backbones
+from fasray.results import ablations, costs, frame, importance, listings
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS
 from fasray.runs.events import Event
 from fasray.sweep import spec
@@ -47,6 +48,11 @@ def test_no_generated_page_is_in_the_repository(pages: dict[str, str]) -> None:
     assert [path for path in pages if (ROOT / "docs" / path).exists()] == []
 
 
+@pytest.mark.parametrize("name", backbones.names())
+def test_every_backbone_is_documented(pages: dict[str, str], name: str) -> None:
+    assert backbones.get(name).source in rows(pages["reference/methods/index.md"])[name]
+
+
 def test_every_key_of_a_sweep_file_has_a_meaning(pages: dict[str, str]) -> None:
     found = rows(pages["reference/sweep-file.md"])
     models = [kind for _, kind in inspect.getmembers(spec, inspect.isclass) if issubclass(kind, BaseModel)]
@@ -64,7 +70,7 @@ def test_every_setting_of_a_method_is_documented(pages: dict[str, str], name: st
     kind = registry.get(name)
     found = rows(pages[f"reference/methods/{name}.md"])
     for key, field in kind.Config.model_fields.items():
-        assert str(field.default).lower() in found[key].lower()
+        assert ("null" if field.default is None else str(field.default).lower()) in found[key].lower()
     for key, entry in kind.Config.space().items():
         assert str(next(iter(entry.model_dump()))) in found[key]
     assert f"[`{name}`]({name}.md)" in pages["reference/methods/index.md"]
@@ -85,7 +91,7 @@ def test_every_column_is_documented(pages: dict[str, str]) -> None:
     page = pages["reference/result-columns.md"]
     for columns in (
         frame.COLUMNS, listings.TRIAL_COLUMNS, listings.EVALUATION_COLUMNS, listings.SCORE_COLUMNS, costs.COST_COLUMNS,
-        ablations.ABLATION_COLUMNS,
+        ablations.ABLATION_COLUMNS, importance.IMPORTANCE_COLUMNS,
     ):  # fmt: skip
         assert all(f"| `{name}` | " in page for name in columns)
 

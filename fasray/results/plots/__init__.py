@@ -1,15 +1,26 @@
 """Plots of a run: each is words and a way to draw it, as SVG or PNG; the same numbers give the same bytes."""
 
 from fasray.results.plots.curves import Band, det_plot, roc_plot
-from fasray.results.plots.overview import GapRow, HeatMap, PartRow, heat_map, honest_and_oracle, shade, what_parts_add
+from fasray.results.plots.overview import (
+    EffectRow,
+    GapRow,
+    HeatMap,
+    PartRow,
+    heat_map,
+    honest_and_oracle,
+    importances,
+    shade,
+    what_parts_add,
+)
 from fasray.results.plots.scores import DomainScores, score_histograms
 from fasray.results.plots.search import Curve, Sample, interactions, learning_curves, responses
-from fasray.results.plots.style import Plot, PlotFormat, encode, file_stem, to_page_svg, to_png, to_svg
+from fasray.results.plots.style import Plot, PlotFormat, encode, file_stem, listed, to_page_svg, to_png, to_svg
 
 __all__ = [
     "Band",
     "Curve",
     "DomainScores",
+    "EffectRow",
     "GapRow",
     "HeatMap",
     "PartRow",
@@ -21,8 +32,10 @@ __all__ = [
     "file_stem",
     "heat_map",
     "honest_and_oracle",
+    "importances",
     "interactions",
     "learning_curves",
+    "listed",
     "responses",
     "roc_plot",
     "score_histograms",

@@ -54,6 +54,17 @@ class PartRow:
     upper: float
 
 
+@dataclass(frozen=True)
+class EffectRow:
+    """How much a searched setting, or a pair of them, seems to matter."""
+
+    label: str
+    times_chance: float
+    """Its importance in units of what 95 % of shuffled outcomes stay below."""
+    significant: bool
+    """Also as one of several that were looked at."""
+
+
 def shade(value: float, low: float, high: float) -> tuple[str, str]:
     """Return background and text colour of a heat map's cell as ``#rrggbb``; NaN is grey.
 
@@ -99,6 +110,14 @@ def what_parts_add(rows: Sequence[PartRow], place: str) -> Plot:
     return Plot("ablations", f"Change of HTER without the part, {place}", alt, partial(_draw_parts, tuple(rows)))
 
 
+def importances(method: str, place: str, rows: Sequence[EffectRow]) -> Plot:
+    """Draw how much each setting of a method seems to matter, in units of what chance gives."""
+    figures = [f"{row.label} {row.times_chance:.1f}{' (significant)' if row.significant else ''}" for row in rows]
+    title = f"Importance of the settings of {plain(method)}" + ("" if place == "all" else f" on {plain(place)}")
+    alt = f"{title}, in units of what 95 % of shuffled outcomes stay below: {style.listed(figures, 40)}."
+    return Plot(style.file_stem("importance", method), title, alt, partial(_draw_effects, tuple(rows)))
+
+
 def _ends(row: PartRow) -> str:
     return "" if np.isnan(row.lower) else f" ({100 * row.lower:+.1f} to {100 * row.upper:+.1f})"
 
@@ -119,6 +138,23 @@ def _draw_parts(rows: Sequence[PartRow]) -> Figure:
     labels = [plain(f"{row.method}, {row.part}", 35) for row in rows]
     axes.set_yticks(places, labels, fontsize=7)
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="change of HTER, points")
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def _draw_effects(rows: Sequence[EffectRow]) -> Figure:
+    figure, axes = style.new_plot(0.65 + 0.23 * len(rows), left=2.05, right=0.15)
+    places = np.arange(len(rows))
+    values = np.array([row.times_chance for row in rows])
+    sure = np.array([row.significant for row in rows])
+    axes.axvline(1, color=style.SOFT, linewidth=1)
+    axes.hlines(places, 0, values, color=style.LINE, linewidth=1.2)
+    for chosen, fill in ((sure, style.HONEST), (~sure, "none")):
+        axes.plot(values[chosen], places[chosen], "o", color=style.HONEST, markersize=5, markerfacecolor=fill)
+    axes.set_yticks(places, [plain(row.label, 35) for row in rows], fontsize=7)
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="times chance (95 %)")
+    axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     return figure

@@ -19,6 +19,7 @@ from fasray.results.report.comparison import ProtocolCurves, curves
 from fasray.results.report.cost import CostRow, cost_rows, total
 from fasray.results.report.faces import FrameKey, ThumbnailStore
 from fasray.results.report.heat import HeatRow, Row, figure_name, gap_rows, gap_words, headline, heat_rows, heat_table
+from fasray.results.report.important import Importance, importance
 from fasray.results.report.summary import Tile, count, question, tiles
 from fasray.results.scores import ScoredEvaluation, ScoreReader
 from fasray.results.tables.text import Grid, grid, percent
@@ -58,6 +59,8 @@ class Report:
     frames: Grid
     ablations: Ablations | None
     """None if nothing was switched off."""
+    importance: Importance | None
+    """None if nothing was searched."""
     gap_plot: Plot | None
     gap_words: str
     heat_plot: Plot | None
@@ -78,8 +81,9 @@ class Report:
         """All plots, also those that the page shows as tables."""
         parts = self.ablations.plot if self.ablations else None
         first = tuple(plot for plot in (self.heat_plot, parts, self.gap_plot) if plot)
+        settings = self.importance.plots if self.importance else ()
         compared = tuple(plot for curves in self.curves for plot in curves.plots)
-        return first + compared + tuple(plot for cell in self.cells for plot in cell.plots)
+        return first + settings + compared + tuple(plot for cell in self.cells for plot in cell.plots)
 
 
 def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Report:
@@ -123,6 +127,7 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
         video=grid(frame, "video", remarks=remarks(run)),
         frames=grid(frame, "frame", remarks=remarks(run)),
         ablations=ablations(run),
+        importance=importance(run),
         gap_plot=plots.honest_and_oracle(list(gaps.values()), figure) if gaps else None,
         gap_words=gap_words(list(gaps.values()), figure),
         heat_plot=plots.heat_map(table) if gaps else None,

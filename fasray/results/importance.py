@@ -1,0 +1,152 @@
+"""Which searched settings matter, and which pairs of them interact, from the search trials' logged results alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fasray import seeds
+from fasray.results.sensitivity import (
+    BEST,
+    CONFIDENCE,
+    SHUFFLES,
+    Effect,
+    effects_of_pairs,
+    effects_of_settings,
+    normal_scores,
+    setting,
+    within,
+)
+from fasray.results.tables.text import NOTHING, Grid
+from fasray.runs.events import TrialRecord
+from fasray.runs.record import RunRecord
+
+FEWEST_TRIALS = 12
+"""Search trials below which importance is not computed: strong settings, too, are then told from noise by luck only."""
+ALL_PROTOCOLS = "all"
+"""In place of a protocol: the trials of all protocols of a method, ranked within each."""
+SIGNIFICANT = 0.05
+
+IMPORTANCE_COLUMNS: dict[str, str] = {
+    "method": "name of the method",
+    "protocol": f"name of the protocol; {ALL_PROTOCOLS}: all of the method's, trials ranked within each",
+    "setting": "searched setting",
+    "with_setting": "the other one of a pair; empty for a setting by itself",
+    "n_trials": "search trials that it rests on: finished, stopped (by their last AUC) and diverged (as the worst)",
+    "n_stopped": "of these, stopped early",
+    "importance": f"of a setting, PED-ANOVA: how differently it is distributed among the best {100 * BEST:g} % and "
+    "among all trials, no unit; of a pair, the share of the variance of the outcomes' normal scores that their product "
+    "explains beyond quadratic curves in either",
+    "null_upper": f"what a setting or pair of no effect stays below in {100 * CONFIDENCE:g} % of the shuffles of the "
+    f"outcomes ({SHUFFLES} of them)",
+    "p": "share of the shuffles with at least this importance",
+    "p_adjusted": "the same for the one that stands out most, as several settings, or pairs, are looked at",
+    "note": "why there is no figure",
+}
+"""Columns of the importance frame."""
+
+
+def importance_frame(run: RunRecord) -> pd.DataFrame:
+    """Return a row for each searched setting and pair, by cell and over each method's cells; ``IMPORTANCE_COLUMNS``.
+
+    The outcome is the best source-dev AUC of a finished trial, the last one of a stopped trial, and below all others
+    for one that diverged. Only ranks within a cell count. The same run gives the same numbers.
+    """
+    searches: dict[str, dict[str, list[TrialRecord]]] = {}
+    for trial in run.trials:
+        if trial.stage == "search" and trial.searched and not math.isnan(_outcome(trial)):
+            searches.setdefault(trial.method, {}).setdefault(trial.protocol, []).append(trial)
+    rows = []
+    for method, cells in searches.items():
+        space = run.spec["methods"].get(method, {}).get("space", {})
+        for protocol, trials in cells.items():
+            rows += _rows(method, protocol, space, [trials])
+        if len(cells) > 1:
+            rows += _rows(method, ALL_PROTOCOLS, space, list(cells.values()))
+    return pd.DataFrame(rows, columns=list(IMPORTANCE_COLUMNS))
+
+
+def importance_grid(frame: pd.DataFrame) -> Grid:
+    """Arrange an importance frame for people; a star marks what is more than chance gives."""
+    headers = ("method", "protocol", "setting", "note", "trials", "importance", "by chance", "p", "p of several")
+    rows = tuple(
+        (
+            row["method"], row["protocol"], label(row), row["note"] or NOTHING, str(row["n_trials"]),
+            _number(row["importance"]) + "*" * (row["p_adjusted"] <= SIGNIFICANT),
+            *map(_number, (row["null_upper"], row["p"], row["p_adjusted"])),
+        )
+        for row in frame.to_dict("records")
+    )  # fmt: skip
+    notes = (
+        f"From search trials on source-dev; the target has no part in it. {ALL_PROTOCOLS}: all protocols of the method,"
+        " ranked within each.",
+        f"importance of a setting: PED-ANOVA for the best {100 * BEST:g} %, no unit; of a pair (x): share of the"
+        " variance of ranks that it explains beyond its two settings.",
+        f"by chance: {100 * CONFIDENCE:g} % of shuffled outcomes give no more; * p of several at most {SIGNIFICANT}.",
+        f"Below {FEWEST_TRIALS} trials there is no figure. No star does not mean no effect.",
+    )
+    return Grid(headers, rows, notes, text_columns=4)
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """Return what a row of an importance frame is about: a setting, or two with ``x`` between."""
+    return f"{row['setting']} x {row['with_setting']}" if row["with_setting"] else str(row["setting"])
+
+
+def _outcome(trial: TrialRecord) -> float:
+    """Return what a search trial counts as, NaN for nothing."""
+    if trial.status == "diverged":
+        return -math.inf
+    if not trial.readings or trial.status not in ("done", "stopped"):
+        return math.nan
+    best = trial.best
+    return best.source_dev_auc if best and trial.status == "done" else trial.readings[-1].source_dev_auc
+
+
+def _rows(
+    method: str, protocol: str, space: Mapping[str, Any], cells: Sequence[Sequence[TrialRecord]]
+) -> list[dict[str, Any]]:
+    names = [name for name in cells[0][0].searched if name in space]
+    inside = [[trial for trial in trials if _inside(trial, names, space)] for trials in cells]
+    trials = [trial for own in inside for trial in own]
+    head = {
+        "method": method, "protocol": protocol, "n_trials": len(trials),
+        "n_stopped": sum(trial.status == "stopped" for trial in trials),
+    }  # fmt: skip
+    taken = {name: [trial.config[name] for trial in trials] for name in names}
+    varied = [name for name in names if any(value != taken[name][0] for value in taken[name])]
+    if len(trials) < FEWEST_TRIALS:
+        return [
+            {**head, **_figures(name, "", f"too few trials: {len(trials)} of at least {FEWEST_TRIALS}")}
+            for name in names
+        ]
+    groups = np.repeat(np.arange(len(inside)), [len(own) for own in inside])
+    rank, score = normal_scores(np.array([_outcome(trial) for trial in trials]), groups)
+    settings = [setting(name, space[name], taken[name]) for name in varied]
+    rng = seeds.stream(0, "importance", method, protocol)
+    alone = dict(zip(varied, effects_of_settings(settings, rank, groups, rng) if settings else (), strict=True))
+    rows = [
+        {**head, **_figures(name, "", "" if name in alone else "it had one value", alone.get(name))} for name in names
+    ]
+    pairs = effects_of_pairs(settings, score, groups, rng)
+    return rows + [{**head, **_figures(one, other, "", effect)} for (one, other), effect in pairs.items()]
+
+
+def _inside(trial: TrialRecord, names: Sequence[str], space: Mapping[str, Any]) -> bool:
+    return all(name in trial.config and within(space[name], trial.config[name]) for name in names)
+
+
+def _figures(name: str, other: str, note: str, effect: Effect | None = None) -> dict[str, Any]:
+    found = effect or Effect(math.nan, math.nan, math.nan, math.nan)
+    return {
+        "setting": name, "with_setting": other, "note": note, "importance": found.value,
+        "null_upper": found.null_upper, "p": found.p, "p_adjusted": found.p_adjusted,
+    }  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.3f}"

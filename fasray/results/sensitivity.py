@@ -1,0 +1,252 @@
+"""How much an outcome depends on each setting and on pairs of settings, and how much it seems to by chance alone.
+
+Settings are judged by PED-ANOVA as ``optuna`` has it: how differently a setting is distributed among the best quarter
+of the trials and among all (Watanabe et al., IJCAI 2023). Pairs are judged by what the product of two settings explains
+of the outcome's ranks beyond curves in either of them. Either is computed again with shuffled outcomes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BEST = 0.25
+"""Share of the trials that count as the best."""
+SHUFFLES = 499
+CONFIDENCE = 0.95
+_LEAST_FREE = 4
+"""Degrees of freedom that must be left when a pair is judged."""
+_TINY = 1e-9
+_STEPS, _NEVER_ZERO = 50, 1e-12
+"""Of optuna's PED-ANOVA: cells of a continuous range, and what is added to every density."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A searched setting as the trials had it."""
+
+    name: str
+    values: tuple[Any, ...]
+    """By trial, as optuna has them: positions of listed values, else numbers."""
+    distribution: Any
+    """Optuna's form of the range."""
+    curve: Floats
+    """[trials, columns]: position in the range from -1 to 1 and its square; of words an indicator each."""
+    line: Floats
+    """[trials, columns]: what is multiplied in pairs, the position or the indicators."""
+    cell: Ints
+    """[trials]: position among the listed values, else cell of the range."""
+    cells: int
+    """How many there are."""
+    ordered: bool
+    """Whether neighbouring cells are alike."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A figure with what chance alone gives."""
+
+    value: float
+    null_upper: float
+    """95 % of the shuffles give no more."""
+    p: float
+    p_adjusted: float
+    """Share of the shuffles in which any of the settings, or of the pairs, stands out as much from its own null."""
+
+
+def within(entry: Mapping[str, Any], value: Any) -> bool:
+    """Return whether a value lies in a range, as ``sweep.yaml`` has it."""
+    kind, bounds = next(iter(entry.items()))
+    if kind in ("grid", "choice"):
+        return value in bounds
+    return isinstance(value, int | float) and bounds[0] <= value <= bounds[1]
+
+
+def setting(name: str, entry: Mapping[str, Any], values: Sequence[Any]) -> Setting:
+    """Return a setting from its range, as ``sweep.yaml`` has it, and its values by trial, all of them in the range."""
+    from optuna import distributions
+
+    kind, bounds = next(iter(entry.items()))
+    if kind in ("grid", "choice"):
+        listed = list(dict.fromkeys(bounds))
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in listed)
+        listed = sorted(listed) if numeric else listed
+        at = [listed.index(value) for value in values]
+        curve = _curve(np.linspace(-1, 1, len(listed))[at]) if numeric else np.eye(len(listed))[at][:, 1:]
+        places = distributions.CategoricalDistribution(range(len(listed)))
+        line = curve[:, :1] if numeric else curve
+        return Setting(name, tuple(at), places, curve, line, np.array(at), len(listed), ordered=False)
+    turned = np.log if kind == "loguniform" else np.asarray
+    low, high = turned(np.array(bounds, np.float64))
+    curve = _curve(2 * (turned(np.array(values, np.float64)) - low) / (high - low) - 1)
+    made: Any = distributions.IntDistribution if kind == "integers" else distributions.FloatDistribution
+    distribution = made(*bounds, log=kind == "loguniform")
+    cells = min(bounds[1] - bounds[0] + 1, _STEPS) if kind == "integers" else _STEPS
+    cell = np.ceil((curve[:, 0] + 1) / 2 * (cells - 1) - 0.5).astype(np.int64).clip(0, cells - 1)
+    return Setting(name, tuple(values), distribution, curve, curve[:, :1], cell, cells, ordered=True)
+
+
+def _curve(place: Floats) -> Floats:
+    return np.stack([place, place**2], axis=1)
+
+
+def effects_of_settings(
+    settings: Sequence[Setting], rank: Floats, groups: Ints, rng: np.random.Generator
+) -> list[Effect]:
+    """Return PED-ANOVA's importance of each setting.
+
+    Args:
+        settings: with at least two different values each.
+        rank: [trials] outcome within the trial's group, 0 to 1, higher is better.
+        groups: [trials] within which outcomes are shuffled.
+        rng: of the shuffles.
+    """
+    shuffles = np.array([_shuffled(rng, groups) for _ in range(SHUFFLES)])
+    best = rank >= np.sort(rank)[-math.ceil(BEST * len(rank))]
+    chosen = np.array([np.flatnonzero(best[shuffle]) for shuffle in shuffles])
+    null = np.stack([ped_anova(setting, chosen) for setting in settings], axis=1)
+    return _judged(np.array(_of_optuna(settings, rank)), null)
+
+
+def _of_optuna(settings: Sequence[Setting], rank: Floats) -> list[float]:
+    """Return the importance of each setting as optuna gives it."""
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator
+    from optuna.trial import create_trial
+
+    space = {setting.name: setting.distribution for setting in settings}
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = optuna.create_study(direction="maximize")
+        for number, value in enumerate(rank.tolist()):
+            values = {setting.name: setting.values[number] for setting in settings}
+            study.add_trial(create_trial(params=values, distributions=space, value=value))
+        found = PedAnovaImportanceEvaluator(target_quantile=BEST).evaluate(study, list(space))
+    finally:
+        optuna.logging.set_verbosity(before)
+    return [found[name] for name in space]
+
+
+def ped_anova(setting: Setting, chosen: Ints) -> Floats:
+    """Return what optuna's PED-ANOVA gives where other trials were the best, [shuffles]; a call for each would be slow.
+
+    Args:
+        setting: of all trials.
+        chosen: [shuffles, best] positions of the best trials.
+    """
+    size = setting.cells
+    every = np.arange(len(setting.cell))[None]
+    best, all_trials = (_density(setting.cell[rows], size, setting.ordered) for rows in (chosen, every))
+    share = chosen.shape[1] / len(setting.cell)
+    return np.asarray(share**2 * (all_trials * (best / all_trials - 1) ** 2).sum(axis=1))
+
+
+def _density(cell: Ints, size: int, ordered: bool) -> Floats:
+    """Return how trials in cells [rows, trials] are distributed over ``size`` cells, smoothed, with a wide prior.
+
+    Ordered cells are smoothed by a normal kernel of Scott's width, cut off at the ends, others by a constant.
+    """
+    count = cell.shape[1]
+    if not ordered:
+        hits = (cell[:, :, None] == np.arange(size)).sum(axis=1)
+        kernels = (hits > 0).sum(axis=1, keepdims=True) + 1
+        spread = count / (kernels * (1 + size / kernels)) + hits / (1 + size / kernels)
+        return np.asarray((spread + 1 / size) / (count + 1) + _NEVER_ZERO)
+    cell = np.sort(cell, axis=1)
+    middle = cell[:, min(3 * count // 4, count - 1)] - cell[:, max(count // 4 - 1, 0)]
+    width = 1.059 * np.minimum(middle / 1.34, cell.std(axis=1, ddof=min(1, count - 1))) * count**-0.2
+    width = np.maximum(width, 0.5 / 1.64)[:, None, None]
+    edges = np.arange(size + 1) - 0.5
+    mass = np.diff(special.ndtr((edges - cell[:, :, None]) / width), axis=2)
+    prior = np.diff(special.ndtr((edges - (size - 1) / 2) / size))
+    mixed = (mass / mass.sum(axis=2, keepdims=True)).sum(axis=1) + prior / prior.sum()
+    return np.asarray(mixed / (count + 1) + _NEVER_ZERO)
+
+
+def effects_of_pairs(
+    settings: Sequence[Setting], score: Floats, groups: Ints, rng: np.random.Generator
+) -> dict[tuple[str, str], Effect]:
+    """Return the share of the outcome's variance that each pair explains beyond its two settings.
+
+    The residuals of a model with a quadratic curve in either setting are shuffled (Freedman and Lane, 1983), so that
+    what one setting does by itself makes no interaction. Pairs that leave too few degrees of freedom are left out.
+
+    Args:
+        settings: with at least two different values each.
+        score: [trials] normal score of the outcome's rank, higher is better.
+        groups: [trials] within which residuals are shuffled.
+        rng: of the shuffles.
+    """
+    shuffles = np.array([_shuffled(rng, groups) for _ in range(SHUFFLES)])
+    total = float(score @ score)
+    names, observed, null, left = [], [], [], []
+    for one, other in itertools.combinations(settings, 2):
+        alone = _basis(np.hstack([np.ones((len(score), 1)), one.curve, other.curve]))
+        products = np.stack([a * b for a in one.line.T for b in other.line.T], axis=1)
+        joint = _basis(products - alone @ (alone.T @ products))
+        if joint.shape[1] == 0 or len(score) - alone.shape[1] - joint.shape[1] < _LEAST_FREE:
+            continue
+        residuals = score - alone @ (alone.T @ score)
+        drawn = residuals[np.vstack([np.arange(len(score)), shuffles])]
+        drawn -= drawn @ alone @ alone.T
+        explained = ((drawn @ joint) ** 2).sum(axis=1) / np.maximum((drawn**2).sum(axis=1), _TINY)
+        names.append((one.name, other.name))
+        left.append(float(residuals @ residuals) / total)
+        observed.append(explained[0])
+        null.append(explained[1:])
+    if not names:
+        return {}
+    judged = _judged(np.array(observed), np.array(null).T)
+    return {
+        name: replace(effect, value=effect.value * share, null_upper=effect.null_upper * share)
+        for name, effect, share in zip(names, judged, left, strict=True)
+    }
+
+
+def normal_scores(outcome: Floats, groups: Ints) -> tuple[Floats, Floats]:
+    """Return the rank of each outcome in its group, from 0 to 1, and the normal score of it; ties share a rank."""
+    rank = np.empty(len(outcome))
+    for group in np.unique(groups):
+        own = groups == group
+        rank[own] = (stats.rankdata(outcome[own]) - 0.5) / own.sum()
+    return rank, stats.norm.ppf(rank)
+
+
+def _basis(columns: Floats) -> Floats:
+    """Return orthonormal columns that span the given ones."""
+    left, size, _ = np.linalg.svd(columns, full_matrices=False)
+    return np.asarray(left[:, size > 1e-6 * math.sqrt(len(columns))])
+
+
+def _shuffled(rng: np.random.Generator, groups: Ints) -> Ints:
+    """Return positions in which each group's are shuffled among themselves."""
+    order = np.empty(len(groups), np.int64)
+    order[np.argsort(groups, kind="stable")] = np.lexsort((rng.random(len(groups)), groups))
+    return order
+
+
+def _judged(observed: Floats, null: Floats) -> list[Effect]:
+    """Compare figures [k] with those of shuffles [shuffles, k]."""
+    middle, spread = null.mean(axis=0), np.maximum(null.std(axis=0), _TINY)
+    highest = ((null - middle) / spread).max(axis=1)
+    count = len(null) + 1
+    return [
+        Effect(
+            value=float(value),
+            null_upper=float(np.quantile(own, CONFIDENCE)),
+            p=float(1 + (own >= value - _TINY).sum()) / count,
+            p_adjusted=float(1 + (highest >= (value - mean) / deviation - _TINY).sum()) / count,
+        )
+        for value, own, mean, deviation in zip(observed, null.T, middle, spread, strict=True)
+    ]
