@@ -10,11 +10,14 @@ from fasray.cli.tables import make_console, make_table
 
 @click.command()
 @click.argument("name", required=False)
-def methods(name: str | None) -> None:
+@click.option("--backbones", is_flag=True, help="List the networks that the setting `backbone` chooses from.")
+def methods(name: str | None, backbones: bool) -> None:
     """List the methods, or print every setting of NAME: default, paper's value, range, unit, search range."""
     from fasray.methods import registry
 
-    if name is None:
+    if backbones:
+        _print_backbones()
+    elif name is None:
         _print_methods()
     else:
         _print_settings(registry.get(name).name)
@@ -56,6 +59,37 @@ def _print_methods() -> None:
     console = make_console()
     console.print(table)
     console.print("domains: source domains needed. GMACs: multiply-accumulates to score one image of 256 px, in 10^9.")
+
+
+def _print_backbones() -> None:
+    from fasray.methods.model_size import backbone_size
+    from fasray.nets import backbones
+
+    table = make_table(
+        "backbone",
+        "what it is",
+        "features",
+        "parameters",
+        "GMACs",
+        "image",
+        "optimizer",
+        "rate",
+        "from scratch",
+        "source",
+    )
+    for name in backbones.names():
+        known, size = backbones.get(name), backbone_size(name)
+        table.add_row(
+            name, known.title, str(known.num_features), f"{size.parameters / 1e6:.2f} M", f"{size.macs / 1e9:.1f}",
+            f"{known.image_size} px", known.optimizer, f"{known.learning_rate:g}",
+            f"{known.scratch_learning_rate:g}", known.source,
+        )  # fmt: skip
+    console = make_console()
+    console.print(table)
+    console.print(
+        "At width 1. Parameters and GMACs (multiply-accumulates, in 10^9) are for one image of 256 px. image: size that "
+        "the published weights are for. rate, no weights: recommended learning rates with weights and without."
+    )
 
 
 def _print_settings(name: str) -> None:
