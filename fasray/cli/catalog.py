@@ -87,8 +87,8 @@ def _print_backbones() -> None:
     console = make_console()
     console.print(table)
     console.print(
-        "At width 1. Parameters and GMACs (multiply-accumulates, in 10^9) are for one image of 256 px. image: size that "
-        "the published weights are for. rate, no weights: recommended learning rates with weights and without."
+        "At width 1. Parameters and GMACs (multiply-accumulates, in 10^9) are for one image of 256 px. image: size "
+        "that published weights are for. rate, no weights: recommended learning rates with weights and without."
     )
 
 

@@ -375,7 +375,7 @@ class SweepSpec(Section):
         return {
             label: {
                 key: as_before(value, registry.value(method, config, key, value))
-                for key, value in {**self._along(method, overrides, config), **overrides}.items()
+                for key, value in {**overrides, **self._along(method, overrides, config), **overrides}.items()
             }
             for label, overrides in self.methods[method].ablations.items()
         }
