@@ -54,8 +54,10 @@ _SMALL_METHODS: Mapping[str, Mapping[str, Any]] = {
         "optimizer": "adam",
         "learning_rate": 0.001,
     },
-    "ssan": {"crop": "pixels", "learning_rate": 0.001},
+    "ssan": {"batch": 24, "crop": "pixels", "learning_rate": 0.001},
     "gacfas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
+    "gdfas": {"images_per_group": 4, "crop": "pixels", "rotation": 0.0, "learning_rate": 0.001, "decay": "cosine"},
+    "flip": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.001},
 }
 _META_LEARNING = ("rfmeta", "oneside_triplet", "hfn_mp")
 
@@ -69,6 +71,8 @@ PROFILES: Mapping[str, Profile] = {
             "rfmeta": {"width": 0.125, "steps": 90},
             "oneside_triplet": {"width": 0.125, "steps": 90},
             "hfn_mp": {"steps": 120},
+            "ssan": {"steps": 200},
+            "gacfas": {"steps": 150},
         },
     ),
     "quick": Profile(
@@ -79,6 +83,7 @@ PROFILES: Mapping[str, Profile] = {
             "rfmeta": {"width": 0.125, "steps": 60},
             "oneside_triplet": {"width": 0.125, "steps": 60},
             "hfn_mp": {"steps": 60},
+            "gacfas": {"steps": 60},
         },
     ),
     "smoke": Profile(
@@ -94,6 +99,8 @@ PROFILES: Mapping[str, Profile] = {
             "hfn_mp": {"images_per_group": 1, "inner_loops": 2, "crop": "pixels"},
             "ssan": {"batch": 12, "crop": "pixels"},
             "gacfas": {"batch": 12},
+            "gdfas": {"images_per_group": 2, "learning_rate": 0.001},
+            "flip": {"images_per_group": 2, "crop": "pixels", "learning_rate": 0.001},
         },
         most_search_trials=2,
         most_confirm_seeds=2,
