@@ -22,6 +22,7 @@ from fasray.version import __version__
 _COMMANDS = {
     "data": ("fasray.cli.data", "data", "Generate, prepare, verify, count and preview face sets."),
     "methods": ("fasray.cli.catalog", "methods", "List the methods, or print one method's settings."),
+    "weights": ("fasray.cli.weights", "weights", "Convert pretrained weights, or show what there is."),
     "protocols": ("fasray.cli.catalog", "protocols", "List the protocols and their groups."),
     "plan": ("fasray.cli.sweep", "plan", "Show what a sweep would do, without starting anything."),
     "sweep": ("fasray.cli.sweep", "sweep", "Run or resume a sweep."),

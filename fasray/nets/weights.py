@@ -24,11 +24,9 @@ from torch.nn import functional
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.nets.weight_files.architectures import misfit
+from fasray.nets.weight_files.architectures import CLASSIFIERS, misfit
 from fasray.nets.weight_files.tensors import parse_tensors
 
-CLASSIFIERS = ("fc.", "head.")
-"""Prefixes of torchvision's and timm's classifiers, which a feature extractor does not have."""
 COPY_KEY = "fasray"
 """Of the metadata of a run's copies: JSON with ``weights`` and the ``sha256`` of what they are a copy of."""
 TOWER = "visual."

@@ -19,7 +19,7 @@ WORDS = {
     "why protocol", "why rule", "why variant", "metrics live_label", "metrics live_path", "metrics columns",
     "metrics aggregate", "metrics rule", "metrics role", "bench gpu-check methods", "bench gpu-check parts",
     "bench gpu-check-ray methods", "bench pack method", "bench pack profile", "bench sweep profile",
-    "bench train methods", "bench train profile",
+    "bench train methods", "bench train profile", "weights convert architecture",
 }  # fmt: skip
 """Texts that name no place."""
 WITHIN = {"train data", "metrics labels", "metrics attacks", "metrics threshold"}

@@ -13,6 +13,10 @@ from fasray.nets import backbones
 CLIP = "clip_vit_b_16"
 """Both towers of CLIP in one file; a backbone of that name is its image tower."""
 
+CLASSIFIERS = ("fc.", "head.")
+"""Prefixes of torchvision's and timm's classifiers, which a feature extractor does not have."""
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
 _POSITIONS = {"pos_embed": 1, "visual.positional_embedding": 0, "positional_embedding": 0}
 """Position embeddings by name, and along which dimension their positions are."""
 
@@ -91,6 +95,11 @@ def tensors_of(architecture: str, width: float = 1.0) -> Mapping[str, Tensor]:
             return clip.CLIP(width).state_dict()
         backbone = backbones.get(architecture)
         return backbones.make(architecture, width=width, image_size=backbone.image_size).state_dict()
+
+
+def parameters(tensors: Mapping[str, Tensor]) -> int:
+    """Return how many numbers of a state dict are trained: all but the statistics of batch normalisation."""
+    return sum(tensor.numel() for name, tensor in tensors.items() if not name.endswith(_STATISTICS))
 
 
 def misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Misfit:

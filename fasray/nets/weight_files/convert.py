@@ -12,7 +12,7 @@ from torch import Tensor
 from fasray import storage
 from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.nets.weight_files import architectures
-from fasray.nets.weight_files.architectures import Misfit, misfit, tensors_of
+from fasray.nets.weight_files.architectures import CLASSIFIERS, Misfit, misfit, tensors_of
 from fasray.nets.weight_files.formats import FORMATS, Format
 from fasray.nets.weight_files.tensors import TensorFile, read_tensors
 from fasray.version import __version__
@@ -38,8 +38,16 @@ class Recognised:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the tensors hold, without counters."""
-        return sum(tensor.numel() for tensor in self.tensors.values() if tensor.is_floating_point())
+        """How many of the numbers are trained."""
+        return architectures.parameters(self.tensors)
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the file loads without being converted."""
+        more = [name for name in self.file.tensors if name not in self.tensors]
+        return len(self.file.tensors) - len(more) == len(self.tensors) and all(
+            name.startswith(CLASSIFIERS) for name in more
+        )
 
 
 def recognise(where: str, architecture: str = "", width: float = 1.0) -> Recognised:
