@@ -31,6 +31,8 @@ METHODS: Mapping[str, str] = {
     "oneside_triplet": "fasray.methods.oneside_triplet:OneSideTriplet",
     "ssan": "fasray.methods.ssan:SSAN",
     "gacfas": "fasray.methods.gacfas:GACFAS",
+    "gdfas": "fasray.methods.gdfas:GDFAS",
+    "flip": "fasray.methods.flip:FLIP",
 }
 """Class of each built-in method, ``module:class``."""
 

@@ -54,6 +54,31 @@ class TestGACFAS(MethodContract):
     method = registry.get("gacfas")
 
 
+class TestFLIPMCL(MethodContract):
+    method = registry.get("flip")
+    learning = {"learning_rate": 1e-3}
+
+
+@pytest.mark.slow
+class TestFLIPIT(MethodContract):
+    method = registry.get("flip")
+    settings = {"variant": "it", "text_tower": "freeze", "image_tower": "last_4", "prompts": "one"}
+    learning = {"learning_rate": 1e-3}
+
+
+@pytest.mark.slow
+class TestFLIPV(MethodContract):
+    method = registry.get("flip")
+    settings = {"variant": "v"}
+    learning = {"learning_rate": 1e-3}
+
+
+class TestGDFAS(MethodContract):
+    method = registry.get("gdfas")
+    settings = {"learning_rate": 1e-3}
+    steady = {"learning_rate": 1e-6}
+
+
 def test_no_method_is_left_out() -> None:
     checked = {kind.method.name for kind in MethodContract.__subclasses__() if kind.__module__ == __name__}
     assert checked == set(registry.names())

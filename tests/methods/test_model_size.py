@@ -20,6 +20,8 @@ def test_macs_at_256_px_are_those_of_the_published_network(name: str, giga_macs:
         ("hfn_mp", 62_126_467 + 702),
         ("ssan", 8_135_749),
         ("gacfas", 11_176_512 + 512),
+        ("gdfas", 169_569_539),
+        ("flip", 149_620_737 + 19_947_776),
     ],
 )
 def test_parameters_are_those_of_the_published_network(name: str, parameters: int) -> None:

@@ -20,6 +20,7 @@ DIFFERENT = {
     ("ssan", "block"): "null: what `code` says, which is the paper's by default",
     ("gacfas", "accumulation"): "null: what `code` says, which is what was meant by default",
     ("gacfas", "scale_ce"): "null: what `code` says, which is what was meant by default",
+    ("gdfas", "domain_mean"): "null: what `code` says, which is what was meant by default",
     ("ssdg", "learning_rate"): "the script multiplies it by 0.1 before the first step",
 }
 """Defaults that are not the paper's value, and why."""
