@@ -7,8 +7,7 @@ from fasray.faces.face_index import FaceIndex
 from fasray.sweep.forecast import SESSION_SECONDS, Pace, forecast, images_per_step
 
 PACES = {"erm": Pace(start=1.0, step=0.5, evaluation=2.0), "safas": Pace(start=1.0, step=0.5, evaluation=2.0)}
-SOURCE_DEV = 18 / 108  # of what an evaluation with the target scores
-SEARCH_SECONDS, CONFIRM_SECONDS = (1.0 + 16 * 0.5 + 4 * 2.0 * share for share in (SOURCE_DEV, 1.0))
+CONFIRM_SECONDS = 1.0 + 16 * 0.5 + 4 * 2.0
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -18,7 +17,8 @@ def test_without_early_stopping_the_time_is_that_of_all_trials_over_the_slots(ta
     assert expected.trials == 8 * (3 + 2)
     assert expected.steps == expected.full_steps == expected.trials * 16
     assert expected.peak_concurrency == slots
-    busy = 8 * (3 * SEARCH_SECONDS + 2 * CONFIRM_SECONDS)
+    shares = [cell.source_dev_scored / (cell.source_dev_scored + cell.target_scored) for cell in plan.cells]
+    busy = sum(3 * (1.0 + 16 * 0.5 + 4 * 2.0 * share) + 2 * CONFIRM_SECONDS for share in shares)
     assert sum(expected.busy_seconds.values()) == pytest.approx(busy)
     wall = expected.wall_seconds
     assert wall is not None

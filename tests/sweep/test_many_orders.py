@@ -23,8 +23,8 @@ scheduler: {asha: {grace: 0.15, reduction: 2}}
 confirm: {seeds: [0, 1]}
 training: {profile: quick, steps: 20, evaluations: 10}
 """
-SHARED = "protocols=['O&C&I->M', 'O&C&M->I', 'M&I->C', 'M&I->O']"
-"""Eight cells of two methods, of which two have the same sources."""
+SHARED = "protocols=['O&C&I->M', 'O&C&M->I', 'I&C&M->O', 'M&I->C', 'M&I->O']"
+"""Eight cells too: the last two protocols have the same sources, and so one search."""
 SEARCHES = {
     "random": (),
     "random, arrival": ("scheduler.asha.order=arrival",),
