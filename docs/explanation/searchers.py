@@ -17,6 +17,7 @@ from scipy import stats
 
 from fasray import seeds
 from fasray.methods.space import LogUniform, Range
+from fasray.results.sensitivity import effects, normal_scores, setting
 from fasray.sweep.search import FixedSearcher, Point, Searcher, Tried, suggestions
 from fasray.sweep.tpe import HyperoptTpe, OptunaTpe
 
@@ -99,9 +100,37 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def tables() -> list[str]:
-    """Return the tables of the page, one a world, in its order."""
+    """Return the tables of the page in its order: one a world, and which settings are found to matter."""
     head = ["trials", *ALGORITHMS, "hyperopt - random", "tpe - random", "tpe - hyperopt"]
-    return [_table(head, (row(world, trials) for trials in BUDGETS)) for world in WORLDS.values()]
+    found = ["trials", "a weight", "the learning rate", "a setting of no effect", "the two weights", "another pair"]
+    return [
+        *(_table(head, (row(world, trials) for trials in BUDGETS)) for world in WORLDS.values()),
+        _table(found, map(found_to_matter, (16, 32, 64))),
+    ]
+
+
+def found_to_matter(trials: int) -> list[str]:
+    """Return how often settings and pairs stand out at 5 % after a random search, in the world with idle settings."""
+    world = WORLDS["the same, with three settings of no effect"]
+    hits: dict[str, list[bool]] = {}
+    for seed in range(SEEDS):
+        quality, noise = world.quality(seed), seeds.stream(seed, "noise").normal(0, NOISE, trials)
+        points = [searcher("random", world, trials, seed).known(number) or {} for number in range(trials)]
+        groups = np.zeros(trials, np.int64)
+        _, score = normal_scores(np.array([quality(point) for point in points]) + noise, groups)
+        settings = [
+            setting(name, entry.model_dump(mode="json"), [point[name] for point in points])
+            for name, entry in world.space.items()
+        ]
+        for (one, other), effect in effects(settings, score, groups, seeds.stream(seed, "importance")).items():
+            kind = "weight" if one in WEIGHTS else "rate" if one in RATE else "idle"
+            if other:
+                kind = "pair" if {one, other} == set(WEIGHTS) else "other"
+            hits.setdefault(kind, []).append(effect.p_adjusted <= 0.05)
+    return [
+        str(trials),
+        *(f"{100 * np.mean(hits[kind]):.0f} %" for kind in ("weight", "rate", "idle", "pair", "other")),
+    ]
 
 
 def row(world: World, trials: int) -> list[str]:

@@ -14,10 +14,9 @@ from fasray.results.sensitivity import (
     BEST,
     CONFIDENCE,
     SHUFFLES,
-    Effect,
-    effects_of_pairs,
-    effects_of_settings,
+    effects,
     normal_scores,
+    ped_anova,
     setting,
     within,
 )
@@ -25,8 +24,8 @@ from fasray.results.tables.text import NOTHING, Grid
 from fasray.runs.events import TrialRecord
 from fasray.runs.record import RunRecord
 
-FEWEST_TRIALS = 12
-"""Search trials below which importance is not computed: strong settings, too, are then told from noise by luck only."""
+FEWEST_TRIALS = 16
+"""Search trials below which importance is not computed: strong settings, too, are then found by luck only."""
 ALL_PROTOCOLS = "all"
 """In place of a protocol: the trials of all protocols of a method, ranked within each."""
 SIGNIFICANT = 0.05
@@ -38,13 +37,15 @@ IMPORTANCE_COLUMNS: dict[str, str] = {
     "with_setting": "the other one of a pair; empty for a setting by itself",
     "n_trials": "search trials that it rests on: finished, stopped (by their last AUC) and diverged (as the worst)",
     "n_stopped": "of these, stopped early",
-    "importance": f"of a setting, PED-ANOVA: how differently it is distributed among the best {100 * BEST:g} % and "
-    "among all trials, no unit; of a pair, the share of the variance of the outcomes' normal scores that their product "
-    "explains beyond quadratic curves in either",
-    "null_upper": f"what a setting or pair of no effect stays below in {100 * CONFIDENCE:g} % of the shuffles of the "
-    f"outcomes ({SHUFFLES} of them)",
+    "importance": "share of the variance of the outcomes' ranks (as normal scores) that is explained: of a setting by "
+    "a quadratic curve, or by the words; of a pair by their product, beyond what either explains",
+    "null_upper": f"what a setting or pair of no effect stays below in {100 * CONFIDENCE:g} % of {SHUFFLES} shuffled "
+    "outcomes",
     "p": "share of the shuffles with at least this importance",
     "p_adjusted": "the same for the one that stands out most, as several settings, or pairs, are looked at",
+    "ped_anova": "of a setting, PED-ANOVA as Optuna computes it: how differently it is distributed among the best "
+    f"{100 * BEST:g} % and among all trials; no unit",
+    "ped_anova_null_upper": "as null_upper",
     "note": "why there is no figure",
 }
 """Columns of the importance frame."""
@@ -72,20 +73,33 @@ def importance_frame(run: RunRecord) -> pd.DataFrame:
 
 def importance_grid(frame: pd.DataFrame) -> Grid:
     """Arrange an importance frame for people; a star marks what is more than chance gives."""
-    headers = ("method", "protocol", "setting", "note", "trials", "importance", "by chance", "p", "p of several")
+    headers = (
+        "method",
+        "protocol",
+        "setting",
+        "note",
+        "trials",
+        "importance",
+        "by chance",
+        "p",
+        "p of several",
+        "PED-ANOVA",
+        "by chance",
+    )
     rows = tuple(
         (
             row["method"], row["protocol"], label(row), row["note"] or NOTHING, str(row["n_trials"]),
             _number(row["importance"]) + "*" * (row["p_adjusted"] <= SIGNIFICANT),
-            *map(_number, (row["null_upper"], row["p"], row["p_adjusted"])),
+            *(_number(row[name]) for name in ("null_upper", "p", "p_adjusted", "ped_anova", "ped_anova_null_upper")),
         )
         for row in frame.to_dict("records")
     )  # fmt: skip
     notes = (
         f"From search trials on source-dev; the target has no part in it. {ALL_PROTOCOLS}: all protocols of the method,"
         " ranked within each.",
-        f"importance of a setting: PED-ANOVA for the best {100 * BEST:g} %, no unit; of a pair (x): share of the"
-        " variance of ranks that it explains beyond its two settings.",
+        "importance: share of the variance of ranks that a curve in the setting explains; of a pair (x), their product"
+        " beyond the two curves.",
+        f"PED-ANOVA: how differently a setting is distributed among the best {100 * BEST:g} % and among all trials.",
         f"by chance: {100 * CONFIDENCE:g} % of shuffled outcomes give no more; * p of several at most {SIGNIFICANT}.",
         f"Below {FEWEST_TRIALS} trials there is no figure. No star does not mean no effect.",
     )
@@ -113,39 +127,36 @@ def _rows(
     names = [name for name in cells[0][0].searched if name in space]
     inside = [[trial for trial in trials if _inside(trial, names, space)] for trials in cells]
     trials = [trial for own in inside for trial in own]
-    head = {
-        "method": method, "protocol": protocol, "n_trials": len(trials),
-        "n_stopped": sum(trial.status == "stopped" for trial in trials),
-    }  # fmt: skip
-    taken = {name: [trial.config[name] for trial in trials] for name in names}
-    varied = [name for name in names if any(value != taken[name][0] for value in taken[name])]
+    stopped = sum(trial.status == "stopped" for trial in trials)
+    head = {"method": method, "protocol": protocol, "n_trials": len(trials), "n_stopped": stopped}
     if len(trials) < FEWEST_TRIALS:
-        return [
-            {**head, **_figures(name, "", f"too few trials: {len(trials)} of at least {FEWEST_TRIALS}")}
-            for name in names
-        ]
+        note = f"too few trials: {len(trials)} of at least {FEWEST_TRIALS}"
+        return [{**head, "setting": name, "with_setting": "", "note": note} for name in names]
+    taken = {name: [trial.config[name] for trial in trials] for name in names}
+    varied = [name for name, values in taken.items() if any(value != values[0] for value in values)]
+    settings = [setting(name, space[name], taken[name]) for name in varied]
     groups = np.repeat(np.arange(len(inside)), [len(own) for own in inside])
     rank, score = normal_scores(np.array([_outcome(trial) for trial in trials]), groups)
-    settings = [setting(name, space[name], taken[name]) for name in varied]
-    rng = seeds.stream(0, "importance", method, protocol)
-    alone = dict(zip(varied, effects_of_settings(settings, rank, groups, rng) if settings else (), strict=True))
-    rows = [
-        {**head, **_figures(name, "", "" if name in alone else "it had one value", alone.get(name))} for name in names
-    ]
-    pairs = effects_of_pairs(settings, score, groups, rng)
-    return rows + [{**head, **_figures(one, other, "", effect)} for (one, other), effect in pairs.items()]
+    found = effects(settings, score, groups, seeds.stream(0, "importance", method, protocol))
+    optunas = ped_anova(settings, rank, groups, seeds.stream(0, "ped-anova", method, protocol)) if settings else {}
+    rows = []
+    for name, other in dict.fromkeys([*((name, "") for name in names), *found]):
+        row = {**head, "setting": name, "with_setting": other, "note": ""}
+        if effect := found.get((name, other)):
+            row |= {
+                "importance": effect.value,
+                **{key: getattr(effect, key) for key in ("null_upper", "p", "p_adjusted")},
+            }
+        else:
+            row["note"] = "too many values for so few trials" if name in varied else "it had one value"
+        if optuna := optunas.get((name, other)):
+            row |= {"ped_anova": optuna.value, "ped_anova_null_upper": optuna.null_upper}
+        rows.append(row)
+    return rows
 
 
 def _inside(trial: TrialRecord, names: Sequence[str], space: Mapping[str, Any]) -> bool:
     return all(name in trial.config and within(space[name], trial.config[name]) for name in names)
-
-
-def _figures(name: str, other: str, note: str, effect: Effect | None = None) -> dict[str, Any]:
-    found = effect or Effect(math.nan, math.nan, math.nan, math.nan)
-    return {
-        "setting": name, "with_setting": other, "note": note, "importance": found.value,
-        "null_upper": found.null_upper, "p": found.p, "p_adjusted": found.p_adjusted,
-    }  # fmt: skip
 
 
 def _number(value: float) -> str:

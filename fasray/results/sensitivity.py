@@ -1,8 +1,9 @@
 """How much an outcome depends on each setting and on pairs of settings, and how much it seems to by chance alone.
 
-Settings are judged by PED-ANOVA as ``optuna`` has it: how differently a setting is distributed among the best quarter
-of the trials and among all (Watanabe et al., IJCAI 2023). Pairs are judged by what the product of two settings explains
-of the outcome's ranks beyond curves in either of them. Either is computed again with shuffled outcomes.
+A setting is judged by how much of the outcomes' ranks a curve in it explains, a pair by how much the product of the two
+explains beyond their curves. Next to that, settings have PED-ANOVA as ``optuna`` computes it: how differently a setting
+is distributed among the best quarter of the trials and among all (Watanabe et al., IJCAI 2023). All are computed again
+with shuffled outcomes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ BEST = 0.25
 SHUFFLES = 499
 CONFIDENCE = 0.95
 _LEAST_FREE = 4
-"""Degrees of freedom that must be left when a pair is judged."""
+"""Degrees of freedom that must be left when a setting or a pair is judged."""
 _TINY = 1e-9
 _STEPS, _NEVER_ZERO = 50, 1e-12
 """Of optuna's PED-ANOVA: cells of a continuous range, and what is added to every density."""
@@ -100,10 +101,82 @@ def _curve(place: Floats) -> Floats:
     return np.stack([place, place**2], axis=1)
 
 
-def effects_of_settings(
+def effects(
+    settings: Sequence[Setting], score: Floats, groups: Ints, rng: np.random.Generator
+) -> dict[tuple[str, str], Effect]:
+    """Return the share of the outcomes' variance that each setting explains, and each pair beyond its two settings.
+
+    A setting explains by a quadratic curve, a pair by the product. Shuffled are the residuals of what is explained
+    without it (Freedman and Lane, 1983), so that what one setting does by itself makes no interaction.
+
+    Args:
+        settings: with at least two different values each.
+        score: [trials] normal score of the outcome's rank, higher is better.
+        groups: [trials] within which residuals are shuffled.
+        rng: of the shuffles.
+
+    Returns:
+        By (setting, ""), then by (setting, other setting); pairs that leave too few degrees of freedom are left out.
+    """
+    shuffles = np.array([np.arange(len(score)), *(_shuffled(rng, groups) for _ in range(SHUFFLES))])
+    level = np.ones((len(score), 1))
+    alone = {(one.name, ""): _explained(score, shuffles, level, one.curve) for one in settings}
+    pairs = {}
+    for one, other in itertools.combinations(settings, 2):
+        products = np.stack([a * b for a in one.line.T for b in other.line.T], axis=1)
+        found = _explained(score, shuffles, np.hstack([level, one.curve, other.curve]), products)
+        pairs[one.name, other.name] = found
+    return {name: effect for family in (alone, pairs) for name, effect in _judged(family).items()}
+
+
+def _explained(score: Floats, shuffles: Ints, base: Floats, added: Floats) -> tuple[Floats, float] | None:
+    """Return what added columns explain of what base columns leave, for each shuffle, and how much that is of all.
+
+    None if they add nothing, or leave too few degrees of freedom.
+    """
+    basis = _basis(base)
+    joint = _basis(added - basis @ (basis.T @ added))
+    if joint.shape[1] == 0 or len(score) - basis.shape[1] - joint.shape[1] < _LEAST_FREE:
+        return None
+    residuals = score - basis @ (basis.T @ score)
+    drawn = residuals[shuffles]
+    drawn -= drawn @ basis @ basis.T
+    explained = ((drawn @ joint) ** 2).sum(axis=1) / np.maximum((drawn**2).sum(axis=1), _TINY)
+    return explained, float(residuals @ residuals) / max(float(score @ score), _TINY)
+
+
+def _judged(family: Mapping[tuple[str, str], tuple[Floats, float] | None]) -> dict[tuple[str, str], Effect]:
+    """Compare figures, the first of each, with those of the shuffles, the others; ``p_adjusted`` over the family."""
+    known = {name: found for name, found in family.items() if found is not None}
+    if not known:
+        return {}
+    figures = np.stack([explained for explained, _ in known.values()], axis=1)
+    null = figures[1:]
+    spread = (figures - null.mean(axis=0)) / np.maximum(null.std(axis=0), _TINY)
+    highest = spread[1:].max(axis=1)
+    return {
+        name: Effect(
+            value=float(figures[0, column]) * share,
+            null_upper=float(np.quantile(null[:, column], CONFIDENCE)) * share,
+            p=float(1 + (null[:, column] >= figures[0, column] - _TINY).sum()) / len(figures),
+            p_adjusted=float(1 + (highest >= spread[0, column] - _TINY).sum()) / len(figures),
+        )
+        for column, (name, (_, share)) in enumerate(known.items())
+    }
+
+
+@dataclass(frozen=True)
+class PedAnova:
+    """Optuna's importance of a setting, with what chance alone gives."""
+
+    value: float
+    null_upper: float
+
+
+def ped_anova(
     settings: Sequence[Setting], rank: Floats, groups: Ints, rng: np.random.Generator
-) -> list[Effect]:
-    """Return PED-ANOVA's importance of each setting.
+) -> dict[tuple[str, str], PedAnova]:
+    """Return optuna's PED-ANOVA of each setting, by (setting, "").
 
     Args:
         settings: with at least two different values each.
@@ -111,11 +184,12 @@ def effects_of_settings(
         groups: [trials] within which outcomes are shuffled.
         rng: of the shuffles.
     """
-    shuffles = np.array([_shuffled(rng, groups) for _ in range(SHUFFLES)])
     best = rank >= np.sort(rank)[-math.ceil(BEST * len(rank))]
-    chosen = np.array([np.flatnonzero(best[shuffle]) for shuffle in shuffles])
-    null = np.stack([ped_anova(setting, chosen) for setting in settings], axis=1)
-    return _judged(np.array(_of_optuna(settings, rank)), null)
+    chosen = np.array([np.flatnonzero(best[_shuffled(rng, groups)]) for _ in range(SHUFFLES)])
+    return {
+        (one.name, ""): PedAnova(value, float(np.quantile(divergence(one, chosen), CONFIDENCE)))
+        for one, value in zip(settings, _of_optuna(settings, rank), strict=True)
+    }
 
 
 def _of_optuna(settings: Sequence[Setting], rank: Floats) -> list[float]:
@@ -138,7 +212,7 @@ def _of_optuna(settings: Sequence[Setting], rank: Floats) -> list[float]:
     return [found[name] for name in space]
 
 
-def ped_anova(setting: Setting, chosen: Ints) -> Floats:
+def divergence(setting: Setting, chosen: Ints) -> Floats:
     """Return what optuna's PED-ANOVA gives where other trials were the best, [shuffles]; a call for each would be slow.
 
     Args:
@@ -174,46 +248,6 @@ def _density(cell: Ints, size: int, ordered: bool) -> Floats:
     return np.asarray(mixed / (count + 1) + _NEVER_ZERO)
 
 
-def effects_of_pairs(
-    settings: Sequence[Setting], score: Floats, groups: Ints, rng: np.random.Generator
-) -> dict[tuple[str, str], Effect]:
-    """Return the share of the outcome's variance that each pair explains beyond its two settings.
-
-    The residuals of a model with a quadratic curve in either setting are shuffled (Freedman and Lane, 1983), so that
-    what one setting does by itself makes no interaction. Pairs that leave too few degrees of freedom are left out.
-
-    Args:
-        settings: with at least two different values each.
-        score: [trials] normal score of the outcome's rank, higher is better.
-        groups: [trials] within which residuals are shuffled.
-        rng: of the shuffles.
-    """
-    shuffles = np.array([_shuffled(rng, groups) for _ in range(SHUFFLES)])
-    total = float(score @ score)
-    names, observed, null, left = [], [], [], []
-    for one, other in itertools.combinations(settings, 2):
-        alone = _basis(np.hstack([np.ones((len(score), 1)), one.curve, other.curve]))
-        products = np.stack([a * b for a in one.line.T for b in other.line.T], axis=1)
-        joint = _basis(products - alone @ (alone.T @ products))
-        if joint.shape[1] == 0 or len(score) - alone.shape[1] - joint.shape[1] < _LEAST_FREE:
-            continue
-        residuals = score - alone @ (alone.T @ score)
-        drawn = residuals[np.vstack([np.arange(len(score)), shuffles])]
-        drawn -= drawn @ alone @ alone.T
-        explained = ((drawn @ joint) ** 2).sum(axis=1) / np.maximum((drawn**2).sum(axis=1), _TINY)
-        names.append((one.name, other.name))
-        left.append(float(residuals @ residuals) / total)
-        observed.append(explained[0])
-        null.append(explained[1:])
-    if not names:
-        return {}
-    judged = _judged(np.array(observed), np.array(null).T)
-    return {
-        name: replace(effect, value=effect.value * share, null_upper=effect.null_upper * share)
-        for name, effect, share in zip(names, judged, left, strict=True)
-    }
-
-
 def normal_scores(outcome: Floats, groups: Ints) -> tuple[Floats, Floats]:
     """Return the rank of each outcome in its group, from 0 to 1, and the normal score of it; ties share a rank."""
     rank = np.empty(len(outcome))
@@ -234,19 +268,3 @@ def _shuffled(rng: np.random.Generator, groups: Ints) -> Ints:
     order = np.empty(len(groups), np.int64)
     order[np.argsort(groups, kind="stable")] = np.lexsort((rng.random(len(groups)), groups))
     return order
-
-
-def _judged(observed: Floats, null: Floats) -> list[Effect]:
-    """Compare figures [k] with those of shuffles [shuffles, k]."""
-    middle, spread = null.mean(axis=0), np.maximum(null.std(axis=0), _TINY)
-    highest = ((null - middle) / spread).max(axis=1)
-    count = len(null) + 1
-    return [
-        Effect(
-            value=float(value),
-            null_upper=float(np.quantile(own, CONFIDENCE)),
-            p=float(1 + (own >= value - _TINY).sum()) / count,
-            p_adjusted=float(1 + (highest >= (value - mean) / deviation - _TINY).sum()) / count,
-        )
-        for value, own, mean, deviation in zip(observed, null.T, middle, spread, strict=True)
-    ]

@@ -19,7 +19,7 @@ from score_runs import MadeTrial, made_reading, make_run
 from fasray.cli import cli
 from fasray.results.importance import ALL_PROTOCOLS, FEWEST_TRIALS, IMPORTANCE_COLUMNS, importance_frame
 from fasray.results.report import render_report
-from fasray.results.sensitivity import normal_scores, ped_anova, setting
+from fasray.results.sensitivity import divergence, normal_scores, setting
 from fasray.runs.record import DataFacts, RunRecord
 
 SPACE: Mapping[str, Mapping[str, Any]] = {
@@ -103,7 +103,7 @@ def test_figures_are_those_of_optunas_evaluator_for_every_kind_of_range() -> Non
             ranges = {one.name: one.distribution for one in settings}
             study.add_trial(optuna.trial.create_trial(params=values, distributions=ranges, value=rank[number]))
         expected = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25).evaluate(study)
-        assert {one.name: ped_anova(one, best)[0] for one in settings} == pytest.approx(expected, rel=1e-9)
+        assert {one.name: divergence(one, best)[0] for one in settings} == pytest.approx(expected, rel=1e-9)
 
 
 def test_words_and_a_word_with_a_number_are_judged_too() -> None:
@@ -143,7 +143,7 @@ def test_only_the_order_of_outcomes_counts_and_what_tells_nothing_is_left_out() 
 
 
 def test_every_form_and_the_report_show_them(tmp_path: Path) -> None:
-    made = [*trials(lambda config: place(config)[0], 12), MadeTrial("won")]
+    made = [*trials(lambda config: place(config)[0], 16), MadeTrial("won")]
     folder, space = tmp_path / "run", {name: SPACE[name] for name in ("rate", "weight")}
     made = [replace(trial, searched=tuple(space)) if trial.searched else trial for trial in made]
     run = make_run(folder, made, spec={"methods": {"erm": {"space": space}}})
