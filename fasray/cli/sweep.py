@@ -52,6 +52,7 @@ def plan(
     from fasray.cli.forecast import describe, describe_forecast
     from fasray.execution.decide import machine_has_gpus
     from fasray.execution.hardware import device_for
+    from fasray.execution.initial_weights import check_weights
     from fasray.execution.placement import placement_here
     from fasray.faces.data_source import resolve_dataset
     from fasray.faces.loading.pool import pool_key
@@ -78,7 +79,10 @@ def plan(
         click.echo(choice)
     dataset = resolve_dataset(spec.data, Lines().on_generate)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)
+    starts = check_weights(planned)
     click.echo(describe(planned))
+    for line in starts:
+        click.echo(line)
     if differ := difference_note(dataset.manifest.card):
         click.echo(f"note: {differ}")
     here = placement_here(planned, pool_key(dataset.manifest.hash, dataset.manifest.image_size))

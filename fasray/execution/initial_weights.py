@@ -7,6 +7,7 @@ weights that it began with.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fasray import storage
@@ -31,27 +32,41 @@ def share_weights(plan: Plan, run: str) -> None:
         StorageError: the store does not answer.
     """
     known = recorded = read_weights(run)
+    for trial, domains, architecture in _starting(plan):
+        weights, folder = str(trial.training.backbone_weights), weights_folder(run)
+        trial.build_method().build(trial.shape(domains, backbone_weights=weights, weights_folder=folder))
+        key, copy = (trial.method, trial.config.get("backbone")), copy_of(weights, architecture, folder)
+        if key not in known and storage.exists(copy):  # none, where `imagenet` is nothing to a method's own network
+            known = {**known, key: _used(trial, architecture, weights, copy)}
+    if known != recorded:
+        write_weights(run, known.values())
+
+
+def check_weights(plan: Plan) -> list[str]:
+    """Do what :func:`share_weights` does but for the copies; return a line for each network that starts from weights.
+
+    Raises:
+        DataError: weights cannot be read, or do not fit.
+        StorageError: the store does not answer.
+    """
+    lines = []
+    for trial, domains, architecture in _starting(plan):
+        weights = str(trial.training.backbone_weights)
+        trial.build_method().build(trial.shape(domains, backbone_weights=weights))
+        lines.append(f"{trial.method} starts from {architecture} of {weights}")
+    return lines
+
+
+def _starting(plan: Plan) -> Iterator[tuple[Trial, int, str]]:
+    """Yield a trial of each method, architecture and weights, with its number of domains and its architecture."""
     seen: set[tuple[str, str, str]] = set()
     for cell in plan.cells:
         space = plan.spec.space(cell.method)
         starts = weights_by_architecture(cell.method, cell.config, space, cell.ablations, cell.training)
         for (architecture, weights), config in starts.items():
-            if weights == "none" or (cell.method, architecture, weights) in seen:
-                continue
-            seen.add((cell.method, architecture, weights))
-            trial = plan.trial(cell, config, plan.spec.search.seed)
-            folder = weights_folder(run)
-            trial.build_method().build(
-                trial.shape(len(cell.protocol.domains), backbone_weights=weights, weights_folder=folder)
-            )
-            copy = copy_of(weights, architecture, folder)
-            key = cell.method, trial.config.get("backbone")
-            if key not in known and storage.exists(
-                copy
-            ):  # it does not where a method's own network has no such weights
-                known = {**known, key: _used(trial, architecture, weights, copy)}
-    if known != recorded:
-        write_weights(run, known.values())
+            if weights != "none" and (cell.method, architecture, weights) not in seen:
+                seen.add((cell.method, architecture, weights))
+                yield plan.trial(cell, config, plan.spec.search.seed), len(cell.protocol.domains), architecture
 
 
 def _used(trial: Trial, architecture: str, weights: str, copy: str) -> UsedWeights:

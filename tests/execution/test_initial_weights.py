@@ -12,7 +12,7 @@ from small_sweeps import place
 from sweep_fixtures import plan_of
 
 from fasray.errors import DataError, SpecError
-from fasray.execution.initial_weights import share_weights
+from fasray.execution.initial_weights import check_weights, share_weights
 from fasray.faces.face_index import FaceIndex
 from fasray.nets import backbones
 from fasray.nets.resnet import ResNet18
@@ -106,9 +106,12 @@ def test_imagenet_weights_are_for_resnets(table: FaceIndex) -> None:
 
 def test_wrong_weights_are_refused_before_any_trial(table: FaceIndex, weights: Path, tmp_path: Path) -> None:
     plan = plan_of(ONE, table, f"training.backbone_weights={weights}", "training.width=0.25")
-    with pytest.raises(DataError, match="do not fit"):
-        share_weights(plan, str(tmp_path / "run"))
+    for check in (check_weights, lambda plan: share_weights(plan, str(tmp_path / "run"))):
+        with pytest.raises(DataError, match="do not fit"):
+            check(plan)
     assert not (tmp_path / "run").exists()
+    fits = plan_of(ONE, table, f"training.backbone_weights={weights}")
+    assert check_weights(fits) == [f"{name} starts from resnet18 of {weights}" for name in ("erm", "safas", "ssdg")]
 
 
 def test_without_weights_nothing_is_kept(table: FaceIndex, tmp_path: Path) -> None:
