@@ -21,6 +21,7 @@ from fasray.results.report.content import Report, build_report
 from fasray.results.report.cost import duration
 from fasray.results.tables.text import TABLE_SELECTIONS
 from fasray.runs.record import RunRecord
+from fasray.runs.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def _provenance(run: RunRecord) -> list[Fact]:
         Fact("data manifest", run.data.manifest_hash),
         *map(Fact, versions, versions.values()),
         *([Fact("computed on", ", ".join(sorted(run.devices)))] if run.devices else []),
+        *(Fact(f"initial weights of {used.method}", str(used)) for used in read_weights(run.uri).values()),
     ]
 
 

@@ -19,9 +19,11 @@ from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.results.audit.verify import RunFinding, verify_run
 from fasray.results.load import load_results
+from fasray.results.report import render_report
 from fasray.results.tables.export import write_parquet
 from fasray.runs.layout import RESULTS_FILE
 from fasray.runs.record import read_run
+from fasray.runs.weights import UsedWeights, write_weights
 from fasray.training.trial import Trial
 
 
@@ -202,6 +204,23 @@ def test_why_as_text_ends_in_the_commands(trained: TrainedRun) -> None:
     last = text.rstrip().splitlines()[-1].strip()
     assert last.startswith("fasray train --spec ")
     assert str(trained.data) in last
+
+
+def test_initial_weights_are_shown_and_their_copies_checked(trained: TrainedRun, copy: Path) -> None:
+    (copy / "weights").mkdir()
+    (copy / "weights" / "a.safetensors").write_bytes(b"numbers")
+    used = UsedWeights(
+        method="erm", backbone=None, architecture="resnet18", weights="s3://w/a.pth", sha256="ab12",
+        copy_file="a.safetensors", copy_sha256=hashlib.sha256(b"numbers").hexdigest(),
+    )  # fmt: skip
+    write_weights(str(copy), [used])
+    assert not findings(copy)
+    shown = "resnet18 from s3://w/a.pth, sha256 ab12"
+    assert f"  weights     {shown}\n" in command(trained, "why", str(copy), "erm", "O->C").output
+    assert shown in render_report(read_run(str(copy)))
+    (copy / "weights" / "a.safetensors").write_bytes(b"others")
+    changed = RunFinding("weights/a.safetensors", "the run's copy of these initial weights has been changed")
+    assert findings(copy) == [changed]
 
 
 def test_other_data_and_other_trials_are_refused(trained: TrainedRun, tmp_path: Path) -> None:
