@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from torch import Tensor
 
 from fasray.methods.base import Draw
 from fasray.methods.gdfas import GDFAS, GDFASConfig, group_scales, residuals
+from fasray.runs.reading import Reading
 from fasray.testing import built, context, run, toy_draw, weights
 from fasray.testing.draws import double
+from fasray.testing.faces import toy_trial
+from fasray.training import checkpoint
 
 
 def unit(vector: Tensor) -> Tensor:
@@ -146,6 +150,17 @@ def test_a_frozen_text_tower_stays_and_gives_what_a_trained_one_starts_with() ->
     assert text <= changed
     optimised = [value for group in frozen.optimizers["all"].param_groups for value in group["params"]]
     assert len(optimised) < len(list(frozen.networks.parameters()))
+
+
+def test_a_checkpoint_with_a_frozen_text_tower_is_not_larger_than_what_is_trained(tmp_path: Path) -> None:
+    """At most by a tenth; the frozen tower comes from the initial weights again."""
+    method = built(GDFAS, text_tower="freeze")
+    rebuilt, trial = checkpoint.frozen_parameters(method), toy_trial(GDFAS, {"text_tower": "freeze"})
+    reading = Reading(step=1, source_dev_auc=0.5, source_dev_loss=0.5)
+    checkpoint.save(str(tmp_path), method, trial, ("A", "B", "C"), [reading], rebuilt)
+    trained = sum(value.nbytes for value in method.networks.parameters() if value.requires_grad)
+    (file,) = tmp_path.glob("*00000001.safetensors")
+    assert file.stat().st_size <= 1.1 * trained < sum(value.nbytes for value in method.networks.parameters())
 
 
 def test_the_learning_rate_falls_to_a_tenth_at_each_quarter() -> None:
