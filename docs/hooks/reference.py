@@ -347,7 +347,8 @@ def api_page() -> str:
             for name in (
                 "fasray.methods.base.Method", "fasray.methods.base.MethodConfig", "fasray.methods.base.Needs",
                 "fasray.methods.base.Draw", "fasray.methods.base.Build", "fasray.methods.base.StepContext",
-                "fasray.testing.MethodContract",
+                "fasray.methods.base.TrainingImages", "fasray.faces.loading.augment_recipe.Augment",
+                "fasray.faces.loading.sampler.Sampling", "fasray.testing.MethodContract",
             )
         ),
     ]  # fmt: skip

@@ -42,6 +42,8 @@ def sweep_file_page() -> str:
                 *_rows({"properties": own}, training),
             ],
         ),
+        "`augment` takes the fields of [`Augment`](api.md#writing-a-method), for example "
+        "`{jitter: [0.4, 0.4, 0.4, 0.1], blur: [0.0, 0.01]}`. A field that is given holds for all views of a method.",
         "## Profiles",
         "A profile only overrides: what it does not name is the method's published setting. "
         "`fasray plan` lists what it changes.",

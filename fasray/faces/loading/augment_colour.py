@@ -100,8 +100,8 @@ def saturate(x: Tensor, factor: Tensor) -> Tensor:
 def turn_hue(x: Tensor, shift: Tensor) -> Tensor:
     """Return images [B, 3, S, S] with the hue of HSV turned by ``shift`` [B, 1, 1, 1], fractions of a circle."""
     red, green, blue = (x[:, number, None] for number in range(3))
-    value = x.amax(1, keepdim=True)
-    chroma = value - x.amin(1, keepdim=True)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
     divisor = torch.where(chroma > 0, chroma, 1)
     sixth = torch.where(
         value == red,
@@ -111,7 +111,8 @@ def turn_hue(x: Tensor, shift: Tensor) -> Tensor:
     turned = sixth + 6 * shift
     channels = []
     for start in (5, 3, 1):
-        place = torch.remainder(turned + start, 6)
+        place = turned + start
+        place = place.sub_(6 * torch.floor(place / 6))  # modulo 6, whose own operator is slow
         channels.append(value - chroma * torch.minimum(place, 4 - place).clamp_(0, 1))
     return torch.cat(channels, 1)
 
@@ -129,13 +130,13 @@ def blur(x: Tensor, sigma: Tensor, most: float) -> Tensor:
     width = (sigma * size).clamp_min(1e-3)
     weights = [torch.exp(-(place**2) / (2 * width * width)) for place in range(reach + 1)]
     total = weights[0] + 2 * sum(weights[1:])
+    weights = [weight / total for weight in weights]
     for dim in (-2, -1):
         padded = functional.pad(x, (0, 0, reach, reach) if dim == -2 else (reach, reach, 0, 0), mode="reflect")
         x = padded.narrow(dim, reach, size) * weights[0]
         for place in range(1, reach + 1):
             pair = padded.narrow(dim, reach - place, size) + padded.narrow(dim, reach + place, size)
-            x = x.addcmul_(pair, weights[place])
-        x = x / total
+            x.addcmul_(pair, weights[place])
     return x
 
 
@@ -177,8 +178,8 @@ def _blends(x: Tensor, column: list[Tensor], now: list[Tensor]) -> Tensor:
         factor, kind = torch.where(due, column[_FACTORS + number], 1), column[_KINDS + number]
         grey = grey_of(x)
         mean = grey.mean(-1, keepdim=True).mean(-2, keepdim=True)
-        base = torch.where(kind == 0, 0, torch.where(kind == 1, mean, grey))
-        x = (x * factor + base * (1 - factor)).clamp_(0, 1)
+        base = grey.mul_((1 - factor) * (kind == 2)).add_(mean * ((1 - factor) * (kind == 1)))
+        x = (x * factor).add_(base).clamp_(0, 1)
     return x
 
 
