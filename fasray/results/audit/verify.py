@@ -186,10 +186,11 @@ class _Seen:
                 yield uri, "this checkpoint is missing"
                 continue
             self.checkpoints += 1
-            yield from ((uri, problem) for problem in _checkpoint(uri, trial, folder, files))
+            newest = uri == max(there)  # of all that were trained, on credit and not reported too
+            yield from ((uri, problem) for problem in _checkpoint(uri, trial, folder, files, newest))
 
 
-def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None) -> Iterator[str]:
+def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None, newest: bool) -> Iterator[str]:
     try:
         card = json.loads(storage.read_bytes(uri))
         step, sha256, owner = int(card["step"]), str(card["sha256"]), card["trial"]["id"]
@@ -209,7 +210,7 @@ def _checkpoint(uri: str, trial: TrialRecord, folder: str, files: Files | None) 
     if wanted and storage.exists(optimizers):  # those of the best are dropped when another step is the newest
         if hashlib.sha256(storage.read_bytes(optimizers)).hexdigest() != wanted:
             yield "the state of its optimizers does not match the SHA-256 in its card"
-    elif wanted and step == trial.steps[-1]:
+    elif wanted and newest:
         yield "the state of its optimizers is missing"
     recorded = files.checkpoints.get(step) if files else None
     if recorded is not None and recorded != weights:
