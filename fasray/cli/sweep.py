@@ -23,12 +23,17 @@ _EXAMPLE = click.option("--example", metavar="NAME", help="A sweep that comes wi
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. search.seed=7."
 )
+_REUSE = click.option(
+    "--reuse", "reuse", multiple=True, type=ADDRESS, metavar="RUN",
+    help="Take over the trials that this run has, instead of training them again; may be given several times.",
+)  # fmt: skip
 
 
 @click.command()
 @_FILE
 @_EXAMPLE
 @_SET
+@_REUSE
 @click.option("--slots", type=click.IntRange(min=1), help="Trials at once; default: as many as fit on this machine.")
 @click.option(
     "--gpus/--no-gpus", "gpus", default=None, help="Plan for machines with or without GPUs; default: as this one is."
@@ -39,6 +44,7 @@ def plan(
     sweep_file: str | None,
     example: str | None,
     overrides: tuple[str, ...],
+    reuse: tuple[str, ...],
     slots: int | None,
     gpus: bool | None,
     calibrate: bool,
@@ -47,6 +53,7 @@ def plan(
     """Show what SWEEP.yaml would do: cells, trials, rungs, what the profile changes; starts nothing.
 
     What the file leaves open with `auto` is decided as for a new run.
+    With --reuse it shows how many trials those runs have already.
     With --calibrate it also shows how long that would take on machines like this one.
     """
     from fasray.cli.forecast import describe, describe_forecast
@@ -58,6 +65,7 @@ def plan(
     from fasray.faces.loading.pool import pool_key
     from fasray.faces.sets.preparations import difference_note
     from fasray.sweep.auto import needs_hardware, resolve_auto
+    from fasray.sweep.coordinator import would_reuse
     from fasray.sweep.forecast import forecast
     from fasray.sweep.plan import make_plan
     from fasray.sweep.sweep_file import load_sweep
@@ -85,6 +93,8 @@ def plan(
         click.echo(line)
     if differ := difference_note(dataset.manifest.card):
         click.echo(f"note: {differ}")
+    for line in would_reuse(planned, reuse):
+        click.echo(line)
     here = placement_here(planned, pool_key(dataset.manifest.hash, dataset.manifest.image_size))
     for line in here.describe():
         click.echo(f"on this machine: {line}")
@@ -134,6 +144,7 @@ def _paces(plan: Plan, dataset: Dataset, slots: int, device: str) -> dict[str, P
     help="Run directory; default: the sweep's name under $FASRAY_RUNS, else under runs.",
 )
 @_SET
+@_REUSE
 @click.option("--any-device", is_flag=True, help="Resume also on another kind of device than the run was computed on.")
 @click.option("-v", "--verbose", is_flag=True, help="Show Ray's own messages.")
 def sweep(
@@ -141,6 +152,7 @@ def sweep(
     example: str | None,
     out: str | None,
     overrides: tuple[str, ...],
+    reuse: tuple[str, ...],
     any_device: bool,
     verbose: bool,
 ) -> None:
@@ -159,7 +171,7 @@ def sweep(
     run = run_directory(spec.name, out or run_of(file), os.environ)
     with interruptible(run, SAVED):  # the table and report too
         with showing() as terminal:
-            outcome = run_sweep(spec, run, terminal, verbose, any_device)
+            outcome = run_sweep(spec, run, terminal, verbose, any_device, reuse)
         if not outcome.trained_now:
             say(f"all {outcome.trials} trials of this run are done already")
         _present(run, outcome.trained_now > 0)

@@ -6,7 +6,7 @@ Every decision is in the run directory before it takes effect, so the driver may
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,6 +34,7 @@ from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import ThrottledReporter
+from fasray.sweep.reuse import open_runs, summary
 from fasray.sweep.spec import SweepSpec
 
 SAVED = "stopped on request; everything up to each trial's last evaluation is saved"
@@ -57,6 +58,7 @@ def run_sweep(
     listener: Listener | None = None,
     verbose: bool = False,
     any_device: bool = False,
+    reuse: Sequence[str] = (),
 ) -> Outcome:
     """Run a sweep to its end; an unfinished run is resumed.
 
@@ -66,6 +68,7 @@ def run_sweep(
         listener: its callbacks report progress.
         verbose: let Ray's own messages through.
         any_device: resume also on another kind of device than the run's numbers were computed on.
+        reuse: run directories of which trials are taken over instead of trained again.
 
     Returns:
         How it ended. Trials that failed or diverged do not raise.
@@ -86,16 +89,20 @@ def run_sweep(
         spec = decide(spec, out, listener, partial(session_has_gpus, listener, verbose))
         dataset = resolve_dataset(spec.data, listener.on_generate)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
+        others = open_runs(reuse, out, spec.target_split)
         with Ledger(out, spec.identity(), _facts(dataset)) as ledger:
             if ledger.taken_over_from:
                 listener.on_stage(f"taking the run over from {ledger.taken_over_from}, which has ended")
-            coordinator = Coordinator(plan, ledger.append)
+            coordinator = Coordinator(plan, ledger.append, others)
             coordinator.replay(ledger.events)
             listener.on_plan(plan, sum(record.status != "running" for record in coordinator.records.values()))
             ledger.opened()
             coordinator.retry_failed()
             coordinator.close_finished_searches()
             before = {trial: len(record.paid) for trial, record in coordinator.records.items()}
+            coordinator.take_over()
+            for line in summary(others, plan.manifest_hash):
+                listener.on_stage(line)
             try:
                 if not coordinator.finished:
                     _run(coordinator, dataset, ledger, listener, verbose, any_device)

@@ -41,6 +41,7 @@ TRIAL_COLUMNS: dict[str, str] = {
     "gpu_seconds": "GPUs that it held, times wall seconds",
     "bytes_read": "faces, or windows of them, taken from the pool, one byte a channel",
     "bytes_written": "score files, checkpoints and records",
+    "origin": "name of the run that it was taken over from; empty if it was trained in this one",
     "searched": "names of the searched fields",
     "config": "the whole configuration as JSON; each searched field also has a column config.<name>",
 }
@@ -144,6 +145,7 @@ def _trial_row(trial: TrialRecord, winner: bool, fields: Sequence[str]) -> dict[
         "gpu_seconds": cost.gpu_seconds,
         "bytes_read": cost.bytes_read,
         "bytes_written": cost.bytes_written,
+        "origin": trial.origin.run if trial.origin else "",
         "searched": list(trial.searched),
         "config": json.dumps(dict(trial.config), sort_keys=True),
         **{f"config.{name}": trial.config.get(name) for name in fields},

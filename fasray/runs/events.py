@@ -56,6 +56,21 @@ class Suggested(_Event):
     """Whether its evaluations leave out the target."""
 
 
+class Reused(_Event):
+    """A trial's files and results were taken over from another run; what follows of them was not paid for here."""
+
+    event: Literal["reused"] = "reused"
+    trial: str
+    run: str
+    """Name of the run that trained it."""
+    spec: str
+    """Hash of that run's specification."""
+    versions: dict[str, str] = {}
+    """Of fasray and torch, there."""
+    via: tuple[str, ...] = ()
+    """Names of the runs that it has come through since."""
+
+
 class _OfTrial(_Event):
     event: Literal["reported"] = "reported"
     trial: str
@@ -143,7 +158,7 @@ class Closed(_Event):
 
 
 Event = Annotated[
-    Opened | Suggested | Reported | StoppedLate | Ended | Placed | OutOfMemory | Retried | Won | Closed,
+    Opened | Suggested | Reused | Reported | StoppedLate | Ended | Placed | OutOfMemory | Retried | Won | Closed,
     Field(discriminator="event"),
 ]
 EVENTS: TypeAdapter[Event] = TypeAdapter(Event)
@@ -168,6 +183,8 @@ class TrialRecord:
     sealed: bool = False
     on_credit: list[Reading] = field(default_factory=list)
     """What a trial has done beyond the rung at which it was stopped late: it counts as cost, and for nothing else."""
+    origin: Reused | None = None
+    """The run that it was taken over from; None if it was trained here from its start."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -232,6 +249,8 @@ def fold(records: dict[str, TrialRecord], event: Event) -> None:
             record.status, record.reason = "stopped", ""
         case Suggested():
             records[event.trial] = TrialRecord(id=event.trial, **event.model_dump(exclude={"event", "trial"}))
+        case Reused():
+            records[event.trial].origin = event
         case Ended():
             record = records[event.trial]
             record.status, record.reason = event.status, event.reason

@@ -7,7 +7,7 @@ driver through the same code, so that a resumed sweep is exactly where the log e
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fasray.errors import DataError
@@ -30,8 +30,9 @@ from fasray.runs.events import (
 )
 from fasray.runs.reading import Reading
 from fasray.runs.schedule import CellScheduler, LateStop
-from fasray.sweep.cell_state import CellState
+from fasray.sweep.cell_state import CellState, PlannedTrial
 from fasray.sweep.plan import Cell, Plan
+from fasray.sweep.reuse import Known, OtherRuns, open_runs, summary
 from fasray.training.trial import Trial
 
 _MOST_ON_WHOLE_CARDS = 2
@@ -54,10 +55,11 @@ class Coordinator:
     Args:
         plan: what is to be done.
         log: writes one event durably; it has returned before the event takes effect.
+        others: runs whose trials are taken over instead of trained again.
     """
 
-    def __init__(self, plan: Plan, log: Callable[[Event], None]) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, log: Callable[[Event], None], others: OtherRuns | None = None) -> None:
+        self.plan, self._others = plan, others
         self.records: dict[str, TrialRecord] = {}
         self.out_of_memory: dict[tuple[str, str], float] = {}
         """The largest share of a card with which a trial ran out of its memory, by method and kind of card."""
@@ -110,6 +112,14 @@ class Coordinator:
         for state in self._cells.values():
             self._close_search(state)
 
+    def take_over(self) -> None:
+        """Take over all that other runs have, up to where a suggestion waits for what is to be trained."""
+        for state in self._cells.values() if self._others else ():
+            while state.ready and self._known(state.cell, state.next()) is not None:
+                trial = self._suggest(state)
+                if self.records[trial].status == "running":
+                    self._left_over.append(trial)
+
     @property
     def finished(self) -> bool:
         """Whether every trial of every cell has ended."""
@@ -136,6 +146,7 @@ class Coordinator:
             fits: returns whether a trial of a method could start now; its second argument is the id of a trial that is
                 taken up again, empty for a new one. What does not fit is passed over.
         """
+        self.take_over()
         for trial in self._left_over:
             if fits(self.records[trial].method, trial):
                 self._left_over.remove(trial)
@@ -143,11 +154,20 @@ class Coordinator:
         ready = [state for state in self._cells.values() if state.ready]
         ready.sort(key=lambda s: (len(self._running & s.trials), len(s.trials)))
         state = next((state for state in ready if fits(state.cell.method, "")), None)
-        return None if state is None else self._suggest(state)
+        return None if state is None else self._hand_out(self._suggest(state))
 
-    def _suggest(self, state: CellState) -> Assignment:
+    def _known(self, cell: Cell, planned: PlannedTrial) -> Known | None:
+        """Return a planned trial as another run has it."""
+        if self._others is None:
+            return None
+        return self._others.find(planned.trial, planned.stage, cell.scores_target(planned.stage))
+
+    def _suggest(self, state: CellState) -> str:
+        """Make the next trial of a cell; what another run has of it is taken over."""
         planned, cell = state.next(), state.cell
-        trial = planned.trial
+        trial, known = planned.trial, self._known(state.cell, planned)
+        if known is not None and self._others is not None:
+            self._others.take(known, trial)
         self._suggested[trial.id] = trial
         self._record(
             Suggested(
@@ -156,7 +176,14 @@ class Coordinator:
                 variant=planned.variant, sealed=not cell.scores_target(planned.stage),
             )
         )  # fmt: skip
-        return self._hand_out(trial.id)
+        if known is not None:
+            self._record(known.event)
+            for reading in known.readings:
+                if self.report(trial.id, reading) != "continue":
+                    break
+            if known.record.status == "diverged":
+                self.end(trial.id, "diverged", known.record.reason)
+        return trial.id
 
     def report(self, trial: str, reading: Reading) -> Decision:
         """Take a result of a running trial and decide; a step that is on record already changes nothing.
@@ -286,6 +313,28 @@ class Coordinator:
         """Name the winner of a cell once every search trial of it has ended."""
         if (won := state.outcome()) is not None:
             self._record(won)
+
+
+def would_reuse(plan: Plan, runs: Sequence[str]) -> list[str]:
+    """Return what a new run of a plan would take over: a line for each of ``runs`` and one for all.
+
+    Raises:
+        DataError: one of them is not a run directory, or is damaged.
+    """
+    if not runs:
+        return []
+    others = open_runs(runs, "", plan.spec.target_split)
+    coordinator = Coordinator(plan, lambda event: None, others)
+    coordinator.close_finished_searches()
+    coordinator.take_over()
+    whole = sum(record.status in ENDED for record in coordinator.records.values())
+    part = len(coordinator.records) - whole
+    planned = plan.search_trials + sum(coordinator.confirms(cell) for cell in plan.cells)
+    return [
+        *summary(others, plan.manifest_hash),
+        f"of {planned} trials {whole} are there already, {part} go on from a checkpoint, {planned - whole - part} are "
+        "to be trained from their start; more may prove to be there as searches end",
+    ]
 
 
 def _other_decision(decision: str, trial: str, step: int) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fasray.runs.ledger import Ledger
 from fasray.runs.record import DataFacts
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import make_plan
+from fasray.sweep.reuse import open_runs
 from fasray.sweep.sweep_file import parse_sweep
 from fasray.training.context import Context
 from fasray.training.loop import evaluations
@@ -47,6 +49,8 @@ class TrainedRun:
     run: Path
     data: Path
     env: dict[str, str]
+    trained: tuple[str, ...] = ()
+    """Ids of the trials that were handed out, in order."""
 
 
 def train_run(
@@ -57,10 +61,11 @@ def train_run(
     domains: str = "OC",
     data: Path | None = None,
     poisoned: str = "",
+    reuse: Sequence[Path] = (),
 ) -> TrainedRun:
     """Generate faces, or take those of ``data``, decode them and run a sweep over them to its end.
 
-    The pool has noise in place of the faces of ``poisoned`` domains.
+    The pool has noise in place of the faces of ``poisoned`` domains. Trials are taken over from the runs ``reuse``.
     """
     pools, run = folder / "pools", folder / "run"
     if data is None:
@@ -72,24 +77,25 @@ def train_run(
     facts = DataFacts(manifest.hash, manifest.rows, manifest.image_size, manifest.card)
     with Ledger(str(run), spec.identity(), facts) as ledger:
         ledger.opened()
-        coordinator = Coordinator(plan, ledger.append)
+        others = open_runs(map(str, reuse), str(run), spec.target_split)
+        coordinator, trained = Coordinator(plan, ledger.append, others), []
         coordinator.close_finished_searches()
-        while not coordinator.finished:
-            assignment = coordinator.next_assignment()
-            assert assignment is not None
+        while (assignment := coordinator.next_assignment()) is not None:
             trial = assignment.trial
+            trained.append(trial.id)
             context = Context(trial_folder(str(run), trial.id), seed=trial.seed, total_steps=trial.training.steps)
             roles = parse(trial.protocol).assign(pool.index)
             shown = roles if assignment.cell.scores_target(assignment.stage) else roles.sealed()
-            running = evaluations(trial, pool, shown, context)
+            running = evaluations(trial, pool, shown, context, reported_step=assignment.reported_step)
             for evaluation in running:
                 if coordinator.report(trial.id, without_cost(evaluation.reading)) != "continue":
                     break
             running.close()
+        assert coordinator.finished
         ledger.closed("complete")
     environment = {"FASRAY_POOL_DIR": str(pools), "OMP_NUM_THREADS": "1"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "FASRAY_"))}
-    return TrainedRun(run, data, {**kept, **environment})
+    return TrainedRun(run, data, {**kept, **environment}, tuple(trained))
 
 
 def fill_pool(data: Path, pools: Path, poisoned: str = "") -> FacePool:

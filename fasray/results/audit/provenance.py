@@ -57,6 +57,8 @@ class Source:
     """Of an inner trial the source domain that it left out and is evaluated on; else empty."""
     config: Mapping[str, Any]
     searched: tuple[str, ...]
+    taken_over: str
+    """The run that trained it, where it was taken over from another; else empty."""
     search_trial: str
     """The trial that won the search with this configuration; empty if nothing was searched."""
     spec_file: str
@@ -171,6 +173,7 @@ def to_text(found: Trace) -> str:
             f"  scores      {source.score_file}",
             f"              sha256 {source.score_sha256}, {source.score_record}",
             f"  computed on {source.computed_on}",
+            *([f"  taken over  {source.taken_over}"] if source.taken_over else []),
             f"  checkpoint  {source.checkpoint}",
             *([f"  weights     {source.weights}"] if source.weights else []),
             f"  config      {source.spec_file}",
@@ -239,10 +242,20 @@ def _source(record: RunRecord, trial: TrialRecord, step: int, threshold: float, 
         searched=trial.searched,
         weights=str(weights_of_trial(record.uri, trial.method, trial.config) or ""),
         left_out=protocols.parse(trial.protocol).target if trial.stage == INNER else "",
+        taken_over=_origin(trial),
         search_trial=_search_trial(record, trial),
         spec_file=spec_file,
         command=shlex.join(["fasray", "train", "--spec", spec_file, "--data", _data_argument(record)]),
     )
+
+
+def _origin(trial: TrialRecord) -> str:
+    if trial.origin is None:
+        return ""
+    origin = trial.origin
+    versions = "".join(f", {name} {version}" for name, version in origin.versions.items())
+    via = f", by way of {', '.join(origin.via)}" if origin.via else ""
+    return f"from run {origin.run}, specification {origin.spec}{versions}{via}"
 
 
 def _computed_on(reading: Reading) -> str:

@@ -179,7 +179,8 @@ class _Seen:
         cards = storage.join(folder, CHECKPOINT_FOLDER)
         there = {storage.join(cards, name) for name in storage.listing(cards) if name.endswith(".json")}
         wanted = set()
-        if trial.status in ("stopped", "done") and trial.best and not trial.on_credit:
+        beyond = trial.on_credit or (trial.origin is not None and trial.status == "stopped")
+        if trial.status in ("stopped", "done") and trial.best and not beyond:
             wanted = {checkpoint_file(folder, step, "json") for step in (trial.best.step, trial.steps[-1])}
         for uri in sorted(there | wanted):
             if uri not in there:

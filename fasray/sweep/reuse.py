@@ -1,0 +1,205 @@
+"""Trials that other runs have trained already: taken over, files and results, instead of trained again.
+
+A trial is the same in two sweeps if its id is: the id is a hash of all that its numbers depend on. What becomes of it
+is decided anew, by the sweep that takes it over; where that goes on beyond what there is, training goes on from the
+last checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow.compute as pc
+
+from fasray import storage
+from fasray.errors import DataError, SpecError
+from fasray.metrics.summary import SOURCE_DEV, source_dev_summary
+from fasray.protocols import part_names
+from fasray.runs.checksums import Files, read_files
+from fasray.runs.events import Reused, Stage, TrialRecord
+from fasray.runs.layout import (
+    CHECKPOINT_FOLDER,
+    CHECKSUM_FILE,
+    TRIAL_FILE,
+    checkpoint_step,
+    score_file,
+    trial_folder,
+)
+from fasray.runs.reading import Reading
+from fasray.runs.record import RunRecord, read_run
+from fasray.runs.scores import parse_scores
+from fasray.training.trial import Trial
+
+_REUSABLE = ("done", "stopped", "diverged")
+_REMEDY = "restore the file, or leave this run out of --reuse"
+_PAID_ELSEWHERE = {
+    "seconds": 0.0, "evaluation_seconds": None, "cpu_seconds": None, "gpu_seconds": None, "bytes_read": None,
+    "bytes_written": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Known:
+    """A trial that another run has."""
+
+    run: RunRecord
+    record: TrialRecord
+
+    @property
+    def readings(self) -> list[Reading]:
+        """All its results, without what they have cost there."""
+        return [Reading(**{**_fields(reading), **_PAID_ELSEWHERE}) for reading in self.record.paid]
+
+    @property
+    def event(self) -> Reused:
+        """What the log says of where it is from."""
+        before = self.record.origin
+        if before is not None:
+            return before.model_copy(update={"via": (*before.via, self.run.name)})
+        versions = {name: self.run.versions[name] for name in ("fasray", "torch") if name in self.run.versions}
+        return Reused(trial=self.record.id, run=self.run.name, spec=self.run.spec_hash, versions=versions)
+
+
+@dataclass
+class OtherRuns:
+    """The runs of which trials may be taken over.
+
+    Args:
+        runs: in the order in which they are asked.
+        target_split: of the sweep that takes over.
+        out: its run directory; empty: no file is copied.
+    """
+
+    runs: Sequence[RunRecord]
+    target_split: str
+    out: str = ""
+    taken: dict[str, list[str]] = field(default_factory=dict)
+    """Ids of the trials taken over, by the address of the run."""
+
+    def __post_init__(self) -> None:
+        self._known: dict[str, list[Known]] = {}
+        for run in self.runs:
+            self.taken.setdefault(run.uri, [])
+            for record in run.trials:
+                if record.status in _REUSABLE and (record.paid or record.status == "diverged"):
+                    self._known.setdefault(record.id, []).append(Known(run, record))
+
+    def find(self, trial: Trial, stage: Stage, scores_target: bool) -> Known | None:
+        """Return a trial of another run that has all that this one must have; None if there is none."""
+        fitting = (known for known in self._known.get(trial.id, ()) if self._fits(known, trial, stage, scores_target))
+        return next(fitting, None)
+
+    def _fits(self, known: Known, trial: Trial, stage: Stage, scores_target: bool) -> bool:
+        record, run = known.record, known.run
+        if not scores_target or record.sealed:
+            return record.sealed and not scores_target
+        same_split = run.spec.get("target_split") == self.target_split
+        judged = stage == "inner" or set(part_names(trial.protocol)) <= set(part_names(record.protocol))
+        return same_split and judged
+
+    def take(self, known: Known, trial: Trial) -> None:
+        """Copy the files of a trial, each held against its SHA-256.
+
+        Raises:
+            DataError: one of them is missing, or has changed since it was written.
+        """
+        self.taken[known.run.uri].append(trial.id)
+        if self.out and known.record.paid:
+            _copy(known, trial, trial_folder(self.out, trial.id))
+
+
+def open_runs(addresses: Iterable[str], out: str, target_split: str) -> OtherRuns:
+    """Read the runs of which trials may be taken over; finished or not.
+
+    Raises:
+        SpecError: one of them is the run that takes over.
+        DataError: there is no such run, or it is damaged.
+    """
+    own = storage.absolute(storage.resolve(out)) if out else ""
+    runs = []
+    for address in dict.fromkeys(map(storage.resolve, addresses)):
+        if storage.absolute(address) == own:
+            raise SpecError(
+                "a run cannot take over its own trials: it goes on by itself",
+                where=f"--reuse {address}",
+                remedy="leave --reuse out to resume it, or choose another --out for a new run",
+            )
+        runs.append(read_run(address))
+    return OtherRuns(runs, target_split, out)
+
+
+def why_nothing(run: RunRecord, manifest_hash: str) -> str:
+    """Return why no trial of a run could be taken over."""
+    if run.data.manifest_hash != manifest_hash:
+        return f"its data has manifest {run.data.manifest_hash[:12]}, this sweep's {manifest_hash[:12]}"
+    return "none of its trials has the settings, seed and source domains of one of this sweep"
+
+
+def summary(others: OtherRuns, manifest_hash: str) -> list[str]:
+    """Return one line a run: how many of its trials were taken over, or why none was."""
+    return [
+        f"reuse {run.uri}: {len(others.taken[run.uri])} trials"
+        + ("" if others.taken[run.uri] else f"; {why_nothing(run, manifest_hash)}")
+        for run in others.runs
+    ]
+
+
+def _copy(known: Known, trial: Trial, folder: str) -> None:
+    source = trial_folder(known.run.uri, trial.id)
+    files = read_files(source)
+    if files is None:
+        raise DataError(
+            f"trial {trial.id} cannot be taken over: nothing is on record of its files", where=source, remedy=_REMEDY
+        )
+    for reading in known.record.paid:
+        uri = score_file(source, reading.step)
+        content = storage.read_bytes(uri)
+        _check(files.scores.get(reading.step), content, uri, trial.id)
+        _check_figures(content, uri, reading, trial.id)
+        storage.write_bytes(score_file(folder, reading.step), content)
+    kept = storage.join(source, CHECKPOINT_FOLDER)
+    for name in storage.listing(kept):
+        uri, step = storage.join(kept, name), checkpoint_step(name)
+        if step is None:
+            continue
+        content = storage.read_bytes(uri)
+        if name.endswith(".safetensors") and not name.endswith(".optimizer.safetensors"):
+            _check(files.checkpoints.get(step), content, uri, trial.id)
+        storage.write_bytes(storage.join(folder, CHECKPOINT_FOLDER, name), content)
+    storage.write_bytes(storage.join(folder, CHECKSUM_FILE), _of_steps(files, known.record))
+    storage.write_bytes(storage.join(folder, TRIAL_FILE), trial.model_dump_json(indent=1).encode())
+
+
+def _of_steps(files: Files, record: TrialRecord) -> bytes:
+    steps = {reading.step for reading in record.paid}
+    scores = {step: sha256 for step, sha256 in files.scores.items() if step in steps}
+    return files.model_copy(update={"scores": scores}).model_dump_json(indent=1).encode()
+
+
+def _check(recorded: str | None, content: bytes, uri: str, trial: str) -> None:
+    if recorded != hashlib.sha256(content).hexdigest():
+        raise DataError(
+            f"trial {trial} cannot be taken over: this file of it has changed since it was written (SHA-256)",
+            where=uri,
+            remedy=_REMEDY,
+        )
+
+
+def _check_figures(content: bytes, uri: str, reading: Reading, trial: str) -> None:
+    rows, of_trial, step = parse_scores(content, uri)
+    chosen = rows.filter(pc.equal(rows["role"], SOURCE_DEV))
+    columns = (chosen[name].to_numpy(zero_copy_only=False) for name in ("role", "score", "label", "domain", "video"))
+    auc = source_dev_summary(*columns).auc
+    if (of_trial, step) != (trial, reading.step) or abs(auc - reading.source_dev_auc) > 1e-9:
+        raise DataError(
+            f"trial {trial} cannot be taken over: the log of its run has source-dev AUC {reading.source_dev_auc!r} at "
+            f"step {reading.step}, this file gives {auc!r}",
+            where=uri,
+            remedy=_REMEDY,
+        )
+
+
+def _fields(reading: Reading) -> dict[str, object]:
+    return {name: getattr(reading, name) for name in Reading.model_fields}
