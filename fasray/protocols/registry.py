@@ -171,6 +171,16 @@ def resolve(
     return list(found.values())
 
 
+def names_in_order(wanted: Iterable[str]) -> list[str]:
+    """Return the names of the protocols that names and groups stand for, as :func:`resolve` orders them.
+
+    >>> names_in_order(["O->C,I", "O->C", "M&I->C"])
+    ['O->C', 'O->I', 'M&I->C']
+    """
+    asked = (parse(name) for item in wanted for name in GROUPS.get("".join(item.split()), (item,)))
+    return list(dict.fromkeys(part.name for protocol in asked for part in protocol.parts))
+
+
 def describe() -> list[Listing]:
     """Return one line per registered protocol for people to read."""
     return [_listing(parse(name)) for name in names()]

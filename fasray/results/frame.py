@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -14,6 +14,7 @@ from fasray.errors import SpecError
 from fasray.metrics.intervals import FEW_SUBJECTS, RESAMPLES
 from fasray.results.bootstrap import Resamples, interval
 from fasray.results.cache import VALUES, ResultsCache
+from fasray.results.cells import CellKey, trials_by_cell
 from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, FigureComputer, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
@@ -83,8 +84,6 @@ COLUMNS: dict[str, str] = {
 }
 """Columns of the result frame and what they mean; rates are fractions."""
 
-CellKey = tuple[str, str, str]
-"""(method, variant, protocol)."""
 TrialKey = tuple[str, str]
 """(id, protocol) of a trial."""
 
@@ -167,7 +166,7 @@ def compute_results(
 def _all_rows(cells: _CellComputer, cache: ResultsCache | None = None) -> list[CellFigures]:
     """Return the rows of every cell, rule by rule, then those of averages over protocol runs."""
     rows: list[CellFigures] = []
-    for key, trials in _cells(cells.run.cell_trials).items():
+    for key, trials in trials_by_cell(cells.run).items():
         confirming = [trial for trial in trials if trial.stage == "confirm"]
         # Rules over inner trials are not cached: those are not among the trials of the cell.
         sources = {rule.name: trials if rule.any_trial else confirming for rule in cells.rules if not rule.inner}
@@ -200,23 +199,6 @@ def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
                 remedy="ask for them in the sweep with `search: {score_target: true}`, or name another rule",
             )
     return rules
-
-
-def _cells(trials: Iterable[TrialRecord]) -> dict[CellKey, list[TrialRecord]]:
-    """Return the trials of each cell, cells by their first ended confirming run; others are left out."""
-    found: dict[CellKey, list[TrialRecord]] = {}
-    trials = list(trials)
-    for trial in trials:
-        if trial.stage == "confirm" and trial.status in ENDED:
-            found.setdefault(_key(trial), [])
-    for trial in trials:
-        if _key(trial) in found:
-            found[_key(trial)].append(trial)
-    return found
-
-
-def _key(trial: TrialRecord) -> CellKey:
-    return trial.method, trial.variant, trial.protocol
 
 
 @dataclass

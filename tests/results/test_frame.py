@@ -50,6 +50,15 @@ def test_each_cell_has_a_row_per_rule_and_level(run: RunRecord) -> None:
     assert results_frame(run, ["source-dev"])["selection"].unique().tolist() == ["source-dev"]
 
 
+def test_rows_are_in_the_order_of_the_sweep_file_whatever_ended_first(tmp_path: Path) -> None:
+    cells = [(method, protocol) for method in ("safas", "erm") for protocol in ("O->I", "C&M->I")]
+    spec = {"methods": dict.fromkeys(("safas", "erm"), {}), "protocols": ["O->I", "C&M->I"]}
+    trials = [MadeTrial(f"t{n}", method=method, protocol=protocol) for n, (method, protocol) in enumerate(cells)]
+    for name, order in (("a", (0, 1, 2, 3)), ("b", (2, 1, 3, 0))):
+        frame = results_frame(make_run(tmp_path / name, [trials[n] for n in order], spec=spec), ["source-dev"])
+        assert list(zip(frame["method"], frame["protocol"], strict=True))[::2] == cells
+
+
 def test_every_number_can_be_computed_again_from_the_files_that_its_row_names(run: RunRecord) -> None:
     for row in results_frame(run).to_dict("records"):
         values = []
