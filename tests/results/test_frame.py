@@ -51,8 +51,8 @@ def test_each_cell_has_a_row_per_rule_and_level(run: RunRecord) -> None:
 
 
 def test_rows_are_in_the_order_of_the_sweep_file_whatever_ended_first(tmp_path: Path) -> None:
-    cells = [(method, protocol) for method in ("safas", "erm") for protocol in ("O->I", "C&M->I")]
-    spec = {"methods": dict.fromkeys(("safas", "erm"), {}), "protocols": ["O->I", "C&M->I"]}
+    cells = [(method, protocol) for method in ("erm", "safas") for protocol in ("O->I", "C&M->I")]
+    spec = {"methods": dict.fromkeys(("erm", "safas"), {}), "protocols": ["O->I", "C&M->I"]}
     trials = [MadeTrial(f"t{n}", method=method, protocol=protocol) for n, (method, protocol) in enumerate(cells)]
     for name, order in (("a", (0, 1, 2, 3)), ("b", (2, 1, 3, 0))):
         frame = results_frame(make_run(tmp_path / name, [trials[n] for n in order], spec=spec), ["source-dev"])
