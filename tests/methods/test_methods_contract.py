@@ -56,21 +56,24 @@ class TestGACFAS(MethodContract):
 
 class TestFLIPMCL(MethodContract):
     method = registry.get("flip")
-    learning = {"learning_rate": 1e-3}
+    settings = {"learning_rate": 1e-3}
+    steady = {"learning_rate": 1e-6}
 
 
 @pytest.mark.slow
 class TestFLIPIT(MethodContract):
     method = registry.get("flip")
-    settings = {"variant": "it", "text_tower": "freeze", "image_tower": "last_4", "prompts": "one"}
-    learning = {"learning_rate": 1e-3}
+    settings = {
+        "learning_rate": 1e-3, "variant": "it", "text_tower": "freeze", "image_tower": "last_4", "prompts": "one"
+    }  # fmt: skip
+    steady = {"learning_rate": 1e-6}
 
 
 @pytest.mark.slow
 class TestFLIPV(MethodContract):
     method = registry.get("flip")
-    settings = {"variant": "v"}
-    learning = {"learning_rate": 1e-3}
+    settings = {"learning_rate": 1e-3, "variant": "v"}
+    steady = {"learning_rate": 1e-6}
 
 
 class TestGDFAS(MethodContract):
