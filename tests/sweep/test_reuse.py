@@ -3,14 +3,18 @@
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from object_store import BUCKET, ObjectStore
+from small_sweeps import environment
 from trained_runs import TrainedRun, train_run
 
 import fasray
+from fasray import storage
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.results.audit.provenance import trace
@@ -180,6 +184,19 @@ def test_commands_plan_and_take_over_a_whole_sweep_without_starting_ray(tmp_path
         invoke(base, "sweep", str(file), "--reuse", str(out), "--out", str(out))
     with pytest.raises(DataError, match="this is not a run directory"):
         invoke(base, "plan", str(file), "--reuse", str(base.data))
+
+
+def test_a_chain_of_runs_on_a_store(tmp_path: Path, base: TrainedRun) -> None:
+    write_derived(str(base.run), renew=True)
+    file, runs = tmp_path / "sweep.yaml", [str(base.run), f"s3://{BUCKET}/second", f"s3://{BUCKET}/third"]
+    file.write_text(BASE.format(data=base.data))
+    with ObjectStore(tmp_path / "store") as store, environment(store.env):
+        for before, after in pairwise(runs):
+            shown = invoke(base, "sweep", str(file), "--reuse", before, "--out", after)
+            assert f"reuse {before}: 4 trials" in shown
+        assert storage.read_bytes(f"{runs[-1]}/results.parquet") == (base.run / "results.parquet").read_bytes()
+        assert "taken over  from run base" in invoke(base, "why", runs[-1], "erm", "O&C->M")
+        assert "everything is as it was written" in invoke(base, "verify", runs[-1])
 
 
 def test_runs_that_have_nothing_say_why(tmp_path: Path, base: TrainedRun) -> None:
