@@ -107,9 +107,8 @@ def save(
             been built; those that are still frozen and the same are left out. None: there are no such weights.
     """
     step = history[-1].step
-    left_out = {
-        name: sha256 for name, sha256 in frozen_parameters(method).items() if sha256 == (rebuilt or {}).get(name)
-    }
+    frozen = frozen_parameters(method) if rebuilt else {}
+    left_out = {name: sha256 for name, sha256 in frozen.items() if rebuilt and sha256 == rebuilt.get(name)}
     states, optimizers = _optimizer_states(method)
     sha256 = {_OPTIMIZER_FILE: _write(folder, step, _OPTIMIZER_FILE, save_tensors(states))}
     del states

@@ -15,6 +15,7 @@ from torch import Tensor
 from fasray.bench.gpu.record import Row
 from fasray.bench.gpu.workplace import DeviceCheck, scored_roles
 from fasray.bench.loops import TrialLoop
+from fasray.faces.loading.augment import is_exact
 from fasray.faces.loading.pool import FacePool
 from fasray.methods.base import Draw
 from fasray.runs.layout import CHECKPOINT_FOLDER
@@ -121,8 +122,8 @@ class Correctness(DeviceCheck):
 
 
 def _resamples(loop: TrialLoop) -> bool:
-    augment = loop.trial.training.augment_of(loop.method)
-    return augment.crop != "pixels" or augment.rotation > 0
+    recipes = loop.trial.training.augments_of(loop.method)
+    return any(recipe.recolours or not is_exact(recipe) for recipe in recipes)
 
 
 def _drawn(loop: TrialLoop) -> list[Draw]:
