@@ -56,7 +56,14 @@ _SMALL_METHODS: Mapping[str, Mapping[str, Any]] = {
     },
     "ssan": {"batch": 24, "crop": "pixels", "learning_rate": 0.001},
     "gacfas": {"batch": 24, "crop": "pixels", "rotation": 0.0},
-    "gdfas": {"images_per_group": 4, "crop": "pixels", "rotation": 0.0, "learning_rate": 0.001, "decay": "cosine"},
+    "gdfas": {
+        "images_per_group": 4,
+        "crop": "pixels",
+        "rotation": 0.0,
+        "learning_rate": 0.001,
+        "decay": "cosine",
+        "domain_norm": "unit",
+    },
     "flip": {"images_per_group": 4, "crop": "pixels", "learning_rate": 0.001},
 }
 _META_LEARNING = ("rfmeta", "oneside_triplet", "hfn_mp")
@@ -99,7 +106,7 @@ PROFILES: Mapping[str, Profile] = {
             "hfn_mp": {"images_per_group": 1, "inner_loops": 2, "crop": "pixels"},
             "ssan": {"batch": 12, "crop": "pixels"},
             "gacfas": {"batch": 12},
-            "gdfas": {"images_per_group": 2, "learning_rate": 0.001},
+            "gdfas": {"images_per_group": 2, "learning_rate": 0.001, "domain_norm": "unit"},
             "flip": {"images_per_group": 2, "crop": "pixels", "learning_rate": 0.001},
         },
         most_search_trials=2,
