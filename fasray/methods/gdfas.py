@@ -24,9 +24,10 @@ Where the official code is special, and what we do (the paper's text was not at 
   factor of 1 / (N - 1), 1/191 at its batch. ``domain_mean: entries`` is that, ``anchors`` the supervised contrastive
   loss that it is otherwise; ``code`` says which where it is null. With the factor its weight of 0.8 is one of 0.0042,
   so compare the two at weights that fit, too: the default search has some. Default: anchors.
-- r is not normalised, and CLIP's features have a length of about 10: similarities reach a thousand at tau .1. From random
-  weights, with or without the extra factor, all features then become one within 20 steps (loss .693 = ln 2, whatever
-  the face). ``domain_norm: unit`` normalises r, and learns. Default: raw, as in the code; unit in the CPU profiles.
+- r is not normalised, and CLIP's features have a length of about 10: similarities reach a thousand at tau .1. From
+  random weights, with or without the extra factor, all features then become one within 20 steps (loss .693 = ln 2,
+  whatever the face). ``domain_norm: unit`` normalises r, and learns. Default: raw, as in the code; unit in the CPU
+  profiles.
 - tau was chosen for each target (0.1, 0.1, 1.1, 1.0). Default: 0.1 for all.
 - Groups without an image are left out of mean and deviation, where the code fails; where all groups have the same loss
   the scales are 1, where the code's are not a number.
