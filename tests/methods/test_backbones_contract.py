@@ -42,6 +42,11 @@ class TestDINOv2WithRegisters(_OfERM):
 
 
 @pytest.mark.slow
+class TestCLIP(_OfERM):
+    settings = _settings("clip_vit_b_16")
+
+
+@pytest.mark.slow
 class TestMobileViT(_OfERM):
     settings = _settings("mobilevit_s")
     steady = {"learning_rate": 1e-6}

@@ -43,7 +43,7 @@ class Backbone:
     Args:
         name: as a sweep file gives it.
         title: for people.
-        family: ``resnet``, ``vit`` or ``mobilevit``; networks of a family share their state-dict names.
+        family: ``resnet``, ``vit``, ``clip`` or ``mobilevit``; networks of a family share their state-dict names.
         build: ``module:function`` of ``function(width, image_size)``, which returns the network.
         num_features: F at width 1.
         parameters: at width 1 and ``image_size``.
@@ -117,6 +117,20 @@ _BACKBONES = (
     _vit("vit_b_14", "ViT-B/14 of DINOv2", 86_579_712, _DINOV2.format("base"), image_size=518),
     _vit("dinov2_vit_s_14_reg", "ViT-S/14 of DINOv2 with registers", 22_057_344, _REG.format("small"), image_size=518),
     _vit("dinov2_vit_b_14_reg", "ViT-B/14 of DINOv2 with registers", 86_582_016, _REG.format("base"), image_size=518),
+    Backbone(
+        name="clip_vit_b_16",
+        title="CLIP ViT-B/16, image tower",
+        family="clip",
+        build="fasray.nets.backbones.clip:clip_vit_b_16",
+        num_features=768,
+        parameters=85_799_424,
+        learning_rate=1e-5,
+        scratch_learning_rate=3e-4,
+        source="Radford et al., ICML 2021; weights of OpenAI, Hugging Face or open_clip",
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+        patch=16,
+    ),
     Backbone(
         name="mobilevit_s",
         title="MobileViT-S",
