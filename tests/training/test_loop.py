@@ -7,8 +7,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,6 +25,8 @@ from fasray.errors import DataError, DivergedError
 from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import FacePool
 from fasray.methods import registry
+from fasray.methods.base import Build
+from fasray.methods.erm import ERM
 from fasray.runs.reading import Reading
 from fasray.runs.scores import SCORE_SCHEMA
 from fasray.training.context import Context
@@ -280,3 +285,32 @@ def test_a_protocol_without_one_class_is_refused(pool: FacePool, tmp_path: Path)
     trial = made_trial()
     with pytest.raises(DataError, match="B has no attack"):
         next(evaluations(trial, pool, poor, context_of(trial, tmp_path)))
+
+
+class Traced(ERM):
+    """Its head is compiled by a backend that notes in which mode the head runs."""
+
+    name: ClassVar[str] = "traced"
+    compiled: ClassVar[list[str]] = ["head"]  # type: ignore[misc]
+    scoring: ClassVar[list[bool]] = []
+
+    def build(self, build: Build) -> None:
+        super().build(build)
+        self.networks["head"].compile = partial(self._compile, self.networks["head"].compile)  # type: ignore[method-assign]
+
+    def _compile(self, compile: Callable[..., None], **options: Any) -> None:
+        def noted(graph: Callable[..., Any], inputs: object) -> Callable[..., Any]:
+            def run(*given: Any) -> Any:
+                self.scoring.append(torch.is_inference_mode_enabled())
+                return graph(*given)
+
+            return run
+
+        compile(backend=noted, **options)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_trial_scores_with_its_networks_as_they_are_written(pool: FacePool, tmp_path: Path) -> None:
+    with registry.registered(Traced):
+        run(made_trial("traced", training=TINY.model_copy(update={"compile": True})), pool, tmp_path)
+    assert Traced.scoring == [False] * TINY.steps
