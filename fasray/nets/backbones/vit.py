@@ -20,7 +20,7 @@ _DINOV2 = {"init_values": 1e-5, "no_embed_class": True}
 """Scaled residual branches; registers and the class token have no position embedding."""
 
 
-class ViT(VisionTransformer):  # type: ignore[misc]
+class ViT(VisionTransformer):
     """A vision transformer for square images of one size, which are resized to a whole number of patches if need be.
 
     Args:
