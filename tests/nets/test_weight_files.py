@@ -183,6 +183,8 @@ def test_one_file_gives_one_result_that_says_what_it_was_made_of(state: dict[str
     with safe_open(first, "pt") as opened:
         card = json.loads(opened.metadata()["fasray"])
     assert (card["architecture"], card["format"], card["source_sha256"]) == (NAME, "timm", found.file.sha256)
+    save_file(half, tmp_path / "other.safetensors", {"fasray": "not ours"})
+    assert recognise(str(tmp_path / "other.safetensors"), width=WIDTH).format == "timm"
     again = recognise(str(first), width=WIDTH)
     assert (again.format, again.source_sha256) == ("fasray", found.file.sha256)
     assert sha256_of_state(again.tensors) == sha256_of_state(found.tensors)

@@ -122,9 +122,11 @@ def test_transformers_of_hugging_face(saved: bool, suffix: str, tmp_path: Path) 
     """A model of transformers 5 has other names in memory than in the files that it writes."""
     registers = transformers.Dinov2WithRegistersConfig(**HUGGING_FACE_VIT, image_size=28, patch_size=14)
     plain = transformers.ViTConfig(**HUGGING_FACE_VIT, image_size=32, patch_size=16, layer_norm_eps=1e-6)
+    dinov2 = transformers.Dinov2Config(**HUGGING_FACE_VIT, image_size=28, patch_size=14)
     for name, size, network in (
         ("dinov2_vit_s_14_reg", 28, transformers.Dinov2WithRegistersModel(registers)),
         ("vit_s_16", 32, transformers.ViTModel(plain)),
+        ("vit_s_14", 28, transformers.Dinov2Model(dinov2)),
     ):
         model, x = shaken(network), torch.randn(2, 3, size, size)
         path = written(state_of_hugging_face(model, saved, tmp_path), tmp_path / f"w{suffix}")

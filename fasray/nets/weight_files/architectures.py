@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fasray.nets import backbones
+from fasray.nets.backbones import Backbone
 
 CLIP = "clip_vit_b_16"
 """Both towers of CLIP in one file; a backbone of that name is its image tower."""
@@ -88,13 +90,17 @@ def tensors_of(architecture: str, width: float = 1.0) -> Mapping[str, Tensor]:
     Raises:
         SpecError: there is no such architecture.
     """
-    with torch.device("meta"):
-        if architecture == CLIP:
-            from fasray.nets import clip
+    return _tensors_of(None if architecture == CLIP else backbones.get(architecture), width)
 
-            return clip.CLIP(width).state_dict()
-        backbone = backbones.get(architecture)
-        return backbones.make(architecture, width=width, image_size=backbone.image_size).state_dict()
+
+@functools.lru_cache(maxsize=32)
+def _tensors_of(backbone: Backbone | None, width: float) -> Mapping[str, Tensor]:
+    with torch.device("meta"):
+        if backbone is not None:
+            return backbones.make(backbone.name, width=width, image_size=backbone.image_size).state_dict()
+        from fasray.nets import clip
+
+        return clip.CLIP(width).state_dict()
 
 
 def parameters(tensors: Mapping[str, Tensor]) -> int:

@@ -75,13 +75,13 @@ def recognise(where: str, architecture: str = "", width: float = 1.0) -> Recogni
     nearest = min(compared, key=lambda name: len(compared[name]))
     if compared[nearest] or unknown:
         raise _no_fit(where, form, nearest, compared[nearest], unknown, width)
-    card = json.loads(file.metadata.get(METADATA_KEY, "{}"))
+    card = _card(file)
     return Recognised(
         file=file,
         format="fasray" if card else _people_call(form, file),
         architecture=nearest,
         tensors=tensors,
-        source_sha256=card.get("source_sha256", file.sha256),
+        source_sha256=str(card.get("source_sha256") or file.sha256),
         note=_note(form, file) if not card else "",
     )
 
@@ -115,6 +115,15 @@ def convert(where: str, out: str, architecture: str = "", width: float = 1.0) ->
     metadata = {METADATA_KEY: json.dumps(card, sort_keys=True)}  # one entry: their order would not be the same
     storage.write_bytes(out, safetensors.torch.save(dict(found.tensors), metadata))
     return found
+
+
+def _card(file: TensorFile) -> dict[str, object]:
+    """Return what a file that fasray wrote says of itself; nothing of another's."""
+    try:
+        card = json.loads(file.metadata.get(METADATA_KEY, "{}"))
+    except ValueError:
+        card = {}
+    return card if isinstance(card, dict) else {}
 
 
 def _format_of(file: TensorFile) -> Format:
