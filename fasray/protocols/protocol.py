@@ -92,7 +92,7 @@ class Protocol:
 
     @property
     def parts(self) -> tuple[Protocol, ...]:
-        """The protocols with one target each that this one stands for; itself if there is one target."""
+        """The protocols with one target each that this one means; itself if there is one target."""
         if not self.also:
             return (self,)
         single = replace(self, also=())

@@ -123,7 +123,7 @@ def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
 
 
 def part_names(name: str) -> tuple[str, ...]:
-    """Return the names of the protocols with one target each that a name stands for, as ``Protocol.parts`` does.
+    """Return the names of the protocols with one target each that a name means, as ``Protocol.parts`` does.
 
     >>> part_names("O->C,I"), part_names("O&C->I,M/O"), part_names("O&C&I->M")
     (('O->C', 'O->I'), ('O&C->I/O', 'O&C->M/O'), ('O&C&I->M',))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fasray.errors import SpecError
 from fasray.faces.data_source import SyntheticChoice
@@ -18,7 +18,7 @@ from fasray.methods.space import Range
 from fasray.runs.record import identity_hash
 from fasray.sweep.backbones import SETTING, listed, settings_along
 from fasray.sweep.profiles import profile
-from fasray.sweep.values import as_before, entered
+from fasray.sweep.values import AutoInt, AutoShare, MaxConcurrent, as_before, entered
 from fasray.training.trial import TrainingSpec
 from fasray.validation import SEED_LIMIT, Section, spec_error
 
@@ -27,29 +27,6 @@ if TYPE_CHECKING:
 
 TPE_AT_ONCE = 4
 """Open suggestions of a cell that TPE still works well with: each is suggested without knowing the others' results."""
-
-
-def _at_least_one(value: Literal["auto"] | int) -> Literal["auto"] | int:
-    if value != "auto" and value < 1:
-        raise ValueError("at least one trial must be allowed to run")
-    return value
-
-
-def _at_least_one_core(value: Literal["auto"] | int) -> Literal["auto"] | int:
-    if value != "auto" and value < 1:
-        raise ValueError("a worker needs at least one CPU core")
-    return value
-
-
-def _a_share_or_whole_gpus(value: Literal["auto"] | float) -> Literal["auto"] | float:
-    if value != "auto" and (value < 0 or (value > 1 and value != int(value))):
-        raise ValueError("a worker has a fraction of one GPU, or whole GPUs")
-    return value
-
-
-MaxConcurrent = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one)]
-AutoInt = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one_core)]
-AutoShare = Annotated[Literal["auto"] | float, AfterValidator(_a_share_or_whole_gpus)]
 
 
 class BudgetSpec(Section):

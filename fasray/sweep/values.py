@@ -1,14 +1,39 @@
-"""Values of a sweep file as the fields of a method have them."""
+"""Values of a sweep file: numbers that may be ``auto``, and values as the fields of a method have them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from fasray.methods import registry
 from fasray.methods.space import Choice, Grid, Range, Value
 
 if TYPE_CHECKING:
     from fasray.methods.base import MethodConfig
+
+
+def _at_least_one(value: Literal["auto"] | int) -> Literal["auto"] | int:
+    if value != "auto" and value < 1:
+        raise ValueError("at least one trial must be allowed to run")
+    return value
+
+
+def _at_least_one_core(value: Literal["auto"] | int) -> Literal["auto"] | int:
+    if value != "auto" and value < 1:
+        raise ValueError("a worker needs at least one CPU core")
+    return value
+
+
+def _a_share_or_whole_gpus(value: Literal["auto"] | float) -> Literal["auto"] | float:
+    if value != "auto" and (value < 0 or (value > 1 and value != int(value))):
+        raise ValueError("a worker has a fraction of one GPU, or whole GPUs")
+    return value
+
+
+MaxConcurrent = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one)]
+AutoInt = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one_core)]
+AutoShare = Annotated[Literal["auto"] | float, AfterValidator(_a_share_or_whole_gpus)]
 
 
 def entered(method: str, config: MethodConfig, key: str, entry: Range) -> Range:
