@@ -69,7 +69,10 @@ _SMALL_METHODS: Mapping[str, Mapping[str, Any]] = {
 _META_LEARNING = ("rfmeta", "oneside_triplet", "hfn_mp")
 
 PROFILES: Mapping[str, Profile] = {
-    "full": Profile("the published sizes and budgets; wants a GPU"),
+    "full": Profile(
+        "the published sizes and budgets; wants a GPU",
+        budgets={name: {"image_size": 224} for name in ("flip", "gdfas")},  # CLIP's own size
+    ),
     "small": Profile(
         "a quarter of the width or less on 96 px windows: meaningful quality on a CPU, about a minute a trial",
         _SMALL_TRAINING,
