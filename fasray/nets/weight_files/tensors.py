@@ -13,7 +13,6 @@ import json
 import math
 import pickle
 import re
-import struct
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -86,17 +85,6 @@ def parse_tensors(data: bytes, where: str) -> TensorFile:
     return TensorFile(where, digest, container, _by_name(found, where), metadata)
 
 
-def sha256_of_state(tensors: Mapping[str, Tensor]) -> str:
-    """Return a SHA-256 of names, types, shapes and values, the same however and wherever the tensors are stored."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().to("cpu").contiguous()
-        head = f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0"
-        digest.update(struct.pack("<Q", len(head)) + head.encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def _runs_code(where: str, name: str) -> DataError:
     return DataError(
         f"the file asks for {name}, which is neither a tensor nor a plain container; it was not run",
@@ -115,7 +103,7 @@ def _is_legacy(data: bytes) -> bool:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    size = struct.unpack("<Q", data[:8])[0]
+    size = int.from_bytes(data[:8], "little")
     return dict(json.loads(data[8 : 8 + size]).get("__metadata__", {}))
 
 
