@@ -253,6 +253,7 @@ class GACFAS(Method):
     title: ClassVar[str] = "GAC-FAS"
     paper: ClassVar[str] = "Le and Woo, CVPR 2024 (arXiv 2402.18817)"
     Config: ClassVar[type[MethodConfig]] = GACFASConfig
+    no_compile: ClassVar[str] = "each step goes back through one graph once a domain, which torch refuses if compiled"
     full_precision: ClassVar[str] = "passes at the ascending places, cosines, losses, similarities"
     config: GACFASConfig
 
