@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fasray.methods import registry
 from fasray.runs.events import ENDED, Stage, Suggested, TrialRecord, Won
 from fasray.runs.schedule import CellScheduler
 from fasray.sweep.plan import Cell, Plan
@@ -169,8 +168,7 @@ def _tried(record: TrialRecord, seen: bool) -> Tried:
 
     Where it may not be ``seen`` yet, it is open, whether it has ended or not.
     """
-    defaults = registry.get(record.method).Config.model_fields  # of settings that are not written with their default
-    point = {name: record.config.get(name, defaults[name].default) for name in record.searched}
+    point = {name: record.config[name] for name in record.searched}
     if not seen:
         return Tried(point, open=True)
     if record.status == "done" and record.best is not None:

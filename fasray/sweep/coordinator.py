@@ -172,7 +172,7 @@ class Coordinator:
         self._record(
             Suggested(
                 trial=trial.id, method=cell.method, protocol=trial.protocol, stage=planned.stage, seed=trial.seed,
-                config=dict(trial.config), searched=cell.searched, total_steps=cell.training.steps,
+                config=cell.logged(trial.config), searched=cell.searched, total_steps=cell.training.steps,
                 variant=planned.variant, sealed=not cell.scores_target(planned.stage),
             )
         )  # fmt: skip

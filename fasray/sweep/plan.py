@@ -83,6 +83,11 @@ class Cell:
         """Return how many images each evaluation of a trial scores."""
         return self.source_dev_scored + (self.target_scored if self.scores_target(stage) else 0)
 
+    def logged(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a trial's configuration as the event log has it: what is searched is in it, defaults included."""
+        fields = type(self.config).model_fields
+        return {**config, **{name: fields[name].default for name in self.searched if name not in config}}
+
     def configuration(self, point: Mapping[str, Value]) -> dict[str, Any]:
         """Return the full configuration of a search point."""
         along = self.by_backbone.get(str(point.get("backbone")), {})

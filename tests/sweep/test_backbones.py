@@ -95,6 +95,7 @@ def test_a_point_of_a_search_is_a_whole_configuration_and_plan_shows_it() -> Non
     known, other = (cell.configuration(point) for point in cell.points)
     assert optimizer_of(known) == PUBLISHED
     assert "backbone" not in known  # trials of before have no such key
+    assert cell.logged(known) == {**known, "backbone": "resnet18"}  # what results are made of has it
     assert (other["backbone"], *optimizer_of(other)) == ("vit_s_16", *SCRATCH)
     assert "    with vit_s_16: optimizer = adamw, learning_rate = 0.0005, weight_decay = 0.05" in describe(plan)
 

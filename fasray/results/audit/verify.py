@@ -138,13 +138,15 @@ class _Seen:
         try:
             spec = json.loads(storage.read_bytes(uri))
             found = (spec["id"], spec["method"], spec["protocol"], spec["seed"], spec["config"], spec["data"])
+            # a trial leaves out some settings that have their default; the log has them where they are searched
+            own = {k: v for k, v in trial.config.items() if k in spec["config"] or k not in trial.searched}
         except DataError as error:
             yield error.what
         except (ValueError, KeyError, TypeError):
             yield "this file is damaged"
         else:
             data = self.record.data.manifest_hash
-            if found != (trial.id, trial.method, trial.protocol, trial.seed, dict(trial.config), data):
+            if found != (trial.id, trial.method, trial.protocol, trial.seed, own, data):
                 yield "it does not describe the trial that the event log has under this id"
 
     def _scores(self, trial: TrialRecord, logged: Reading, uri: str, files: Files | None) -> Iterator[str]:
