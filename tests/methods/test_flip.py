@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from fasray.errors import SpecError
 from fasray.inference.onnx import export_method
-from fasray.methods.base import Method
+from fasray.methods.base import Build, Method
 from fasray.methods.flip import FLIP, FLIPConfig, Projection, draw_sentences, info_nce
 from fasray.nets.clip import CLIP
 from fasray.nets.dropout import dropout_mask, share_of
@@ -231,3 +236,41 @@ def test_an_exported_model_holds_the_features_of_the_sentences_not_the_text_towe
 def test_images_smaller_than_a_patch_are_refused() -> None:
     with pytest.raises(SpecError, match="smaller than CLIP's patches"):
         built(FLIP, size=8)
+
+
+@pytest.mark.parametrize("variant", ["v", "it"])
+@pytest.mark.slow
+def test_weights_of_clip_fill_it(variant: str, tmp_path: Path) -> None:
+    """FLIP-V takes the image tower of a file with both."""
+    torch.manual_seed(1)
+    clip, file = CLIP(), tmp_path / "clip.safetensors"
+    safetensors.torch.save_file(clip.state_dict(), file)
+    method = FLIP(FLIPConfig(variant=variant))  # type: ignore[arg-type]
+    method.build(Build(num_domains=3, image_size=224, total_steps=1, backbone_weights=str(file)))
+    found, wanted = (method.networks["image"], clip.visual) if variant == "v" else (method.networks["clip"], clip)
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, wanted.state_dict()[name]), name
+
+
+FULL_STEP = """
+import resource, torch
+from fasray.methods.base import Build
+from fasray.methods.flip import FLIP, FLIPConfig
+from fasray.testing import context, toy_draw
+torch.set_num_threads({threads})
+method = FLIP(FLIPConfig())
+method.build(Build(num_domains=4, image_size=224, total_steps=1))
+logs = method.step([toy_draw(method, 4, per_group=3, size=224)], context())
+assert all(value.isfinite() for value in logs.values())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_step_of_full_size_fits_in_16_gib() -> None:
+    """24 images in three views at 224 pixels, float32, Adam; weights, gradients and its state included."""
+    program = FULL_STEP.format(threads=os.cpu_count())
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 16
