@@ -265,27 +265,27 @@ def tables() -> list[str]:
     found = [hours(plans[way.eval_frames], way, steps, done) for way in WAYS]
     titles = [way.title for way in WAYS]
     return [
-        _table(
+        table(
             ["protocol", "training images", "source-dev, scored", "target, scored", "scored with `eval_frames: 2`"],
             rows_of_pictures(plan, plans[2]),
         ),
-        _table(
+        table(
             ["method", "images a step", "views", "TFLOP a step", "torch operations a step", "GMACs to score an image"],
             ([name, *one.texts()] for name, one in steps.items()),
         ),
-        _table(["", "trials", "optimizer steps", "evaluations"], rows_of_work(plan, done)),
-        _table(
+        table(["", "trials", "optimizer steps", "evaluations"], rows_of_work(plan, done)),
+        table(
             ["milliseconds a step", *titles],
             ([name, *(f"{1000 * way.step_seconds(one)[0]:.1f}" for way in WAYS)] for name, one in steps.items()),
         ),
-        _table(
+        table(
             ["hours of one H100", *titles],
             [
                 *([name, *(f"{one['methods'][name]:.1f}" for one in found)] for name in steps),
                 ["**all**", *(f"**{one['all']:.0f}**" for one in found)],
             ],
         ),
-        _table(
+        table(
             ["share of the time", *titles],
             ([kind, *(f"{100 * one['kinds'][kind] / one['all']:.0f} %" for one in found)] for kind in KINDS),
         ),
@@ -303,7 +303,8 @@ def _count(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+def table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """Return a table in Markdown, all but its first column to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
