@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -91,10 +92,11 @@ def _print_architectures() -> None:
 
 
 def _print_sweep(place: str) -> None:
+    from fasray.sweep.auto import resolve_auto
     from fasray.sweep.sweep_file import load_sweep
     from fasray.sweep.weights import weights_by_architecture
 
-    spec = load_sweep(place)
+    spec = resolve_auto(load_sweep(place), has_gpus=False, environ=os.environ).spec  # of weights it decides nothing
     table = make_table("method", "architecture", "weights")
     for method in spec.methods:
         training = spec.training_of(method)

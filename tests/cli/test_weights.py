@@ -62,7 +62,7 @@ def test_what_a_sweep_and_a_run_start_from(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep.yml"
     sweep.write_text(
         "name: a\ndata: synthetic\nprotocols: [O&C->I]\nmethods: {erm: {}, hfn_mp: {}}\n"
-        "training: {profile: smoke, backbone_weights: {resnet18: imagenet, resnet50: w.safetensors}}\n"
+        "training: {profile: auto, backbone_weights: {resnet18: imagenet, resnet50: w.safetensors}}\n"
     )
     lines = [line.split() for line in called("list", sweep).output.splitlines()]
     assert lines == [["method", "architecture", "weights"], ["erm", "resnet18", "imagenet"],
