@@ -1,6 +1,6 @@
 """The backbones by name. A new one is one function and one entry here; listing names imports neither torch nor timm.
 
-A backbone of another package has a line in that package's entry points of group ``fasray.backbones`` instead, which
+A backbone of another package has a line in that package's entry points of group ``fasray.nets.backbones`` instead, which
 names a :class:`Backbone`, so that it is found in every process and on every node where the package is installed.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         num_features: int
 
 
-GROUP = "fasray.backbones"
+GROUP = "fasray.nets.backbones"
 """Entry points of installed packages: name = ``module:constant``, the constant a :class:`Backbone`."""
 
 RGB = tuple[float, float, float]
