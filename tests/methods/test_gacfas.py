@@ -162,10 +162,8 @@ def brute_force(method: Any, draw: Draw) -> dict[str, Any]:
     [
         ({"eta": 0.01}, 3),
         ({"code": "as_published"}, 3),
-        ({"loss": "ce"}, 3),
         ({"loss": "ce", "code": "as_published"}, 3),
         ({"accumulation": "running"}, 2),
-        ({}, 2),
     ],
     ids=str,
 )

@@ -52,6 +52,7 @@ class TestSSANM(MethodContract):
 
 class TestGACFAS(MethodContract):
     method = registry.get("gacfas")
+    learning = {"gac_from": 0.8}  # a step with ascents costs that of four
 
 
 class TestFLIPMCL(MethodContract):
