@@ -68,8 +68,13 @@ def write_weights(run: str, entries: Iterable[UsedWeights]) -> None:
 
 
 def weights_of_trial(run: str, method: str, config: Mapping[str, Any]) -> UsedWeights | None:
-    """Return the initial weights of a trial of this method and configuration; None if none are on record."""
-    return read_weights(run).get((method, config.get("backbone")))
+    """Return the initial weights of a trial of this method and configuration; None if none are on record.
+
+    A default backbone may be in the configuration or not.
+    """
+    found, backbone = read_weights(run), config.get("backbone")
+    by_architecture = {entry.architecture: entry for entry in found.values() if entry.method == method}
+    return found.get((method, backbone)) or by_architecture.get(str(backbone))
 
 
 def changed_copies(run: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from fasray.nets import backbones
 from fasray.nets.resnet import ResNet18
 from fasray.nets.weights import load_backbone
 from fasray.runs.layout import weights_folder
-from fasray.runs.weights import changed_copies, read_weights
+from fasray.runs.weights import changed_copies, read_weights, weights_of_trial
 
 ONE = """
 name: one
@@ -77,6 +77,11 @@ def test_each_architecture_of_a_searched_backbone_has_its_weights(
         ("erm", None): by_name["resnet18"],
         ("erm", "mobilevit_s"): by_name["mobilevit_s"],
     }
+    configs: list[dict[str, str]] = [{}, *({"backbone": name} for name in by_name)]
+    for config in configs:
+        used = weights_of_trial(run, "erm", config)
+        expected = by_name[config.get("backbone", "resnet18")]
+        assert (used.weights if used else "none") == expected
     cell, one = plan.cells[0], plan_of(searched, table, f"training.backbone_weights={weights}").cells[0]
     trials = {name: plan.trial(cell, cell.configuration({"backbone": name}), 3) for name in by_name}
     assert {name: trial.training.backbone_weights for name, trial in trials.items()} == by_name
