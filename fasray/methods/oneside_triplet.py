@@ -262,7 +262,7 @@ class OneSideTriplet(Method):
         self.networks = nn.ModuleDict({"extractor": extractor, "depth": depth, "parser": parser, "embedder": embedder})
         initialise(self.networks, c.bn_init)
         if build.backbone_weights != "imagenet":
-            load_backbone(extractor, build.backbone_weights, build.weights_folder)
+            load_backbone(extractor, build.backbone_weights, build.weights_folder, architecture=self.architecture)
         self.networks.to(build.device)
         self.num_domains = build.num_domains
         self.optimizers = {

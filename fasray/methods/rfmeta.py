@@ -183,7 +183,7 @@ class RFMeta(Method):
         self.networks = nn.ModuleDict({"extractor": extractor, "depth": depth, "embedder": embedder})
         initialise(self.networks, c.bn_init)
         if build.backbone_weights != "imagenet":
-            load_backbone(extractor, build.backbone_weights, build.weights_folder)
+            load_backbone(extractor, build.backbone_weights, build.weights_folder, architecture=self.architecture)
         self.networks.to(build.device)
         self.num_domains = build.num_domains
         self.optimizers = {

@@ -235,7 +235,7 @@ class SSDG(Method):
         if c.backbone == DEPTHNET:
             plain = PlainNet(build.width)
             weights = "none" if build.backbone_weights == "imagenet" else build.backbone_weights
-            load_backbone(plain, weights, build.weights_folder)
+            load_backbone(plain, weights, build.weights_folder, architecture=self.architecture)
             return ImageNetNormalize(), plain, plain.num_features
         fresh = backbones.make(c.backbone, width=build.width, image_size=build.image_size)
         backbone = copy.deepcopy(fresh)
