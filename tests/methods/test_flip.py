@@ -159,6 +159,16 @@ def test_a_score_is_the_softmax_of_the_live_class(variant: str) -> None:
     torch.testing.assert_close(method.score(view), logits.softmax(1)[:, 1])
 
 
+@pytest.mark.parametrize(
+    ("variant", "parameters"), [("v", 86_194_178), ("it", 149_620_737), ("mcl", 149_620_737 + 19_947_776)]
+)
+def test_parameters_at_full_size(variant: str, parameters: int) -> None:
+    method, shapes_only = FLIP(FLIPConfig.model_validate({"variant": variant})), torch.device("meta")
+    with shapes_only:
+        method.build(Build(num_domains=3, image_size=224, total_steps=1, device=shapes_only))
+    assert sum(parameter.numel() for parameter in method.networks.parameters()) == parameters
+
+
 def test_sentences_are_three_drawn_with_replacement_and_the_rest() -> None:
     drawn = draw_sentences(context().rng("sentences"), 600, 6, torch.device("cpu"))
     times = (3 * drawn[:, 0]).round()
