@@ -163,7 +163,9 @@ def test_a_table_from_before_there_were_variants_is_known_as_such(copy: Copy) ->
 def test_a_run_whose_driver_was_killed_goes_on_with_the_trial_that_ran(copy: Copy, faces: Path) -> None:
     run = copy("killed")
     command("verify", run)
-    spec, record = fasray.load_sweep(RUNS / "killed" / "sweep.yaml"), read_run(run)
+    record = read_run(run)
+    file = fasray.load_sweep(RUNS / "killed" / "sweep.yaml")
+    spec = resolve_auto(file, has_gpus=False, environ={}, recorded=record.spec).spec
     (running,) = (trial for trial in record.trials if trial.status == "running")
     more: list[Event] = []
     coordinator = Coordinator(make_plan(spec, record.data.manifest_hash, read_index(str(faces))), more.append)
