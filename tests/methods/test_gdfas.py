@@ -21,7 +21,8 @@ from fasray.training import checkpoint
 
 
 def unit(vector: Tensor) -> Tensor:
-    return vector / vector.norm()
+    length: Tensor = vector.norm()
+    return vector / length
 
 
 def info_nce(vectors: list[Tensor], positives: list[list[int]], tau: float) -> list[list[Tensor]]:
