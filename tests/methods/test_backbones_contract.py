@@ -9,7 +9,7 @@ from fasray.inference.onnx import TOLERANCE, export_method
 from fasray.methods import registry
 from fasray.methods.base import Build
 from fasray.nets import backbones
-from fasray.testing import MethodContract, toy_draw
+from fasray.testing import MethodContract, built, run, toy_draw, weights
 
 
 class _OfERM(MethodContract):
@@ -57,6 +57,20 @@ class TestMobileViT(_OfERM):
             method = self._built()
             images = torch.full_like(toy_draw(method, 3).views[0], level)
             assert method.score(images).isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["erm", "ssdg", "safas", "gacfas"])
+@pytest.mark.parametrize("name", ["resnet50", "vit_s_14", "clip_vit_b_16", "mobilevit_s"])
+def test_every_method_with_the_setting_takes_a_step_with_each_family(method: str, name: str) -> None:
+    kind = registry.get(method)
+    settings = {"backbone": name, **kind.Config.for_backbone(name, pretrained=False)}
+    trained = built(kind, **settings)
+    before = weights(trained)
+    loss = run(trained, 1)["loss"]
+    assert loss.isfinite()
+    moved = [key for key, value in weights(trained).items() if not torch.equal(value, before[key])]
+    assert any(key.startswith("backbone.") for key in moved)
+    assert type(trained.optimizers["all"]).__name__ == ("SGD" if name == "resnet50" else "AdamW")
 
 
 @pytest.mark.slow
