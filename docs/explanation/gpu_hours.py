@@ -176,6 +176,8 @@ class Way:
     """Whether the host makes each batch while the card waits."""
     at_once: int
     eval_frames: int | str = "all"
+    sealed: bool = True
+    """Whether search trials leave out the target."""
 
     def step_seconds(self, step: Step) -> tuple[float, float]:
         """Return the seconds of the card for one optimizer step, and those of them in which it waits."""
@@ -197,7 +199,7 @@ class Way:
 
 
 WAYS = (
-    Way("before", TF32, TF32, serial=True, at_once=1),
+    Way("before", TF32, TF32, serial=True, at_once=1, sealed=False),
     Way("after, as shipped", TF32, TF32, serial=False, at_once=AT_ONCE),
     Way("after, bf16", MIXED, TF32, serial=False, at_once=AT_ONCE),
     Way("after, bf16, 2 frames scored", MIXED, TF32, serial=False, at_once=AT_ONCE, eval_frames=2),
@@ -237,12 +239,14 @@ def hours(plan: Plan, way: Way, steps: Mapping[str, Step], done: Mapping[str, tu
     methods = dict.fromkeys(plan.spec.methods, 0.0)
     kinds = dict.fromkeys(KINDS, 0.0)
     for cell in plan.cells:
-        step, scored = steps[cell.method], cell.source_dev_scored + cell.target_scored
+        step = steps[cell.method]
         for stage, count in zip(("search", "confirm"), done[cell.name], strict=True):
+            target_scored = 0 if way.sealed and stage == "search" else cell.target_scored
+            scored = cell.source_dev_scored + target_scored
             training, idle = (count * seconds / 3600 for seconds in way.step_seconds(step))
             scoring, more = (count / _between(cell) * seconds / 3600 for seconds in way.score_seconds(step, scored))
             methods[cell.method] += training + scoring
-            target = scoring * cell.target_scored / scored
+            target = scoring * target_scored / scored
             kinds[f"{stage}: training"] += training
             kinds[f"{stage}: scoring source-dev"] += scoring - target
             kinds[f"{stage}: scoring the target"] += target

@@ -100,7 +100,9 @@ def run_sweep(
             coordinator.retry_failed()
             coordinator.close_finished_searches()
             before = {trial: len(record.paid) for trial, record in coordinator.records.items()}
-            coordinator.take_over()
+            if others.runs:
+                share_weights(plan, ledger.run)
+                coordinator.take_over()
             for line in summary(others, plan.manifest_hash):
                 listener.on_stage(line)
             try:

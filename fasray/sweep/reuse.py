@@ -30,6 +30,7 @@ from fasray.runs.layout import (
 from fasray.runs.reading import Reading
 from fasray.runs.record import RunRecord, read_run
 from fasray.runs.scores import parse_scores
+from fasray.runs.weights import weights_of_trial
 from fasray.training.trial import Trial
 
 _REUSABLE = ("done", "stopped", "diverged")
@@ -93,11 +94,20 @@ class OtherRuns:
 
     def _fits(self, known: Known, trial: Trial, stage: Stage, scores_target: bool) -> bool:
         record, run = known.record, known.run
+        if not self._same_weights(run, trial):
+            return False
         if not scores_target or record.sealed:
             return record.sealed and not scores_target
         same_split = run.spec.get("target_split") == self.target_split
         judged = stage == "inner" or set(part_names(trial.protocol)) <= set(part_names(record.protocol))
         return same_split and judged
+
+    def _same_weights(self, run: RunRecord, trial: Trial) -> bool:
+        """Return whether the initial weights of a trial, which its id knows by their address, have the same content."""
+        if trial.training.backbone_weights == "none" or not self.out:
+            return True
+        there, here = (weights_of_trial(place, trial.method, trial.config) for place in (run.uri, self.out))
+        return there is None or here is None or there.copy_sha256 == here.copy_sha256
 
     def take(self, known: Known, trial: Trial) -> None:
         """Copy the files of a trial, each held against its SHA-256.
@@ -134,7 +144,7 @@ def why_nothing(run: RunRecord, manifest_hash: str) -> str:
     """Return why no trial of a run could be taken over."""
     if run.data.manifest_hash != manifest_hash:
         return f"its data has manifest {run.data.manifest_hash[:12]}, this sweep's {manifest_hash[:12]}"
-    return "none of its trials has the settings, seed and source domains of one of this sweep"
+    return "none of its trials has the settings, seed, source domains and initial weights of one of this sweep"
 
 
 def summary(others: OtherRuns, manifest_hash: str) -> list[str]:

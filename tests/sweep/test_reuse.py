@@ -203,7 +203,7 @@ def test_runs_that_have_nothing_say_why(tmp_path: Path, base: TrainedRun) -> Non
     file, run = tmp_path / "sweep.yaml", str(base.run)
     file.write_text(BASE.format(data=base.data).replace("steps: 4", "steps: 8"))
     planned = invoke(base, "plan", str(file), "--reuse", run, "--no-gpus")
-    assert f"reuse {run}: 0 trials; none of its trials has the settings, seed and source domains" in planned
+    assert f"reuse {run}: 0 trials; none of its trials has the settings, seed, source domains" in planned
     other = train_run(tmp_path / "other", BASE, subjects=3, domains="OCM")
     planned = invoke(other, "plan", str(other.run / "sweep.yaml"), "--reuse", run, "--no-gpus")
     assert "0 trials; its data has manifest" in planned
