@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.nets.batchnorm import BatchNorm2d
+from fasray.nets.convolution import Convolution
 from fasray.nets.normalize import ImageNetNormalize
 from fasray.nets.resnet import projection, scaled
 from fasray.nets.weights import load_backbone
@@ -86,8 +87,8 @@ class Stream(nn.Module):
         channels = scaled(256, width)
         self.trunk = ResNet50(width)
         _, c3, c4, c5 = self.trunk.channels
-        self.conv6 = nn.Conv2d(c5, channels, 3, stride=2, padding=1)
-        self.conv7 = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+        self.conv6 = Convolution(c5, channels, stride=2, bias=True)
+        self.conv7 = Convolution(channels, channels, stride=2, bias=True)
         self.latlayer1 = nn.Conv2d(c5, channels, 1)
         self.latlayer2 = nn.Conv2d(c4, channels, 1)
         self.latlayer3 = nn.Conv2d(c3, channels, 1)

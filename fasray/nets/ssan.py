@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.nets.batchnorm import BatchNorm2d
+from fasray.nets.convolution import Convolution
 from fasray.nets.resnet import ResNet, scaled
 from fasray.nets.ssdg import BLOCKS
 
@@ -207,18 +208,3 @@ class MapDiscriminator(nn.Module):
 def convolution(before: int, after: int, stride: int = 1) -> tuple[nn.Conv2d, BatchNorm2d]:
     """Return a 3x3 convolution without bias and its batch normalisation."""
     return Convolution(before, after, stride), BatchNorm2d(after)
-
-
-class Convolution(nn.Conv2d):
-    """3x3, without bias, for maps of any size.
-
-    A map of one place is not strided, which is the same: oneDNN, which computes on CPUs, leaves parts of the weights'
-    gradient as it finds the memory if such a map comes in bfloat16 and the stride is 2.
-    """
-
-    def __init__(self, before: int, after: int, stride: int = 1) -> None:
-        super().__init__(before, after, 3, stride, padding=1, bias=False)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return [B, after, h / stride, w / stride] for [B, before, h, w]."""
-        return functional.conv2d(input, self.weight, None, 1 if input.shape[2:].numel() == 1 else self.stride, 1)
