@@ -33,8 +33,8 @@ What we do otherwise:
 - The code takes a detected box, scaled by 1.0 to 1.4 about its middle, 1.3 in tests. Stored crops end near 1.35: we
   show a random square of 0.55 of their area or more, and all of it in tests.
 - The discriminator has an output for each domain, not always three. Dropout masks come from a named stream.
-- Of the code's three transforms we take its default: mirrored or not, (x - 127.5) / 128. SSAN-M's depth feature is the
-  average of its assembled map [inferred].
+- Of the code's three transforms we take its default: mirrored or not, (x - 127.5) / 128 (``training.augment`` can have
+  the contrast, brightness and cutout of another). SSAN-M's features are the averages of its assembled maps [inferred].
 
 Weights in the code: 1 and 1 for every protocol; 1200 epochs, of which the first 500 have the full learning rate.
 
