@@ -83,6 +83,7 @@ PROFILES: Mapping[str, Profile] = {
             "hfn_mp": {"steps": 120},
             "ssan": {"steps": 200},
             "gacfas": {"steps": 150},
+            "flip": {"steps": 150},
         },
     ),
     "quick": Profile(
@@ -94,6 +95,7 @@ PROFILES: Mapping[str, Profile] = {
             "oneside_triplet": {"width": 0.125, "steps": 60},
             "hfn_mp": {"steps": 60},
             "gacfas": {"steps": 60},
+            "flip": {"steps": 60},
         },
     ),
     "smoke": Profile(
