@@ -63,7 +63,7 @@ def importance_frame(run: RunRecord) -> pd.DataFrame:
             searches.setdefault(trial.method, {}).setdefault(trial.protocol, []).append(trial)
     rows = []
     for method, cells in searches.items():
-        space = run.spec["methods"].get(method, {}).get("space", {})
+        space = (run.spec["methods"].get(method) or {}).get("space", {})
         for protocol, trials in cells.items():
             rows += _rows(method, protocol, space, [trials])
         if len(cells) > 1:

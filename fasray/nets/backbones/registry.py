@@ -1,7 +1,7 @@
 """The backbones by name. A new one is one function and one entry here; listing names imports neither torch nor timm.
 
-A backbone of another package has a line in that package's entry points of group ``fasray.nets.backbones`` instead, which
-names a :class:`Backbone`, so that it is found in every process and on every node where the package is installed.
+A backbone of another package has a line in that package's entry points of group ``fasray.nets.backbones`` instead,
+which names a :class:`Backbone`, so that it is found in every process and on every node where the package is installed.
 """
 
 from __future__ import annotations
