@@ -34,7 +34,8 @@ def package(tmp_path: Path) -> Path:
         if language == "toml":
             info = tmp_path / "installed" / "my_package-1.0.dist-info"
             info.mkdir(parents=True)
-            line = text.replace('project.entry-points."fasray.nets.backbones"', "fasray.nets.backbones").replace('"', "")
+            group = "fasray.nets.backbones"
+            line = text.replace(f'project.entry-points."{group}"', group).replace('"', "")
             (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
             (info / "entry_points.txt").write_text(line)
     return tmp_path

@@ -255,7 +255,7 @@ def test_weights_of_clip_fill_it(variant: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
     clip, file = CLIP(), tmp_path / "clip.safetensors"
     safetensors.torch.save_file(clip.state_dict(), file)
-    method = FLIP(FLIPConfig(variant=variant))  # type: ignore[arg-type]
+    method = FLIP(FLIPConfig(variant=variant))
     method.build(Build(num_domains=3, image_size=224, total_steps=1, backbone_weights=str(file)))
     found, wanted = (method.networks["image"], clip.visual) if variant == "v" else (method.networks["clip"], clip)
     for name, tensor in found.state_dict().items():

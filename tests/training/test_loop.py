@@ -291,7 +291,7 @@ class Traced(ERM):
     """Its head is compiled by a backend that notes in which mode the head runs."""
 
     name: ClassVar[str] = "traced"
-    compiled: ClassVar[list[str]] = ["head"]  # type: ignore[misc]
+    compiled: ClassVar[list[str]] = ["head"]
     scoring: ClassVar[list[bool]] = []
 
     def build(self, build: Build) -> None:

@@ -31,7 +31,7 @@ class Centred(ERM):
     """Moves its head by the centres of the classes' features, which it looks up before every fourth step."""
 
     name: ClassVar[str] = "centred"
-    refresh_every: ClassVar[int] = 4  # type: ignore[misc]
+    refresh_every: ClassVar[int] = 4
     refreshed: ClassVar[list[int]] = []
 
     def build(self, build: Build) -> None:
