@@ -1,7 +1,11 @@
-"""ERM to which accidents happen: a loss that is not finite, an error of the device, a process that dies."""
+"""ERM to which accidents happen: a loss that is not finite, an error of the device, a process that dies.
+
+``FASRAY_TEST_DELAYS`` has the most seconds by which each step is delayed, at random.
+"""
 
 import math
 import os
+import random
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +40,7 @@ class Mishaps(ERM):
 
     def step(self, draws: Sequence[Draw], ctx: StepContext) -> dict[str, Tensor]:
         accident = self.config.accident
+        time.sleep(random.random() * float(os.environ.get("FASRAY_TEST_DELAYS", "0")))
         with (_folder() / "steps").open("a") as file:
             file.write(f"{accident} {os.getpid()} {ctx.step}\n")
         with (_folder() / "cards").open("a") as file:
