@@ -54,12 +54,15 @@ def synthetic_spec(data: str, method: str, trials: int, cells: int, evaluations:
             "data": data,
             "protocols": PROTOCOLS[:cells],
             "methods": [method],
-            "search": {"algorithm": "random", "trials_per_cell": max(trials // cells - SEEDS, 1), "seed": 100},
+            "search": {
+                "algorithm": "random", "trials_per_cell": max(trials // cells - SEEDS, 1), "seed": 100,
+                "per": "cell", "score_target": True,
+            },
             "scheduler": "fifo",
             "confirm": {"seeds": list(range(SEEDS))},
             "training": {"profile": "quick", "image_size": 32, "steps": evaluations, "evaluations": evaluations},
         }
-    )
+    )  # fmt: skip
 
 
 def write_synthetic_run(run: Path, spec: SweepSpec, dataset: Dataset) -> int:

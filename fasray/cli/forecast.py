@@ -106,9 +106,9 @@ def _method_lines(plan: Plan, cells: list[Cell]) -> Iterator[str]:
     else:
         yield "    fifo: every trial runs its full budget"
     for cell in cells:
-        target = f"{cell.target_scored} target images"
-        sealed = "" if cell.searches_score_target or not cell.searches else ", but in the search"
+        sealed = cell.searches and not cell.searches_score_target
         yield (
             f"    {cell.protocol.name}: {cell.searches} search trials; {cell.train_images} training images; each "
-            f"evaluation scores {cell.source_dev_scored} source-dev and {target}{sealed}"
+            f"evaluation scores {cell.source_dev_scored} source-dev and{' in confirming runs' if sealed else ''} "
+            f"{cell.target_scored} target images"
         )

@@ -30,13 +30,13 @@ def _order(spec: Mapping[str, Any]) -> dict[CellKey, int]:
     """Return the place of each cell of a sweep."""
     variants = {
         method: ["", *(chosen.get("ablations") or {})] if isinstance(chosen, Mapping) else [""]
-        for method, chosen in dict(spec["methods"]).items()
+        for method, chosen in dict(spec.get("methods", {})).items()
     }
     keys = (
         (method, names[number], protocol)
         for number in range(max(map(len, variants.values()), default=0))
         for method, names in variants.items()
-        for protocol in names_in_order(spec["protocols"])
+        for protocol in names_in_order(spec.get("protocols", ()))
         if number < len(names)
     )
     return {key: place for place, key in enumerate(keys)}
