@@ -103,7 +103,7 @@ def run_sweep(
             if others.runs:
                 share_weights(plan, ledger.run)
                 coordinator.take_over()
-            for line in summary(others, plan.manifest_hash):
+            for line in summary(others, plan.manifest_hash, coordinator.records):
                 listener.on_stage(line)
             try:
                 if not coordinator.finished:

@@ -331,7 +331,7 @@ def would_reuse(plan: Plan, runs: Sequence[str]) -> list[str]:
     part = len(coordinator.records) - whole
     planned = plan.search_trials + sum(coordinator.confirms(cell) for cell in plan.cells)
     return [
-        *summary(others, plan.manifest_hash),
+        *summary(others, plan.manifest_hash, coordinator.records),
         f"of {planned} trials {whole} are there already, {part} go on from a checkpoint, {planned - whole - part} are "
         "to be trained from their start; more may prove to be there as searches end",
     ]

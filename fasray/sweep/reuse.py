@@ -8,7 +8,7 @@ last checkpoint.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow.compute as pc
@@ -147,13 +147,15 @@ def why_nothing(run: RunRecord, manifest_hash: str) -> str:
     return "none of its trials has the settings, seed, source domains and initial weights of one of this sweep"
 
 
-def summary(others: OtherRuns, manifest_hash: str) -> list[str]:
-    """Return one line a run: how many of its trials were taken over, or why none was."""
-    return [
-        f"reuse {run.uri}: {len(others.taken[run.uri])} trials"
-        + ("" if others.taken[run.uri] else f"; {why_nothing(run, manifest_hash)}")
-        for run in others.runs
-    ]
+def summary(others: OtherRuns, manifest_hash: str, known: Collection[str]) -> list[str]:
+    """Return one line a run: how many of its trials were taken over, or why none was; ``known``: all of the sweep."""
+    lines = []
+    for run in others.runs:
+        taken = others.taken[run.uri]
+        here = not taken and any(trial.id in known for trial in run.trials)
+        why = "what it has of this sweep is here already" if here else why_nothing(run, manifest_hash)
+        lines.append(f"reuse {run.uri}: {len(taken)} trials{'' if taken else f'; {why}'}")
+    return lines
 
 
 def _copy(known: Known, trial: Trial, folder: str) -> None:

@@ -180,6 +180,9 @@ def test_commands_plan_and_take_over_a_whole_sweep_without_starting_ray(tmp_path
     assert "starting Ray" not in shown
     assert (out / "results.parquet").read_bytes() == (base.run / "results.parquet").read_bytes()
     assert "taken over  from run base" in invoke(base, "why", str(out), "erm", "O&C->M")
+    assert "what it has of this sweep is here already" in invoke(
+        base, "sweep", str(file), "--reuse", run, "--out", str(out)
+    )
     with pytest.raises(SpecError, match="a run cannot take over its own trials"):
         invoke(base, "sweep", str(file), "--reuse", str(out), "--out", str(out))
     with pytest.raises(DataError, match="this is not a run directory"):
