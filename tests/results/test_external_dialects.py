@@ -199,11 +199,11 @@ def test_the_npz_of_hfn_mp_is_read_and_runs_nothing(tmp_path: Path, capsys: pyte
 
     class Canary:
         def __reduce__(self) -> Any:
-            return print, ("it ran",)
+            return eval, ("print('it ran')",)
 
     hostile = np.empty((), object)
     hostile[()] = {"v": Canary()}
-    with pytest.raises(DataError, match=r"it would run builtins\.print"):
+    with pytest.raises(DataError, match=r"it would run builtins\.eval"):
         read_external(str(as_npz(tmp_path, scores_pred=hostile, scores_gt=hostile)), "higher")
     assert "it ran" not in capsys.readouterr().out
 
