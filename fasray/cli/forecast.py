@@ -47,7 +47,7 @@ def describe_forecast(expected: Forecast, slots: int, price: float | None = None
 def _lines(plan: Plan) -> Iterator[str]:
     spec = plan.spec
     yield f"sweep {spec.name}, specification {spec.hash()}, data manifest {plan.manifest_hash[:12]}"
-    yield f"{len(plan.cells)} cells: {len(spec.methods)} methods x {len(plan.cells) // len(spec.methods)} protocols"
+    yield f"{len(plan.cells)} cells: {len(spec.methods)} methods x {plan.rows // len(spec.methods)} protocols"
     yield f"{plan.search_trials} search trials (seed {spec.search.seed}, {spec.search.algorithm})"
     seeds = ", ".join(map(str, spec.confirm_seeds))
     yield f"{plan.confirm_trials} confirming runs (seeds {seeds})"

@@ -40,7 +40,7 @@ class Terminal(Listener):
         spec = plan.spec
         inner = f", {plan.inner_trials} inner trials" if plan.inner_trials else ""
         text = (
-            f"{spec.name}: {len(spec.methods)} methods x {len(plan.cells) // len(spec.methods)} protocols, "
+            f"{spec.name}: {len(spec.methods)} methods x {plan.rows // len(spec.methods)} protocols, "
             f"{plan.search_trials} search trials and {plan.confirm_trials} confirming runs{inner}"
         )
         self._say(text + (f"; {ended} have ended already" if ended else ""))

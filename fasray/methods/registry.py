@@ -6,16 +6,13 @@ is found in every process and on every node where the package is installed.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fasray.errors import SpecError, did_you_mean
+from fasray.plugins import Plugins, load
 from fasray.validation import spec_error
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ METHODS: Mapping[str, str] = {
 GROUP = "fasray.methods"
 """Entry points of installed packages: name = ``module:class``."""
 
-_REGISTERED: dict[str, type[Method]] = {}
+_OTHERS: Plugins[type[Method]] = Plugins(GROUP, "method", METHODS)
 
 
 def names() -> tuple[str, ...]:
@@ -48,7 +45,7 @@ def names() -> tuple[str, ...]:
     Raises:
         SpecError: another package gives its method a name that is taken.
     """
-    return (*METHODS, *_installed(), *_REGISTERED)
+    return (*METHODS, *_OTHERS.names())
 
 
 @contextmanager
@@ -58,21 +55,11 @@ def registered(method: type[Method]) -> Iterator[None]:
     Raises:
         SpecError: the name is taken by another class.
     """
-    name = method.name
-    if name in names():
-        if get(name) is not method:
-            raise SpecError(
-                f"method {name!r} is already registered",
-                where=f"{method.__qualname__}.name",
-                remedy="choose another name",
-            )
+    if method.name in names() and get(method.name) is method:
         yield
         return
-    _REGISTERED[name] = method
-    try:
+    with _OTHERS.registered(method.name, method, f"{method.__qualname__}.name"):
         yield
-    finally:
-        del _REGISTERED[name]
 
 
 def get(name: str) -> type[Method]:
@@ -81,38 +68,10 @@ def get(name: str) -> type[Method]:
     Raises:
         SpecError: there is no method of that name, or the package that provides it cannot be imported.
     """
-    if name in _REGISTERED:
-        return _REGISTERED[name]
-    places = {**METHODS, **({} if name in METHODS else _installed())}
-    if name not in places:
-        raise SpecError(f"unknown method {name!r}", where=f"key methods.{name}", remedy=did_you_mean(name, names()))
-    module, _, attribute = places[name].partition(":")
-    try:
-        method: type[Method] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        if name in METHODS:
-            raise
-        raise SpecError(
-            f"method {name!r} cannot be loaded: {error}",
-            where=f"entry point {name} = {places[name]} of group {GROUP}",
-            remedy="fix or remove the package that provides it",
-        ) from error
-    return method
-
-
-@cache
-def _installed() -> Mapping[str, str]:
-    """Return the class of each method of an installed package, ``module:class``; looked up once per process."""
-    found: dict[str, str] = {}
-    for point in entry_points(group=GROUP):
-        if point.name in METHODS or found.get(point.name, point.value) != point.value:
-            raise SpecError(
-                f"two packages provide a method {point.name!r}",
-                where=f"entry point {point.name} = {point.value} of group {GROUP}",
-                remedy="rename it in the package's entry points, or remove the package",
-            )
-        found[point.name] = point.value
-    return found
+    if name in METHODS:
+        method: type[Method] = load(METHODS[name])
+        return method
+    return _OTHERS.get(name, f"key methods.{name}")
 
 
 def value(name: str, base: MethodConfig, key: str, given: object) -> Any:

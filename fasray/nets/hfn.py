@@ -11,68 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fasray.nets.batchnorm import BatchNorm2d
 from fasray.nets.convolution import Convolution
 from fasray.nets.normalize import ImageNetNormalize
-from fasray.nets.resnet import projection, scaled
+from fasray.nets.resnet import Bottleneck, ResNet, scaled
 from fasray.nets.weights import load_backbone
-
-EXPANSION = 4
-"""Output channels of a bottleneck per inner channel."""
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions and a shortcut; the 3x3 one has the stride, as in torchvision."""
-
-    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
-        super().__init__()
-        out_channels = EXPANSION * channels
-        self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
-        self.bn1 = BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
-        self.bn2 = BatchNorm2d(channels)
-        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
-        self.bn3 = BatchNorm2d(out_channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = projection(in_channels, out_channels, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [B, 4 * channels, H / stride, W / stride]."""
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += x if self.downsample is None else self.downsample(x)
-        return self.relu(out)  # type: ignore[no-any-return]
-
-
-class ResNet50(nn.Module):
-    """The trunk of one stream; at width 1 torchvision's ``resnet50`` weights load as they are, but for ``fc``.
-
-    Args:
-        width: channel multiplier of every layer; 1 gives 23,508,032 parameters.
-    """
-
-    def __init__(self, width: float = 1.0) -> None:
-        super().__init__()
-        stem, *inner = scaled(64, width), *(scaled(channels, width) for channels in (64, 128, 256, 512))
-        self.channels = tuple(EXPANSION * channels for channels in inner)
-        self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
-        self.bn1 = BatchNorm2d(stem)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = _stage(stem, inner[0], 3, stride=1)
-        self.layer2 = _stage(self.channels[0], inner[1], 4, stride=2)
-        self.layer3 = _stage(self.channels[1], inner[2], 6, stride=2)
-        self.layer4 = _stage(self.channels[2], inner[3], 3, stride=2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the outputs of the last three stages, at 1/8, 1/16 and 1/32 of the image's size."""
-        c3 = self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x))))))
-        c4 = self.layer3(c3)
-        return c3, c4, self.layer4(c4)
 
 
 class Stream(nn.Module):
@@ -85,7 +27,7 @@ class Stream(nn.Module):
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
         channels = scaled(256, width)
-        self.trunk = ResNet50(width)
+        self.trunk = ResNet(Bottleneck, (3, 4, 6, 3), width)  # of all its blocks at any width
         _, c3, c4, c5 = self.trunk.channels
         self.conv6 = Convolution(c5, channels, stride=2, bias=True)
         self.conv7 = Convolution(channels, channels, stride=2, bias=True)
@@ -97,7 +39,7 @@ class Stream(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the laterals at 1/8, 1/16, 1/32 of the image's size and p7 at 1/128, [B, c, ...] each."""
-        c3, c4, c5 = self.trunk(x)
+        _, c3, c4, c5 = self.trunk.maps(x)
         p7 = self.conv7(functional.relu(self.conv6(c5)))
         return self.latlayer3(c3), self.latlayer2(c4), self.latlayer1(c5), p7
 
@@ -155,8 +97,3 @@ def _smoothed(above: Tensor, lateral: Tensor, rgb: nn.Module, texture: nn.Module
     """Return the average of both streams' smoothing of the level above, enlarged, plus the lateral."""
     merged = functional.interpolate(above, size=lateral.shape[2:], mode="nearest") + lateral
     return torch.add(rgb(merged), texture(merged)) / 2
-
-
-def _stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
-    rest = (Bottleneck(EXPANSION * channels, channels, 1) for _ in range(blocks - 1))
-    return nn.Sequential(Bottleneck(in_channels, channels, stride), *rest)

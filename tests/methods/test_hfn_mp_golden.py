@@ -6,7 +6,7 @@ import scipy.special
 import torch
 from locations import GOLDEN
 
-from fasray.nets.hfn import HFN, ResNet50
+from fasray.nets.hfn import HFN, Stream
 from fasray.nets.pattern import PatternExtractor
 
 OURS = {
@@ -138,8 +138,8 @@ def test_a_trunk_is_torchvisions_resnet50_without_its_classifier():
     from torchvision.models import resnet50
 
     torch.manual_seed(0)
-    theirs, ours = resnet50(), ResNet50()
+    theirs, ours = resnet50(), Stream().trunk
     ours.load_state_dict({name: value for name, value in theirs.state_dict().items() if not name.startswith("fc.")})
     theirs.fc = torch.nn.Identity()
     images = torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(ours.eval()(images)[-1].mean((2, 3)), theirs.eval()(images), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ours.eval().maps(images)[-1].mean((2, 3)), theirs.eval()(images), rtol=1e-5, atol=1e-6)

@@ -6,15 +6,11 @@ which names a :class:`Backbone`, so that it is found in every process and on eve
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from fasray.errors import SpecError, did_you_mean
+from fasray.plugins import Plugins, load
 
 if TYPE_CHECKING:
     from torch import nn
@@ -149,7 +145,7 @@ _BACKBONES = (
 BACKBONES = {backbone.name: backbone for backbone in _BACKBONES}
 """The built-in backbones."""
 
-_REGISTERED: dict[str, Backbone] = {}
+_OTHERS: Plugins[Backbone] = Plugins(GROUP, "backbone", BACKBONES)
 
 
 def names() -> tuple[str, ...]:
@@ -158,7 +154,7 @@ def names() -> tuple[str, ...]:
     Raises:
         SpecError: another package gives its backbone a name that is taken.
     """
-    return (*BACKBONES, *_installed(), *_REGISTERED)
+    return (*BACKBONES, *_OTHERS.names())
 
 
 def get(name: str) -> Backbone:
@@ -167,39 +163,16 @@ def get(name: str) -> Backbone:
     Raises:
         SpecError: there is no backbone of that name, or the package that provides it cannot be imported.
     """
-    if found := BACKBONES.get(name) or _REGISTERED.get(name):
-        return found
-    places = _installed()
-    if name not in places:
-        raise SpecError(f"unknown backbone {name!r}", where="key backbone", remedy=did_you_mean(name, names()))
-    module, _, attribute = places[name].partition(":")
-    try:
-        backbone: Backbone = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SpecError(
-            f"backbone {name!r} cannot be loaded: {error}",
-            where=f"entry point {name} = {places[name]} of group {GROUP}",
-            remedy="fix or remove the package that provides it",
-        ) from error
-    return backbone
+    return BACKBONES.get(name) or _OTHERS.get(name, "key backbone")
 
 
-@contextmanager
-def registered(backbone: Backbone) -> Iterator[None]:
+def registered(backbone: Backbone) -> AbstractContextManager[None]:
     """Register a backbone inside a ``with`` block, in this process; for tests and notebooks.
 
     Raises:
         SpecError: its name is taken.
     """
-    if backbone.name in names():
-        raise SpecError(
-            f"backbone {backbone.name!r} is already registered", where="Backbone.name", remedy="choose another name"
-        )
-    _REGISTERED[backbone.name] = backbone
-    try:
-        yield
-    finally:
-        del _REGISTERED[backbone.name]
+    return _OTHERS.registered(backbone.name, backbone, "Backbone.name")
 
 
 def make(name: str, *, width: float = 1.0, image_size: int) -> Network:
@@ -219,8 +192,7 @@ def make(name: str, *, width: float = 1.0, image_size: int) -> Network:
     Raises:
         SpecError: there is no backbone of that name.
     """
-    module, _, function = get(name).build.partition(":")
-    network: Network = getattr(importlib.import_module(module), function)(width, image_size)
+    network: Network = load(get(name).build)(width, image_size)
     return network
 
 
@@ -271,18 +243,3 @@ def least_scratch_rate(name: str, optimizer: str) -> float:
     if (optimizer == "sgd") != (backbone.optimizer == "sgd"):
         return 1e-5
     return backbone.scratch_learning_rate / (100 if optimizer == "sgd" else 10)
-
-
-@cache
-def _installed() -> dict[str, str]:
-    """Return the backbones of installed packages, ``module:constant`` by name; looked up once per process."""
-    found: dict[str, str] = {}
-    for point in entry_points(group=GROUP):
-        if point.name in BACKBONES or found.get(point.name, point.value) != point.value:
-            raise SpecError(
-                f"two packages provide a backbone {point.name!r}",
-                where=f"entry point {point.name} = {point.value} of group {GROUP}",
-                remedy="rename it in the package's entry points, or remove the package",
-            )
-        found[point.name] = point.value
-    return found
