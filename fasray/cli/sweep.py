@@ -65,8 +65,7 @@ def plan(
     from fasray.faces.loading.pool import pool_key
     from fasray.faces.sets.preparations import difference_note
     from fasray.sweep.auto import needs_hardware, resolve_auto
-    from fasray.sweep.coordinator import would_reuse
-    from fasray.sweep.forecast import forecast
+    from fasray.sweep.forecast import forecast, would_reuse
     from fasray.sweep.plan import make_plan
     from fasray.sweep.sweep_file import load_sweep
 

@@ -100,12 +100,12 @@ def run_sweep(
             coordinator.retry_failed()
             coordinator.close_finished_searches()
             before = {trial: len(record.paid) for trial, record in coordinator.records.items()}
-            if others.runs:
-                share_weights(plan, ledger.run)
-                coordinator.take_over()
-            for line in summary(others, plan.manifest_hash, coordinator.records):
-                listener.on_stage(line)
             try:
+                if not coordinator.finished:
+                    share_weights(plan, ledger.run)
+                coordinator.take_over()
+                for line in summary(others, plan.manifest_hash, coordinator.records):
+                    listener.on_stage(line)
                 if not coordinator.finished:
                     _run(coordinator, dataset, ledger, listener, verbose, any_device)
             except OtherCode as found:
@@ -127,7 +127,6 @@ def _run(
     spec = coordinator.plan.spec
     if is_private():
         check_fits_this_machine(demand_of(spec))
-    share_weights(coordinator.plan, ledger.run)
     listener.on_stage("starting Ray")
     with ray_session(verbose):
         capacity = session_capacity(spec)

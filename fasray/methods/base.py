@@ -257,14 +257,13 @@ class Method(ABC):
         """Steps from one call of ``refresh`` to the next, the first before the first step; 0: it is never called."""
         return 0
 
-    def refresh(self, images: TrainingImages, ctx: StepContext) -> None:
+    def refresh(self, images: TrainingImages, ctx: StepContext) -> None:  # noqa: B027 - most methods have none
         """Look at all training images, to cluster their features for example; before steps 0, k, 2k, ...
 
         The networks are in evaluation mode and no gradients are recorded. What is found must go into buffers of
         ``networks``, of a size that ``build`` knows (centres, say): a resumed trial has nothing else. It may wait for
         the device; its time counts as the trial's. Not for ``ingest: stream``.
         """
-        raise NotImplementedError(f"{self.name} has refresh_every, and no refresh")
 
     @abstractmethod
     def score(self, images: Tensor) -> Tensor:

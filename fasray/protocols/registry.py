@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fasray.errors import ProtocolError, SpecError, did_you_mean
@@ -156,18 +156,16 @@ def resolve(
         raise SpecError("no protocol is named", where="protocols", remedy=f"groups: {', '.join(GROUPS)}")
     available = sorted(set(available_domains))
     found: dict[str, Protocol] = {}
-    for item in wanted:
-        for name in GROUPS.get("".join(item.split()), (item,)):
-            protocol = parse(name, target_split)
-            missing = [domain for domain in protocol.datasets if domain not in available]
-            if missing:
-                raise ProtocolError(
-                    f"protocol {protocol.name} needs domain {missing[0]!r}, which is not in the data",
-                    where="protocols",
-                    remedy=f"the data has: {', '.join(available) or 'no domain'}",
-                )
-            for part in protocol.parts:
-                found.setdefault(part.name, replace(part, group=_GROUP_OF.get(part.name, part.group)))
+    for protocol in _asked(wanted, target_split):
+        missing = [domain for domain in protocol.datasets if domain not in available]
+        if missing:
+            raise ProtocolError(
+                f"protocol {protocol.name} needs domain {missing[0]!r}, which is not in the data",
+                where="protocols",
+                remedy=f"the data has: {', '.join(available) or 'no domain'}",
+            )
+        for part in protocol.parts:
+            found.setdefault(part.name, replace(part, group=_GROUP_OF.get(part.name, part.group)))
     return list(found.values())
 
 
@@ -177,8 +175,13 @@ def names_in_order(wanted: Iterable[str]) -> list[str]:
     >>> names_in_order(["O->C,I", "O->C", "M&I->C"])
     ['O->C', 'O->I', 'M&I->C']
     """
-    asked = (parse(name) for item in wanted for name in GROUPS.get("".join(item.split()), (item,)))
-    return list(dict.fromkeys(part.name for protocol in asked for part in protocol.parts))
+    return list(dict.fromkeys(part.name for protocol in _asked(wanted) for part in protocol.parts))
+
+
+def _asked(wanted: Iterable[str], target_split: TargetSplit = "train+test") -> Iterator[Protocol]:
+    """Yield the protocol of each name, those of a group one by one."""
+    for item in wanted:
+        yield from (parse(name, target_split) for name in GROUPS.get("".join(item.split()), (item,)))
 
 
 def describe() -> list[Listing]:

@@ -18,7 +18,6 @@ from fasray.results.cells import CellKey, trials_by_cell
 from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, FigureComputer, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
-from fasray.results.remarks import has_sealed_trials
 from fasray.results.scores import LEVELS, Level, ScoredEvaluation, ScoreReader
 from fasray.results.selection import (
     PLANNED_SELECTIONS,
@@ -123,7 +122,7 @@ class RunResults:
 
 def offered(run: RunRecord) -> tuple[str, ...]:
     """Return the names of all rules that can be applied to a run."""
-    rules = [rule.name for rule in SELECTIONS.values() if not (rule.any_trial and has_sealed_trials(run))]
+    rules = [rule.name for rule in SELECTIONS.values() if not (rule.any_trial and run.sealed)]
     return (*rules, *(PLANNED_SELECTIONS if has_inner_trials(run.trials) else ()))
 
 
@@ -192,7 +191,7 @@ def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
                 where="--select",
                 remedy="plan them in the sweep with `confirm: {leave_one_source_out: true}`",
             )
-        if rule.any_trial and has_sealed_trials(run):
+        if rule.any_trial and run.sealed:
             raise SpecError(
                 f"{rule.name} needs target scores of search trials, which this run does not have",
                 where="--select",

@@ -12,13 +12,8 @@ def remarks(run: RunRecord) -> tuple[str, ...]:
     return (*_devices(run), *_sealed(run), *([differ] if differ else []))
 
 
-def has_sealed_trials(run: RunRecord) -> bool:
-    """Whether search trials of a run left out the target, so that nothing can be chosen among them by it."""
-    return any(trial.sealed for trial in run.trials)
-
-
 def _sealed(run: RunRecord) -> list[str]:
-    if not has_sealed_trials(run):
+    if not run.sealed:
         return []
     return ["There is no oracle-search: search trials did not score the target (search.score_target)."]
 

@@ -52,8 +52,6 @@ class Suggested(_Event):
     total_steps: int
     variant: str = ""
     """Name of the ablation; empty for the method itself."""
-    sealed: bool = False
-    """Whether its evaluations leave out the target."""
 
 
 class Reused(_Event):
@@ -180,7 +178,6 @@ class TrialRecord:
     reason: str = ""
     readings: list[Reading] = field(default_factory=list)
     variant: str = ""
-    sealed: bool = False
     on_credit: list[Reading] = field(default_factory=list)
     """What a trial has done beyond the rung at which it was stopped late: it counts as cost, and for nothing else."""
     origin: Reused | None = None

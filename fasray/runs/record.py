@@ -52,6 +52,15 @@ class RunRecord:
         """Every trial, once for each protocol that it serves: one row of the tables is made of one of them."""
         return [of_protocol for trial in self.trials for of_protocol in trial.by_protocol()]
 
+    def scores_target(self, trial: TrialRecord) -> bool:
+        """Return whether a trial of this run scored the target; search trials do only if the sweep asked for it."""
+        return trial.stage != "search" or bool(self.spec.get("search", {}).get("score_target", True))
+
+    @cached_property
+    def sealed(self) -> bool:
+        """Whether search trials left out the target, so that nothing can be chosen among them by it."""
+        return not all(map(self.scores_target, self.trials))
+
     @property
     def versions(self) -> Mapping[str, str]:
         """Versions of the latest driver."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
+from fasray.metrics.summary import SOURCE_DEV, SourceDev, source_dev_summary
 from fasray.storage.parquet import DAMAGE
 
 SCORE_SCHEMA = pa.schema(
@@ -59,6 +61,13 @@ def parse_scores(content: bytes, uri: str) -> ScoreTable:
     if not trial or not step.isdecimal():
         raise DataError("the score file does not name its trial and step", where=uri, remedy=REMEDY)
     return ScoreTable(rows, trial, int(step))
+
+
+def source_dev_of(table: pa.Table) -> SourceDev:
+    """Return the source-dev figures of a score table; its target rows are not looked at."""
+    chosen = table.filter(pc.equal(table["role"], SOURCE_DEV))
+    names = ("role", "score", "label", "domain", "video")
+    return source_dev_summary(*(chosen[name].to_numpy(zero_copy_only=False) for name in names))
 
 
 def find_scores(uri: str, trial: str, step: int) -> pa.Table | None:

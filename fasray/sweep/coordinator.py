@@ -7,7 +7,7 @@ driver through the same code, so that a resumed sweep is exactly where the log e
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fasray.errors import DataError
@@ -32,7 +32,7 @@ from fasray.runs.reading import Reading
 from fasray.runs.schedule import CellScheduler, LateStop
 from fasray.sweep.cell_state import CellState, PlannedTrial
 from fasray.sweep.plan import Cell, Plan
-from fasray.sweep.reuse import Known, OtherRuns, open_runs, summary
+from fasray.sweep.reuse import Known, OtherRuns
 from fasray.training.trial import Trial
 
 _MOST_ON_WHOLE_CARDS = 2
@@ -115,10 +115,10 @@ class Coordinator:
     def take_over(self) -> None:
         """Take over all that other runs have, up to where a suggestion waits for what is to be trained."""
         for state in self._cells.values() if self._others else ():
-            while state.ready and self._known(state.cell, state.next()) is not None:
-                trial = self._suggest(state)
-                if self.records[trial].status == "running":
-                    self._left_over.append(trial)
+            while state.ready and (known := self._known(state.cell, planned := state.next())) is not None:
+                self._suggest(state, planned, known)
+                if self.records[planned.trial.id].status == "running":
+                    self._left_over.append(planned.trial.id)
 
     @property
     def finished(self) -> bool:
@@ -154,7 +154,11 @@ class Coordinator:
         ready = [state for state in self._cells.values() if state.ready]
         ready.sort(key=lambda s: (len(self._running & s.trials), len(s.trials)))
         state = next((state for state in ready if fits(state.cell.method, "")), None)
-        return None if state is None else self._hand_out(self._suggest(state))
+        if state is None:
+            return None
+        planned = state.next()
+        self._suggest(state, planned)
+        return self._hand_out(planned.trial.id)
 
     def _known(self, cell: Cell, planned: PlannedTrial) -> Known | None:
         """Return a planned trial as another run has it."""
@@ -162,10 +166,9 @@ class Coordinator:
             return None
         return self._others.find(planned.trial, planned.stage, cell.scores_target(planned.stage))
 
-    def _suggest(self, state: CellState) -> str:
+    def _suggest(self, state: CellState, planned: PlannedTrial, known: Known | None = None) -> None:
         """Make the next trial of a cell; what another run has of it is taken over."""
-        planned, cell = state.next(), state.cell
-        trial, known = planned.trial, self._known(state.cell, planned)
+        trial, cell = planned.trial, state.cell
         if known is not None and self._others is not None:
             self._others.take(known, trial)
         self._suggested[trial.id] = trial
@@ -173,7 +176,7 @@ class Coordinator:
             Suggested(
                 trial=trial.id, method=cell.method, protocol=trial.protocol, stage=planned.stage, seed=trial.seed,
                 config=cell.logged(trial.config), searched=cell.searched, total_steps=cell.training.steps,
-                variant=planned.variant, sealed=not cell.scores_target(planned.stage),
+                variant=planned.variant,
             )
         )  # fmt: skip
         if known is not None:
@@ -183,7 +186,6 @@ class Coordinator:
                     break
             if known.record.status == "diverged":
                 self.end(trial.id, "diverged", known.record.reason)
-        return trial.id
 
     def report(self, trial: str, reading: Reading) -> Decision:
         """Take a result of a running trial and decide; a step that is on record already changes nothing.
@@ -313,28 +315,6 @@ class Coordinator:
         """Name the winner of a cell once every search trial of it has ended."""
         if (won := state.outcome()) is not None:
             self._record(won)
-
-
-def would_reuse(plan: Plan, runs: Sequence[str]) -> list[str]:
-    """Return what a new run of a plan would take over: a line for each of ``runs`` and one for all.
-
-    Raises:
-        DataError: one of them is not a run directory, or is damaged.
-    """
-    if not runs:
-        return []
-    others = open_runs(runs, "", plan.spec.target_split)
-    coordinator = Coordinator(plan, lambda event: None, others)
-    coordinator.close_finished_searches()
-    coordinator.take_over()
-    whole = sum(record.status in ENDED for record in coordinator.records.values())
-    part = len(coordinator.records) - whole
-    planned = plan.search_trials + sum(coordinator.confirms(cell) for cell in plan.cells)
-    return [
-        *summary(others, plan.manifest_hash, coordinator.records),
-        f"of {planned} trials {whole} are there already, {part} go on from a checkpoint, {planned - whole - part} are "
-        "to be trained from their start; more may prove to be there as searches end",
-    ]
 
 
 def _other_decision(decision: str, trial: str, step: int) -> DataError:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fasray.runs.events import ENDED
 from fasray.runs.reading import Reading
 from fasray.seeds import stream
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Cell, Plan
+from fasray.sweep.reuse import open_runs, summary
 
 SESSION_SECONDS = 20.0
 """Start of Ray and its actors on a machine with two cores; decoding faces for a new pool comes on top."""
@@ -84,6 +86,28 @@ def forecast(plan: Plan, slots: int, paces: Mapping[str, Pace] | None = None) ->
         wall_seconds=float(np.mean([run.now for run in runs])) + SESSION_SECONDS if paces else None,
         busy_seconds={name: float(np.mean([run.busy[name] for run in runs])) for name in methods} if paces else {},
     )
+
+
+def would_reuse(plan: Plan, runs: Sequence[str]) -> list[str]:
+    """Return what a new run of a plan would take over: a line for each of ``runs`` and one for all.
+
+    Raises:
+        DataError: one of them is not a run directory, or is damaged.
+    """
+    if not runs:
+        return []
+    others = open_runs(runs, "", plan.spec.target_split)
+    coordinator = Coordinator(plan, lambda event: None, others)
+    coordinator.close_finished_searches()
+    coordinator.take_over()
+    whole = sum(record.status in ENDED for record in coordinator.records.values())
+    part = len(coordinator.records) - whole
+    planned = plan.search_trials + sum(coordinator.confirms(cell) for cell in plan.cells)
+    return [
+        *summary(others, plan.manifest_hash, coordinator.records),
+        f"of {planned} trials {whole} are there already, {part} go on from a checkpoint, {planned - whole - part} are "
+        "to be trained from their start; more may prove to be there as searches end",
+    ]
 
 
 def images_per_step(cell: Cell) -> int:

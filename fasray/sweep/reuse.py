@@ -11,11 +11,8 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow.compute as pc
-
 from fasray import storage
 from fasray.errors import DataError, SpecError
-from fasray.metrics.summary import SOURCE_DEV, source_dev_summary
 from fasray.protocols import part_names
 from fasray.runs.checksums import Files, read_files
 from fasray.runs.events import Reused, Stage, TrialRecord
@@ -29,16 +26,14 @@ from fasray.runs.layout import (
 )
 from fasray.runs.reading import Reading
 from fasray.runs.record import RunRecord, read_run
-from fasray.runs.scores import parse_scores
+from fasray.runs.scores import parse_scores, source_dev_of
 from fasray.runs.weights import weights_of_trial
 from fasray.training.trial import Trial
 
 _REUSABLE = ("done", "stopped", "diverged")
 _REMEDY = "restore the file, or leave this run out of --reuse"
-_PAID_ELSEWHERE = {
-    "seconds": 0.0, "evaluation_seconds": None, "cpu_seconds": None, "gpu_seconds": None, "bytes_read": None,
-    "bytes_written": None,
-}  # fmt: skip
+_FIGURES = {"step", "source_dev_auc", "source_dev_loss", "device", "precision", "torch"}
+"""Of a reading: all but what it has cost."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class Known:
     @property
     def readings(self) -> list[Reading]:
         """All its results, without what they have cost there."""
-        return [Reading(**{**_fields(reading), **_PAID_ELSEWHERE}) for reading in self.record.paid]
+        return [Reading(**reading.model_dump(include=_FIGURES)) for reading in self.record.paid]
 
     @property
     def event(self) -> Reused:
@@ -96,8 +91,8 @@ class OtherRuns:
         record, run = known.record, known.run
         if not self._same_weights(run, trial):
             return False
-        if not scores_target or record.sealed:
-            return record.sealed and not scores_target
+        if not (scores_target and run.scores_target(record)):
+            return scores_target == run.scores_target(record)
         same_split = run.spec.get("target_split") == self.target_split
         judged = stage == "inner" or set(part_names(trial.protocol)) <= set(part_names(record.protocol))
         return same_split and judged
@@ -201,9 +196,7 @@ def _check(recorded: str | None, content: bytes, uri: str, trial: str) -> None:
 
 def _check_figures(content: bytes, uri: str, reading: Reading, trial: str) -> None:
     rows, of_trial, step = parse_scores(content, uri)
-    chosen = rows.filter(pc.equal(rows["role"], SOURCE_DEV))
-    columns = (chosen[name].to_numpy(zero_copy_only=False) for name in ("role", "score", "label", "domain", "video"))
-    auc = source_dev_summary(*columns).auc
+    auc = source_dev_of(rows).auc
     if (of_trial, step) != (trial, reading.step) or abs(auc - reading.source_dev_auc) > 1e-9:
         raise DataError(
             f"trial {trial} cannot be taken over: the log of its run has source-dev AUC {reading.source_dev_auc!r} at "
@@ -211,7 +204,3 @@ def _check_figures(content: bytes, uri: str, reading: Reading, trial: str) -> No
             where=uri,
             remedy=_REMEDY,
         )
-
-
-def _fields(reading: Reading) -> dict[str, object]:
-    return {name: getattr(reading, name) for name in Reading.model_fields}

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,10 +14,9 @@ from torch import Tensor
 from fasray.errors import DivergedError
 from fasray.faces.loading import augment
 from fasray.methods.base import Method
-from fasray.metrics.summary import SOURCE_DEV, SourceDev, source_dev_summary
 from fasray.protocols.roles import Roles
 from fasray.runs.reading import Reading
-from fasray.runs.scores import SCORE_SCHEMA
+from fasray.runs.scores import SCORE_SCHEMA, source_dev_of
 from fasray.training.batches import Batches
 from fasray.training.computed_on import computed_on
 from fasray.training.context import Context
@@ -110,13 +108,6 @@ def score_table(
     }
     arrays = [pa.array(columns[entry.name], type=entry.type) for entry in SCORE_SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCORE_SCHEMA.with_metadata(metadata))
-
-
-def source_dev_of(table: pa.Table) -> SourceDev:
-    """Return the source-dev figures of a score table; its target rows are not looked at."""
-    chosen = table.filter(pc.equal(table["role"], SOURCE_DEV))
-    names = ("role", "score", "label", "domain", "video")
-    return source_dev_summary(*(chosen[name].to_numpy(zero_copy_only=False) for name in names))
 
 
 def evaluation_of(

@@ -65,11 +65,17 @@ class AllImages:
 
 
 def check_refresh(method: Method, trial: Trial) -> None:
-    """Refuse a method that looks at all images every k steps where they come once, in the order of a stream.
+    """Refuse a method that looks at all images every k steps where that cannot be.
 
     Raises:
-        SpecError: they are streamed.
+        SpecError: they come once, in the order of a stream; or the method does not say what it does with them.
     """
+    if method.refresh_every and type(method).refresh is Method.refresh:
+        raise SpecError(
+            f"{method.name} has refresh_every: {method.refresh_every}, but no refresh",
+            where=f"method {method.name}",
+            remedy="define `refresh(images, ctx)`, or leave refresh_every at 0",
+        )
     if method.refresh_every and trial.training.ingest == "stream":
         raise SpecError(
             f"{method.name} looks at all training images every {method.refresh_every} steps; a stream has them once",

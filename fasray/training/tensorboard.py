@@ -28,7 +28,7 @@ from fasray.metrics.curves import auc
 from fasray.metrics.summary import TARGET
 from fasray.metrics.video import to_videos
 from fasray.runs.layout import CURVE_FOLDER
-from fasray.training.evaluate import source_dev_of
+from fasray.runs.scores import source_dev_of
 from fasray.training.evaluation import Evaluation
 from fasray.training.trial import Trial
 
