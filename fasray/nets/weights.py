@@ -25,7 +25,7 @@ from torch.nn import functional
 from fasray import storage
 from fasray.errors import DataError
 from fasray.nets.weight_files.architectures import CLASSIFIERS, misfit
-from fasray.nets.weight_files.tensors import parse_tensors
+from fasray.nets.weight_files.tensors import parse_tensors, safetensors_metadata
 
 COPY_KEY = "fasray"
 """Of the metadata of a run's copies: JSON with ``weights`` and the ``sha256`` of what they are a copy of."""
@@ -77,9 +77,7 @@ def copy_of(weights: str, architecture: str, folder: str) -> str:
 
 def source_of_copy(data: bytes) -> str:
     """Return the SHA-256 of the file that a copy was made of; empty if an older version of fasray made it."""
-    size = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-    return str(json.loads(metadata.get(COPY_KEY, "{}")).get("sha256", ""))
+    return str(json.loads(safetensors_metadata(data).get(COPY_KEY, "{}")).get("sha256", ""))
 
 
 @functools.lru_cache(maxsize=2)

@@ -45,7 +45,6 @@ IMPORTANCE_COLUMNS: dict[str, str] = {
     "p_adjusted": "the same for the one that stands out most, as several settings, or pairs, are looked at",
     "ped_anova": "of a setting, PED-ANOVA as Optuna computes it: how differently it is distributed among the best "
     f"{100 * BEST:g} % and among all trials; no unit",
-    "ped_anova_null_upper": "as null_upper",
     "note": "why there is no figure",
 }
 """Columns of the importance frame."""
@@ -84,13 +83,12 @@ def importance_grid(frame: pd.DataFrame) -> Grid:
         "p",
         "p of several",
         "PED-ANOVA",
-        "by chance",
     )
     rows = tuple(
         (
             row["method"], row["protocol"], label(row), row["note"] or NOTHING, str(row["n_trials"]),
             _number(row["importance"]) + "*" * (row["p_adjusted"] <= SIGNIFICANT),
-            *(_number(row[name]) for name in ("null_upper", "p", "p_adjusted", "ped_anova", "ped_anova_null_upper")),
+            *(_number(row[name]) for name in ("null_upper", "p", "p_adjusted", "ped_anova")),
         )
         for row in frame.to_dict("records")
     )  # fmt: skip
@@ -138,7 +136,7 @@ def _rows(
     groups = np.repeat(np.arange(len(inside)), [len(own) for own in inside])
     rank, score = normal_scores(np.array([_outcome(trial) for trial in trials]), groups)
     found = effects(settings, score, groups, seeds.stream(0, "importance", method, protocol))
-    optunas = ped_anova(settings, rank, groups, seeds.stream(0, "ped-anova", method, protocol)) if settings else {}
+    optunas = ped_anova(settings, rank) if settings else {}
     rows = []
     for name, other in dict.fromkeys([*((name, "") for name in names), *found]):
         row = {**head, "setting": name, "with_setting": other, "note": ""}
@@ -149,8 +147,8 @@ def _rows(
             }
         else:
             row["note"] = "too many values for so few trials" if name in varied else "it had one value"
-        if optuna := optunas.get((name, other)):
-            row |= {"ped_anova": optuna.value, "ped_anova_null_upper": optuna.null_upper}
+        if (name, other) in optunas:
+            row["ped_anova"] = optunas[name, other]
         rows.append(row)
     return rows
 

@@ -2,8 +2,8 @@
 
 A setting is judged by how much of the outcomes' ranks a curve in it explains, a pair by how much the product of the two
 explains beyond their curves. Next to that, settings have PED-ANOVA as ``optuna`` computes it: how differently a setting
-is distributed among the best quarter of the trials and among all (Watanabe et al., IJCAI 2023). All are computed again
-with shuffled outcomes.
+is distributed among the best quarter of the trials and among all (Watanabe et al., IJCAI 2023). The shares are computed
+again with shuffled outcomes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import stats
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,8 +28,6 @@ CONFIDENCE = 0.95
 _LEAST_FREE = 4
 """Degrees of freedom that must be left when a setting or a pair is judged."""
 _TINY = 1e-9
-_STEPS, _NEVER_ZERO = 50, 1e-12
-"""Of optuna's PED-ANOVA: cells of a continuous range, and what is added to every density."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,6 @@ class Setting:
     """[trials, columns]: position in the range from -1 to 1 and its square; of words an indicator each."""
     line: Floats
     """[trials, columns]: what is multiplied in pairs, the position or the indicators."""
-    cell: Ints
-    """[trials]: position among the listed values, else cell of the range."""
-    cells: int
-    """How many there are."""
-    ordered: bool
-    """Whether neighbouring cells are alike."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +78,12 @@ def setting(name: str, entry: Mapping[str, Any], values: Sequence[Any]) -> Setti
         curve = _curve(np.linspace(-1, 1, len(listed))[at]) if numeric else np.eye(len(listed))[at][:, 1:]
         places = distributions.CategoricalDistribution(range(len(listed)))
         line = curve[:, :1] if numeric else curve
-        return Setting(name, tuple(at), places, curve, line, np.array(at), len(listed), ordered=False)
+        return Setting(name, tuple(at), places, curve, line)
     turned = np.log if kind == "loguniform" else np.asarray
     low, high = turned(np.array(bounds, np.float64))
     curve = _curve(2 * (turned(np.array(values, np.float64)) - low) / (high - low) - 1)
     made: Any = distributions.IntDistribution if kind == "integers" else distributions.FloatDistribution
-    distribution = made(*bounds, log=kind == "loguniform")
-    cells = min(bounds[1] - bounds[0] + 1, _STEPS) if kind == "integers" else _STEPS
-    cell = np.ceil((curve[:, 0] + 1) / 2 * (cells - 1) - 0.5).astype(np.int64).clip(0, cells - 1)
-    return Setting(name, tuple(values), distribution, curve, curve[:, :1], cell, cells, ordered=True)
+    return Setting(name, tuple(values), made(*bounds, log=kind == "loguniform"), curve, curve[:, :1])
 
 
 def _curve(place: Floats) -> Floats:
@@ -165,35 +154,13 @@ def _judged(family: Mapping[tuple[str, str], tuple[Floats, float] | None]) -> di
     }
 
 
-@dataclass(frozen=True)
-class PedAnova:
-    """Optuna's importance of a setting, with what chance alone gives."""
-
-    value: float
-    null_upper: float
-
-
-def ped_anova(
-    settings: Sequence[Setting], rank: Floats, groups: Ints, rng: np.random.Generator
-) -> dict[tuple[str, str], PedAnova]:
+def ped_anova(settings: Sequence[Setting], rank: Floats) -> dict[tuple[str, str], float]:
     """Return optuna's PED-ANOVA of each setting, by (setting, "").
 
     Args:
         settings: with at least two different values each.
         rank: [trials] outcome within the trial's group, 0 to 1, higher is better.
-        groups: [trials] within which outcomes are shuffled.
-        rng: of the shuffles.
     """
-    best = rank >= np.sort(rank)[-math.ceil(BEST * len(rank))]
-    chosen = np.array([np.flatnonzero(best[_shuffled(rng, groups)]) for _ in range(SHUFFLES)])
-    return {
-        (one.name, ""): PedAnova(value, float(np.quantile(divergence(one, chosen), CONFIDENCE)))
-        for one, value in zip(settings, _of_optuna(settings, rank), strict=True)
-    }
-
-
-def _of_optuna(settings: Sequence[Setting], rank: Floats) -> list[float]:
-    """Return the importance of each setting as optuna gives it."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.trial import create_trial
@@ -209,43 +176,7 @@ def _of_optuna(settings: Sequence[Setting], rank: Floats) -> list[float]:
         found = PedAnovaImportanceEvaluator(target_quantile=BEST).evaluate(study, list(space))
     finally:
         optuna.logging.set_verbosity(before)
-    return [found[name] for name in space]
-
-
-def divergence(setting: Setting, chosen: Ints) -> Floats:
-    """Return what optuna's PED-ANOVA gives where other trials were the best, [shuffles]; a call for each would be slow.
-
-    Args:
-        setting: of all trials.
-        chosen: [shuffles, best] positions of the best trials.
-    """
-    size = setting.cells
-    every = np.arange(len(setting.cell))[None]
-    best, all_trials = (_density(setting.cell[rows], size, setting.ordered) for rows in (chosen, every))
-    share = chosen.shape[1] / len(setting.cell)
-    return np.asarray(share**2 * (all_trials * (best / all_trials - 1) ** 2).sum(axis=1))
-
-
-def _density(cell: Ints, size: int, ordered: bool) -> Floats:
-    """Return how trials in cells [rows, trials] are distributed over ``size`` cells, smoothed, with a wide prior.
-
-    Ordered cells are smoothed by a normal kernel of Scott's width, cut off at the ends, others by a constant.
-    """
-    count = cell.shape[1]
-    if not ordered:
-        hits = (cell[:, :, None] == np.arange(size)).sum(axis=1)
-        kernels = (hits > 0).sum(axis=1, keepdims=True) + 1
-        spread = count / (kernels * (1 + size / kernels)) + hits / (1 + size / kernels)
-        return np.asarray((spread + 1 / size) / (count + 1) + _NEVER_ZERO)
-    cell = np.sort(cell, axis=1)
-    middle = cell[:, min(3 * count // 4, count - 1)] - cell[:, max(count // 4 - 1, 0)]
-    width = 1.059 * np.minimum(middle / 1.34, cell.std(axis=1, ddof=min(1, count - 1))) * count**-0.2
-    width = np.maximum(width, 0.5 / 1.64)[:, None, None]
-    edges = np.arange(size + 1) - 0.5
-    mass = np.diff(special.ndtr((edges - cell[:, :, None]) / width), axis=2)
-    prior = np.diff(special.ndtr((edges - (size - 1) / 2) / size))
-    mixed = (mass / mass.sum(axis=2, keepdims=True)).sum(axis=1) + prior / prior.sum()
-    return np.asarray(mixed / (count + 1) + _NEVER_ZERO)
+    return {(name, ""): found[name] for name in space}
 
 
 def normal_scores(outcome: Floats, groups: Ints) -> tuple[Floats, Floats]:

@@ -19,7 +19,7 @@ from score_runs import MadeTrial, made_reading, make_run
 from fasray.cli import cli
 from fasray.results.importance import ALL_PROTOCOLS, FEWEST_TRIALS, IMPORTANCE_COLUMNS, importance_frame
 from fasray.results.report import render_report
-from fasray.results.sensitivity import divergence, normal_scores, setting
+from fasray.results.sensitivity import normal_scores, ped_anova, setting
 from fasray.runs.record import DataFacts, RunRecord
 
 SPACE: Mapping[str, Mapping[str, Any]] = {
@@ -89,21 +89,29 @@ def test_a_pure_interaction_is_a_pairs_and_what_two_settings_do_by_themselves_is
     assert added["rate+weight"]["importance"] < 0.05
 
 
-def test_figures_are_those_of_optunas_evaluator_for_every_kind_of_range() -> None:
-    """The shuffles are computed by arithmetic of our own, which has to be optuna's."""
+def test_ped_anova_is_optunas_for_every_kind_of_range() -> None:
     space = {**SPACE, "grid": {"grid": [4, 1, 2]}}
-    for count in (12, 40):
-        tried = [{**config, "grid": (1, 2, 4)[n % 3]} for n, config in enumerate(draws(count, count))]
-        settings = [setting(name, entry, [config[name] for config in tried]) for name, entry in space.items()]
-        rank, _ = normal_scores(np.random.default_rng(1).normal(size=count), np.zeros(count, np.int64))
-        best = np.argsort(-rank)[: count // 4][None]
-        study = optuna.create_study(direction="maximize")
-        for number in range(count):
-            values = {one.name: one.values[number] for one in settings}
-            ranges = {one.name: one.distribution for one in settings}
-            study.add_trial(optuna.trial.create_trial(params=values, distributions=ranges, value=rank[number]))
-        expected = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25).evaluate(study)
-        assert {one.name: divergence(one, best)[0] for one in settings} == pytest.approx(expected, rel=1e-9)
+    tried = [{**config, "grid": (1, 2, 4)[n % 3]} for n, config in enumerate(draws(40, 40))]
+    settings = [setting(name, entry, [config[name] for config in tried]) for name, entry in space.items()]
+    rank, _ = normal_scores(np.random.default_rng(1).normal(size=40), np.zeros(40, np.int64))
+    study = optuna.create_study(direction="maximize")
+    kinds = {
+        "choice": lambda bounds: optuna.distributions.CategoricalDistribution(range(len(bounds))),
+        "grid": lambda bounds: optuna.distributions.CategoricalDistribution(range(len(bounds))),
+        "uniform": lambda bounds: optuna.distributions.FloatDistribution(*bounds),
+        "loguniform": lambda bounds: optuna.distributions.FloatDistribution(bounds[0], bounds[1], log=True),
+        "integers": lambda bounds: optuna.distributions.IntDistribution(*bounds),
+    }
+    for number, config in enumerate(tried):
+        values, ranges = {}, {}
+        for name, entry in space.items():
+            ((kind, bounds),) = entry.items()
+            listed = sorted(bounds) if kind == "grid" else bounds
+            ranges[name] = kinds[kind](bounds)
+            values[name] = list(listed).index(config[name]) if kind in ("choice", "grid") else config[name]
+        study.add_trial(optuna.trial.create_trial(params=values, distributions=ranges, value=rank[number]))
+    expected = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25).evaluate(study)
+    assert {name: value for (name, _), value in ped_anova(settings, rank).items()} == pytest.approx(expected, rel=1e-9)
 
 
 def test_words_and_a_word_with_a_number_are_judged_too() -> None:

@@ -16,6 +16,7 @@ from fasray.faces.loading.sampler import Sampler
 from fasray.methods.base import Draw, Method
 from fasray.protocols.roles import Roles
 from fasray.seeds import stream
+from fasray.training.context import Context
 from fasray.training.trial import Trial
 
 
@@ -94,3 +95,19 @@ def _sample(x: Tensor, theta: np.ndarray, size: int, mode: str) -> Tensor:
     grid = torch.stack([a * u + b * v + c, d * u + e * v + f], dim=-1)
     sampled = functional.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
     return sampled * (grid.abs() <= 1).all(dim=-1)[:, None]
+
+
+class OneOf(Context):
+    """A worker of several that never meets the others."""
+
+    def __init__(self, rank: int, workers: int) -> None:
+        super().__init__("", seed=1, total_steps=6)
+        self._rank, self._workers = rank, workers
+
+    @property
+    def rank(self) -> int:
+        return self._rank
+
+    @property
+    def world_size(self) -> int:
+        return self._workers

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_trials import TINY, Diverging, context_of, digests, made_roles, made_trial, run
-from plain_batches import plain_scored, plain_step
+from plain_batches import OneOf, plain_scored, plain_step
 
 from fasray.errors import DataError, DivergedError, SpecError
 from fasray.faces.loading.pool import FacePool
@@ -50,22 +50,6 @@ AUGMENTS = st.one_of(
         },
     ),
 )
-
-
-class OneOf(Context):
-    """A worker of several that never meets the others."""
-
-    def __init__(self, rank: int, workers: int) -> None:
-        super().__init__("", seed=1, total_steps=6)
-        self._rank, self._workers = rank, workers
-
-    @property
-    def rank(self) -> int:
-        return self._rank
-
-    @property
-    def world_size(self) -> int:
-        return self._workers
 
 
 def batches_of(trial: Trial, pool: FacePool, way: Way | None, context: Context | None = None) -> Batches:

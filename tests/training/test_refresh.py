@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from made_trials import TINY, context_of, digests, made_roles, made_trial, run
-from plain_batches import plain_scored
+from plain_batches import OneOf, plain_scored
 from torch import Tensor
 
 from fasray.errors import SpecError
@@ -49,22 +49,6 @@ class Centred(ERM):
         with torch.no_grad():
             self.networks["head"].get_parameter("bias").add_(self.networks["backbone"].get_buffer("centres").mean())
         return logs
-
-
-class OneOf(Context):
-    """A worker of several that never meets the others."""
-
-    def __init__(self, rank: int, workers: int) -> None:
-        super().__init__("", seed=1, total_steps=6)
-        self._rank, self._workers = rank, workers
-
-    @property
-    def rank(self) -> int:
-        return self._rank
-
-    @property
-    def world_size(self) -> int:
-        return self._workers
 
 
 @pytest.fixture(autouse=True)

@@ -73,7 +73,7 @@ def parse_tensors(data: bytes, where: str) -> TensorFile:
             container, found = "torch.save", _read_legacy(data)
         else:
             container, found = "safetensors", safetensors.torch.load(data)
-            metadata = _metadata(data)
+            metadata = safetensors_metadata(data)
     except _NotAllowedError as error:
         raise _runs_code(where, str(error)) from error
     except Exception as error:  # on damaged bytes these readers raise many kinds of exceptions
@@ -102,7 +102,8 @@ def _is_legacy(data: bytes) -> bool:
     return data[:1] == b"\x80" and data[8:9] != b"{"
 
 
-def _metadata(data: bytes) -> dict[str, str]:
+def safetensors_metadata(data: bytes) -> dict[str, str]:
+    """Return the metadata in the bytes of a safetensors file; safetensors itself reads it from local files alone."""
     size = int.from_bytes(data[:8], "little")
     return dict(json.loads(data[8 : 8 + size]).get("__metadata__", {}))
 
