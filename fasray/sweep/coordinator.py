@@ -69,6 +69,8 @@ class Coordinator:
         self._cell_of: dict[str, CellState] = {}
         self._running: set[str] = set()
         self._on_whole_cards: Counter[str] = Counter()
+        self._not_known: dict[tuple[str, str], int] = {}
+        """Number of the next trial of each cell that no other run has."""
         self._left_over: deque[str] = deque()
         self._late: deque[LateStop] = deque()
         """Decided and not yet logged."""
@@ -114,8 +116,12 @@ class Coordinator:
 
     def take_over(self) -> None:
         """Take over all that other runs have, up to where a suggestion waits for what is to be trained."""
-        for state in self._cells.values() if self._others else ():
-            while state.ready and (known := self._known(state.cell, planned := state.next())) is not None:
+        for name, state in self._cells.items() if self._others else ():
+            while state.ready and self._not_known.get(name) != len(state.trials):
+                planned = state.next()
+                if (known := self._known(state.cell, planned)) is None:
+                    self._not_known[name] = len(state.trials)
+                    break
                 self._suggest(state, planned, known)
                 if self.records[planned.trial.id].status == "running":
                     self._left_over.append(planned.trial.id)

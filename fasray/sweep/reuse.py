@@ -82,6 +82,9 @@ class OtherRuns:
                 if record.status in _REUSABLE and (record.paid or record.status == "diverged"):
                     self._known.setdefault(record.id, []).append(Known(run, record))
 
+    def __len__(self) -> int:
+        return len(self.runs)
+
     def find(self, trial: Trial, stage: Stage, scores_target: bool) -> Known | None:
         """Return a trial of another run that has all that this one must have; None if there is none."""
         fitting = (known for known in self._known.get(trial.id, ()) if self._fits(known, trial, stage, scores_target))
