@@ -2,25 +2,32 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from object_store import BUCKET, ObjectStore
 from small_sweeps import environment
+from sweep_fixtures import SWEEP, made_reading, plan_of, value_of
 from trained_runs import TrainedRun, train_run
 
 import fasray
 from fasray import storage
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
+from fasray.faces.face_index import FaceIndex
 from fasray.results.audit.provenance import trace
 from fasray.results.audit.verify import verify_run
 from fasray.results.load import write_derived
 from fasray.runs.record import read_run
+from fasray.sweep.coordinator import Coordinator
+from fasray.sweep.reuse import OtherRuns
+from fasray.sweep.search import Point, Searcher, Tried
 
 BASE = """
 name: base
@@ -187,6 +194,33 @@ def test_commands_plan_and_take_over_a_whole_sweep_without_starting_ray(tmp_path
         invoke(base, "sweep", str(file), "--reuse", str(out), "--out", str(out))
     with pytest.raises(DataError, match="this is not a run directory"):
         invoke(base, "plan", str(file), "--reuse", str(base.data))
+
+
+class Counted:
+    """A searcher that counts how often it is asked."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher, self.asked = searcher, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.searcher, name)
+
+    def next(self, history: Sequence[Tried]) -> Point:
+        self.asked += 1
+        return self.searcher.next(history)
+
+
+def test_a_searcher_is_asked_no_more_often_because_other_runs_are_looked_at(base: TrainedRun, table: FaceIndex) -> None:
+    plan = plan_of(SWEEP, table, "search.algorithm=hyperopt", "search.trials_per_cell=6", "scheduler=fifo")
+    for runs in ([], [read_run(str(base.run))]):
+        counted = [Counted(cell.searcher) for cell in plan.cells]
+        cells = tuple(replace(cell, searcher=each) for cell, each in zip(plan.cells, counted, strict=True))
+        others = OtherRuns(runs, "train+test")
+        coordinator = Coordinator(replace(plan, cells=cells), lambda event: None, others)
+        while (assignment := coordinator.next_assignment()) is not None:
+            for step in assignment.cell.training.evaluation_steps():
+                coordinator.report(assignment.trial.id, made_reading(step, value_of(assignment.trial.id, step)))
+        assert [each.asked for each in counted] == [(1 + len(runs)) * cell.searches for cell in plan.cells]
 
 
 def test_a_chain_of_runs_on_a_store(tmp_path: Path, base: TrainedRun) -> None:
