@@ -11,7 +11,7 @@ face be alike (SimCLR), and be as near to one part of their class's sentences as
     equation                                                                          function
     T_c = mean over sentences k of text(c, k), unnormalised                           nets.prompts.ClassPrompts
     L_IT = CE(exp(scale) cos(f, T_c), y)                                               image_text_logits
-    L_SimCLR = InfoNCE of u = MLP(f(view)), two views of N images, temperature T       info_nce
+    L_SimCLR = InfoNCE of u = MLP(f(view)), two views of N images, temperature T       contrastive_loss
     L_MSE = mean of (cos(f(view 1), mean of P) - cos(f(view 2), mean of Q))^2          prompt_consistency
     P = three of the class's sentences, drawn with replacement; Q = those not drawn    draw_sentences
     FLIP-MCL: L = L_IT + w_simclr L_SimCLR + w_mse L_MSE                               FLIP.step
@@ -52,6 +52,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fasray.losses.contrastive import contrastive_loss
+from fasray.losses.image_text import image_text_logits
 from fasray.losses.precision import full, no_autocast
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
@@ -136,31 +138,6 @@ class FLIPConfig(MethodConfig):
     def least_scratch_rate(self) -> float:
         """Return a hundredth of what random weights learn with, 1e-3: CLIP's own rate is 1e-6."""
         return 1e-5
-
-
-def image_text_logits(feature_BF: Tensor, class_CF: Tensor, log_scale: Tensor) -> Tensor:
-    """Return [B, C] logits: exp(log_scale) times the cosine of each image with each class; zero vectors have 0."""
-    with no_autocast(feature_BF):
-        unit_BF, unit_CF = (functional.normalize(full(x), dim=1) for x in (feature_BF, class_CF))
-        return log_scale.exp() * (unit_BF @ unit_CF.T)
-
-
-def info_nce(first_NF: Tensor, second_NF: Tensor, temperature: float) -> Tensor:
-    """Return the mean cross-entropy of finding each vector's other view among all other 2N - 1 vectors.
-
-    Vectors are normalised here; zero stays zero.
-
-    Args:
-        first_NF: one view of all images.
-        second_NF: the other, in the same order.
-        temperature: T, above 0.
-    """
-    with no_autocast(first_NF):  # similarities divided by T need their digits
-        both_MF = functional.normalize(full(torch.cat([first_NF, second_NF])), dim=1)
-        itself_MM = torch.eye(len(both_MF), dtype=torch.bool, device=both_MF.device)
-        similarity_MM = (both_MF @ both_MF.T / temperature).masked_fill(itself_MM, -torch.inf)
-        other_M = torch.arange(len(both_MF), device=both_MF.device).roll(len(first_NF))
-        return functional.cross_entropy(similarity_MM, other_M)
 
 
 def draw_sentences(rng: np.random.Generator, count: int, sentences: int, device: torch.device) -> Tensor:
@@ -355,7 +332,9 @@ class FLIP(Method):
         mse = prompt_consistency(first_BF, second_BF, text_CKF, draw.label, weight_B2K)
         classification, mse = ctx.average([classification, mse])
         project = self.networks["projection"]
-        simclr = info_nce(ctx.gather(project(first_BF)), ctx.gather(project(second_BF)), c.temperature)
+        image_M = torch.arange(count * ctx.world_size, device=draw.label.device).repeat(2)
+        seen_MF = torch.cat([ctx.gather(project(first_BF)), ctx.gather(project(second_BF))])
+        simclr = contrastive_loss(seen_MF, image_M, c.temperature)
         loss = classification + c.w_simclr * simclr + c.w_mse * mse
         return {"loss": loss, "classification": classification, "simclr": simclr, "mse": mse}
 

@@ -10,7 +10,7 @@ are pulled together, so that what distinguishes domains leaves the plane. A seco
 each image's other view.
 
     equation                                                                            function
-    l = exp(scale) cos(f, T_c); T_c = mean of the class's six sentences, unnormalised     text_logits
+    l = exp(scale) cos(f, T_c); T_c = mean of the class's six sentences, unnormalised     image_text_logits
     L_q = sum of CE(l, y) over group q / N; n_q = (L_q - mean) / std over the groups      group_losses
     sigma(n) = beta / (1 + exp(-n / alpha)) - beta / 2 + 1, alpha = ln(domains) / 2       group_scales
     L_IT = sum_q sigma(n_q) L_q, the scales without gradient                              GDFAS.step
@@ -55,6 +55,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fasray.losses.contrastive import contrastive_loss
+from fasray.losses.image_text import image_text_logits
 from fasray.losses.precision import full, no_autocast
 from fasray.methods.base import Augment, Build, Draw, Method, MethodConfig, Needs, Sampling, StepContext
 from fasray.methods.settings import quantity
@@ -148,13 +149,6 @@ class GDFASConfig(MethodConfig):
         if self.decay == "cosine":
             return self.learning_rate * (1 + math.cos(math.pi * step / total_steps)) / 2
         return self.learning_rate * (0.1 ** (4 * step // total_steps) if self.decay == "step" else 1)
-
-
-def text_logits(feature_BF: Tensor, text_CF: Tensor, log_scale: Tensor) -> Tensor:
-    """Return [B, C] logits, exp(log_scale) times the cosines of images and texts; a zero vector has cosine 0."""
-    with no_autocast(feature_BF):
-        unit_BF, unit_CF = (functional.normalize(full(x), dim=1) for x in (feature_BF, text_CF))
-        return log_scale.exp() * (unit_BF @ unit_CF.T)
 
 
 def group_losses(logit_NC: Tensor, label_N: Tensor, domain_N: Tensor, num_domains: int) -> tuple[Tensor, Tensor]:
@@ -278,7 +272,7 @@ class GDFAS(Method):
         image_N = (torch.arange(len(draw.label), device=label_N.device) + ctx.rank * len(draw.label)).repeat(2)
         feature_NF = self._features(torch.cat(draw.views))
         text_CF = self._texts(constant=c.text_tower == "freeze")
-        logit_NC = text_logits(feature_NF, text_CF, self._clip.logit_scale)
+        logit_NC = image_text_logits(feature_NF, text_CF, self._clip.logit_scale)
         embedding_NE = self.networks["embedder"](feature_NF)
         sum_Q, count_Q, classification = ctx.average(
             [
@@ -305,7 +299,7 @@ class GDFAS(Method):
     def score(self, images: Tensor) -> Tensor:
         """Return the live class's softmax probability of the image-text logits, [B] in [0, 1]."""
         self.networks.eval()
-        logit_BC = text_logits(self._features(images), self._texts(constant=True), self._clip.logit_scale)
+        logit_BC = image_text_logits(self._features(images), self._texts(constant=True), self._clip.logit_scale)
         return logit_BC.softmax(1)[:, 1]
 
     def summary(self) -> Mapping[str, Any]:

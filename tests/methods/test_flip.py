@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from fasray.errors import SpecError
 from fasray.inference.onnx import export_method
+from fasray.losses.contrastive import contrastive_loss
 from fasray.methods.base import Build, Method
-from fasray.methods.flip import FLIP, FLIPConfig, Projection, draw_sentences, info_nce
+from fasray.methods.flip import FLIP, FLIPConfig, Projection, draw_sentences
 from fasray.nets.clip import CLIP
 from fasray.nets.dropout import dropout_mask, share_of
 from fasray.nets.prompts import token_ids
@@ -190,7 +191,7 @@ def test_workers_share_what_is_drawn_as_they_share_the_batch() -> None:
 
 def test_views_that_are_alike_are_found_at_once() -> None:
     views = torch.eye(8).double()
-    far = info_nce(views, views, 0.1)
+    far = contrastive_loss(views.repeat(2, 1), torch.arange(8).repeat(2), 0.1)
     assert float(far) == pytest.approx(math.log(math.exp(10) + 14) - 10)
 
 
@@ -265,6 +266,7 @@ def test_weights_of_clip_fill_it(variant: str, tmp_path: Path) -> None:
 FULL_STEP = """
 import resource, torch
 from fasray.methods.base import Build
+from fasray.losses.contrastive import contrastive_loss
 from fasray.methods.flip import FLIP, FLIPConfig
 from fasray.testing import context, toy_draw
 torch.set_num_threads({threads})
