@@ -97,6 +97,21 @@ def test_each_row_is_that_of_the_protocol_swept_alone(together: TrainedRun, alon
     assert whole.drop_duplicates("hter").shape[0] > len(set(single["hter"])), "other targets, other figures"
 
 
+def test_inner_trials_serve_all_targets_too(tmp_path: Path, together: TrainedRun) -> None:
+    """Each source domain is left out once, whatever the number of targets, and the rule's rows are those of each alone."""
+    text = TRAINED.replace("seeds: [0, 1]", "seeds: [0], leave_one_source_out: true")
+    runs = [
+        train_run(tmp_path / f"{number}", text.replace("[O->C]", protocols), domains="OCIM", data=together.data).run
+        for number, protocols in enumerate(("[M&I->C, M&I->O]", "[M&I->O]"))
+    ]
+    whole, single = (fasray.load_results(str(run), ["leave-one-source-out"]) for run in runs)
+    pd.testing.assert_frame_equal(whole[whole["protocol"] == "M&I->O"].reset_index(drop=True), single, check_exact=True)
+    assert set(whole["protocol"]) == {"M&I->C", "M&I->O"}
+    inner = [trial.protocol for trial in read_run(str(runs[0])).trials if trial.stage == "inner"]
+    assert inner == ["M&I->C,O/M", "M&I->C,O/I"]
+    assert verify_run(read_run(str(runs[0]))).findings == ()
+
+
 def test_two_search_trials_and_two_confirming_ones_serve_three_protocols(together: TrainedRun) -> None:
     trials = fasray.load_trials(str(together.run))
     assert list(trials["stage"]) == ["search", "search", "confirm", "confirm"]
