@@ -17,14 +17,19 @@ DOMAIN_TITLES = {
     "I": "Replay-Attack (Idiap)",
     "M": "MSU-MFSD",
     "Y": "ROSE-Youtu",
+    "CA": "CelebA-Spoof",
+    "SURF": "CASIA-SURF",
+    "CeFA": "CASIA-SURF CeFA",
+    "WMCA": "WMCA",
 }
-"""What the letters mean in the literature; a generated set borrows them."""
+"""What the letters and names of domains mean; a generated set borrows them."""
 
 _LETTER_PROTOCOLS = {
     "ocim": ("O&C&I->M", "O&M&I->C", "O&C&M->I", "I&C&M->O"),
     "limited-source": ("M&I->C", "M&I->O"),
     "single-source": tuple(f"{source}->{target}" for source, target in itertools.permutations("OCIM", 2)),
     "cimy": ("C&I&M->Y", "C&I&Y->M", "C&M&Y->I", "I&M&Y->C"),
+    "wcs": ("SURF&CeFA->WMCA", "SURF&WMCA->CeFA", "CeFA&WMCA->SURF"),
 }
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -32,8 +37,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "oulu-npu": tuple(official_runs()),
     "oulu-npu-3": tuple(name for name in official_runs() if name.startswith("oulu-npu-3.")),
     "oulu-npu-4": tuple(name for name in official_runs() if name.startswith("oulu-npu-4.")),
+    "one-source-12": _LETTER_PROTOCOLS["single-source"],
+    "celeba-7": ("CA->M,C,I,O,WMCA,CeFA,SURF",),
 }
 """Group name -> names of its protocols, in the order of the literature's tables."""
+
+_MEANS = ("one-source-12", "celeba-7", "wcs")
+"""Groups of which the literature reports the mean, too; a table has it where a sweep asks for the group by name."""
 
 _GROUP_OF = {name: group for group, members in _LETTER_PROTOCOLS.items() for name in members}
 _OULU_RUNS = official_runs()
@@ -176,6 +186,32 @@ def names_in_order(wanted: Iterable[str]) -> list[str]:
     ['O->C', 'O->I', 'M&I->C']
     """
     return list(dict.fromkeys(part.name for protocol in _asked(wanted) for part in protocol.parts))
+
+
+def mean_rows(wanted: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the means over protocols that a table has, by name, with the names of the protocols in each.
+
+    There is one for every protocol that is asked with several targets, for each group of ``_MEANS`` that is asked by
+    name, and for each family of runs (``Protocol.aggregate``) of which all runs are asked in whatever way.
+
+    Args:
+        wanted: names and groups, as the sweep file has them.
+
+    >>> mean_rows(["O->C,I", "O->M"])
+    {'O->C,I': ('O->C', 'O->I')}
+    """
+    wanted = tuple("".join(item.split()) for item in wanted)
+    found: dict[str, tuple[str, ...]] = {}
+    for item in wanted:
+        if item in _MEANS:
+            found[item] = tuple(names_in_order([item]))
+        elif item not in GROUPS and len(members := parse(item).parts) > 1:
+            found[parse(item).name] = tuple(member.name for member in members)
+    asked = dict.fromkeys(names_in_order(wanted))
+    for family in dict.fromkeys(parse(name).aggregate for name in asked):
+        if family and all(member in asked for member in GROUPS[family]):
+            found[family] = GROUPS[family]
+    return found
 
 
 def _asked(wanted: Iterable[str], target_split: TargetSplit = "train+test") -> Iterator[Protocol]:

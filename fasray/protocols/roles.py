@@ -58,6 +58,22 @@ class RowTable(Protocol):
     def split(self) -> NDArray[np.str_]:
         """The dataset's own ``train``, ``dev`` or ``test``."""
 
+    @property
+    def ethnicity(self) -> NDArray[np.str_]:
+        """As the dataset groups people; empty if unknown, as in the columns below."""
+
+    @property
+    def sex(self) -> NDArray[np.str_]:
+        """As the dataset has it."""
+
+    @property
+    def age_group(self) -> NDArray[np.str_]:
+        """As the dataset groups ages."""
+
+    @property
+    def modality(self) -> NDArray[np.str_]:
+        """What the camera sees: ``rgb``, ``ir``, ``depth``."""
+
 
 @dataclass(frozen=True, eq=False)
 class Roles:

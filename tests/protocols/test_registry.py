@@ -16,10 +16,10 @@ def test_groups_are_the_literatures_lists() -> None:
     sizes = {group: len(members) for group, members in protocols.GROUPS.items()}
     assert sizes == {
         "ocim": 4, "limited-source": 2, "single-source": 12, "cimy": 4,
-        "oulu-npu": 14, "oulu-npu-3": 6, "oulu-npu-4": 6,
+        "oulu-npu": 14, "oulu-npu-3": 6, "oulu-npu-4": 6, "wcs": 3, "one-source-12": 12, "celeba-7": 1,
     }  # fmt: skip
     assert {protocols.parse(name).target for name in protocols.GROUPS["cimy"]} == set("CIMY")
-    assert len(set(protocols.names())) == len(protocols.names()) == 36
+    assert len(set(protocols.names())) == len(protocols.names()) == 39
 
 
 def test_every_registered_name_parses_to_itself_and_is_listed() -> None:
@@ -94,3 +94,14 @@ def test_fingerprints_tell_rules_apart_and_nothing_else() -> None:
 def test_an_unknown_target_split_is_refused() -> None:
     with pytest.raises(SpecError, match="not a target split"):
         protocols.parse("O->C", "tset")  # type: ignore[arg-type]
+
+
+def test_means_are_those_of_several_targets_of_groups_that_report_one_and_of_whole_families() -> None:
+    runs = protocols.GROUPS["oulu-npu-3"]
+    assert protocols.mean_rows(["ocim", "single-source"]) == {}
+    assert protocols.mean_rows(["O -> C, I", "M->C"]) == {"O->C,I": ("O->C", "O->I")}
+    assert protocols.mean_rows(["wcs"]) == {"wcs": protocols.GROUPS["wcs"]}
+    assert protocols.mean_rows(runs[:5]) == {}
+    assert protocols.mean_rows(["O->C", *runs]) == {"oulu-npu-3": runs}
+    assert list(protocols.mean_rows(["oulu-npu"])) == ["oulu-npu-3", "oulu-npu-4"]
+    assert protocols.mean_rows(["celeba-7"])["celeba-7"][::3] == ("CA->M", "CA->O", "CA->SURF")
