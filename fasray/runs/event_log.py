@@ -62,14 +62,66 @@ def read_events(run: str) -> list[Event]:
         DataError: an event is damaged, or one between two others is missing.
         StorageError: the store cannot be reached, or refuses.
     """
-    if storage.is_remote(run):
-        return [event for _, event in _numbered(run)]
-    uri = storage.join(run, LOG_FILE)
-    if not storage.exists(uri):
-        return []
-    lines = storage.read_bytes(uri).split(b"\n")
-    lines.pop()
-    return _parsed(lines, lambda number: f"{uri}, line {number + 1}")
+    return LogTail(run).read()
+
+
+class LogTail:
+    """Reads a log that another process may be writing: each call returns what has been written since the last one.
+
+    A local log is read from where the last call ended. A remote one costs a request a call for the next number, and a
+    listing if it is there, or on every ``LIST_EVERY``-th call, since loose events may have been packed.
+
+    Args:
+        run: local path or URI of the run directory.
+    """
+
+    LIST_EVERY = 15
+
+    def __init__(self, run: str) -> None:
+        self.count = 0
+        """Events read so far."""
+        self._run, self._calls = run, 0
+        self._offset, self._inode = 0, 0
+
+    def read(self) -> list[Event]:
+        """Return the new events; a line that is not whole yet, or that a kill cut short, is left for later.
+
+        Raises:
+            DataError: an event is damaged, one between two others is missing, or another log is there now.
+            StorageError: the store cannot be reached, or refuses.
+        """
+        events = self._remote() if storage.is_remote(self._run) else self._local()
+        self.count += len(events)
+        return events
+
+    def _remote(self) -> list[Event]:
+        self._calls += 1
+        if self.count and self._calls % self.LIST_EVERY:
+            try:
+                storage.read_bytes(_loose(self._run, self.count))
+            except DataError:  # no such file
+                return []
+        return [event for _, event in _numbered(self._run, self.count)]
+
+    def _local(self) -> list[Event]:
+        path = storage.local_path(self._run) / LOG_FILE
+        try:
+            with path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                file.seek(self._offset)
+                data = file.read()
+            inode = found.st_ino
+            replaced = self._inode not in (0, inode) or found.st_size < self._offset
+        except FileNotFoundError:
+            data, inode, replaced = b"", 0, self._inode != 0
+        except OSError as error:
+            raise DataError(f"this file cannot be read: {error.strerror or error}", where=str(path)) from error
+        if replaced:
+            raise DataError("this log was replaced by another", where=str(path), remedy="open the run again")
+        *lines, _ = data.split(b"\n")
+        events = _parsed(lines, lambda number: f"{path}, line {self.count + number + 1}")
+        self._offset, self._inode = self._offset + sum(map(len, lines)) + len(lines), inode
+        return events
 
 
 def _parsed(lines: Sequence[bytes], where: Callable[[int], str]) -> list[Event]:
@@ -144,26 +196,34 @@ def _loose(run: str, number: int) -> str:
     return storage.join(run, LOG_FOLDER, f"{number:08d}.json")
 
 
-def _numbered(run: str) -> list[tuple[int, Event]]:
-    """Return the events of a remote log with their numbers."""
+def _numbered(run: str, start: int = 0) -> list[tuple[int, Event]]:
+    """Return the events of a remote log with their numbers, from ``start`` on."""
     names = storage.listing(storage.join(run, LOG_FOLDER))
     packs = [(int(m[1]), int(m[2]), m[0]) for m in map(_PACK.fullmatch, names) if m]
     loose = [(int(m[1]), m[0]) for m in map(_LOOSE.fullmatch, names) if m]
-    end = 0
+    begin = end = 0
     wanted: list[str] = []
     for first, last, name in sorted(packs, key=lambda pack: (pack[0], -pack[1])):
         if first == end:
-            wanted.append(name)
             end = last + 1
+            if end > start:
+                wanted.append(name)
+            else:
+                begin = end
+    if not wanted:
+        begin = end = max(start, end)
     kept = [(number, name) for number, name in sorted(loose) if number >= end]
     for expected, (number, _) in enumerate(kept, end):
         if number != expected:
             raise DataError("this event of the log is missing", where=_loose(run, expected), remedy=_RESTORE)
     uris = [storage.join(run, LOG_FOLDER, name) for name in (*wanted, *(name for _, name in kept))]
     lines = [(line, uri) for uri, data in zip(uris, storage.read_many(uris), strict=True) for line in _lines(data, uri)]
-    if len(lines) != end + len(kept):
-        raise DataError(f"{len(lines)} events instead of {end + len(kept)}", where=storage.join(run, LOG_FOLDER))
-    return list(enumerate(_parsed([line for line, _ in lines], lambda number: lines[number][1])))
+    if len(lines) != end - begin + len(kept):
+        raise DataError(
+            f"{len(lines)} events instead of {end - begin + len(kept)}", where=storage.join(run, LOG_FOLDER)
+        )
+    parsed = _parsed([line for line, _ in lines], lambda number: lines[number][1])
+    return [(number, event) for number, event in enumerate(parsed, begin) if number >= start]
 
 
 def _lines(data: bytes, uri: str) -> Iterable[bytes]:

@@ -63,9 +63,9 @@ class Lease:
         self._claim = _Claim(owner=owner or this_process(), seconds=seconds)
         self._lost_to = ""
         self._abandoned = False
-        if not storage.write_once(self._uri(self._number), self._claim.to_bytes()):
-            raise already_locked_error(str(self._read(self._number).owner), run)
-        if not storage.supports_conditional_writes(self._uri(self._number), self._claim.to_bytes()):
+        if not storage.write_once(_uri(self._folder, self._number), self._claim.to_bytes()):
+            raise already_locked_error(str(_read(self._folder, self._number).owner), run)
+        if not storage.supports_conditional_writes(_uri(self._folder, self._number), self._claim.to_bytes()):
             self._write(released=True)
             raise SpecError(
                 "this store ignores If-None-Match, so two drivers could not be kept apart",
@@ -116,16 +116,16 @@ class Lease:
         """Return the number to claim and the dead driver that it is taken from, if any."""
         first: _Claim | None = None
         while True:
-            numbers = self._numbers()
+            numbers = _numbers(self._folder)
             if not numbers:
                 return 1, ""
-            claim = self._read(numbers[-1])
+            claim = _read(self._folder, numbers[-1])
             if claim.released:
                 return numbers[-1] + 1, ""
             alive = claim.owner.alive()
             if alive or (first is not None and claim != first):
                 raise already_locked_error(str(claim.owner), self._run)
-            age = storage.seconds_since_written(self._uri(numbers[-1]))
+            age = storage.seconds_since_written(_uri(self._folder, numbers[-1]))
             if alive is False or age > claim.seconds + 1:
                 return numbers[-1] + 1, str(claim.owner)
             if first is None:
@@ -148,25 +148,44 @@ class Lease:
 
     def _successor(self) -> str:
         """Return the driver that has taken the run over, empty if none has."""
-        newest = self._numbers()[-1:]
-        return str(self._read(newest[0]).owner) if newest and newest[0] > self._number else ""
+        newest = _numbers(self._folder)[-1:]
+        return str(_read(self._folder, newest[0]).owner) if newest and newest[0] > self._number else ""
 
     def _write(self, released: bool = False) -> None:
         claim = self._claim.model_copy(update={"released": released})
-        storage.write_bytes(self._uri(self._number), claim.to_bytes())
+        storage.write_bytes(_uri(self._folder, self._number), claim.to_bytes())
 
-    def _numbers(self) -> list[int]:
-        names = (name.removesuffix(".json") for name in storage.listing(self._folder))
-        return sorted(int(name) for name in names if name.isdecimal())
 
-    def _read(self, number: int) -> _Claim:
-        uri = self._uri(number)
-        try:
-            return _Claim.model_validate_json(storage.read_bytes(uri))
-        except ValidationError as error:
-            raise DataError(
-                "this file of the lock is damaged", where=uri, remedy="delete it if no driver runs"
-            ) from error
+def lease_holder(run: str) -> tuple[str, bool]:
+    """Return who drives a run on S3, and whether that driver is alive; nobody if the last one let go of it.
 
-    def _uri(self, number: int) -> str:
-        return storage.join(self._folder, f"{number:06d}.json")
+    Raises:
+        DataError: a file of the lock is damaged.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    folder = storage.join(run, LOCK)
+    numbers = _numbers(folder)
+    claim = _read(folder, numbers[-1]) if numbers else None
+    if claim is None or claim.released:
+        return "", False
+    alive = claim.owner.alive()
+    if alive is None:
+        alive = storage.seconds_since_written(_uri(folder, numbers[-1])) <= claim.seconds + 1
+    return str(claim.owner), alive
+
+
+def _numbers(folder: str) -> list[int]:
+    names = (name.removesuffix(".json") for name in storage.listing(folder))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _read(folder: str, number: int) -> _Claim:
+    uri = _uri(folder, number)
+    try:
+        return _Claim.model_validate_json(storage.read_bytes(uri))
+    except ValidationError as error:
+        raise DataError("this file of the lock is damaged", where=uri, remedy="delete it if no driver runs") from error
+
+
+def _uri(folder: str, number: int) -> str:
+    return storage.join(folder, f"{number:06d}.json")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +13,7 @@ from fasray import storage
 from fasray.errors import SpecError
 from fasray.runs.driver import already_locked_error, now
 from fasray.runs.layout import LOCK
-from fasray.runs.lease import Lease
+from fasray.runs.lease import Lease, lease_holder
 
 
 class Lock(Protocol):
@@ -26,6 +28,40 @@ class Lock(Protocol):
 
     def release(self) -> None:
         """Let go of the run."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who drives a run, as another process sees it."""
+
+    who: str
+    """Process and host; empty if no driver has the run, or the last one let go of it."""
+    alive: bool | None
+    """None if that cannot be seen from here."""
+
+
+def holder_of(run: str) -> Holder:
+    """Return who drives a run. The lock is only looked at, never taken: a driver that starts meanwhile is not refused.
+
+    Raises:
+        DataError: a file of the lock is damaged.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    if storage.is_remote(run):
+        return Holder(*lease_holder(run))
+    path = storage.local_path(run) / LOCK
+    try:
+        who, inode = path.read_text(encoding="utf-8").strip(), path.stat().st_ino
+    except OSError:
+        return Holder("", False)
+    found = re.fullmatch(r"process (\d+) on (.*) since .*", who)
+    if found is None or found[2] != socket.gethostname():
+        return Holder(who, None if who else False)
+    try:
+        held = Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return Holder(who, None)
+    return Holder(who, re.search(rf"FLOCK .* {found[1]} [0-9a-f:]+:{inode} ", held) is not None)
 
 
 def take_lock(run: str) -> Lock:
