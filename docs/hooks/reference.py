@@ -20,7 +20,7 @@ from sweep_file_page import sweep_file_page
 import fasray
 from fasray import cli, errors, protocols
 from fasray.environment import VARIABLES
-from fasray.faces.record import ATTACK_TYPES, PARSING_CLASSES, RECORD_SCHEMA
+from fasray.faces.record import ATTACK_TYPES, OPTIONAL_COLUMNS, PARSING_CLASSES, RECORD_SCHEMA
 from fasray.methods import registry
 from fasray.methods.model_size import backbone_size, model_size
 from fasray.methods.settings import arithmetic, describe
@@ -261,7 +261,10 @@ def record_page() -> str:
             "`depth` is 32 x 32 (near = 255) and `parsing` 64 x 64 class ids, both zeros for attacks. `subject` and "
             "`video` are unique over all domains, and (`video`, `frame`) is the key of a record. `crop_matrix` takes "
             "pixels of the frame to pixels of the crop.",
+            f"{', '.join(map(code, OPTIONAL_COLUMNS))} are in a shard only if one of its rows has a value there; empty "
+            "is unknown.",
             f"Attack types: {', '.join(map(code, ATTACK_TYPES))}. "
+            "`partial` covers a part of the face alone (printed glasses, a strip of paper); `makeup` is cosmetics. "
             f"Parsing classes, in order: {', '.join(map(code, PARSING_CLASSES))}.",
             "## Score file",
             "`trials/<id>/eval-<step>.parquet` of a run: every score of one evaluation, written once.",

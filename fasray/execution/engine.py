@@ -31,11 +31,13 @@ from fasray.runs.events import Placed
 from fasray.runs.ledger import Ledger
 from fasray.runs.own_code import OtherCode, own_code
 from fasray.runs.record import DataFacts
+from fasray.runs.videos import write_videos
 from fasray.sweep.coordinator import Assignment, Coordinator
 from fasray.sweep.plan import Plan, make_plan
 from fasray.sweep.progress import ThrottledReporter
 from fasray.sweep.reuse import open_runs, summary
 from fasray.sweep.spec import SweepSpec
+from fasray.training.trackers import check_trackers
 
 SAVED = "stopped on request; everything up to each trial's last evaluation is saved"
 
@@ -86,6 +88,7 @@ def run_sweep(
     listener = listener or Listener()
     check_outlives_job(out)
     with interruptible(out, SAVED):
+        check_trackers(spec.tracking, out)
         spec = decide(spec, out, listener, partial(session_has_gpus, listener, verbose))
         dataset = resolve_dataset(spec.data, listener.on_generate)
         plan = make_plan(spec, dataset.manifest.hash, dataset.index)
@@ -93,6 +96,7 @@ def run_sweep(
         with Ledger(out, spec.identity(), _facts(dataset)) as ledger:
             if ledger.taken_over_from:
                 listener.on_stage(f"taking the run over from {ledger.taken_over_from}, which has ended")
+            write_videos(ledger.run, dataset.index)
             coordinator = Coordinator(plan, ledger.append, others)
             coordinator.replay(ledger.events)
             listener.on_plan(plan, sum(record.status != "running" for record in coordinator.records.values()))
@@ -208,6 +212,7 @@ def _train(
             demand=demand,
             faces_bytes=placement.room_for_faces(assignment.cell.method, demand),
             stage=assignment.stage,
+            tracking=coordinator.plan.spec.tracking,
             device=device_for(demand),
             code=code,
         )

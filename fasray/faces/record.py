@@ -1,17 +1,26 @@
 """The vocabulary: what a face record holds, column by column.
 
 A **record** is one row of a Parquet face shard: a square face crop and all that is known of it.
+
+The columns in :data:`OPTIONAL_COLUMNS` are in a shard only if one of its rows has a value there; read from any other
+shard, those of earlier releases included, they are empty, which means unknown.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import pyarrow as pa
 
 LIVE, SPOOF = 1, 0
 """Labels: 1 = bona fide (live), 0 = attack presentation (spoof)."""
 
-ATTACK_TYPES = ("live", "print", "replay", "mask", "other")
-"""Presentation attack instrument species, coarse; ``live`` for bona fide rows."""
+ATTACK_TYPES = ("live", "print", "replay", "mask", "other", "partial", "makeup")
+"""Presentation attack instrument species, coarse; ``live`` for bona fide rows.
+
+``partial`` covers a part of the face alone (printed glasses, a strip of paper, a mouth); ``makeup`` is cosmetics that
+imitate or hide somebody. A position here is a number in ``Draw.attack_type``: new words go to the end.
+"""
 
 SPLITS = ("train", "dev", "test")
 
@@ -54,10 +63,37 @@ RECORD_SCHEMA = pa.schema(
         pa.field("source_path", pa.string(), nullable=False),  # relative to the corpus
         pa.field("sha256", pa.string(), nullable=False),  # of the image bytes
         pa.field("label_source", pa.string(), nullable=False),  # who made depth and parsing: "exact", "mesh468" ...
+        pa.field("ethnicity", pa.string(), nullable=False),  # as the corpus groups people; "" if unknown
+        pa.field("sex", pa.string(), nullable=False),  # as the corpus has it; "" if unknown
+        pa.field("age_group", pa.string(), nullable=False),  # as the corpus groups ages; "" if unknown
+        pa.field("modality", pa.string(), nullable=False),  # what the camera sees: rgb, ir, depth; "" if not said
     ]
 )
 
+OPTIONAL_COLUMNS = ("ethnicity", "sex", "age_group", "modality")
+"""What many corpora do not say; empty means unknown."""
+
 INDEX_COLUMNS = (
     "label", "domain", "attack_type", "instrument", "subject", "video", "frame", "camera", "session", "split",
+    *OPTIONAL_COLUMNS,
 )  # fmt: skip
 """What a pool holds in addition to the pixels: all that protocols, samplers and score files need."""
+
+
+def schema_with(optional: Collection[str]) -> pa.Schema:
+    """Return the schema of a shard that has these of the optional columns."""
+    absent = set(OPTIONAL_COLUMNS) - set(optional)
+    return pa.schema([field for field in RECORD_SCHEMA if field.name not in absent])
+
+
+def values_known(table: pa.Table) -> tuple[str, ...]:
+    """Return the optional columns of a table in which some row has a value."""
+    return tuple(name for name in OPTIONAL_COLUMNS if any(table.column(name).unique().to_pylist()))
+
+
+def with_unknown(table: pa.Table) -> pa.Table:
+    """Return a table with every optional column, empty where it had none."""
+    for name in OPTIONAL_COLUMNS:
+        if name not in table.column_names:
+            table = table.append_column(RECORD_SCHEMA.field(name), pa.array([""] * table.num_rows))
+    return table

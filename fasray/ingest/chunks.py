@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ import cv2
 from fasray.errors import DataError, SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
 from fasray.faces.extraction.extract import Settings
-from fasray.faces.extraction.stills import named_as_picture
+from fasray.faces.media import named_as_picture
 from fasray.faces.sets.manifest import canonical_json
 
 FORMAT = "fasray-prepare/1"
@@ -104,7 +104,7 @@ class PreparationPlan:
         for video in self.videos:
             path = os.path.join(self.root, video.path)
             size = os.path.getsize(path) if os.path.exists(path) else -1
-            digest.update(canonical_json({**asdict(video), "bytes": size}).encode())
+            digest.update(canonical_json({**video.facts(), "bytes": size}).encode())
         return digest.hexdigest()
 
 

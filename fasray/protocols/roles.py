@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fasray.metrics.summary import SOURCE_DEV, TARGET
 
 LIVE, SPOOF = 1, 0
+SPLITS = ("train", "dev", "test")
 CLASS_NAMES = {LIVE: "live", SPOOF: "attack"}
 
 

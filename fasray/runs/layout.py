@@ -2,6 +2,7 @@
 
 runs/<sweep>/sweep.yaml                     the specification in canonical form, with its hash
              data.json                      manifest hash and card of the data
+             videos.parquet                 camera, session and people of its videos
              events.jsonl                   the ordered log (events.py), fsynced line by line
              lock                           who drives the run; held by the operating system, so it dies with the driver
              weights/                       copies of the initial weights, if trials start from any, and weights.json
@@ -22,6 +23,7 @@ import re
 from fasray import storage
 
 SPEC_FILE, DATA_FILE = "sweep.yaml", "data.json"
+VIDEO_FILE = "videos.parquet"
 LOG_FILE, LOG_FOLDER = "events.jsonl", "events"
 LOCK = "lock"
 """A file on a local disk, a folder on S3."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fasray.faces.face_index import FaceIndex
+from fasray.faces.record import OPTIONAL_COLUMNS
 
 KINDS = (("live", ""), ("print", "print1"), ("print", "print2"), ("replay", "replay1"), ("replay", "replay2"))
 
@@ -24,6 +25,7 @@ def table_of(rows: list[dict[str, Any]]) -> FaceIndex:
             "camera": "camera1",
             "session": "session1",
             "split": "train",
+            **dict.fromkeys(OPTIONAL_COLUMNS, ""),
             **row,
         }
         for name, column in columns.items():

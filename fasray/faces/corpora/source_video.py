@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from fasray.faces.record import ATTACK_TYPES, LIVE, SPLITS, SPOOF
+from fasray.faces.record import ATTACK_TYPES, LIVE, OPTIONAL_COLUMNS, SPLITS, SPOOF
+
+_LATER = (*OPTIONAL_COLUMNS, "pictures")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,17 @@ class SourceVideo:
     decoder that honours tags must not turn tagged clips twice."""
     frames: tuple[int, int] | None = None
     """First and one past the last frame that may be used; None = all."""
+    ethnicity: str = ""
+    """As the corpus groups people; empty if unknown."""
+    sex: str = ""
+    """As the corpus has it; empty if unknown."""
+    age_group: str = ""
+    """As the corpus groups ages; empty if unknown."""
+    modality: str = ""
+    """What the camera sees (``rgb``, ``ir``, ``depth``); empty if the corpus has but one."""
+    pictures: tuple[str, ...] = ()
+    """Files of its frames, in order, relative like ``path``, which then only names the video; empty: ``path`` is the
+    file."""
 
     def __post_init__(self) -> None:
         if self.attack_type not in ATTACK_TYPES:
@@ -51,3 +65,7 @@ class SourceVideo:
     def label(self) -> int:
         """1 = live (bona fide), 0 = attack presentation."""
         return LIVE if self.attack_type == "live" else SPOOF
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it as JSON values, without what is empty of the fields that came later."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _LATER}

@@ -256,8 +256,7 @@ class PoolWriter:
         for array in self._arrays.values():
             if isinstance(array, np.memmap):
                 array.flush()
-        columns = self._index.columns()
-        np.savez(self._partial / "index.npz", allow_pickle=False, **columns)
+        np.savez(self._partial / "index.npz", allow_pickle=False, **self._index.known_columns())
         card = {
             "format": _FORMAT,
             "rows": len(self._done),

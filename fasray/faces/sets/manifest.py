@@ -10,13 +10,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fasray import storage
 from fasray.errors import DataError
 
 MANIFEST_NAME = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of a set in which some shard has optional columns; a set without any is of version 1."""
 
 
 class _Part(BaseModel):
@@ -40,6 +41,8 @@ class Shard(_Part):
     bytes: int
     sha256: str
     row_groups: tuple[RowGroup, ...]
+    optional: tuple[str, ...] = Field(default=(), exclude_if=lambda names: not names)
+    """Which of ``record.OPTIONAL_COLUMNS`` it has."""
 
 
 class Document(_Part):
@@ -88,7 +91,7 @@ def make_manifest(
 ) -> Manifest:
     """Return the manifest of these shards with its row count and hash filled in."""
     body = Manifest(
-        format_version=FORMAT_VERSION,
+        format_version=FORMAT_VERSION if any(shard.optional for shard in shards) else 1,
         image_size=image_size,
         rows=sum(shard.rows for shard in shards),
         shards=shards,
@@ -118,9 +121,9 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
         raise DataError(f"the manifest is damaged: {at} {first['msg']}", where=where, remedy=remedy) from error
-    if manifest.format_version != FORMAT_VERSION:
-        what = f"format version {manifest.format_version}, this release reads {FORMAT_VERSION}"
-        raise DataError(what, where=where, remedy="prepare the face set again with this release")
+    if not 1 <= manifest.format_version <= FORMAT_VERSION:
+        what = f"format version {manifest.format_version}, this release reads 1 to {FORMAT_VERSION}"
+        raise DataError(what, where=where, remedy="use the release of fasray that wrote it, or a later one")
     if manifest.hash != manifest_hash(manifest) or manifest.to_bytes() != data:
         raise DataError("the manifest was changed: its hash does not match its content", where=where, remedy=remedy)
     return manifest

@@ -10,9 +10,9 @@ import hashlib
 import io
 import mmap
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces.face_index import FaceIndex
-from fasray.faces.record import INDEX_COLUMNS, RECORD_SCHEMA
+from fasray.faces.record import INDEX_COLUMNS, OPTIONAL_COLUMNS, schema_with, with_unknown
 from fasray.faces.sets.manifest import Document, Manifest, RowGroup, Shard, read_manifest
 from fasray.faces.sets.shards import check_columns
 from fasray.storage.parquet import DAMAGE
@@ -59,12 +59,12 @@ class ShardFile:
     def read_row_group(self, number: int, columns: Iterable[str] | None = None) -> pa.Table:
         """Return some or all columns of a row group, their page checksums verified; DataError if it is damaged."""
         with _naming_damage(self._uri, self._shard.name, number):
-            return self._parquet.read_row_group(number, None if columns is None else list(columns))
+            return _completed(partial(self._parquet.read_row_group, number), columns, self._shard)
 
     def read(self, columns: Iterable[str]) -> pa.Table:
         """Return some columns of the whole shard, their page checksums verified; DataError if it is damaged."""
         with _naming_damage(self._uri, self._shard.name):
-            return self._parquet.read(list(columns))
+            return _completed(self._parquet.read, columns, self._shard)
 
 
 @contextlib.contextmanager
@@ -85,7 +85,7 @@ def open_shard(uri: str, shard: Shard, data: bytes | None = None) -> Iterator[Sh
             source = storage.open_read(storage.join(uri, shard.name)) if data is None else io.BytesIO(data)
             opened.enter_context(source)
             parquet = opened.enter_context(pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True))
-        if not parquet.schema_arrow.equals(RECORD_SCHEMA):
+        if not parquet.schema_arrow.equals(schema_with(shard.optional)):
             raise _damage("the columns are not those of a face record", uri, shard.name)
         if parquet.metadata.num_rows != shard.rows:
             raise _damage(f"{parquet.metadata.num_rows} rows, the manifest says {shard.rows}", uri, shard.name)
@@ -191,6 +191,16 @@ def check_shards(uri: str, manifest: Manifest) -> None:
             raise _damage("the shard is missing", uri, shard.name)
         if sizes[shard.name] != shard.bytes:
             raise _damage(f"{sizes[shard.name]} bytes, the manifest says {shard.bytes}", uri, shard.name)
+
+
+def _completed(read: Callable[..., pa.Table], columns: Iterable[str] | None, shard: Shard) -> pa.Table:
+    """Return the columns asked for, or all; optional ones that the shard does not have are empty."""
+    if columns is None:
+        return with_unknown(read())
+    wanted = list(columns)
+    present = [name for name in wanted if name in shard.optional or name not in OPTIONAL_COLUMNS]
+    table = read(present)
+    return table if present == wanted else with_unknown(table).select(wanted)
 
 
 _CHANGED = "bytes changed: the checksum does not match the manifest's"

@@ -14,7 +14,18 @@ import pyarrow.parquet as pq
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces.record import ATTACK_TYPES, INDEX_COLUMNS, LIVE, RECORD_SCHEMA, SPLITS, SPOOF
+from fasray.faces.record import (
+    ATTACK_TYPES,
+    INDEX_COLUMNS,
+    LIVE,
+    OPTIONAL_COLUMNS,
+    RECORD_SCHEMA,
+    SPLITS,
+    SPOOF,
+    schema_with,
+    values_known,
+    with_unknown,
+)
 from fasray.faces.sets import manifest as manifests
 from fasray.faces.sets.manifest import Document, Manifest, RowGroup, Shard
 
@@ -23,6 +34,7 @@ ROWS_PER_GROUP = 128
 """A row group is what a streaming reader shuffles by: small enough to mix, large enough to read at full speed."""
 
 _NEVER_EMPTY = ("domain", "subject", "video")
+_UNKNOWN = dict.fromkeys(OPTIONAL_COLUMNS, "")
 
 
 def write_shards(
@@ -40,7 +52,7 @@ def write_shards(
     At most one shard is held in memory. What an interrupted earlier attempt left behind is replaced.
 
     Args:
-        records: rows by column name or record batches, as ``RECORD_SCHEMA`` has them.
+        records: rows by column name or record batches, as ``RECORD_SCHEMA`` has them; optional columns may be missing.
         uri: folder or ``s3://`` prefix to write to.
         card: how the set was prepared, JSON values.
         image_size: side of the square crops, pixels.
@@ -78,9 +90,10 @@ def write_shard(
         DataError: a record breaks a rule of ``check_columns``.
     """
     check_columns(table, name, seen)
-    data = _parquet_bytes(table, rows_per_group)
+    known = values_known(table)
+    data = _parquet_bytes(table.select(schema_with(known).names), rows_per_group)
     storage.write_bytes(storage.join(uri, name), data)
-    return _describe(name, data)
+    return _describe(name, data, known)
 
 
 def finish_set(
@@ -191,10 +204,11 @@ def _batches(records: Iterable[Mapping[str, Any] | pa.RecordBatch]) -> Iterator[
     for number, record in enumerate(records):
         try:
             if isinstance(record, pa.RecordBatch):
-                yield record.select(RECORD_SCHEMA.names).cast(RECORD_SCHEMA)
+                whole = with_unknown(pa.Table.from_batches([record])).select(RECORD_SCHEMA.names)
+                yield from whole.cast(RECORD_SCHEMA).to_batches()
             else:
                 _check_keys(record)
-                yield pa.RecordBatch.from_pylist([dict(record)], schema=RECORD_SCHEMA)
+                yield pa.RecordBatch.from_pylist([{**_UNKNOWN, **record}], schema=RECORD_SCHEMA)
         except (pa.ArrowException, KeyError) as error:
             what = f"the record does not fit the schema: {error}"
             raise DataError(what, where=f"record {number}", remedy="see fasray.faces.record.RECORD_SCHEMA") from error
@@ -203,33 +217,33 @@ def _batches(records: Iterable[Mapping[str, Any] | pa.RecordBatch]) -> Iterator[
 def _check_keys(record: Mapping[str, Any]) -> None:
     """Unknown and missing keys raise KeyError; Arrow would drop or null them."""
     wrong = set(record) ^ set(RECORD_SCHEMA.names)
-    wrong -= {field.name for field in RECORD_SCHEMA if field.nullable}
+    wrong -= {field.name for field in RECORD_SCHEMA if field.nullable} | set(OPTIONAL_COLUMNS)
     if wrong:
         raise KeyError(f"unknown or missing columns {sorted(wrong)}")
 
 
-def _leaves() -> list[str]:
+def _leaves(schema: pa.Schema) -> list[str]:
     """Return the Parquet column paths of the schema (lists have a nested leaf)."""
     nested = pa.types.is_fixed_size_list
-    return [f"{f.name}.list.element" if nested(f.type) else f.name for f in RECORD_SCHEMA]
+    return [f"{f.name}.list.element" if nested(f.type) else f.name for f in schema]
 
 
 def _parquet_bytes(table: pa.Table, rows_per_group: int) -> bytes:
     """Return the Parquet file of a table; JPEG bytes stay as they are, all other columns are ZSTD."""
-    sink = io.BytesIO()
+    sink, index = io.BytesIO(), [name for name in INDEX_COLUMNS if name in table.column_names]
     pq.write_table(
         table,
         sink,
         row_group_size=rows_per_group,
-        compression={leaf: "NONE" if leaf == "image" else "ZSTD" for leaf in _leaves()},
-        use_dictionary=[name for name in INDEX_COLUMNS if name != "frame"],
-        write_statistics=list(INDEX_COLUMNS),
+        compression={leaf: "NONE" if leaf == "image" else "ZSTD" for leaf in _leaves(table.schema)},
+        use_dictionary=[name for name in index if name != "frame"],
+        write_statistics=index,
         write_page_checksum=True,
     )
     return sink.getvalue()
 
 
-def _describe(name: str, data: bytes) -> Shard:
+def _describe(name: str, data: bytes, optional: tuple[str, ...]) -> Shard:
     footer = pq.read_metadata(io.BytesIO(data))
     groups = []
     for number in range(footer.num_row_groups):
@@ -241,4 +255,6 @@ def _describe(name: str, data: bytes) -> Shard:
         crc = zlib.crc32(data[begin:end])
         groups.append(RowGroup(rows=group.num_rows, offset=begin, bytes=end - begin, crc32=crc))
     digest = hashlib.sha256(data).hexdigest()
-    return Shard(name=name, rows=footer.num_rows, bytes=len(data), sha256=digest, row_groups=tuple(groups))
+    return Shard(
+        name=name, rows=footer.num_rows, bytes=len(data), sha256=digest, row_groups=tuple(groups), optional=optional
+    )

@@ -24,8 +24,8 @@ def verify(uri: str, progress: Callable[[int, int], None] | None = None, *, deep
 
     Checked: the manifest's own hash; missing, extra, truncated and changed files (a change is named by row group);
     page checksums; that every image decodes to the promised size and has its sha256; the rules of ``check_columns``;
-    depth and parsing zero for spoof; that within a domain no subject is in two splits, and that a video has one
-    domain, subject, label and split. A shard whose bytes are wrong is not opened.
+    depth and parsing zero for spoof; that within a domain no subject is in two splits or has two ethnicities or sexes,
+    and that a video has one domain, subject, label and split. A shard whose bytes are wrong is not opened.
 
     Checked only if ``deep``, because they are not damage but make a comparison of domains worthless: subjects that are
     in two domains, and near-duplicate frames in different domains or splits (see ``near_duplicates``).
@@ -71,6 +71,7 @@ class _CrossShardChecks:
         self.near_duplicates = near_duplicates
         self._split: dict[tuple[str, str], str] = {}
         self._video: dict[str, tuple[str, str, int, str]] = {}
+        self._group: dict[tuple[str, str, str], str] = {}
 
     def add(self, shard: str, table: pa.Table) -> list[Defect]:
         try:
@@ -91,6 +92,13 @@ class _CrossShardChecks:
             if self._video.setdefault(video, facts) != facts:
                 what = f"video {video!r} has more than one domain, subject, label or split"
                 found.setdefault(what, Defect(shard, None, what))
+        for name in ("ethnicity", "sex"):
+            rows = zip(*(table.column(n).to_pylist() for n in ("domain", "subject", name)), strict=True)
+            for domain, subject, group in dict.fromkeys(rows):
+                first = self._group.setdefault((name, domain, canonical(subject)), group) if group else group
+                if first != group:
+                    what = f"subject {canonical(subject)!r} of domain {domain} has {name} {first!r} and {group!r}"
+                    found.setdefault(what, Defect(shard, None, what))
         return list(found.values())
 
     def shared(self) -> list[Defect]:

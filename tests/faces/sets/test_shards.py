@@ -11,10 +11,12 @@ import pytest
 from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
-from fasray.faces.record import INDEX_COLUMNS, RECORD_SCHEMA
+from fasray.faces.record import INDEX_COLUMNS, OPTIONAL_COLUMNS, RECORD_SCHEMA, schema_with
 from fasray.faces.sets.manifest import MANIFEST_NAME, read_manifest
+from fasray.faces.sets.merge import merge
 from fasray.faces.sets.reading import read_index
 from fasray.faces.sets.shards import write_shards
+from fasray.faces.sets.verify import verify
 
 SIZE = 16
 
@@ -42,6 +44,7 @@ def record(number, **changes):
         "source_path": f"v{number}",
         "sha256": hashlib.sha256(image).hexdigest(),
         "label_source": "exact",
+        **dict.fromkeys(OPTIONAL_COLUMNS, ""),
     }
     return row | changes
 
@@ -71,6 +74,69 @@ def test_the_index_is_read_in_the_order_written(tmp_path):
         assert getattr(index, name).tolist() == [row[name] for row in rows]
     assert [shard.rows for shard in manifest.shards] == [11, 11, 8]
     assert manifest == read_manifest(str(tmp_path))
+
+
+def groups_of(number):
+    return {"sex": "female" if number % 2 else "", "ethnicity": "africa", "age_group": "", "modality": "rgb"}
+
+
+def test_optional_columns_are_stored_only_where_one_has_a_value_and_read_everywhere(tmp_path):
+    plain = [record(n) for n in range(6)]
+    grouped = [record(n, **groups_of(n)) for n in range(6, 12)]
+    manifest = write(tmp_path / "set", [*plain, *grouped], rows_per_shard=6)
+    assert (manifest.format_version, [shard.optional for shard in manifest.shards]) == (
+        2,
+        [(), ("ethnicity", "sex", "modality")],
+    )
+    assert pq.read_schema(tmp_path / "set" / "shard-00000.parquet").equals(schema_with(()))
+    index = read_index(str(tmp_path / "set"))
+    for name in OPTIONAL_COLUMNS:
+        assert getattr(index, name).tolist() == [row[name] for row in (*plain, *grouped)]
+    assert verify(str(tmp_path / "set")) == []
+    assert index.known_columns().keys() == set(INDEX_COLUMNS) - {"age_group"}
+
+
+def test_a_set_without_groups_is_of_the_first_version_with_the_bytes_of_records_that_lack_the_columns(tmp_path):
+    rows = [record(n) for n in range(6)]
+    manifest = write(tmp_path / "set", rows)
+    without = [{name: value for name, value in row.items() if name not in OPTIONAL_COLUMNS} for row in rows]
+    write(tmp_path / "lacking", without)
+    write(tmp_path / "batches", pa.Table.from_pylist(without, schema=schema_with(())).to_batches())
+    assert files(tmp_path / "set") == files(tmp_path / "lacking") == files(tmp_path / "batches")
+    text = (tmp_path / "set" / MANIFEST_NAME).read_text()
+    assert manifest.format_version == 1
+    assert "optional" not in text
+
+
+def test_merged_sets_keep_who_has_groups(tmp_path):
+    plain = [record(n, domain="C", subject=f"C{n}", video=f"C{n}", split="test") for n in range(6)]
+    write(tmp_path / "plain", plain)
+    write(tmp_path / "groups", [record(n, **groups_of(n)) for n in range(6)])
+    manifest = merge([str(tmp_path / "plain"), str(tmp_path / "groups")], str(tmp_path / "both"))
+    assert manifest.format_version == 2
+    assert verify(str(tmp_path / "both")) == []
+    assert read_index(str(tmp_path / "both")).ethnicity.tolist() == [""] * 6 + ["africa"] * 6
+
+
+def test_a_person_of_two_ethnicities_is_named(tmp_path):
+    rows = [record(n) for n in range(6)]
+    rows[0] |= {"ethnicity": "africa"}
+    write(tmp_path / "one", rows)
+    assert verify(str(tmp_path / "one")) == []
+    rows[4] |= {"ethnicity": "east asia"}
+    write(tmp_path / "two", rows)
+    assert [defect.what for defect in verify(str(tmp_path / "two"))] == [
+        "subject 's0' of domain O has ethnicity 'africa' and 'east asia'"
+    ]
+
+
+def test_a_set_of_a_later_release_is_refused_by_its_version(tmp_path):
+    write(tmp_path, [record(n) for n in range(6)])
+    path = tmp_path / MANIFEST_NAME
+    later = json.loads(path.read_text())
+    path.write_text(json.dumps(later | {"format_version": 3}))
+    with pytest.raises(DataError, match="format version 3, this release reads 1 to 2"):
+        read_manifest(str(tmp_path))
 
 
 def test_sets_live_on_any_store(tmp_path):
@@ -157,7 +223,7 @@ def test_reading_checks_records_again(tmp_path):
     rows = [record(n) for n in range(8)]
     manifest = write(tmp_path, rows)
     rows[3] |= {"split": "val"}
-    pq.write_table(pa.Table.from_pylist(rows, schema=RECORD_SCHEMA), tmp_path / manifest.shards[0].name)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema_with(())), tmp_path / manifest.shards[0].name)
     with pytest.raises(DataError, match="split 'val'") as caught:
         read_index(str(tmp_path))
     assert caught.value.where == "shard-00000.parquet row 3"
