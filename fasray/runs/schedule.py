@@ -50,6 +50,10 @@ class CellScheduler(ABC):
         """Return whether no result of another trial can change any more what becomes of a trial that has ended."""
         return True
 
+    def cutoff(self, trial: str) -> float | None:
+        """Return the least value that would have kept a stopped trial, at the rung where it was; None for others."""
+        return None
+
 
 class Fifo(CellScheduler):
     """Every trial runs its full budget.
@@ -107,6 +111,7 @@ class OrderedAsha(CellScheduler):
         """Rungs that each trial has passed."""
         self._stopped: dict[int, int] = {}
         """The rung at which a trial was stopped."""
+        self._cutoffs: dict[str, float] = {}
         self._ended: set[int] = set()
         self._late: tuple[LateStop, ...] = ()
 
@@ -141,6 +146,10 @@ class OrderedAsha(CellScheduler):
         number = self._number[trial]
         return number in self._stopped or all(number not in values for values in self._values[self._passed[number] :])
 
+    def cutoff(self, trial: str) -> float | None:
+        """Return the least value that would have kept a stopped trial, at the rung where it was; None for others."""
+        return self._cutoffs.get(trial)
+
     def _decide(self, reporting: int) -> None:
         """Go through the rungs upwards, each from its first open trial to the next that is not there yet."""
         stopped_before = set(self._stopped)
@@ -167,8 +176,10 @@ class OrderedAsha(CellScheduler):
         value = self._values[rung][number]
         before = [other for one, other in self._members[rung].items() if one < number]
         self._members[rung][number] = value
-        if value < _cutoff(before, self._reduction):
+        cutoff = _cutoff(before, self._reduction)
+        if value < cutoff:
             self._stopped[number] = rung
+            self._cutoffs[self._order[number]] = cutoff
         else:
             self._passed[number] = rung + 1
 
@@ -193,6 +204,7 @@ class Asha(CellScheduler):
         self._total = steps[-1]
         self._reduction = reduction
         self._rungs: dict[int, dict[str, float]] = {step: {} for step in rung_steps(steps, grace, reduction)}
+        self._cutoffs: dict[str, float] = {}
 
     def report(self, trial: str, step: int, value: float) -> Decision:
         """Record the value in the highest rung reached and decide."""
@@ -207,7 +219,13 @@ class Asha(CellScheduler):
         value = -math.inf if math.isnan(value) else value
         cutoff = _cutoff(recorded.values(), self._reduction)
         recorded[trial] = value
+        if value < cutoff:
+            self._cutoffs[trial] = cutoff
         return "stop" if value < cutoff else "continue"
+
+    def cutoff(self, trial: str) -> float | None:
+        """Return the least value that would have kept a stopped trial, at the rung where it was; None for others."""
+        return self._cutoffs.get(trial)
 
 
 def search_scheduler(steps: Sequence[int], asha: Mapping[str, Any] | None) -> CellScheduler:

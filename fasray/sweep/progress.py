@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fasray.runs.events import TrialRecord, cell_protocol
 from fasray.sweep.coordinator import Coordinator
@@ -95,11 +96,32 @@ def snapshot(coordinator: Coordinator, slots: int) -> Progress:
         failed=count["failed"] + count["diverged"],
         best_cell=f"{best.method} {best.protocol}" if best else "",
         best_source_dev_auc=best_auc,
-        seconds_left=_seconds_left(coordinator, records, slots),
+        seconds_left=seconds_left(
+            [
+                Work(cell.method, cell.protocol.name, cell.training.steps, cell.searches, coordinator.confirms(cell))
+                for cell in plan.cells
+            ],
+            records,
+            slots,
+        ),
     )
 
 
-def _seconds_left(coordinator: Coordinator, records: Sequence[TrialRecord], slots: int) -> float | None:
+class Work(NamedTuple):
+    """What one cell takes in all."""
+
+    method: str
+    protocol: str
+    steps: int
+    """Of each of its trials."""
+    searches: int
+    confirms: int
+    """Confirming runs, those of ablations and inner trials included."""
+
+
+def seconds_left(cells: Iterable[Work], records: Iterable[TrialRecord], slots: int) -> float | None:
+    """Estimate the seconds until a sweep is done, see :func:`snapshot`; None as long as no trial has been timed."""
+    records = list(records)
     pace = _seconds_per_step(records)
     if not pace:
         return None
@@ -109,13 +131,12 @@ def _seconds_left(coordinator: Coordinator, records: Sequence[TrialRecord], slot
     for record in records:
         of_cells[record.method, cell_protocol(record)].append(record)
     seconds = 0.0
-    for cell in coordinator.plan.cells:
-        of_cell = of_cells[cell.method, cell.protocol.name]
+    for cell in cells:
+        of_cell = of_cells[cell.method, cell.protocol]
         searched = sum(record.stage == "search" for record in of_cell)
-        total = cell.training.steps
-        outstanding: float = sum(total - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
-        outstanding += (cell.searches - searched) * lengths.get(cell.method, total)
-        outstanding += (coordinator.confirms(cell) - (len(of_cell) - searched)) * total
+        outstanding: float = sum(cell.steps - (r.steps[-1] if r.steps else 0) for r in of_cell if r.status == "running")
+        outstanding += (cell.searches - searched) * lengths.get(cell.method, cell.steps)
+        outstanding += (cell.confirms - (len(of_cell) - searched)) * cell.steps
         seconds += outstanding * pace.get(cell.method, usual)
     return seconds / max(slots, 1)
 
