@@ -10,26 +10,21 @@ import re
 from collections.abc import Callable
 from typing import BinaryIO
 
-ENDINGS = {
-    "AVI": (".avi", ".divx"),
-    "MP4 or MOV": (".mp4", ".mov", ".m4v", ".3gp", ".qt"),
-    "Matroska or WebM": (".mkv", ".webm"),
-    "FLV": (".flv", ".f4v"),
-}
-"""What the names of files of a container end in."""
 _ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _SEGMENT, _CLUSTER, _BLOCK_GROUP, _SIMPLE_BLOCK = 0x18538067, 0x1F43B675, 0xA0, 0xA3
 _AVI_PACKET = re.compile(rb"\d\d(dc|db|wb|tx|pc)")
 
 
 def container(head: bytes) -> str | None:
-    """Return the container (a key of ``ENDINGS``) of a file with these first bytes, if it is known."""
+    """Return the container (a key of ``media.VIDEOS``) of a file with these first bytes, if it is known."""
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "AVI"
     if head[4:8] in _ATOMS:
         return "MP4 or MOV"
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return "Matroska or WebM"
+    if head[:4] == b"GIF8":
+        return "GIF"
     return "FLV" if head[:4] == b"FLV\x01" else None
 
 
@@ -42,6 +37,9 @@ def ends_inside_packet(path: str) -> bool:
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         kind = container(file.read(12))
+        if kind == "GIF":
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b";"
         step = _STEPS.get(kind or "")
         at, packet = _FLV_HEADER if kind == "FLV" else 0, False
         while step is not None and at < size:

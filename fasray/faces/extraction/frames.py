@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ import numpy as np
 from fasray.errors import SpecError
 from fasray.faces.detection import Frame
 from fasray.faces.extraction import containers, stills
+from fasray.faces.media import PICTURES, UNSUPPORTED, VIDEOS, named_as_picture
 
 SMALLEST_SIDE = 16
 """Pixels; a picture with a shorter side shows no face."""
@@ -36,6 +37,8 @@ _RETRIES = 32
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 T = TypeVar("T")
+Share = tuple[int, int]
+"""(which, of how many): of the frames that a rule takes every ``of``-th, from number ``which`` on."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def is_picture(path: str) -> bool:
     """Return whether, by its content, a file is a single picture (of a kind that can be read or not)."""
     with contextlib.suppress(UnreadableError):
         return stills.kind_of_picture(path, _head(path)) is not None
-    return stills.named_as_picture(path)
+    return named_as_picture(path)
 
 
 def frames(
@@ -107,6 +110,7 @@ def map_frames(
     *,
     turn_untagged: int = 0,
     part: tuple[int, int] | None = None,
+    share: Share = (0, 1),
 ) -> list[tuple[int, T]]:
     """Return (number in the file, what ``use`` makes of the upright BGR frame) of the frames that the rule takes.
 
@@ -121,6 +125,7 @@ def map_frames(
             frames than there are.
         turn_untagged: degrees clockwise (0, 90, 180, 270) that bring a file without a rotation tag upright.
         part: first and one past the last frame that may be taken; None: all.
+        share: of a video, which of these frames are used; remarks and errors are those of the whole.
 
     Raises:
         UnreadableError: the file is empty, neither video nor picture, cut short, too small or damaged.
@@ -130,12 +135,64 @@ def map_frames(
     _check_name(path, kind or containers.container(head), remark)
     if kind is not None:
         return [(0, use(_sized(_picture(path, kind, turn_untagged, remark), remark)))]
+    if containers.container(head) == "GIF":
+        if containers.ends_inside_packet(path):
+            raise UnreadableError("cut short: the file ends before its trailer")
+        remark("a GIF has 256 colours at most, and what it lost is part of what is learnt")
     with _as_decodable(path) as file:
-        return _of_video(file, rule, remark, use, turn_untagged, part)
+        return _of_video(file, rule, remark, use, turn_untagged, part, share)
+
+
+def map_pictures(
+    paths: Sequence[str],
+    rule: FrameRule,
+    remark: Remark,
+    use: Callable[[Frame], T],
+    *,
+    turn_untagged: int = 0,
+    part: tuple[int, int] | None = None,
+) -> list[tuple[int, T]]:
+    """Return what ``map_frames`` does for a video whose frames are files, in order and numbered from 0.
+
+    Files that cannot be used are remarked upon and left out.
+
+    Raises:
+        UnreadableError: no frame was taken, or none of them can be used.
+    """
+    taken, remarks, reasons = [], dict[str, None](), []
+    wanted = [number for number in range(len(paths)) if number in rule.takes_of_part(len(paths), part)]
+    for number in wanted:
+        try:
+            head = _head(paths[number])
+            kind = stills.kind_of_picture(paths[number], head)
+            if kind is None:
+                raise UnreadableError("not a picture")
+            _check_name(paths[number], kind, lambda text: remarks.setdefault(text))
+            picture = _picture(paths[number], kind, turn_untagged, lambda text: remarks.setdefault(text))
+            taken.append((number, use(_sized(picture, lambda text: remarks.setdefault(text)))))
+        except UnreadableError as error:
+            reasons.append(f"{os.path.basename(paths[number])}: {error}")
+    if not taken:
+        raise UnreadableError(reasons[0] if reasons else f"it has {len(paths)} frames, none of them is taken")
+    if rule.count is not None and len(wanted) < rule.count:
+        remark(_few(len(wanted), rule.count))
+    for text in (*remarks, *reasons):
+        remark(text)
+    return taken
+
+
+def _few(count: int, asked: int) -> str:
+    return f"only {count} frame{'s' if count > 1 else ''}, {asked} were asked for"
 
 
 def _of_video(
-    path: str, rule: FrameRule, remark: Remark, use: Callable[[Frame], T], turn: int, part: tuple[int, int] | None
+    path: str,
+    rule: FrameRule,
+    remark: Remark,
+    use: Callable[[Frame], T],
+    turn: int,
+    part: tuple[int, int] | None,
+    share: Share,
 ) -> list[tuple[int, T]]:
     total = None
     while True:
@@ -143,20 +200,24 @@ def _of_video(
             reading = _Reading(path, video, turn)
             total = total or reading.promised or _count(path)
             wanted = rule.takes_of_part(total, part)
-            taken = [(number, use(frame)) for number, frame in reading.frames(wanted)]
+            used, count = [], 0
+            for number, frame in reading.frames(wanted):
+                if count % share[1] == share[0]:
+                    used.append((number, use(frame)))
+                count += 1
         if rule.takes_of_part(reading.decoded, part) == wanted or total == reading.decoded:
             break
         total = reading.decoded
-    if not taken:
+    if not count:
         first = part[0] if part else 0
         raise UnreadableError(f"it has {reading.decoded} frames, none of them from {first} on")
     if reading.tag:
         remark(f"tagged as rotated by {reading.tag} degrees: turned upright")
-    if rule.count is not None and len(taken) < rule.count:
-        remark(f"only {len(taken)} frame{'s' if len(taken) > 1 else ''}, {rule.count} were asked for")
+    if rule.count is not None and count < rule.count:
+        remark(_few(count, rule.count))
     for text in reading.remarks:
         remark(text)
-    return taken
+    return used
 
 
 class _Reading:
@@ -250,7 +311,7 @@ def _picture(path: str, kind: str, turn_untagged: int, remark: Remark) -> Frame:
         raise UnreadableError(
             "HEIC pictures are not supported: convert it to JPEG or PNG, or run: pip install 'fasray[heic]'"
         )
-    if kind in stills.UNSUPPORTED and kind != "HEIC":
+    if kind in UNSUPPORTED and kind != "HEIC":
         raise UnreadableError(f"{kind} pictures are not supported: convert it to JPEG or PNG")
     with open(path, "rb") as file, _quiet_decoder():
         decoded = stills.decode_picture(file.read(), kind, remark)
@@ -311,7 +372,7 @@ def _quiet_decoder() -> Iterator[None]:
 def _check_name(path: str, kind: str | None, remark: Remark) -> None:
     """Remark where the content is of another kind than the name says."""
     ending = os.path.splitext(path)[1].lower()
-    endings = (containers.ENDINGS | stills.ENDINGS | stills.UNSUPPORTED).get(kind or "", (ending,))
+    endings = (VIDEOS | PICTURES | UNSUPPORTED).get(kind or "", (ending,))
     if ending not in endings:
         remark(f"the name ends in {ending or 'nothing'}, the content is {kind}")
 

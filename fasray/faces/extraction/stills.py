@@ -14,28 +14,8 @@ import numpy as np
 from PIL import Image
 
 from fasray.faces.detection import Frame
+from fasray.faces.media import PICTURES, UNSUPPORTED
 
-ENDINGS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
-    "PNG": (".png",),
-    "BMP": (".bmp", ".dib"),
-    "WebP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "JPEG 2000": (".jp2", ".j2k", ".j2c", ".jpf", ".jpx"),
-    "AVIF": (".avif", ".avifs"),
-    "PNM": (".ppm", ".pgm", ".pbm", ".pnm"),
-}
-"""Kinds of pictures that can be read, and what their names end in."""
-UNSUPPORTED = {
-    "HEIC": (".heic", ".heif", ".hif"),
-    "JPEG XL": (".jxl",),
-    "raw camera": (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"),
-    "Photoshop": (".psd",),
-    "OpenEXR": (".exr",),
-    "PDF": (".pdf",),
-    "SVG": (".svg",),
-}
-"""Kinds that OpenCV does not show whole: it would give one tile, or a thumbnail, of some."""
 _ANIMATED = {"JPEG": (".mjpeg", ".mjpg"), "PNG": (".apng",)}
 """Names of videos that begin like a picture."""
 _MAGIC = (
@@ -55,7 +35,7 @@ _WITH_TAGS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF")
 
 
 def kind_of_picture(path: str, head: bytes) -> str | None:
-    """Return the kind of a single picture (a key of ``ENDINGS`` or ``UNSUPPORTED``), or None for anything else.
+    """Return the kind of a single picture (a key of ``media.PICTURES`` or ``UNSUPPORTED``), or None for anything else.
 
     The content decides; the name decides what the content does not say (raw camera files look like TIFF).
 
@@ -72,12 +52,7 @@ def kind_of_picture(path: str, head: bytes) -> str | None:
         return None
     if found or _is_video(head):
         return found
-    return next((kind for kind, endings in (ENDINGS | UNSUPPORTED).items() if ending in endings), None)
-
-
-def named_as_picture(path: str) -> bool:
-    """Return whether, by its name alone, a file is a single picture."""
-    return path.lower().endswith(tuple(ending for endings in (ENDINGS | UNSUPPORTED).values() for ending in endings))
+    return next((kind for kind, endings in (PICTURES | UNSUPPORTED).items() if ending in endings), None)
 
 
 def heic_reader() -> Any:
@@ -93,7 +68,7 @@ def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tup
 
     Args:
         data: content of the file.
-        kind: from ``kind_of_picture``, one of ``ENDINGS``; or HEIC, where there is a reader of it.
+        kind: from ``kind_of_picture``, one of ``media.PICTURES``; or HEIC, where there is a reader of it.
         remark: called with the turn that the tag demands, if any.
     """
     if kind == "HEIC":
