@@ -7,8 +7,8 @@ runs were trained with. Protocols are taken as given.
   variance of the mean difference over them is that part.
 - *Seeds*: the variance of the differences over the seeds, pooled over the protocols. Part of it is that each seed does
   well on other people, which the first part holds already. That interaction is estimated from the resamples of single
-  seeds and its share ``1 - 1 / freedom`` taken off: almost all of it where there are many seeds, none of two runs alone,
-  whose intervals are so rather wide than wrong.
+  seeds and its share ``1 - 1 / freedom`` taken off: almost all of it of many seeds, none of two runs
+  alone, whose intervals are so rather wide than wrong.
 
 The half width is the root of the sum of the squares of each part's own half width (its standard error times Student's
 t for its own degrees of freedom). ``freedom`` is that of the one Student's t with the same half width; p-values, power
@@ -133,7 +133,8 @@ def mean_difference(runs: Sequence[PairedRuns], confidence: float = 0.95) -> Mea
     seeds, subjects = min(len(each.value) for each in runs), min(each.subjects for each in runs)
     counts = (len(runs), seeds, subjects)
     if subjects < 2:
-        return MeanDifference(mean, *[math.nan] * 4, confidence, *[math.nan] * 2, *counts, "one subject: no interval")
+        nan = math.nan
+        return MeanDifference(mean, nan, nan, nan, nan, confidence, nan, nan, *counts, "one subject: no interval")
     of_subjects, of_seeds = _subject_variance(runs), _seed_variance(runs)
     note = "" if of_seeds else "one seed: the interval speaks of other people, not of other training runs"
     parts = [part for part in (*of_subjects, *of_seeds) if part[0] > 0]

@@ -73,7 +73,7 @@ def test_intervals_cover_and_power_is_as_predicted() -> None:
     world = World(better=0.6)
     found = [world.compare(number) for number in range(1000)]
     assert 0.93 <= np.mean([each.lower <= world.truth <= each.upper for each in found]) <= 0.97
-    predicted = np.mean([each.power(world.truth) for each in pilot])
+    predicted = np.median([each.power(world.truth) for each in pilot])
     assert 0.6 < predicted < 0.9
     assert np.mean([each.p < 0.05 for each in found]) == pytest.approx(predicted, abs=0.05)
 
