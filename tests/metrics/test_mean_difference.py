@@ -69,8 +69,8 @@ def test_methods_that_are_equal_are_found_different_as_often_as_promised(protoco
 
 @pytest.mark.slow
 def test_intervals_cover_and_power_is_as_predicted() -> None:
-    pilot = [World().compare(number) for number in range(1000, 1200)]
     world = World(better=0.6)
+    pilot = [world.compare(number) for number in range(1000, 1200)]
     found = [world.compare(number) for number in range(1000)]
     assert 0.93 <= np.mean([each.lower <= world.truth <= each.upper for each in found]) <= 0.97
     predicted = np.median([each.power(world.truth) for each in pilot])
