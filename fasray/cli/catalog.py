@@ -36,7 +36,8 @@ def protocols(names: bool) -> None:
         return
     table = make_table("protocol", "group", "trains on", "is evaluated on", "headline", "note")
     for entry in listings:
-        table.add_row(entry.name, entry.group, entry.sources, entry.target, entry.headline.upper(), entry.note)
+        cells = (entry.name, entry.group, entry.sources, entry.target, entry.headline.upper(), entry.note)
+        table.add_row(*map(escape, cells))
     make_console().print(table)
 
 

@@ -1,6 +1,8 @@
 """Who is source and who is target: named protocols, and the role that each row of the data has in them."""
 
-from fasray.protocols.protocol import Protocol, TargetSplit, with_same_sources
+from fasray.protocols.crossing import TargetSplit
+from fasray.protocols.grammar import outer_name, part_names
+from fasray.protocols.protocol import Protocol, with_same_sources
 from fasray.protocols.registry import (
     DOMAIN_TITLES,
     GROUPS,
@@ -9,9 +11,7 @@ from fasray.protocols.registry import (
     mean_rows,
     names,
     names_in_order,
-    outer_name,
     parse,
-    part_names,
     resolve,
 )
 from fasray.protocols.roles import Roles, RowTable, spaced_frames, target_role

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray.errors import DataError, ProtocolError
-from fasray.protocols.roles import CLASS_NAMES, Roles, RowTable
-
-SPLITS = ("train", "dev", "test")
+from fasray.protocols.roles import CLASS_NAMES, SPLITS, Roles, RowTable
 
 
 def check_columns(table: RowTable, domains: Iterable[str], protocol: str) -> None:
@@ -46,8 +44,14 @@ def check_columns(table: RowTable, domains: Iterable[str], protocol: str) -> Non
         _check_splits(table.subject[rows], split, domain)
 
 
-def check_roles(table: RowTable, roles: Roles, protocol: str) -> None:
+def check_roles(table: RowTable, roles: Roles, protocol: str, seen_people: bool = False) -> None:
     """Check an assignment: no role is empty or one-sided and no subject has two roles.
+
+    Args:
+        table: the rows.
+        roles: what they are used for.
+        protocol: its name, for messages.
+        seen_people: whether people of the shots may be in the target, on other videos.
 
     Raises:
         ProtocolError: a role is empty, or a subject is in two roles (a leak).
@@ -60,8 +64,9 @@ def check_roles(table: RowTable, roles: Roles, protocol: str) -> None:
                 f"protocol {protocol} has no {role} rows in this data",
                 remedy="look at the data's splits, sessions and cameras with `fasray data stats`",
             )
+    few = set(roles.domain_id[roles.shots].tolist())
     for position, domain in enumerate(roles.domains):
-        for role in ("train", "source-dev"):
+        for role in ("train",) if position in few else ("train", "source-dev"):
             rows = parts[role][roles.domain_id[parts[role]] == position]
             _check_classes(table.label[rows], domain, role)
     for rows in roles.targets.values() if roles.targets else (roles.target,):
@@ -69,13 +74,19 @@ def check_roles(table: RowTable, roles: Roles, protocol: str) -> None:
             raise ProtocolError(f"protocol {protocol} has a target without rows in this data")
         _check_classes(table.label[rows], str(table.domain[rows[0]]), "target")
     subjects = {role: np.unique(table.subject[rows]) for role, rows in parts.items()}
+    before_shots = (
+        np.unique(table.subject[np.setdiff1d(roles.train, roles.shots)]) if seen_people else subjects["train"]
+    )
     for one, other in (("train", "source-dev"), ("train", "target"), ("source-dev", "target")):
-        both = np.intersect1d(subjects[one], subjects[other])
+        both = np.intersect1d(before_shots if (one, other) == ("train", "target") else subjects[one], subjects[other])
         if len(both):
             raise ProtocolError(
                 f"leak in protocol {protocol}: {_some(both)} in both {one} and {other}",
                 remedy="a person may have one role only; give people of different domains different subject names",
             )
+    videos = np.intersect1d(table.video[roles.shots], table.video[roles.target])
+    if len(videos):
+        raise ProtocolError(f"leak in protocol {protocol}: video {videos[0]!r} is a shot and would be judged")
 
 
 def _check_classes(label: NDArray[np.int8], domain: str, role: str) -> None:

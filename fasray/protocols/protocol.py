@@ -9,18 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fasray.errors import DataError, ProtocolError, SpecError, did_you_mean
+from fasray.errors import ProtocolError, SpecError, did_you_mean
 from fasray.protocols.checks import check_columns, check_roles
+from fasray.protocols.crossing import DEV_FRACTION, TARGET_FRACTION, Crossing, TargetSplit, shot_rows
+from fasray.protocols.filters import Part, parse_part
 from fasray.protocols.oulu import OuluRun, oulu_roles
 from fasray.protocols.roles import Roles, RowTable
 
 RULE_VERSION = 1
 """Part of every fingerprint: raise it when a rule of this package changes who gets which role."""
-
-DEV_FRACTION = 0.2
-"""Share of a source domain's subjects that become source-dev where the dataset has no official dev split."""
 
 INNER = "/"
 """Stands between the name of a protocol and the source domain that its inner protocol leaves out."""
@@ -28,32 +26,34 @@ INNER = "/"
 ALSO = ","
 """Stands between the targets of protocols with the same sources, which one training serves."""
 
-TargetSplit = Literal["train+test", "all", "test"]
-_TARGET_SPLITS: dict[str, tuple[str, ...]] = {
-    "train+test": ("train", "test"),
-    "all": ("train", "dev", "test"),
-    "test": ("test",),
-}
+ARROW = "->"
+"""Stands between sources and targets; names without it are registered ones."""
+
+EXTRA = "+"
+"""Stands before each extra source, and before the number of shots of a target."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Who is source and who is target; ``assign`` applies it to a table of rows.
+    """Who is source and who is target; ``assign`` applies it to a table of rows by the rules of ``crossing``.
 
-    Source rows: a domain with official ``dev`` rows keeps them as source-dev and trains on the others; any other
-    domain gives ``DEV_FRACTION`` of its subjects, those of the lowest sha256(domain|subject), to source-dev. Target
-    rows: ``target_split``. OULU-NPU's own protocols follow their official splits instead (``oulu``).
+    OULU-NPU's own protocols follow their official splits instead (``oulu``).
+
+    With shots, ``count`` live and as many attack videos of the target train as a domain of their own; none of them is
+    source-dev. The people in them are not judged. The literature leaves out the shots' videos alone (the published
+    lists of Huang et al., ECCV 2022, which FLIP uses, too), so that it judges people whom it has seen in training:
+    ``shots_by_video`` does the same, and the name says so.
     """
 
     name: str
     group: str
     """The group it is listed in; ``custom`` for any other A&B->C."""
     sources: tuple[str, ...]
-    """Datasets that train, in the order of the domain ids."""
+    """Datasets that train, or parts of such (``filters``), in the order of the domain ids."""
     target: str
-    """Dataset that judges."""
+    """Dataset that judges, or a part of one."""
     target_split: TargetSplit = "train+test"
-    """Which official splits of the target judge; the literature's lists leave out ``dev``."""
+    """Which official splits of a target that is not among the sources judge; the literature leaves out ``dev``."""
     oulu: OuluRun | None = None
     """Filters of an OULU-NPU run; its training domains are the phones."""
     aggregate: str = ""
@@ -66,6 +66,12 @@ class Protocol:
     """Source fingerprint of that protocol."""
     also: tuple[str, ...] = ()
     """Further targets: ``O->C,I,M`` is three protocols (``parts``) that train the same."""
+    extra: tuple[str, ...] = ()
+    """Those of the sources, the last ones, that the protocol has in addition to the literature's: ``O&C&I+CA->M``."""
+    shots: int = 0
+    """Videos of each class of the target that train."""
+    shots_by_video: bool = False
+    """Whether the people of the shots are judged on their other videos."""
 
     def __post_init__(self) -> None:
         if self.target_split not in get_args(TargetSplit):
@@ -77,18 +83,44 @@ class Protocol:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Names of the training domains: the sources, or for OULU-NPU runs the phones seen in training."""
-        return self.oulu.domains if self.oulu is not None else self.sources
+        """Names of the training domains: the sources, for OULU-NPU runs the phones seen in training, then the shots."""
+        if self.oulu is not None:
+            return self.oulu.domains
+        return (*self.sources, *([shot_name(self.target, self.shots, self.shots_by_video)] if self.shots else []))
 
     @property
     def datasets(self) -> tuple[str, ...]:
         """Every dataset that must be in the data, sources first."""
-        return tuple(dict.fromkeys((*self.sources, self.target, *self.also)))
+        return tuple(dict.fromkeys(part.domain for part in (*self.source_parts, *self.target_parts)))
+
+    @property
+    def source_parts(self) -> tuple[Part, ...]:
+        """The sources, read."""
+        return tuple(parse_part(text, self.name) for text in self.sources)
+
+    @property
+    def target_parts(self) -> tuple[Part, ...]:
+        """The targets, read."""
+        return tuple(parse_part(text, self.name) for text in (self.target, *self.also))
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What parts the protocol from the one that the literature compares on; no table may leave it out."""
+        rule = ", whose people are judged" if self.shots_by_video else ""
+        return (*(f"+{source}" for source in self.extra), *([f"{self.shots}-shot{rule}"] if self.shots else []))
 
     @property
     def source_name(self) -> str:
-        """Name of what trains: ``O&C&I`` of ``O&C&I->M``; an OULU-NPU run is the only one with its sources."""
-        return self.name if self.oulu is not None else "&".join(self.sources)
+        """Name of what trains: ``O&C&I`` of ``O&C&I->M``; the protocol's own where no other trains the same."""
+        if self._trains_alone:
+            return self.name
+        usual = self.sources[: len(self.sources) - len(self.extra)]
+        return "&".join(usual) + "".join(f"{EXTRA}{source}" for source in self.extra)
+
+    @property
+    def _trains_alone(self) -> bool:
+        """Whether what trains depends on more than the sources, so that it belongs to this protocol alone."""
+        return self.oulu is not None or self.shots > 0 or ARROW not in self.name
 
     @property
     def parts(self) -> tuple[Protocol, ...]:
@@ -108,8 +140,9 @@ class Protocol:
         Raises:
             ProtocolError: there is no such source domain, none would be left, or the protocol has no inner ones.
         """
-        if self.oulu is not None or self.inner_of:
+        if self.oulu is not None or self.inner_of or self.shots:
             kind = "its domains are the phones of one dataset" if self.oulu else "it is an inner protocol already"
+            kind = "its target takes part in training" if self.shots else kind
             raise ProtocolError(f"no source domain of {self.name} can be left out: {kind}", where="protocols")
         if domain not in self.sources:
             raise ProtocolError(
@@ -128,6 +161,7 @@ class Protocol:
             self.target_split,
             inner_of=self.fingerprint(),
             inner_of_sources=self.source_fingerprint(),
+            extra=tuple(source for source in self.extra if source != domain),
         )
 
     def fingerprint(self) -> str:
@@ -141,6 +175,7 @@ class Protocol:
             "oulu": asdict(self.oulu) if self.oulu else None,
             **({"inner_of": self.inner_of} if self.inner_of else {}),
             **({"also": self.also} if self.also else {}),
+            **self._rules_of_sources(),
         }
         return _short_hash(rules)
 
@@ -149,15 +184,26 @@ class Protocol:
 
         Protocols that differ in their targets alone have the same one.
         """
-        if self.oulu is not None:
+        if self._trains_alone:
             return self.fingerprint()
         rules = {
             "version": RULE_VERSION,
             "sources": self.sources,
             "dev": f"official dev split, else {DEV_FRACTION} of subjects by sha256 rank",
             **({"left_out": self.target, "inner_of": self.inner_of_sources} if self.inner_of else {}),
+            **self._rules_of_sources(),
         }
         return _short_hash(rules)
+
+    def _rules_of_sources(self) -> dict[str, Any]:
+        """Return what few protocols have, so that the others keep the fingerprints of before there was such."""
+        judged = {part.domain for part in self.target_parts}
+        both = [] if self.oulu else sorted({part.domain for part in self.source_parts} & judged)
+        return {
+            **({"both_sides": both, "divided": f"official, else {TARGET_FRACTION} of subjects"} if both else {}),
+            **({"extra": self.extra} if self.extra else {}),
+            **({"shots": self.shots, "shots_by_video": self.shots_by_video} if self.shots else {}),
+        }
 
     def assign(self, table: RowTable) -> Roles:
         """Return the role of every row of ``table``.
@@ -171,31 +217,31 @@ class Protocol:
         """
         check_columns(table, self.datasets, self.name)
         roles = oulu_roles(table, self.oulu) if self.oulu is not None else self._cross_dataset_roles(table)
-        check_roles(table, roles, self.name)
+        check_roles(table, roles, self.name, seen_people=self.shots_by_video)
         return roles
 
     def _cross_dataset_roles(self, table: RowTable) -> Roles:
-        domain_id = np.full(len(table.label), -1, np.int64)
-        dev = np.zeros(len(table.label), np.bool_)
-        for position, domain in enumerate(self.sources):
-            rows = np.flatnonzero(table.domain == domain)
-            domain_id[rows] = position
-            official = np.asarray(table.split[rows] == "dev")
-            if official.any():
-                dev[rows] = official
-            else:
-                dev[rows] = np.isin(table.subject[rows], dev_subjects(domain, table.subject[rows]))
-        judged = np.isin(table.split, _TARGET_SPLITS[self.target_split])
-        targets = {part.name: np.flatnonzero((table.domain == part.target) & judged) for part in self.parts}
-        source = domain_id >= 0
-        train, source_dev = np.flatnonzero(source & ~dev), np.flatnonzero(dev)
+        crossing = Crossing(table, self.source_parts, self.target_parts, self.target_split, self.name)
+        domain_id, dev = crossing.source_rows()
+        targets = {
+            protocol.name: crossing.target_rows(part)
+            for protocol, part in zip(self.parts, self.target_parts, strict=True)
+        }
+        shots = np.zeros(0, np.int64)
+        if self.shots:
+            rows = targets[self.name]
+            shots = shot_rows(table, rows, self.shots, self.target_parts[0].domain)
+            domain_id[shots] = len(self.sources)
+            seen = table.video if self.shots_by_video else table.subject
+            targets[self.name] = rows[~np.isin(seen[rows], seen[shots])]
         return Roles(
-            train,
-            source_dev,
+            np.flatnonzero((domain_id >= 0) & ~dev),
+            np.flatnonzero(dev),
             np.unique(np.concatenate(list(targets.values()))),
-            self.sources,
+            self.domains,
             domain_id,
             targets if self.also else {},
+            shots,
         )
 
 
@@ -214,26 +260,11 @@ def _joined(protocols: Sequence[Protocol]) -> Protocol:
     return replace(first, name=ALSO.join((first.name, *also)), group="custom", also=also)
 
 
+def shot_name(target: str, shots: int, by_video: bool) -> str:
+    """Return how a target with shots is written: ``M+5shot``, or ``M+5shot-videos``."""
+    return f"{target}{EXTRA}{shots}shot{'-videos' if by_video else ''}"
+
+
 def _short_hash(rules: Any) -> str:
     canonical = json.dumps(rules, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def dev_subjects(domain: str, subjects: NDArray[np.str_]) -> list[str]:
-    """Return the subjects of a domain that choose instead of training: at least one, never all.
-
-    Rank by sha256 and not a draw: adding a person moves few others, and no seed decides.
-
-    Raises:
-        DataError: the domain has one subject only.
-    """
-    everyone = [str(name) for name in np.unique(subjects)]
-    if len(everyone) < 2:
-        raise DataError(
-            f"domain {domain!r} has one subject only, so none can be kept from training",
-            where=domain,
-            remedy="a source domain needs two subjects or an official dev split",
-        )
-    ranked = sorted(everyone, key=lambda name: hashlib.sha256(f"{domain}|{name}".encode()).hexdigest())
-    count = min(max(1, round(DEV_FRACTION * len(everyone))), len(everyone) - 1)
-    return ranked[:count]

@@ -8,8 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fasray.errors import ProtocolError, SpecError, did_you_mean
+from fasray.protocols.crossing import TargetSplit
+from fasray.protocols.filters import Part
+from fasray.protocols.grammar import inner_split, plain, read_protocol
 from fasray.protocols.oulu import OULU_DOMAIN, official_runs
-from fasray.protocols.protocol import ALSO, INNER, Protocol, TargetSplit, with_same_sources
+from fasray.protocols.protocol import ARROW, Protocol
+from fasray.protocols.published import FILTERED, LISTED, family, needs_lists
 
 DOMAIN_TITLES = {
     "O": "OULU-NPU",
@@ -30,24 +34,38 @@ _LETTER_PROTOCOLS = {
     "single-source": tuple(f"{source}->{target}" for source, target in itertools.permutations("OCIM", 2)),
     "cimy": ("C&I&M->Y", "C&I&Y->M", "C&M&Y->I", "I&M&Y->C"),
     "wcs": ("SURF&CeFA->WMCA", "SURF&WMCA->CeFA", "CeFA&WMCA->SURF"),
+    "five-shot": tuple(f"{sources}+5shot" for sources in ("O&C&I->M", "O&M&I->C", "O&C&M->I", "I&C&M->O")),
 }
+
+_OULU_RUNS = official_runs()
+
+
+def _runs(stem: str) -> tuple[str, ...]:
+    """Return the registered protocols of a corpus, or of one of its protocols."""
+    return tuple(name for name in (*_OULU_RUNS, *FILTERED) if name == stem or re.match(rf"{stem}[.-]", name))
+
 
 GROUPS: dict[str, tuple[str, ...]] = {
     **_LETTER_PROTOCOLS,
-    "oulu-npu": tuple(official_runs()),
-    "oulu-npu-3": tuple(name for name in official_runs() if name.startswith("oulu-npu-3.")),
-    "oulu-npu-4": tuple(name for name in official_runs() if name.startswith("oulu-npu-4.")),
     "one-source-12": _LETTER_PROTOCOLS["single-source"],
     "celeba-7": ("CA->M,C,I,O,WMCA,CeFA,SURF",),
-}
-"""Group name -> names of its protocols, in the order of the literature's tables."""
+    **{
+        stem: _runs(stem)
+        for stem in (
+            "oulu-npu", "oulu-npu-3", "oulu-npu-4", "siw-mv2-2", "cefa", "cefa-1", "cefa-2", "cefa-4", "hifimask-2",
+        )
+    },
+}  # fmt: skip
+"""Group name -> names of its protocols, in the order of the literature's tables.
 
-_MEANS = ("one-source-12", "celeba-7", "wcs")
+``five-shot`` is that of Huang et al., ECCV 2022, but that their people of the shots are not judged here; their rule is
+``O&C&I+CA->M+5shot-videos``, with CelebA-Spoof as an extra source, and so on.
+"""
+
+_MEANS = ("one-source-12", "celeba-7", "wcs", "five-shot")
 """Groups of which the literature reports the mean, too; a table has it where a sweep asks for the group by name."""
 
 _GROUP_OF = {name: group for group, members in _LETTER_PROTOCOLS.items() for name in members}
-_OULU_RUNS = official_runs()
-_DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -67,85 +85,47 @@ class Listing:
 
 def names() -> list[str]:
     """Return the names of all registered protocols, group by group."""
-    return [*_GROUP_OF, *_OULU_RUNS]
+    return [*_GROUP_OF, *_OULU_RUNS, *FILTERED]
 
 
 def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
-    """Return the protocol of one name: a registered one or any ``A&B->C``; spaces do not count.
+    """Return the protocol of one name: a registered one, or any that the grammar has; white space does not count.
 
     ``A->B,C`` is ``A->B`` and ``A->C``, which train the same (``Protocol.parts``). ``A&B&C->T/A`` is the inner protocol
     of ``A&B&C->T`` that leaves A out (``Protocol.without``). ``target_split`` is ignored by OULU-NPU's own protocols,
-    whose target is the official test split.
+    whose target is the official test split, and by parts that say which splits they have.
 
     Raises:
         SpecError: the name is malformed.
-        ProtocolError: no such protocol, a source is named twice, or the target is among the sources.
+        ProtocolError: no such protocol, one that needs lists, a source or a target is named twice, or the target is
+            among the sources.
     """
-    plain = "".join(name.split())
-    outer, inner, left_out = plain.rpartition(INNER)
-    if inner:
+    outer, left_out = inner_split(plain(name))
+    if left_out:
         return parse(outer, target_split).without(left_out)
-    if plain in _OULU_RUNS:
-        stem, _, run = plain.partition(".")
+    if outer in _OULU_RUNS:
         return Protocol(
-            plain,
+            outer,
             "oulu-npu",
             sources=(OULU_DOMAIN,),
             target=OULU_DOMAIN,
             target_split="test",
-            oulu=_OULU_RUNS[plain],
-            aggregate=stem if run else "",
+            oulu=_OULU_RUNS[outer],
+            aggregate=family(outer),
             headline="acer",
         )
-    if "->" not in plain:
+    if outer in FILTERED:
+        found = read_protocol(FILTERED[outer], "test")
+        group = re.sub(r"[.-][^.-]*$", "", outer) if "." in outer else outer
+        return replace(found, name=outer, group=group, aggregate=family(outer), headline="acer")
+    if outer in LISTED:
+        raise needs_lists(outer)
+    if ARROW not in outer:
         raise ProtocolError(
-            f"there is no protocol {name!r}", where="protocols", remedy=did_you_mean(plain, [*GROUPS, *names()])
+            f"there is no protocol {name!r}", where="protocols", remedy=did_you_mean(outer, [*GROUPS, *names()])
         )
-    left, _, target = plain.partition("->")
-    if ALSO in target:
-        targets = target.split(ALSO)
-        if len(set(targets)) < len(targets):
-            raise ProtocolError(
-                f"protocol {name!r} names a target twice", where="protocols", remedy="name each target domain once"
-            )
-        (joined,) = with_same_sources([parse(f"{left}->{one}", target_split) for one in targets])
-        return joined
-    sources = tuple(left.split("&"))
-    for domain in (*sources, target):
-        if not _DOMAIN.fullmatch(domain):
-            raise SpecError(
-                f"{name!r} is not a protocol: {domain!r} is no domain's name",
-                where="protocols",
-                remedy="write sources and target like O&C&I->M",
-            )
-    if len(set(sources)) < len(sources):
-        raise ProtocolError(
-            f"protocol {name!r} names a source twice", where="protocols", remedy="name each source domain once"
-        )
-    if target in sources:
-        raise ProtocolError(
-            f"leak in protocol {name!r}: the target {target!r} is among its sources",
-            where="protocols",
-            remedy="a target domain must be unseen; leave it out of the sources",
-        )
-    canonical = f"{'&'.join(sources)}->{target}"
-    return Protocol(canonical, _GROUP_OF.get(canonical, "custom"), sources, target, target_split)
-
-
-def part_names(name: str) -> tuple[str, ...]:
-    """Return the names of the protocols with one target each that a name means, as ``Protocol.parts`` does.
-
-    >>> part_names("O->C,I"), part_names("O&C->I,M/O"), part_names("O&C&I->M")
-    (('O->C', 'O->I'), ('O&C->I/O', 'O&C->M/O'), ('O&C&I->M',))
-    """
-    outer, inner, left_out = name.partition(INNER)
-    sources, arrow, targets = outer.partition("->")
-    return tuple(f"{sources}{arrow}{target}{inner}{left_out}" for target in targets.split(ALSO))
-
-
-def outer_name(name: str) -> str:
-    """Return the name of the protocol that an inner one belongs to; of any other its own."""
-    return name.partition(INNER)[0]
+    found = read_protocol(outer, target_split)
+    return replace(found, group=_GROUP_OF.get(found.name, "custom"))
 
 
 def resolve(
@@ -200,7 +180,7 @@ def mean_rows(wanted: Iterable[str]) -> dict[str, tuple[str, ...]]:
     >>> mean_rows(["O->C,I", "O->M"])
     {'O->C,I': ('O->C', 'O->I')}
     """
-    wanted = tuple("".join(item.split()) for item in wanted)
+    wanted = tuple(plain(item) for item in wanted)
     found: dict[str, tuple[str, ...]] = {}
     for item in wanted:
         if item in _MEANS:
@@ -208,16 +188,16 @@ def mean_rows(wanted: Iterable[str]) -> dict[str, tuple[str, ...]]:
         elif item not in GROUPS and len(members := parse(item).parts) > 1:
             found[parse(item).name] = tuple(member.name for member in members)
     asked = dict.fromkeys(names_in_order(wanted))
-    for family in dict.fromkeys(parse(name).aggregate for name in asked):
-        if family and all(member in asked for member in GROUPS[family]):
-            found[family] = GROUPS[family]
+    for mean in dict.fromkeys(parse(name).aggregate for name in asked):
+        if mean and all(member in asked for member in GROUPS[mean]):
+            found[mean] = GROUPS[mean]
     return found
 
 
 def _asked(wanted: Iterable[str], target_split: TargetSplit = "train+test") -> Iterator[Protocol]:
     """Yield the protocol of each name, those of a group one by one."""
     for item in wanted:
-        yield from (parse(name, target_split) for name in GROUPS.get("".join(item.split()), (item,)))
+        yield from (parse(name, target_split) for name in GROUPS.get(plain(item), (item,)))
 
 
 def describe() -> list[Listing]:
@@ -227,9 +207,8 @@ def describe() -> list[Listing]:
 
 def _listing(protocol: Protocol) -> Listing:
     if protocol.oulu is None:
-        sources = ", ".join(DOMAIN_TITLES.get(domain, domain) for domain in protocol.sources)
-        target = DOMAIN_TITLES.get(protocol.target, protocol.target)
-        note = "target: train + test videos, without dev"
+        sources, target = (", ".join(map(_title, parts)) for parts in (protocol.source_parts, protocol.target_parts))
+        note = _note(protocol)
     else:
         seen, unseen = protocol.oulu.source, protocol.oulu.target
         sources, target = (
@@ -240,6 +219,20 @@ def _listing(protocol: Protocol) -> Listing:
         if protocol.aggregate:
             note += f"; one of six runs of {protocol.aggregate}"
     return Listing(protocol.name, protocol.group, sources, target, len(protocol.domains), protocol.headline, note)
+
+
+def _title(part: Part) -> str:
+    return f"{DOMAIN_TITLES.get(part.domain, part.domain)}{replace(part, domain='')}"
+
+
+def _note(protocol: Protocol) -> str:
+    if protocol.name in FILTERED:
+        siblings = (
+            f"; one of {len(GROUPS[protocol.aggregate])} runs of {protocol.aggregate}" if protocol.aggregate else ""
+        )
+        return f"one corpus, divided by people{siblings}"
+    shots = f"; {protocol.shots} live and {protocol.shots} attack videos of it train" if protocol.shots else ""
+    return f"target: train + test videos, without dev{shots}"
 
 
 def _span(numbers: Sequence[int]) -> str:

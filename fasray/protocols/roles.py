@@ -92,6 +92,8 @@ class Roles:
     """[N] position in ``domains`` of every train and source-dev row, -1 elsewhere."""
     targets: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     """The target rows by the name of the protocol that they judge, sorted; empty where all judge one protocol."""
+    shots: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Those of ``train`` that come from the target's dataset, sorted; they are the last of ``domains``."""
 
     @property
     def scored(self) -> dict[str, NDArray[np.int64]]:

@@ -8,7 +8,7 @@ from sweep_fixtures import make_table
 
 from fasray.errors import ProtocolError
 from fasray.protocols import outer_name, parse
-from fasray.protocols.protocol import TargetSplit
+from fasray.protocols.crossing import TargetSplit
 
 
 @pytest.mark.parametrize("split", ["train+test", "all", "test"])

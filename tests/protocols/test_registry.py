@@ -17,9 +17,10 @@ def test_groups_are_the_literatures_lists() -> None:
     assert sizes == {
         "ocim": 4, "limited-source": 2, "single-source": 12, "cimy": 4,
         "oulu-npu": 14, "oulu-npu-3": 6, "oulu-npu-4": 6, "wcs": 3, "one-source-12": 12, "celeba-7": 1,
+        "five-shot": 4, "siw-mv2-2": 14, "cefa": 8, "cefa-1": 3, "cefa-2": 2, "cefa-4": 3, "hifimask-2": 3,
     }  # fmt: skip
     assert {protocols.parse(name).target for name in protocols.GROUPS["cimy"]} == set("CIMY")
-    assert len(set(protocols.names())) == len(protocols.names()) == 39
+    assert len(set(protocols.names())) == len(protocols.names()) == 70
 
 
 def test_every_registered_name_parses_to_itself_and_is_listed() -> None:
