@@ -32,8 +32,9 @@ data.add_command(prepare)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of all randomness.")
 @click.option("--dial", type=float, help="Difficulty: 0 is easy, 1 is hard.")
 @click.option("--image-size", type=int, help="Side of the face crops in pixels.")
-@click.option("--domains", help="Letters out of OCIM.")
-@click.option("--attacks", help="Attack types out of print,replay,mask, separated by commas.")
+@click.option("--domains", help="Letters out of OCIM, or names separated by commas: SURF,CeFA,WMCA.")
+@click.option("--attacks", help="Attack types out of print,replay,mask,partial,makeup, separated by commas.")
+@click.option("--people", is_flag=True, help="Subjects have ethnicity, sex and age group, in looks and records.")
 @click.option("--as", "corpus", help="Write videos in the layout of this corpus: oulu-npu, casia-fasd ...")
 @click.option("--frames", type=int, help="With --as: frames a video.")
 @click.option("--size", help="With --as: width and height of the videos, for example 320x240.")
@@ -46,6 +47,7 @@ def synth(
     image_size: int | None,
     domains: str | None,
     attacks: str | None,
+    people: bool,
     corpus: str | None,
     frames: int | None,
     size: str | None,
@@ -57,7 +59,7 @@ def synth(
     of videos with the names and folders of a published corpus, to try 'fasray data prepare' without a licence.
     """
     if corpus is not None:
-        _refuse("with --as", image_size=image_size, domains=domains, attacks=attacks)
+        _refuse("with --as", image_size=image_size, domains=domains, attacks=attacks, people=people or None)
         _mimic(out, corpus, subjects, frames, seed, dial, size, processes)
         return
     _refuse("without --as", frames=frames, size=size)
@@ -72,6 +74,7 @@ def synth(
             image_size=DEFAULT.image_size if image_size is None else image_size,
             domains=DEFAULT.domains if domains is None else domains,
             attacks=DEFAULT.attacks if attacks is None else tuple(attacks.split(",")),
+            people=people,
             processes=processes,
             progress=progress,
         )

@@ -1,7 +1,9 @@
 """The generated set: a pure function of its settings, exact labels for live faces, splits and protocols that work."""
 
+import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -14,13 +16,18 @@ from fasray.faces import jpeg
 from fasray.faces.record import FACE_CLASSES, PARSING_CLASSES
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.reading import read_index
+from fasray.faces.sets.verify import verify
 from fasray.faces.synthetic import DEFAULT, DEFAULT_DIAL, DEFAULT_SEED, SyntheticSettings, generate
 from fasray.faces.synthetic.camera import Camera, capture
 from fasray.faces.synthetic.card import CARD_NAME
 from fasray.faces.synthetic.corpus import split_of
-from fasray.faces.synthetic.domains import DOMAIN_NAMES, domain_at
+from fasray.faces.synthetic.domains import ALL_DOMAINS, ATTACKS, DOMAIN_NAMES, domain_at
+from fasray.faces.synthetic.head import draw_expression, draw_head
+from fasray.faces.synthetic.identity import draw_identity, in_group, person_of
+from fasray.faces.synthetic.media import Makeup, Mask, Partial
 from fasray.faces.synthetic.raster import rgb
 from fasray.faces.synthetic.subject import Shoot, subject_records
+from fasray.faces.synthetic.worn import wear
 
 
 def rows_of(folder):
@@ -67,6 +74,68 @@ def test_adding_mask_attacks_leaves_the_others_as_they_were(tmp_path, made_once)
     assert [row["image"] for row in rows if row not in masks] == [row["image"] for row in rows_of(made_once)[:24]]
     assert {(row["instrument"], row["label"], any(row["depth"])) for row in masks} == {("mask1", 0, False)}
     assert len(masks) == 6
+
+
+def test_worn_attacks_differ_from_the_live_face_where_they_are_worn_and_leave_the_others_as_they_were(
+    tmp_path, made_once
+):
+    attacks = ("print", "replay", "mask", "partial", "makeup")
+    generate(str(tmp_path / "set"), subjects=1, domains="O", image_size=48, processes=1, attacks=attacks)
+    rows = rows_of(tmp_path / "set")
+    worn = [row for row in rows if row["attack_type"] in ("partial", "makeup")]
+    plain = [row["image"] for row in rows if row["attack_type"] in ("live", "print", "replay")]
+    assert plain == [row["image"] for row in rows_of(made_once)[:24]]
+    assert {(row["label"], any(row["depth"]), any(row["parsing"])) for row in worn} == {(0, False, False)}
+    assert {row["instrument"] for row in worn} == {"partial1", "partial2", "partial3", "makeup1"}
+    assert "Partial attacks" in (tmp_path / "set" / CARD_NAME).read_text()
+    who = draw_identity(np.random.default_rng(3))
+    head = draw_head(replace(who, glasses=False), draw_expression(np.random.default_rng(4)), 96)
+    changed = {
+        medium: np.abs(wear(head, medium).albedo - head.albedo).max(2) > 0.02
+        for medium in (Partial("glasses"), Partial("mouth"), Makeup(), Mask(), Mask(soft=True))
+    }
+    eyes, lips = head.parts == PARSING_CLASSES.index("eye"), head.parts == PARSING_CLASSES.index("lip")
+    assert changed[Partial("glasses")][eyes].mean() > 0.5 > 0 == changed[Partial("glasses")][lips].mean()
+    assert changed[Partial("mouth")][lips].mean() > 0.5 > 0 == changed[Partial("mouth")][eyes].mean()
+    assert all(
+        not where[head.parts == PARSING_CLASSES.index("cloth")].any()
+        for medium, where in changed.items()
+        if not isinstance(medium, Mask)
+    )
+
+
+def test_people_are_in_groups_that_their_records_name_and_that_no_split_or_other_group_decides(tmp_path):
+    people = [person_of(number) for number in range(1, 19)]
+    assert len(set(people)) == 18
+    generate(str(tmp_path), subjects=18, domains="CeFA", image_size=32, processes=1, people=True, attacks=("mask",))
+    index = read_index(str(tmp_path))
+    first = np.unique(index.subject, return_index=True)[1]
+    assert [(index.ethnicity[row], index.sex[row], index.age_group[row]) for row in first] == [
+        (person.ethnicity, person.sex, person.age_group) for person in people
+    ]
+    assert verify(str(tmp_path)) == []
+    rng = np.random.default_rng(0)
+    looks = [in_group(draw_identity(np.random.default_rng(n)), person, rng) for n, person in enumerate(people)]
+    by_skin = sorted(range(18), key=lambda at: looks[at].melanin)
+    assert {people[at].ethnicity for at in by_skin[-6:]} == {"group3"}
+    assert all(look.beard == 0 for look, person in zip(looks, people, strict=True) if person.sex == "female")
+    assert {look.hair_colour == (0.3, 0.3, 0.3) for look, p in zip(looks, people, strict=True) if p.age_group == "old"}
+
+
+def test_a_domain_of_another_name_is_seen_by_other_cameras_with_a_shortcut_of_its_own(tmp_path):
+    generate(str(tmp_path), subjects=3, domains="SURF,WMCA", image_size=32, processes=1)
+    index = read_index(str(tmp_path))
+    assert set(zip(index.domain.tolist(), index.split.tolist(), strict=True)) == set(
+        itertools.product(("SURF", "WMCA"), ("train", "dev", "test"))
+    )
+    shortcuts = {
+        (medium.exposure_bias, medium.colour_bias)
+        for name in ALL_DOMAINS
+        for attack in ATTACKS
+        for medium in domain_at(name, 1).media(attack)
+    }
+    assert len(shortcuts) == len(ALL_DOMAINS)
+    assert len({domain_at(name, 0).cameras for name in ALL_DOMAINS}) == len(ALL_DOMAINS)
 
 
 def test_every_subject_has_three_sessions_of_live_print_and_replay(made_once):
@@ -165,6 +234,7 @@ def test_the_shortcut_points_in_different_directions():
     ("change", "where"),
     [
         ({"domains": "OX"}, "domains"),
+        ({"domains": "SURF,CeFa"}, "domains"),
         ({"domains": "OO"}, "domains"),
         ({"domains": ""}, "domains"),
         ({"attacks": ("prynt",)}, "attacks"),

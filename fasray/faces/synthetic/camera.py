@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray.faces.synthetic.media import Mask, Print, Replay, Span, Triple
+from fasray.faces.synthetic.media import Medium, Span, Triple
 from fasray.faces.synthetic.raster import Map, blur, rgb, saturate, white_noise
 
 
@@ -34,7 +34,7 @@ class Camera:
     jpeg_quality: tuple[int, int] = (85, 96)
 
 
-def biased(camera: Camera, medium: Print | Replay | Mask) -> Camera:
+def biased(camera: Camera, medium: Medium) -> Camera:
     """Return the camera as it sees attacks of this medium: with the domain's designed exposure and colour shortcut."""
     red, green, blue = (w * c for w, c in zip(camera.white_balance, medium.colour_bias, strict=True))
     exposure = camera.exposure * medium.exposure_bias

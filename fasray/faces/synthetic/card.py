@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fasray.faces.synthetic.domains import DOMAIN_NAMES, domain_at
+
+if TYPE_CHECKING:
+    from fasray.faces.synthetic.corpus import SyntheticSettings
 
 CARD_NAME = "CARD.md"
 
@@ -26,9 +29,21 @@ The gap to a domain never seen is large for C and M, clear for I, and small for 
 """Learnability of the default set, as the card states it; measure again whenever the default set changes."""
 
 
-def card_text(dial: float, card: dict[str, Any], attacks: tuple[str, ...]) -> str:
+_MORE = {
+    "partial": """ Partial attacks are live faces with printed
+   paper on the eyes or the mouth.""",
+    "makeup": """ Make-up is painted lips, lids, cheeks and brows
+   over evened skin.""",
+    "people": """
+   Subjects belong to groups by skin and shape, sex and age, which rotate. Nothing is claimed of people.""",
+}
+"""What is said of kinds and groups that are made on request."""
+
+
+def card_text(asked: SyntheticSettings, card: dict[str, Any]) -> str:
     """Return the Markdown text of the card."""
-    settings = card["settings"]
+    settings, dial, attacks = card["settings"], asked.dial, asked.attacks
+    more = "".join(text for word, text in _MORE.items() if word in attacks or getattr(asked, word, False))
     per_domain, side = f"{settings['subjects']} subjects", settings["image_size"]
     return f"""# Generated faces
 
@@ -47,7 +62,7 @@ to result, and to compare runs of this software with each other. Report numbers 
    - parsing: {card["parsing"]}
 3. Attacks ({", ".join(attacks)}): a print has ink gamut, halftone dots, paper, bend and gloss; a replay a display whose
    subpixel grid is sampled by the camera's colour filter array, so that its moire is real aliasing; a mask flat skin
-   colour, eye-hole rims and a shiny surface.
+   colour, eye-hole rims and a shiny surface.{more}
 4. A camera adds lens blur, exposure, mosaic, noise, white balance, tone, sharpening, resolution and JPEG.
 5. The crop is the face box times {card["crop"]["margin"]:g}, jittered like a detector's, without rotation.
 
@@ -63,7 +78,7 @@ shortcut (0) to weak cues with the full shortcut (1). The shortcut is what makes
 
 | domain | modelled on | cameras | attack exposure | attack colour (R, G, B) | live veil | train / dev / test shares |
 |---|---|---|---|---|---|---|
-{_domain_rows(dial)}
+{_domain_rows(asked)}
 
 ## How hard it is
 
@@ -71,10 +86,10 @@ shortcut (0) to weak cues with the full shortcut (1). The shortcut is what makes
 """
 
 
-def _domain_rows(dial: float) -> str:
+def _domain_rows(asked: SyntheticSettings) -> str:
     rows = []
-    for name in DOMAIN_NAMES:
-        domain = domain_at(name, dial)
+    for name in dict.fromkeys((*DOMAIN_NAMES, *asked.names)):
+        domain = domain_at(name, asked.dial)
         medium = domain.prints[0]
         colour = ", ".join(f"{value:.3f}" for value in medium.colour_bias)
         cameras = ", ".join(camera.name for camera in domain.cameras)

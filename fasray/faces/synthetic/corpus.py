@@ -12,18 +12,26 @@ import cv2
 
 from fasray.errors import SpecError, did_you_mean
 from fasray.faces.process_pool import map_in_processes, worker_count
-from fasray.faces.record import ATTACK_TYPES, SPLITS
+from fasray.faces.record import SPLITS
 from fasray.faces.sets.manifest import Manifest, canonical_json
 from fasray.faces.sets.shards import write_shards
 from fasray.faces.synthetic.card import CARD_NAME, card_text
-from fasray.faces.synthetic.domains import DEFAULT_DIAL, DEFAULT_SEED, DOMAIN_NAMES, Domain, domain_at
+from fasray.faces.synthetic.domains import (
+    ALL_DOMAINS,
+    ATTACKS,
+    DEFAULT_DIAL,
+    DEFAULT_SEED,
+    DOMAIN_NAMES,
+    Domain,
+    domain_at,
+    domain_names,
+)
 from fasray.faces.synthetic.subject import MARGIN, Shoot, subject_records
 
 GENERATOR = "fasray-synthetic/1"
 """Changes whenever the same settings give other pixels."""
 
 ROWS_PER_SHARD = 512
-_ATTACKS = tuple(name for name in ATTACK_TYPES if name in ("print", "replay", "mask"))
 _SMALLEST_IMAGE = 32
 
 Progress = Callable[[int, int], None]
@@ -42,24 +50,26 @@ class SyntheticSettings:
     image_size: int = 128
     """Side of the crops, pixels, at least 32. Cues keep their size in pixels."""
     domains: str = DOMAIN_NAMES
-    """Letters out of OCIM, in the order they are written."""
+    """Letters out of OCIM, or names with commas between them, in the order they are written; see domains.py."""
     attacks: tuple[str, ...] = ("print", "replay")
-    """Attack types, out of print, replay, mask."""
+    """Attack types, out of print, replay, mask, partial, makeup."""
     sessions: int = 3
     """Sessions a subject; each has one video of live and of every attack type."""
     live_frames: int = 4
     """Frames of every live video."""
     attack_frames: int = 2
+    people: bool = False
+    """Whether subjects belong to groups (ethnicity, sex, age group), in looks and records."""
 
     def __post_init__(self) -> None:
         """Refuse settings that are out of range (SpecError)."""
-        for name in self.domains:
-            if name not in DOMAIN_NAMES:
-                raise SpecError(f"unknown domain {name!r}", where="domains", remedy=did_you_mean(name, DOMAIN_NAMES))
+        for name in self.names:
+            if name not in ALL_DOMAINS:
+                raise SpecError(f"unknown domain {name!r}", where="domains", remedy=did_you_mean(name, ALL_DOMAINS))
         for name in self.attacks:
-            if name not in _ATTACKS:
-                raise SpecError(f"unknown attack type {name!r}", where="attacks", remedy=did_you_mean(name, _ATTACKS))
-        for key, words in (("domains", tuple(self.domains)), ("attacks", self.attacks)):
+            if name not in ATTACKS:
+                raise SpecError(f"unknown attack type {name!r}", where="attacks", remedy=did_you_mean(name, ATTACKS))
+        for key, words in (("domains", self.names), ("attacks", self.attacks)):
             if not words or len(set(words)) != len(words):
                 raise SpecError("empty, or something is named twice", where=key, remedy="name each one once")
         for key, value, low, high in (
@@ -75,7 +85,15 @@ class SyntheticSettings:
 
     def canonical_json(self) -> str:
         """Return the one JSON text of generator and settings; equal texts mean equal pixels."""
-        return canonical_json({"generator": GENERATOR, **asdict(self), "dial": float(self.dial)})
+        facts = {"generator": GENERATOR, **asdict(self), "dial": float(self.dial)}
+        if not self.people:
+            del facts["people"]
+        return canonical_json(facts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the domains."""
+        return domain_names(self.domains)
 
 
 DEFAULT = SyntheticSettings()
@@ -91,6 +109,7 @@ def generate(
     image_size: int = DEFAULT.image_size,
     domains: str = DEFAULT.domains,
     attacks: tuple[str, ...] = DEFAULT.attacks,
+    people: bool = DEFAULT.people,
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -98,12 +117,13 @@ def generate(
 
     Args:
         out_uri: folder or ``s3://`` prefix; must not hold a finished set.
-        subjects: see SyntheticSettings, as are seed, dial, image_size, domains, attacks.
+        subjects: see SyntheticSettings, as are seed, dial, image_size, domains, attacks, people.
         seed: of all randomness.
         dial: difficulty.
         image_size: side of the crops, pixels.
-        domains: letters out of OCIM.
+        domains: letters out of OCIM, or names.
         attacks: attack types.
+        people: whether subjects belong to groups.
         processes: worker processes (started afresh, not forked); None = one per available core; 1 = this process.
         progress: called with (subjects done, subjects in all).
 
@@ -112,7 +132,14 @@ def generate(
         DataError: a finished set exists there already.
     """
     settings = replace(
-        DEFAULT, subjects=subjects, seed=seed, dial=dial, image_size=image_size, domains=domains, attacks=attacks
+        DEFAULT,
+        subjects=subjects,
+        seed=seed,
+        dial=dial,
+        image_size=image_size,
+        domains=domains,
+        attacks=attacks,
+        people=people,
     )
     workers = worker_count(processes)
     card = preparation_card(settings)
@@ -121,7 +148,7 @@ def generate(
         out_uri,
         card,
         image_size=image_size,
-        documents={CARD_NAME: card_text(settings.dial, card, attacks).encode()},
+        documents={CARD_NAME: card_text(settings, card).encode()},
         rows_per_shard=ROWS_PER_SHARD,
     )
 
@@ -164,7 +191,7 @@ def _apportion(shares: list[int], total: int) -> list[int]:
 
 
 def _records(settings: SyntheticSettings, workers: int, progress: Progress | None) -> Iterator[dict[str, Any]]:
-    jobs = [(settings, name, number) for name in settings.domains for number in range(1, settings.subjects + 1)]
+    jobs = [(settings, name, number) for name in settings.names for number in range(1, settings.subjects + 1)]
     for done, records in enumerate(map_in_processes(_subject, jobs, workers)):
         yield from records
         if progress is not None:
@@ -181,5 +208,6 @@ def _subject(job: tuple[SyntheticSettings, str, int]) -> list[dict[str, Any]]:
         live_frames=settings.live_frames,
         attack_frames=settings.attack_frames,
         attacks=settings.attacks,
+        people=settings.people,
     )
     return list(subject_records(domain, number, split_of(domain, number, settings.subjects), shoot))

@@ -1,4 +1,4 @@
-"""The four generated domains O, C, I, M: their cameras, attack media and scenes, and the difficulty dial.
+"""The generated domains O, C, I, M and their relatives: cameras, attack media and scenes, and the difficulty dial.
 
 Every domain is written down twice. *Easy* (dial 0): strong generic cues, print dots, moire, screen glow, that any
 network finds and that carry over to other domains. *Hard* (dial 1): these cues are weak, and every domain adds its own
@@ -6,6 +6,8 @@ designed shortcut: its attacks are a little brighter or darker and redder or blu
 that differ between domains, and the live cameras of I and M are washed out the way attacks elsewhere are. A network
 that trusts the shortcut of its source domains fails on the target: this is the domain gap. A dial between 0 and 1
 blends all numbers linearly.
+
+A domain of any other name is one of the four behind other cameras, with a shortcut of its own.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from fasray.faces.synthetic.camera import Camera
-from fasray.faces.synthetic.media import Mask, Print, Replay, Span
+from fasray.faces.synthetic.media import Makeup, Mask, Medium, Partial, Print, Replay, Span, Triple
 
 DEFAULT_SEED = 2026
 DEFAULT_DIAL = 0.75
 
 DOMAIN_NAMES = "OCIM"
+ATTACKS = ("print", "replay", "mask", "partial", "makeup")
+"""Attack types that can be generated."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,15 @@ class Domain:
     """Strength of the key light."""
     split_shares: tuple[int, int, int]
     """Subjects in train, dev, test of the real dataset."""
+    partials: tuple[Partial, ...] = (Partial("glasses"), Partial("mouth"), Partial("strip"))
+    """Printed paper that is worn; instrument ``partial1`` is the first."""
+    makeups: tuple[Makeup, ...] = (Makeup(),)
+    """Instrument ``makeup1`` is the first."""
+
+    def media(self, attack: str) -> tuple[Medium, ...]:
+        """Return the media of an attack type, one of ATTACKS."""
+        media: tuple[Medium, ...] = getattr(self, f"{attack}s")
+        return media
 
 
 _EASY = {
@@ -158,11 +171,15 @@ _EASY = {
     ),
 }
 
-_Settings = TypeVar("_Settings", Camera, Print, Replay, Mask)
+_Settings = TypeVar("_Settings", Camera, Print, Replay, Mask, Partial, Makeup)
 
 
 def _each(items: tuple[_Settings, ...], **changes: Any) -> tuple[_Settings, ...]:
     return tuple(replace(item, **changes) for item in items)
+
+
+def _worn(domain: Domain, bias: dict[str, Any]) -> dict[str, Any]:
+    return {name: _each(getattr(domain, name), **bias) for name in ("masks", "partials", "makeups")}
 
 
 def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
@@ -176,7 +193,7 @@ def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
             o,
             prints=_each(o.prints, halftone=0.16, saturation=(0.75, 1.0), paper=(0.86, 0.86, 0.86), **darker_bluer),
             replays=_each(o.replays, grid=0.35, optics=0.48, **darker_bluer),
-            masks=_each(o.masks, **darker_bluer),
+            **_worn(o, darker_bluer),
         ),
         "C": replace(
             c,
@@ -184,7 +201,7 @@ def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
             replays=_each(
                 c.replays, grid=0.25, optics=0.5, white=(1.0, 1.0, 1.0), leak=0.015, gain=(0.8, 1.2), **brighter_redder
             ),
-            masks=_each(c.masks, **brighter_redder),
+            **_worn(c, brighter_redder),
         ),
         "I": replace(
             i,
@@ -193,19 +210,95 @@ def _hard(easy: dict[str, Domain]) -> dict[str, Domain]:
             replays=_each(
                 i.replays, grid=0.25, optics=0.5, bezel=0.0, fill=(1.3, 1.6), resolution=1.0, **brighter_bluer
             ),
-            masks=_each(i.masks, **brighter_bluer),
+            **_worn(i, brighter_bluer),
         ),
         "M": replace(
             m,
             cameras=_each(m.cameras, veil=0.06, contrast=0.1),
             prints=_each(m.prints, halftone=0.24, saturation=(0.9, 1.1), black=0.03, **darker_redder),
             replays=_each(m.replays, grid=0.5, optics=0.45, bezel=0.02, **darker_redder),
-            masks=_each(m.masks, **darker_redder),
+            **_worn(m, darker_redder),
         ),
     }
 
 
 _HARD = _hard(_EASY)
+
+
+@dataclass(frozen=True)
+class _Relative:
+    """A domain in terms of one of the four."""
+
+    title: str
+    of: str
+    tint: Triple
+    """Its cameras' white balance relative to theirs."""
+    resolution: float
+    exposure_bias: float
+    """With ``colour_bias`` the designed shortcut at dial 1, of all attacks."""
+    colour_bias: Triple
+    split_shares: tuple[int, int, int]
+
+    def easy(self, name: str) -> Domain:
+        """Return it at dial 0."""
+        base = _EASY[self.of]
+        return replace(
+            base,
+            name=name,
+            title=self.title,
+            cameras=tuple(map(self._seen_anew, base.cameras)),
+            masks=(Mask(), Mask(soft=True)),
+            split_shares=self.split_shares,
+        )
+
+    def hard(self, name: str) -> Domain:
+        """Return it at dial 1."""
+        base, easy = _HARD[self.of], self.easy(name)
+        bias: dict[str, Any] = {"exposure_bias": self.exposure_bias, "colour_bias": self.colour_bias}
+        return replace(
+            easy,
+            cameras=tuple(map(self._seen_anew, base.cameras)),
+            prints=_each(base.prints, **bias),
+            replays=_each(base.replays, **bias),
+            **_worn(easy, bias),
+        )
+
+    def _seen_anew(self, camera: Camera) -> Camera:
+        red, green, blue = (w * t for w, t in zip(camera.white_balance, self.tint, strict=True))
+        low, high = camera.resolution
+        return replace(
+            camera, white_balance=(red, green, blue), resolution=(low * self.resolution, high * self.resolution)
+        )
+
+
+_RELATIVES = {
+    "Y": _Relative("ROSE-Youtu", "O", (1.03, 1.0, 1.02), 0.9, 1.2, (0.95, 1.0, 1.1), (10, 0, 10)),
+    "S": _Relative("SiW", "O", (0.95, 1.0, 0.97), 1.0, 0.8, (1.08, 1.0, 0.92), (90, 0, 75)),
+    "CA": _Relative("CelebA-Spoof", "C", (1.0, 1.0, 1.04), 1.0, 0.85, (1.06, 1.0, 0.94), (8, 1, 1)),
+    "SURF": _Relative("CASIA-SURF", "M", (1.06, 1.0, 0.94), 0.8, 1.25, (0.9, 1.0, 1.1), (300, 100, 600)),
+    "CeFA": _Relative("CASIA-SURF CeFA", "O", (0.96, 1.0, 1.06), 0.85, 0.8, (1.1, 1.0, 0.9), (600, 300, 600)),
+    "WMCA": _Relative("WMCA", "I", (0.94, 1.0, 1.12), 1.0, 1.15, (1.04, 1.0, 0.98), (27, 21, 24)),
+    "SiW-Mv2": _Relative("SiW-Mv2", "M", (0.98, 1.0, 1.0), 1.0, 0.9, (1.05, 1.0, 1.05), (4, 0, 3)),
+    "HiFiMask": _Relative("CASIA-SURF HiFiMask", "O", (1.02, 1.0, 0.98), 1.0, 1.1, (1.05, 1.0, 1.0), (45, 6, 24)),
+    "SuHiFiMask": _Relative("SuHiFiMask", "C", (0.95, 1.0, 1.0), 0.7, 1.2, (0.95, 1.0, 1.0), (40, 20, 41)),
+    "HKBU": _Relative("HKBU-MARs V2", "M", (1.04, 1.0, 1.0), 1.0, 0.85, (1.0, 1.0, 1.08), (4, 4, 4)),
+    "3DMAD": _Relative("3DMAD", "I", (1.0, 1.0, 0.96), 0.9, 0.9, (0.96, 1.0, 1.0), (7, 5, 5)),
+    "UniAttackData": _Relative("UniAttackData", "O", (1.0, 1.0, 1.08), 0.9, 1.15, (1.08, 1.0, 0.95), (6, 3, 6)),
+}
+"""Numbers are made up; what a domain is called after only lends its name and the proportions of its splits."""
+
+ALL_DOMAINS = (*DOMAIN_NAMES, *_RELATIVES)
+
+
+def domain_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list: letters (``OCIM``), one name, or names with commas between them.
+
+    >>> domain_names("CM"), domain_names("CA"), domain_names("O, SURF")
+    (('C', 'M'), ('CA',), ('O', 'SURF'))
+    """
+    if "," in text:
+        return tuple(name.strip() for name in text.split(","))
+    return (text,) if text in _RELATIVES else tuple(text)
 
 
 def domain_at(name: str, dial: float) -> Domain:
@@ -214,13 +307,16 @@ def domain_at(name: str, dial: float) -> Domain:
     Raises:
         KeyError: there is no such domain.
     """
-    easy, hard = _EASY[name], _HARD[name]
+    relative = _RELATIVES.get(name)
+    easy, hard = (relative.easy(name), relative.hard(name)) if relative else (_EASY[name], _HARD[name])
     return replace(
         hard,
         cameras=_blend_each(easy.cameras, hard.cameras, dial),
         prints=_blend_each(easy.prints, hard.prints, dial),
         replays=_blend_each(easy.replays, hard.replays, dial),
         masks=_blend_each(easy.masks, hard.masks, dial),
+        partials=_blend_each(easy.partials, hard.partials, dial),
+        makeups=_blend_each(easy.makeups, hard.makeups, dial),
     )
 
 

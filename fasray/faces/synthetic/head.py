@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from fasray.faces.synthetic.identity import Identity
-from fasray.faces.synthetic.raster import Map, blur, rgb
+from fasray.faces.synthetic.raster import Map
 from fasray.faces.synthetic.shape import (
     BACKGROUND,
-    BROW,
-    EYE,
     GLASSES,
     HAIR,
-    LIP,
-    NOSE,
-    SKIN,
     Expression,
     draw_features,
     draw_shape,
@@ -59,15 +53,3 @@ def draw_head(who: Identity, mood: Expression, size: int) -> Head:
         parts[frame & (parts != BACKGROUND) & (parts != HAIR)] = GLASSES
         height = height + 0.04 * frame
     return Head(height.astype(np.float32), parts, np.clip(albedo, 0.004, 0.95), gloss)
-
-
-def as_mask(head: Head) -> Head:
-    """Return the head as a resin mask of it: flat skin colour, no fine texture, eye-hole rims, a shiny surface."""
-    skin = np.isin(head.parts, (SKIN, NOSE, LIP, BROW))
-    flat = blur(head.albedo, head.parts.shape[0] / 90) * 0.45
-    flat = flat + head.albedo[skin].mean(0) * 0.55 * rgb(1.05, 1.0, 0.9)
-    albedo = np.where(skin[..., None], flat, head.albedo)
-    eyes = (head.parts == EYE).astype(np.uint8)
-    rim = cv2.dilate(eyes, np.ones((3, 3), np.uint8)) > eyes
-    albedo[rim] *= 0.35
-    return Head(head.height, head.parts, albedo.astype(np.float32), np.where(skin, 1.3, head.gloss).astype(np.float32))

@@ -6,7 +6,7 @@ real face detector and a 468-point mesh find them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,11 @@ _DARK_SKIN = 0.6
 
 SHORT, FRINGE, LONG, BALD = range(4)
 """Hair styles."""
+
+_ETHNICITIES = ("group1", "group2", "group3")
+"""Groups of heads by skin and shape; nothing is claimed of people."""
+_SEXES = ("female", "male")
+_AGE_GROUPS = {"young": (0.0, 0.25), "middle": (0.4, 0.6), "old": (0.8, 1.0)}
 
 Colour = tuple[float, float, float]
 
@@ -143,3 +148,53 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         age=uniform(0, 1),
         texture_seed=int(rng.integers(1 << 31)),
     )
+
+
+@dataclass(frozen=True)
+class Person:
+    """The groups that a record names; columns of the face record."""
+
+    ethnicity: str
+    sex: str
+    age_group: str
+
+
+def person_of(number: int) -> Person:
+    """Return the groups of subject ``number``: they rotate, so that any 18 in a row are one of each combination."""
+    ages = tuple(_AGE_GROUPS)
+    return Person(_ETHNICITIES[number % 3], _SEXES[number % 2], ages[(number + number // 3) % 3])
+
+
+def in_group(who: Identity, person: Person, rng: np.random.Generator) -> Identity:
+    """Return the subject with the skin, shape and hair of its groups; all else stays."""
+
+    def uniform(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
+    def dark() -> Colour:
+        red, green, blue = (float(v) for v in _HAIR_COLOURS[int(rng.integers(2))])
+        return red, green, blue
+
+    if person.ethnicity == "group1":
+        who = replace(who, melanin=uniform(0.05, 0.25), nose_width=uniform(0.12, 0.155), lid_crease=uniform(0.7, 1.0))
+    elif person.ethnicity == "group2":
+        who = replace(
+            who, melanin=uniform(0.25, 0.45), lid_crease=0.3, eye_half_height=uniform(0.042, 0.055), hair_colour=dark(),
+            eye_slant=uniform(0.05, 0.12), nose_bridge=uniform(0.04, 0.07), cheek=uniform(0.08, 0.13),
+        )  # fmt: skip
+    else:
+        who = replace(
+            who, melanin=uniform(0.85, 1.3), nose_width=uniform(0.175, 0.21), upper_lip=uniform(0.065, 0.085),
+            lower_lip=uniform(0.085, 0.11), hair_colour=dark(), iris_colour=(0.05, 0.03, 0.015), freckles=0.0,
+        )  # fmt: skip
+    style, bearded = rng.random(), rng.random() < 0.45
+    if person.sex == "female":
+        hair = LONG if style < 0.7 else FRINGE
+        who = replace(
+            who, beard=0.0, hair_style=hair, brow_thickness=who.brow_thickness * 0.75, brow_ridge=who.brow_ridge * 0.5
+        )
+    else:
+        hair = SHORT if style < 0.8 or person.age_group == "young" else BALD
+        who = replace(who, beard=uniform(0.3, 0.9) if bearded else 0.0, hair_style=hair, jaw_taper=who.jaw_taper * 0.75)
+    who = replace(who, age=uniform(*_AGE_GROUPS[person.age_group]))
+    return replace(who, hair_colour=(0.3, 0.3, 0.3)) if person.age_group == "old" else who

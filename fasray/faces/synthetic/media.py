@@ -1,4 +1,4 @@
-"""Attack media in linear light: a printed photo, a display, as a camera would be shown them.
+"""Attack media in linear light: a printed photo, a display, as a camera would be shown them; and what is worn.
 
 A medium takes the victim's linear image, makes an ordinary JPEG of it (what an attacker has), reproduces that with its
 own gamut, structure and gloss, and holds it in front of a scene.
@@ -7,6 +7,7 @@ own gamut, structure and gloss, and holds it in front of a scene.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -70,11 +71,37 @@ class Replay:
 
 @dataclass(frozen=True)
 class Mask:
-    """A worn resin mask: rendered like a head (head.as_mask), only shinier; biases as for Print."""
+    """A worn mask, rendered like a head (worn.py): rigid and shiny, or soft as silicone; biases as for Print."""
 
     plastic: float = 0.5
+    soft: bool = False
     exposure_bias: float = 1.0
     colour_bias: Triple = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Printed paper worn on a part of a live face (worn.py); biases as for Print."""
+
+    cut: Literal["glasses", "strip", "mouth"] = "glasses"
+    saturation: float = 0.75
+    paper: Triple = (0.86, 0.85, 0.80)
+    black: float = 0.045
+    exposure_bias: float = 1.0
+    colour_bias: Triple = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Makeup:
+    """Heavy make-up (worn.py); biases as for Print."""
+
+    strength: float = 0.8
+    exposure_bias: float = 1.0
+    colour_bias: Triple = (1.0, 1.0, 1.0)
+
+
+Worn: TypeAlias = Mask | Partial | Makeup
+Medium: TypeAlias = Print | Replay | Worn
 
 
 def show_print(image: Map, medium: Print, scene: Map, light: Light, rng: np.random.Generator) -> Map:

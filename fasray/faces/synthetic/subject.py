@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -14,12 +14,13 @@ from fasray.faces import jpeg
 from fasray.faces.record import DEPTH_SIZE, LIVE, PARSING_SIZE, SPOOF
 from fasray.faces.synthetic.camera import Camera, biased, capture
 from fasray.faces.synthetic.domains import Domain
-from fasray.faces.synthetic.head import Head, as_mask, draw_expression, draw_head
-from fasray.faces.synthetic.identity import draw_identity
+from fasray.faces.synthetic.head import Head, draw_expression, draw_head
+from fasray.faces.synthetic.identity import draw_identity, in_group, person_of
 from fasray.faces.synthetic.light import draw_background, draw_light
-from fasray.faces.synthetic.media import Mask, Print, Replay, show_print, show_replay
+from fasray.faces.synthetic.media import Medium, Print, Replay, show_print, show_replay
 from fasray.faces.synthetic.pose import View, draw_pose, render
 from fasray.faces.synthetic.raster import Map, rgb
+from fasray.faces.synthetic.worn import shine_of, wear
 from fasray.seeds import stream
 
 CANVAS_PER_CROP = 1.25
@@ -39,12 +40,17 @@ class Shoot:
     live_frames: int
     attack_frames: int
     attacks: tuple[str, ...]
+    people: bool = False
+    """Whether subjects belong to groups that the records name."""
 
 
 def subject_records(domain: Domain, number: int, split: str, shoot: Shoot) -> Iterator[dict[str, Any]]:
     """Yield the face records (rows of RECORD_SCHEMA) of one subject, by session, then live and attacks, then frame."""
     subject = f"{domain.name}{number:03d}"
-    who = draw_identity(_stream(shoot, "identity", subject))
+    who, groups = draw_identity(_stream(shoot, "identity", subject)), {}
+    if shoot.people:
+        person = person_of(number)
+        who, groups = in_group(who, person, _stream(shoot, "people", subject)), asdict(person)
     for session in range(1, shoot.sessions + 1):
         mood = draw_expression(_stream(shoot, "expression", subject, session))
         head = draw_head(who, mood, canvas_size(shoot.image_size))
@@ -71,6 +77,7 @@ def subject_records(domain: Domain, number: int, split: str, shoot: Shoot) -> It
                     "detection_score": None,
                     "source_path": f"{video}/{frame}",
                     "label_source": "exact",
+                    **groups,
                 }
 
 
@@ -83,7 +90,7 @@ def _stream(shoot: Shoot, purpose: str, *indices: int | str) -> np.random.Genera
     return stream(shoot.seed, f"synthetic.{purpose}", *indices)
 
 
-def _medium(domain: Domain, attack: str, number: int, session: int) -> tuple[Print | Replay | Mask | None, str]:
+def _medium(domain: Domain, attack: str, number: int, session: int) -> tuple[Medium | None, str]:
     """Return the medium of a video and its instrument name.
 
     Cameras and media rotate over subjects and sessions instead of being drawn, so that also in a small set every
@@ -91,22 +98,15 @@ def _medium(domain: Domain, attack: str, number: int, session: int) -> tuple[Pri
     """
     if attack == "live":
         return None, ""
-    media: tuple[Print | Replay | Mask, ...]
-    turn = number + session
-    if attack == "print":
-        media = domain.prints
-    elif attack == "replay":
-        media = domain.replays
-        turn = number // 2 + session
-    else:
-        media = domain.masks
+    media = domain.media(attack)
+    turn = (number // 2 if attack == "replay" else number) + session
     return media[turn % len(media)], f"{attack}{turn % len(media) + 1}"
 
 
 def _picture(
     domain: Domain,
     camera: Camera,
-    medium: Print | Replay | Mask | None,
+    medium: Medium | None,
     head: Head,
     image_size: int,
     rng: np.random.Generator,
@@ -117,10 +117,10 @@ def _picture(
     pose = draw_pose(rng, _PHOTO_SCALE if flat else _LIVE_SCALE)
     background, key, ambient = _scene(domain, size, rng)
     light = draw_light(rng, key, ambient)
-    if isinstance(medium, Mask):
-        view = render(as_mask(head), pose, light, background, medium.plastic)
-    else:
+    if medium is None or isinstance(medium, Print | Replay):
         view = render(head, pose, light, background)
+    else:
+        view = render(wear(head, medium), pose, light, background, shine_of(medium))
     image, shrink = view.image, 1.0
     if isinstance(medium, Print | Replay):
         surroundings, key, ambient = _scene(domain, size, rng)
