@@ -103,13 +103,13 @@ class Part:
         return passes
 
     def _check_values(self, condition: Condition, value: NDArray[np.str_], protocol: str) -> None:
-        there = set(np.unique(value).tolist()) | {UNKNOWN} | (set(SPLITS) if condition.key == "split" else set())
+        known = set(np.unique(value).tolist()) - {UNKNOWN, ""}
         for wanted in condition.values:
-            if wanted not in there:
+            if wanted not in known | {UNKNOWN} and not (condition.key == "split" and wanted in SPLITS):
                 raise ProtocolError(
                     f"protocol {protocol}: no row of {self.domain} has {condition.key} {wanted!r}",
                     where="protocols",
-                    remedy=did_you_mean(wanted, there - {UNKNOWN, ""}),
+                    remedy=did_you_mean(wanted, known) if known else "it is unknown in every row of this data",
                 )
 
 

@@ -26,8 +26,13 @@ def plain(name: str) -> str:
     return "".join(name.split())
 
 
-def read_protocol(name: str, target_split: TargetSplit) -> Protocol:
+def read_protocol(name: str, target_split: TargetSplit, published: bool = False) -> Protocol:
     """Return the protocol that a text with an arrow describes; see ``Protocol`` for what it means.
+
+    Args:
+        name: the text.
+        target_split: of targets that are not among the sources.
+        published: whether a whole dataset may be on both sides; in a sweep file that is taken for a slip.
 
     Raises:
         SpecError: the text is malformed.
@@ -40,7 +45,7 @@ def read_protocol(name: str, target_split: TargetSplit) -> Protocol:
         raise ProtocolError(
             f"protocol {name!r} names a target twice", where="protocols", remedy="name each target domain once"
         )
-    found = with_same_sources([_single(left, target, name, target_split) for target in targets])
+    found = with_same_sources([_single(left, target, name, target_split, published) for target in targets])
     if len(found) > 1:
         raise ProtocolError(
             f"the targets of {name!r} do not train the same",
@@ -50,7 +55,7 @@ def read_protocol(name: str, target_split: TargetSplit) -> Protocol:
     return found[0]
 
 
-def _single(left: str, right: str, name: str, target_split: TargetSplit) -> Protocol:
+def _single(left: str, right: str, name: str, target_split: TargetSplit, published: bool) -> Protocol:
     usual, *extra = (tuple(_split(part, "&")) for part in _split(left, EXTRA))
     if any(len(more) > 1 for more in extra):
         raise SpecError(
@@ -61,7 +66,7 @@ def _single(left: str, right: str, name: str, target_split: TargetSplit) -> Prot
     shot = _SHOT.fullmatch(right)
     sources = [parse_part(text, name) for text in (*usual, *(more[0] for more in extra))]
     target = parse_part(shot["part"] if shot else right, name)
-    _check(sources, target, name)
+    _check(sources, target, name, published)
     shots, by_video = (int(shot["shots"]), bool(shot["videos"])) if shot else (0, False)
     if shot and (shots < 1 or any(part.domain == target.domain for part in sources)):
         why = "0 shots are none" if shots < 1 else f"{target.domain} trains already"
@@ -82,12 +87,12 @@ def _single(left: str, right: str, name: str, target_split: TargetSplit) -> Prot
     )
 
 
-def _check(sources: list[Part], target: Part, name: str) -> None:
+def _check(sources: list[Part], target: Part, name: str, published: bool) -> None:
     if len(set(sources)) < len(sources):
         raise ProtocolError(
             f"protocol {name!r} names a source twice", where="protocols", remedy="name each source domain once"
         )
-    if not target.conditions and target in sources:
+    if not (target.conditions or published) and target in sources:
         raise ProtocolError(
             f"leak in protocol {name!r}: the target {str(target)!r} is among its sources",
             where="protocols",

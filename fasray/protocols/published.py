@@ -41,7 +41,7 @@ def _cefa(train: str, judged: str) -> str:
 
 def _filters() -> dict[str, str]:
     """Return the protocols that filters give, by name."""
-    found = {"siw-mv2-1": "SiW-Mv2[split=dev|train]->SiW-Mv2[split=test]"}
+    found = {"siw-mv2-1": "SiW-Mv2->SiW-Mv2"}
     for attack in SIW_MV2_ATTACKS:
         found[f"siw-mv2-2.{attack}"] = f"SiW-Mv2[instrument!={attack}]->SiW-Mv2[instrument={attack}]"
     for number, own in _CEFA.items():

@@ -115,7 +115,7 @@ def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
             headline="acer",
         )
     if outer in FILTERED:
-        found = read_protocol(FILTERED[outer], "test")
+        found = read_protocol(FILTERED[outer], "test", published=True)
         group = re.sub(r"[.-][^.-]*$", "", outer) if "." in outer else outer
         return replace(found, name=outer, group=group, aggregate=family(outer), headline="acer")
     if outer in LISTED:
