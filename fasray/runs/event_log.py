@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -93,6 +94,15 @@ class LogTail:
         events = self._remote() if storage.is_remote(self._run) else self._local()
         self.count += len(events)
         return events
+
+    def seconds_since_written(self) -> float | None:
+        """Return how long ago the last event that was read came to the log; None if that is not known."""
+        try:
+            if storage.is_remote(self._run):
+                return storage.seconds_since_written(_loose(self._run, self.count - 1))
+            return time.time() - (storage.local_path(self._run) / LOG_FILE).stat().st_mtime
+        except (StorageError, OSError):  # packed, or not there
+            return None
 
     def _remote(self) -> list[Event]:
         self._calls += 1
