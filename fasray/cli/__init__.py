@@ -29,6 +29,7 @@ _COMMANDS = {
     "train": ("fasray.cli.train", "train", "Run one trial."),
     "results": ("fasray.cli.results", "results", "Print a run's results."),
     "watch": ("fasray.cli.watch", "watch", "Show runs on a local web page as they go."),
+    "compare": ("fasray.cli.compare", "compare", "Compare methods with a baseline: interval, power, equivalence."),
     "why": ("fasray.cli.provenance", "why", "Walk from a number back to trial, files, data and code."),
     "verify": ("fasray.cli.provenance", "verify", "Recompute every number of a run and check its files."),
     "report": ("fasray.cli.report", "report", "Write a run's report as one HTML page."),

@@ -121,7 +121,7 @@ def confidence_intervals(
         hter = interval((false_live + false_attack) / 2)
         if attack_type is not None:
             types = check_column(attack_type, scores, "attack types")
-            worst = _worst(scores, live, types, clusters, counts, threshold)
+            worst = worst_apcer(scores, live, types, clusters, counts, threshold)
             apcer = interval(worst, clusters.attack, smooth=False)
             acer = interval((worst + false_attack) / 2)
     return Intervals(
@@ -208,7 +208,7 @@ def figure_interval(
     return Interval(estimate, float(expit(centre - half)), float(expit(centre + half)))
 
 
-def _worst(
+def worst_apcer(
     scores: Floats,
     live: NDArray[np.bool_],
     types: NDArray[Any],

@@ -30,6 +30,7 @@ from fasray.metrics.replicates import Floats
 
 POWER = 0.8
 """With which a difference counts as one that would have been seen."""
+_NODES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +97,14 @@ class MeanDifference:
         """Return the chance to find a true difference of this size significant, with as many subjects and seeds."""
         if not self.error > 0:
             return math.nan if math.isnan(self.error) else float(difference != 0)
-        from scipy.special import nctdtr, stdtrit
+        from scipy.special import gammaincinv, ndtr, stdtrit
 
-        critical = float(stdtrit(self.freedom, (1 + self.confidence) / 2))
+        # SciPy's noncentral t is NaN in places; the mean over the chi-square of the error, by quadrature, never is.
+        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        errors = np.sqrt(2 * gammaincinv(self.freedom / 2, (nodes + 1) / 2) / self.freedom)
+        reach = float(stdtrit(self.freedom, (1 + self.confidence) / 2)) * errors
         away = abs(difference) / self.error
-        return float(1 - nctdtr(self.freedom, away, critical) + nctdtr(self.freedom, away, -critical))
+        return float(weights @ (ndtr(away - reach) + ndtr(-away - reach))) / 2
 
     def smallest_seen(self, power: float = POWER) -> float:
         """Return the smallest true difference that would be found significant with this power."""

@@ -147,7 +147,11 @@ def test_the_smallest_difference_that_is_seen_has_that_power() -> None:
     found = World(resamples=100).compare(0)
     for power in (0.5, 0.8, 0.95):
         assert found.power(found.smallest_seen(power)) == pytest.approx(power, abs=1e-6)
-    assert found.power(0) == pytest.approx(1 - found.confidence, abs=1e-9)
+    assert found.power(0) == pytest.approx(1 - found.confidence, abs=1e-5)
+    for away in (0.5, 2, 4):
+        critical = stats.t.ppf(0.975, found.freedom)
+        expected = stats.nct.sf(critical, found.freedom, away) + stats.nct.cdf(-critical, found.freedom, away)
+        assert found.power(away * found.error) == pytest.approx(expected, abs=1e-5)
     assert found.smallest_seen() > found.upper - found.mean
 
 
