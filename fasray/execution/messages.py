@@ -34,6 +34,8 @@ class TrialOrder:
     """Otherwise the trial has no row of the target."""
     stage: str = ""
     """``search``, ``confirm`` or ``inner``."""
+    tracking: tuple[str, ...] = ()
+    """Names of the trackers that the trial is shown in."""
     faces_bytes: int | None = None
     """Most bytes of the card that a copy of the faces may take; None if the method was not measured."""
     device: str = "cpu"

@@ -44,6 +44,7 @@ class WorkerContext(DistributedContext):
             gpus=order.demand.gpus,
             weights_folder=weights_folder(order.run),
             stage=order.stage,
+            tracking=order.tracking,
         )
         self._broker, self._order = broker, order
         self._decision: Decision = "continue"

@@ -120,5 +120,6 @@ class ReusableTrialActor(tune.Trainable):
             faces_bytes=order.faces_bytes,
             weights_folder=weights_folder(order.run),
             stage=order.stage,
+            tracking=order.tracking,
         )
         yield from evaluations(trial, pool, roles, context, reported_step=order.reported_step)

@@ -18,7 +18,8 @@ from fasray.methods.space import Range
 from fasray.runs.record import identity_hash
 from fasray.sweep.backbones import SETTING, listed, settings_along
 from fasray.sweep.profiles import profile
-from fasray.sweep.values import AutoInt, AutoShare, MaxConcurrent, as_before, entered
+from fasray.sweep.values import AutoInt, AutoShare, MaxConcurrent, TrackerNames, as_before, entered
+from fasray.training import trackers
 from fasray.training.trial import TrainingSpec
 from fasray.validation import SEED_LIMIT, Section, spec_error
 
@@ -174,6 +175,9 @@ class SweepSpec(Section):
     confirm: ConfirmSpec = ConfirmSpec()
     training: dict[str, Any] = Field(default_factory=dict, description="`profile` and overrides of it")
     resources: ResourcesSpec = ResourcesSpec()
+    tracking: TrackerNames = Field(
+        trackers.DEFAULT, description="where trials are shown while they run: tensorboard, mlflow, wandb"
+    )
 
     @field_validator("name")
     @classmethod
@@ -221,6 +225,8 @@ class SweepSpec(Section):
         written = self.model_dump(mode="json")
         if self.ingest == "pool":  # as in the files of before there was anything else
             del written["ingest"], written["resources"]["data_cpus"]
+        if self.tracking == trackers.DEFAULT:
+            del written["tracking"]
         written["search"]["trials_per_cell"] = self.trials_per_cell
         algorithm = self.search.algorithm
         if algorithm in ("grid", "random") or (algorithm == "hyperopt" and self.search.lag is None):
@@ -267,6 +273,7 @@ class SweepSpec(Section):
         several = {"workers": self.resources.workers} if self.resources.workers > 1 else {}  # rounding depends on it
         written["resources"] = {"cpus_per_worker": self.resources.threads, **several}
         del written["search"]["max_concurrent"]
+        written.pop("tracking", None)
         return written
 
     def hash(self) -> str:

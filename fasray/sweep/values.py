@@ -1,4 +1,4 @@
-"""Values of a sweep file: numbers that may be ``auto``, and values as the fields of a method have them."""
+"""Values of a sweep file: numbers that may be ``auto``, trackers, and values as the fields of a method have them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
+from fasray.errors import did_you_mean
 from fasray.methods import registry
 from fasray.methods.space import Choice, Grid, Range, Value
+from fasray.training.trackers import tracker_names
 
 if TYPE_CHECKING:
     from fasray.methods.base import MethodConfig
@@ -31,9 +33,17 @@ def _a_share_or_whole_gpus(value: Literal["auto"] | float) -> Literal["auto"] | 
     return value
 
 
+def _known_trackers(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in tracker_names():
+            raise ValueError(f"unknown tracker {name!r}: {did_you_mean(name, tracker_names())}")
+    return tuple(dict.fromkeys(names))
+
+
 MaxConcurrent = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one)]
 AutoInt = Annotated[Literal["auto"] | int, AfterValidator(_at_least_one_core)]
 AutoShare = Annotated[Literal["auto"] | float, AfterValidator(_a_share_or_whole_gpus)]
+TrackerNames = Annotated[tuple[str, ...], AfterValidator(_known_trackers)]
 
 
 def entered(method: str, config: MethodConfig, key: str, entry: Range) -> Range:

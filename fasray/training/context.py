@@ -55,6 +55,7 @@ class Context:
         faces_bytes: most bytes of a GPU that a copy of the faces may take there; None: what looks reasonable there.
         weights_folder: where the run keeps copies of initial weights; empty: nowhere.
         stage: of the sweep that the trial belongs to, for the names of its curves; empty outside of one.
+        tracking: names of the trackers that the trial is shown in.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Context:
         faces_bytes: int | None = None,
         weights_folder: str = "",
         stage: str = "",
+        tracking: tuple[str, ...] = ("tensorboard",),
     ) -> None:
         self.trial_dir = trial_dir
+        self.tracking = tracking
         self.stage = stage
         self.gpus = gpus
         self.faces_bytes = faces_bytes

@@ -2,7 +2,7 @@
 
 The same trial gives the same bits on the same kind of machine: in a fresh process, in one that has run other trials,
 and after any number of interruptions. Everything random is a function of (seed, purpose, step), so a checkpoint at an
-evaluation is all that going on needs. What the target's scores are stays in the score files and in TensorBoard.
+evaluation is all that going on needs. What the target's scores are stays in the score files, until the end.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from fasray.training.evaluate import evaluation_of, score_table
 from fasray.training.evaluation import Evaluation
 from fasray.training.meter import Meter
 from fasray.training.refresh import check_refresh, refresh_if_due, training_images
-from fasray.training.tensorboard import Curves, curve_points
+from fasray.training.trackers import Trackers
 from fasray.training.trial import TrainingSpec, Trial
 
 CHECK_EVERY = 20
@@ -236,22 +236,24 @@ class _Run:
         remaining = [step for step in self.trial.training.evaluation_steps() if step not in self.stored]
         if not remaining:
             return
-        curves = None
-        if self.context.rank == 0:
-            folder, stage = self.context.trial_dir, self.context.stage
-            curves = Curves(folder, self.trial, stage=stage, after_step=self.context.step)
+        context = self.context
+        trackers = Trackers(
+            context.tracking if context.rank == 0 else (), context.trial_dir, self.trial, stage=context.stage,
+            after_step=context.step,
+        )  # fmt: skip
+        for step, table in self.stored.items():
+            trackers.seen(step, table)
         try:
             self.batches.open(self.context.step, remaining)
             for step in remaining:
-                evaluation = self._advance(step, curves)
+                evaluation = self._advance(step, trackers)
                 if step > reported_step:
                     yield replace(evaluation, reading=self.meter.charge(evaluation.reading))
         finally:
             self.batches.close()
-            if curves is not None:
-                curves.close()
+            trackers.close()
 
-    def _advance(self, step: int, curves: Curves | None) -> Evaluation:
+    def _advance(self, step: int, trackers: Trackers) -> Evaluation:
         """Train to ``step``, evaluate there and write everything down."""
         context, began, first = self.context, time.perf_counter(), self.context.step
         logs = self._train_to(step)
@@ -271,13 +273,13 @@ class _Run:
             images_per_second=(step - first) * self.batches.images_per_step / max(trained, 1e-9),
         )
         self.history.append(evaluation.reading)
+        trackers.add(evaluation, table)  # before the checkpoint: a point that comes twice is harmless, a lost one not
+        if evaluation.done:
+            trackers.finish(self.history)
         if context.rank == 0:
             folder = storage.join(context.trial_dir, CHECKPOINT_FOLDER)
             checkpoint.save(folder, self.method, self.trial, self.roles.domains, self.history, self.rebuilt)
             record_files(context.trial_dir, step, renew=True)
-        if curves is not None:
-            curves.add(step, curve_points(evaluation, table))
-            curves.flush()
         return evaluation
 
     def _train_to(self, step: int) -> dict[str, float]:

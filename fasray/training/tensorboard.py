@@ -1,4 +1,4 @@
-"""TensorBoard curves of one trial: training logs, source-dev figures, and the target's under ``oracle/``.
+"""TensorBoard curves of one trial: training logs, source-dev figures, and at the end the target's under ``oracle/``.
 
 The trial is a run of its own, named by method, protocol, stage and seed, and a row of the HParams tab with its settings
 and source-dev figures; the target's are no metric there.
@@ -6,8 +6,6 @@ and source-dev figures; the target's are no metric there.
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import tempfile
 import time
@@ -16,20 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import hparams, scalar
 
 from fasray import storage
-from fasray.metrics.curves import auc
-from fasray.metrics.summary import TARGET
-from fasray.metrics.video import to_videos
 from fasray.runs.layout import CURVE_FOLDER
-from fasray.runs.scores import source_dev_of
-from fasray.training.evaluation import Evaluation
+from fasray.training.trackers import run_name, settings_of
 from fasray.training.trial import Trial
 
 _METRICS = ("source-dev/auc", "source-dev/loss")
@@ -50,9 +41,8 @@ class Curves:
     """
 
     def __init__(self, trial_dir: str, trial: Trial, *, stage: str = "", after_step: int = 0) -> None:
-        self._uri = storage.join(trial_dir, CURVE_FOLDER, curve_name(trial, stage))
+        self._uri = storage.join(trial_dir, CURVE_FOLDER, run_name(trial, stage))
         self._remote = storage.is_remote(trial_dir)
-        self._last, self._steps = after_step, trial.training.steps
         local = tempfile.mkdtemp(prefix="fasray-curves-") if self._remote else storage.filesystem(self._uri)[1]
         self._folder = Path(local)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -65,6 +55,10 @@ class Curves:
         self._write(summary=experiment)
         self._write(summary=begin)
 
+    @classmethod
+    def check(cls, run: str) -> None:
+        """Do nothing: event files can be written for every run."""
+
     def __enter__(self) -> Curves:
         return self
 
@@ -75,7 +69,6 @@ class Curves:
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Add one point to each named curve; NaN is drawn as a gap."""
-        self._last = step
         for name, value in scalars.items():
             self._write(summary=scalar(name, value), step=step)
 
@@ -86,10 +79,15 @@ class Curves:
             for path in self._folder.iterdir():
                 storage.write_bytes(storage.join(self._uri, path.name), path.read_bytes())
 
+    def finish(self, curves: Mapping[int, Mapping[str, float]], figures: Mapping[str, float]) -> None:
+        """Add the target's curves and end the trial's row of the HParams tab, which shows source-dev figures alone."""
+        for step, scalars in curves.items():
+            self.add(step, scalars)
+        self._write(summary=self._end)
+        self.flush()
+
     def close(self) -> None:
         """Flush and let go of the files."""
-        if self._last == self._steps:
-            self._write(summary=self._end)
         self.flush()
         self._writer.close()
         if self._remote:
@@ -97,44 +95,3 @@ class Curves:
 
     def _write(self, **event: Any) -> None:
         self._writer.write_event(Event(wall_time=time.time(), **event))
-
-
-def curve_name(trial: Trial, stage: str = "") -> str:
-    """Return the name of a trial's run in TensorBoard, of letters that every store and file system takes."""
-    parts = [trial.method, trial.protocol.replace("->", "-to-"), stage, f"seed-{trial.seed}"]
-    return "_".join(re.sub(r"[^\w&.+-]+", "-", part) for part in parts if part)
-
-
-def settings_of(trial: Trial, stage: str = "") -> dict[str, str | bool | float]:
-    """Return what the HParams tab shows of a trial: its whole configuration, and what it was trained on."""
-    known: dict[str, str | bool | float] = {
-        "method": trial.method,
-        "protocol": trial.protocol,
-        "stage": stage,
-        "seed": trial.seed,
-        "steps": trial.training.steps,
-    }
-    return known | {
-        name: value if isinstance(value, (str, bool, int, float)) else json.dumps(value)
-        for name, value in trial.config.items()
-        if name not in known
-    }
-
-
-def curve_points(evaluation: Evaluation, table: pa.Table) -> dict[str, float]:
-    """Return the points of one evaluation by curve; the target's are marked as what no choice may look at."""
-    points = {f"train/{name}": value for name, value in evaluation.train_logs.items()}
-    summary = source_dev_of(table)
-    points |= {"source-dev/auc": summary.auc, "source-dev/loss": summary.loss}
-    points |= {f"source-dev/auc/{part.domain}": part.auc for part in summary.per_domain}
-    points["speed/images_per_second"] = evaluation.images_per_second
-    return points | _oracle_points(table)
-
-
-def _oracle_points(table: pa.Table) -> dict[str, float]:
-    target = table.filter(pc.equal(table["role"], TARGET))
-    columns = [target[name].to_numpy(zero_copy_only=False) for name in ("score", "label", "domain", "role", "video")]
-    if len(np.unique(columns[1])) < 2:
-        return {}
-    videos = to_videos(*columns)
-    return {"oracle/target_auc": auc(videos.score, videos.label)}

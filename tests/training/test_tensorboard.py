@@ -36,6 +36,7 @@ def test_the_hparams_tab_shows_settings_and_source_dev_figures_alone(tmp_path: P
     trial = made_trial("ssdg", seed=7)
     with Curves(str(tmp_path), trial, stage="search") as curves:
         curves.add(6, {"source-dev/auc": 0.75, "source-dev/loss": 0.5, "oracle/target_auc": 0.9})
+        curves.finish({}, {})
     (file,) = (tmp_path / "tensorboard" / "ssdg_A&B-to-C_search_seed-7").iterdir()
     values = [value for event in events(file) for value in event.summary.value]
     plugin = [HParamsPluginData.FromString(value.metadata.plugin_data.content) for value in values
