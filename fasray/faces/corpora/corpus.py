@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from fasray.errors import DataError
 from fasray.faces.corpora.findings import Findings, count_by_split
@@ -51,9 +51,17 @@ class Corpus(ABC):
             DataError: ``root`` is not a folder, or no file in it is a video of this corpus.
         """
 
+    def rules(self) -> dict[str, Any]:
+        """Return the rules that a user gave this adapter, JSON values; empty if it has its own alone."""
+        return {}
+
     def official(self) -> tuple[SourceVideo, ...]:
         """Return every video that was published, sorted by path; empty if no complete list is known."""
         return ()
+
+    def examples(self) -> tuple[SourceVideo, ...]:
+        """Return videos as they were published, for mimics: the official ones, or some that its rules allow."""
+        return self.official()
 
     def published(self) -> dict[str, tuple[int, int]]:
         """Return split -> (live, attack) videos as published; here those of the official list."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from fasray.faces.corpora.source_video import SourceVideo
 from fasray.faces.record import LIVE, SPLITS
@@ -13,6 +15,8 @@ from fasray.names import printable
 
 _NEAR = 0.9
 """Least similarity of a wrong file name with the official one that it may be; numbers make all names similar."""
+_MANY = 20
+"""A name that more official paths than this share (``color``) says nothing about which of them a path may be."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def compare(
         generated: see Findings.
     """
     found = {video.path for video in videos}
-    missing = _Missing(video.path for video in official if video.path not in found)
+    missing = _Missing((video.path for video in official), found)
     misnamed, extra = [], []
     for path in sorted(unknown):
         nearest = missing.take_nearest(path)
@@ -150,8 +154,11 @@ def _counts(videos: Sequence[SourceVideo], published: dict[str, tuple[int, int]]
 class _Missing:
     """Official paths that are not there, by folder and by name."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._paths = set(paths)
+    def __init__(self, official: Iterable[str], found: Collection[str]) -> None:
+        paths = set(official)
+        shared = Counter(posixpath.basename(path).lower() for path in paths)
+        self._common = {name for name, count in shared.items() if count > _MANY}
+        self._paths = paths.difference(found)
         self._names_in: dict[str, set[str]] = {}
         self._folders_with: dict[str, set[str]] = {}
         for path in self._paths:
@@ -164,21 +171,51 @@ class _Missing:
         return tuple(sorted(self._paths))
 
     def take_nearest(self, path: str) -> str | None:
-        """Take out the path that ``path`` most resembles: of its own name elsewhere, else in its own folder."""
-        folder, name = posixpath.split(path)
-        elsewhere = sorted(self._folders_with.get(name.lower(), ()))
-        if elsewhere:
-            nearest = max(elsewhere, key=lambda other: difflib.SequenceMatcher(None, path, other).ratio())
-        else:
-            near = _most_like(name, sorted(self._names_in.get(folder, ())))
-            if near is None:
-                return None
-            nearest = posixpath.join(folder, near)
+        """Take out the path that ``path`` most resembles: of its own name elsewhere, else in its own folder.
+
+        Of a name that many have, it is a path that differs in one folder.
+        """
+        nearest = self._nearest(path)
+        if nearest is None:
+            return None
         folder, name = posixpath.split(nearest)
         self._paths.discard(nearest)
         self._names_in[folder].discard(name)
         self._folders_with[name.lower()].discard(nearest)
         return nearest
+
+    def _nearest(self, path: str) -> str | None:
+        folder, name = posixpath.split(path)
+        if name.lower() in self._common:
+            return self._but_one_part(path)
+        elsewhere = sorted(self._folders_with.get(name.lower(), ()))
+        if elsewhere:
+            return max(elsewhere, key=lambda other: difflib.SequenceMatcher(None, path, other).ratio())
+        near = _most_like(name, sorted(self._names_in.get(folder, ())))
+        return None if near is None else posixpath.join(folder, near)
+
+    @cached_property
+    def _parts_by_others(self) -> dict[str, set[str]]:
+        """A missing path with one part cut out (see ``_without``) -> the parts that missing paths have there."""
+        found: dict[str, set[str]] = {}
+        for path in self._paths:
+            parts = path.split("/")
+            for place, part in enumerate(parts):
+                found.setdefault(_without(parts, place), set()).add(part)
+        return found
+
+    def _but_one_part(self, path: str) -> str | None:
+        parts = path.split("/")
+        for place, part in enumerate(parts):
+            near = _most_like(part, sorted(self._parts_by_others.get(_without(parts, place), ())))
+            nearest = "/".join((*parts[:place], near or "", *parts[place + 1 :]))
+            if near is not None and nearest in self._paths:
+                return nearest
+        return None
+
+
+def _without(parts: Sequence[str], place: int) -> str:
+    return "/".join((*parts[:place], "", *parts[place + 1 :]))
 
 
 def _most_like(name: str, names: list[str]) -> str | None:

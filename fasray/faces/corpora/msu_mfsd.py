@@ -13,15 +13,12 @@ lost the tag that says so.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
-from collections.abc import Iterable
 
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
 
-_FOLDER = "scene01/"
 _REAL = re.compile(r"real/real_client(\d{3})_(android|laptop)_SD_scene01\.(mp4|mov)")
 _ATTACK = re.compile(
     r"attack/attack_client(\d{3})_(android|laptop)_SD_(ipad_video|iphone_video|printed_photo)_scene01\.(mp4|mov)"
@@ -42,10 +39,11 @@ class MsuMfsd(NamedCorpus):
     name = "msu-mfsd"
     domain = "M"
     title = "MSU-MFSD"
+    folder = "scene01/"
 
     def parse(self, path: str) -> SourceVideo | None:
         """See NamedCorpus."""
-        inner = path.removeprefix(_FOLDER)
+        inner = path.removeprefix(self.folder)
         real, attack = _REAL.fullmatch(inner), _ATTACK.fullmatch(inner)
         if real is not None:
             client, camera, suffix = real.groups()
@@ -84,9 +82,4 @@ class MsuMfsd(NamedCorpus):
 
     def ignores(self, path: str) -> bool:
         """Subject lists and face boxes are part of the download and not used."""
-        return _BESIDE.fullmatch(path.removeprefix(_FOLDER)) is not None
-
-    def _should_be(self, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
-        if any(path.startswith(_FOLDER) for path in paths):
-            return tuple(dataclasses.replace(video, path=_FOLDER + video.path) for video in self.official())
-        return self.official()
+        return _BESIDE.fullmatch(path.removeprefix(self.folder)) is not None

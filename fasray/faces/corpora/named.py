@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
+from typing import Any, ClassVar
 
 from fasray.errors import DataError
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
@@ -16,6 +18,7 @@ from fasray.names import is_utf8
 
 _PAPERS = re.compile(r"(.*/)?(read_?me|licen[cs]e|eula|agreement|md5|sha256)[^/]*", re.IGNORECASE)
 """Files that come with any download."""
+_ENDING = re.compile(r"\.(avi|mov|mp4|hdf5|jpg|png)\Z", re.IGNORECASE)
 _DEEPEST = 5
 """How many folders deep a corpus is looked for, to suggest where it is."""
 
@@ -27,12 +30,22 @@ class NamedCorpus(Corpus):
     unknown device) is not understood, and is reported.
     """
 
+    folder: ClassVar[str] = ""
+    """A folder, with its slash, that some copies have around all the others; official paths are without it."""
+
+    by_name: ClassVar[bool] = False
+    """Whether an official video may have another path (folders, ending): it is found by its name, ``video``."""
+
     @abstractmethod
     def parse(self, path: str) -> SourceVideo | None:
         """Return the video with the relative path ``path`` (forward slashes), or None if it is not one of the corpus.
 
-        Only the name is looked at; the file need not exist.
+        Only the name is looked at; the file need not exist. Several files may be of one video if they agree about it.
         """
+
+    def video_path(self, path: str) -> str:
+        """Return the path of the video that the file ``path`` belongs to: its own, or the folder of a frame."""
+        return path
 
     def official_paths(self) -> list[str]:
         """Return the paths of all videos that were published; empty if no complete list is known."""
@@ -41,7 +54,7 @@ class NamedCorpus(Corpus):
     @cache  # noqa: B019 - adapters live as long as the process
     def official(self) -> tuple[SourceVideo, ...]:
         """See Corpus."""
-        return tuple(video for video in map(self.parse, sorted(self.official_paths())) if video is not None)
+        return self._parsed(self.official_paths())
 
     def ignores(self, path: str) -> bool:
         """Return whether a file that is not a video belongs to the corpus (lists, annotations)."""
@@ -56,14 +69,15 @@ class NamedCorpus(Corpus):
         paths = list_files(root)
         videos, companions, unknown = self._sort(paths)
         if not videos:
-            example = next((video.path for video in self.official()), "its videos in their published folders")
+            example = next((video.path for video in self.examples()), "its videos in their published folders")
             raise DataError(
                 f"no file here is a video of {self.title}",
                 where=root,
                 remedy=f"name the folder that holds {example}{self._further_down(paths)}",
             )
         subjects = subjects_of(root)
-        official, published, notes = self._should_be(paths), self.published(), self.remarks(videos)
+        official, published = self._should_be(root, paths), self.published()
+        notes = self.remarks(videos) if subjects is None else []
         if subjects is not None:
             official = tuple(video for video in official if video.subject in subjects)
             published = count_by_split(official)
@@ -73,15 +87,52 @@ class NamedCorpus(Corpus):
         )
         return Survey(root, tuple(videos), findings)
 
-    def _should_be(self, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
+    def _should_be(self, root: str, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
         """Return the official videos with paths as this copy would have them (some copies have one folder more)."""
+        if self.by_name:
+            there = {video.video: video.path for video in map(self.parse, paths) if video is not None}
+            return tuple(replace(video, path=there.get(video.video, video.path)) for video in self.official())
+        if self.folder and any(path.startswith(self.folder) for path in paths):
+            return tuple(replace(video, path=self.folder + video.path) for video in self.official())
         return self.official()
+
+    def _parsed(self, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
+        """Return the videos with these paths, sorted by path."""
+        return tuple(video for video in map(self.parse, sorted(paths)) if video is not None)
+
+    def _video(
+        self, path: str, kind: tuple[str, str], subject: str, split: str, *, name: str = "", **more: Any
+    ) -> SourceVideo:
+        """Return a video of this corpus.
+
+        Args:
+            path: relative to the root.
+            kind: (attack type, instrument).
+            subject: without the domain.
+            split: of ``record.SPLITS``.
+            name: unique in the corpus and without ending; default: the path without ``folder`` and ending.
+            more: other fields of SourceVideo.
+        """
+        return SourceVideo(
+            **{"camera": "", "session": ""} | more,
+            path=path,
+            attack_type=kind[0],
+            instrument=kind[1],
+            domain=self.domain,
+            subject=f"{self.domain}-{subject}",
+            video=f"{self.domain}/{name or _stem(path.removeprefix(self.folder))}",
+            split=split,
+        )
 
     def _sort(self, paths: Iterable[str]) -> tuple[list[SourceVideo], list[str], list[str]]:
         """Return (videos, companions that are there, files that nothing explains)."""
-        parsed = {path: self.parse(path) if is_utf8(path) else None for path in paths}
-        videos = sorted((video for video in parsed.values() if video is not None), key=lambda video: video.path)
-        others = [path for path, video in parsed.items() if video is None]
+        places = dict.fromkeys(map(self.video_path, paths))
+        parsed = {path: self.parse(path) if is_utf8(path) else None for path in places}
+        first: dict[str, SourceVideo] = {}
+        for video in filter(None, parsed.values()):
+            first.setdefault(video.path, video)
+        videos = sorted(first.values(), key=lambda video: video.path)
+        others = [path for path, video in parsed.items() if video is None or first[video.path] != video]
         expected = {path for video in (*videos, *self.official()) for path in video.companions}
         companions = [path for path in others if path in expected]
         unknown = [
@@ -96,6 +147,11 @@ class NamedCorpus(Corpus):
         for path in paths:
             parts = path.split("/")
             for depth in range(1, min(len(parts), _DEEPEST)):
-                if self.parse("/".join(parts[depth:])) is not None:
+                if self.parse(self.video_path("/".join(parts[depth:]))) is not None:
                     return f"; here that is {'/'.join(parts[:depth])}"
         return ""
+
+
+def _stem(path: str) -> str:
+    """Return a path without the ending of its last part; folders of frames have none, whatever dots they hold."""
+    return _ENDING.sub("", path)

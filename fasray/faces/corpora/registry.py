@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from fasray.errors import SpecError, did_you_mean
 from fasray.faces.corpora.casia_fasd import CasiaFasd
+from fasray.faces.corpora.casia_surf import CasiaSurf
+from fasray.faces.corpora.cefa import Cefa
 from fasray.faces.corpora.celeba_spoof import CelebaSpoof
 from fasray.faces.corpora.corpus import Corpus
 from fasray.faces.corpora.csv_corpus import CsvCorpus
+from fasray.faces.corpora.hifimask import HifiMask
+from fasray.faces.corpora.hkbu_mars import HkbuMars
 from fasray.faces.corpora.msu_mfsd import MsuMfsd
 from fasray.faces.corpora.oulu_npu import OuluNpu
 from fasray.faces.corpora.replay_attack import ReplayAttack
 from fasray.faces.corpora.rose_youtu import RoseYoutu
 from fasray.faces.corpora.siw import Siw
+from fasray.faces.corpora.siw_mv2 import SiwMv2
+from fasray.faces.corpora.suhifimask import SuHifiMask
+from fasray.faces.corpora.three_dmad import ThreeDMad
+from fasray.faces.corpora.uniattack import UniAttack
+from fasray.faces.corpora.wmca import Wmca
 
 _CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -23,6 +32,15 @@ _CORPORA: dict[str, Corpus] = {
         RoseYoutu(),
         Siw(),
         CelebaSpoof(),
+        SiwMv2(),
+        CasiaSurf(),
+        Cefa(),
+        Wmca(),
+        HifiMask(),
+        SuHifiMask(),
+        HkbuMars(),
+        ThreeDMad(),
+        UniAttack(),
         CsvCorpus(),
     )
 }

@@ -52,6 +52,14 @@ def facts(name, path):
         ("rose-youtu", "test/15/Mu_T_HW_g_E_15_90.mp4", ("Y015", "test", "mask", "paper_upper", "huawei")),
         ("siw", "Train/live/003/003-1-1-1-1.mov", ("S003", "train", "live", "", "canon_t6")),
         ("siw", "Test/spoof/001/001-2-3-4-2.mov", ("S001", "test", "replay", "samsung_s8", "logitech_c920")),
+        ("siw-mv2", "Live/Live_10.mov", ("SiW-Mv2-Live_10", "test", "live", "", "")),
+        ("siw-mv2", "Live/Live_888.mp4", ("SiW-Mv2-Live_888", "test", "live", "", "")),
+        ("siw-mv2", "Spoof/Mannequin/Mask_Mann_7.MOV", ("SiW-Mv2-Mask_Mann_7", "test", "mask", "Mask_Mann", "")),
+        ("siw-mv2", "Spoof/Print/Paper_4.avi", ("SiW-Mv2-Paper_4", "train", "print", "Paper", "")),
+        ("hkbu-mars", "real/03/07_06_03.avi", ("HKBU-03", "train", "live", "", "camera7")),
+        ("hkbu-mars", "HKBU_MARs_V2/attack/09/04_02_9.avi", ("HKBU-09", "train", "mask", "mask_3d", "camera4")),
+        ("3dmad", "session03/Data/08_03_05.hdf5", ("3DMAD-08", "dev", "mask", "mask_3d", "kinect")),
+        ("3dmad", "17_01_01.avi", ("3DMAD-17", "test", "live", "", "kinect")),
     ],
 )
 def test_a_name_is_read(name, path, expected):
@@ -78,6 +86,16 @@ def test_a_name_is_read(name, path, expected):
         ("siw", "Test/spoof/001/001-1-2-3-1.mov"),  # there are two print media
         ("siw", "Train/live/003/003-1-1-1-1_60.mov"),  # a frame window of another tool
         ("siw", "Train/live/166/166-1-1-1-1.mov"),
+        ("siw-mv2", "Live/Live_104.mov"),  # there is no such number
+        ("siw-mv2", "Live/Live_892.mp4"),
+        ("siw-mv2", "Spoof/Mannequin/Mask_Half_7.mov"),  # another folder's stem
+        ("siw-mv2", "Spoof/Silicone/Mask_Silicone_18.mov"),
+        ("siw-mv2", "Live/Live_010.mov"),
+        ("hkbu-mars", "attack/09/04_02_09.avi"),
+        ("hkbu-mars", "real/03/07_06_04.avi"),  # another subject's file
+        ("hkbu-mars", "real/13/07_06_13.avi"),
+        ("3dmad", "session01/Data/08_03_05.hdf5"),  # another session's folder
+        ("3dmad", "18_01_01.avi"),
     ],
 )
 def test_what_breaks_a_rule_is_not_understood(name, path):
@@ -120,7 +138,7 @@ def test_siw_stems_with_a_suffix_are_the_same_kind_of_video():
 
 def test_letters_are_those_of_the_protocols():
     letters = {corpora.get(name).domain for name in corpora.names()} - {""}
-    assert len(letters) == 7
+    assert len(letters) == 16
     assert set(DOMAIN_TITLES) <= letters
 
 

@@ -1,0 +1,78 @@
+"""Corpora whose videos are folders of pictures, one a frame, with the lists that their owners give.
+
+The owners of the CASIA corpora publish fixed lists, one video or one picture a line and its label:
+``protocol/NAME@pX_{video,image}_{train,dev,test}.txt``. The lists of videos in a copy are what should be in it. Whether
+and how a list divides the videos among training and judging is a protocol's matter: ``fasray protocol import``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from fasray.errors import DataError
+from fasray.faces.corpora.named import NamedCorpus
+from fasray.faces.corpora.source_video import SourceVideo
+
+_LIST = re.compile(r"(?:.+/)?[^/@]+@p([\d.]+)_(?:video|image)_(train|dev|test)\.txt")
+
+
+class FrameCorpus(NamedCorpus):
+    """A corpus whose videos are folders of pictures; ``parse`` is given such a folder.
+
+    Pictures are frames in the order of their names.
+    """
+
+    frame: ClassVar[re.Pattern[str]] = re.compile(r"\d+\.(jpg|png)")
+    """The name of a picture that is a frame."""
+    frame_ending: ClassVar[str] = ".jpg"
+    """Of the pictures as they were published."""
+
+    def video_path(self, path: str) -> str:
+        """See NamedCorpus."""
+        folder, _, name = path.rpartition("/")
+        return folder if folder and self.frame.fullmatch(name) else path
+
+    def frame_name(self, video: SourceVideo, number: int) -> str:
+        """Return the name that a frame of a video has, for mimics."""
+        return f"{number:04d}{self.frame_ending}"
+
+
+class ListedCorpus(FrameCorpus):
+    """A corpus of frame folders whose owners' lists are the list of what should be there."""
+
+    folder = "Data/"
+
+    def ignores(self, path: str) -> bool:
+        """The owners' lists are no videos."""
+        return _LIST.fullmatch(path) is not None
+
+    def _should_be(self, root: str, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
+        """Return the official videos and those that the lists in this copy name, with paths as this copy has them."""
+        prefix = self.folder if any(path.startswith(self.folder) for path in paths) else ""
+        listed = {entry for _, _, entry in self.entries_listed(root)}
+        found = (self.parse(prefix + entry) for entry in sorted(listed))
+        official = {video.path: video for video in super()._should_be(root, paths)}
+        official |= {video.path: video for video in found if video is not None}
+        return tuple(official[path] for path in sorted(official))
+
+    def entries_listed(self, root: str) -> Iterator[tuple[str, str, str]]:
+        """Yield (protocol, part, path without name of the corpus and ``folder``) of the lists of videos in a copy.
+
+        Raises:
+            DataError: a list cannot be read.
+        """
+        for path in sorted(Path(root, "protocol").glob("*_video_*.txt")):
+            match = _LIST.fullmatch(path.name)
+            if match is None:
+                continue
+            try:
+                lines = path.read_text(encoding="utf-8").splitlines()
+            except (OSError, ValueError) as error:
+                what = f"the list cannot be read: {error}"
+                raise DataError(what, where=str(path), remedy="get the file again") from error
+            for line in filter(None, lines):
+                entry = line.split()[0].partition("/")[2]
+                yield match[1], match[2], entry.removeprefix(self.folder).rstrip("/")
