@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import cv2
 
 from fasray.errors import DataError, SpecError
-from fasray.faces.corpora import Findings, SourceVideo, get
+from fasray.faces.corpora import Corpus, Findings, SourceVideo, get
 from fasray.faces.extraction.extract import Settings
+from fasray.faces.extraction.frames import Share
+from fasray.faces.extraction.sequences import picture_files
 from fasray.faces.media import named_as_picture
 from fasray.faces.sets.manifest import canonical_json
 
@@ -30,6 +33,8 @@ _ROWS_PER_UNIT = 48
 """About a second of work: less would be dominated by overhead, more would leave cores idle at the end."""
 _ROWS_OF_A_VIDEO = 64
 """Assumed where the rule takes every k-th frame: only the size of chunks depends on it."""
+_LEAST_ROWS, _LEAST_BYTES = 32, 4 << 20
+"""Of a video that several workers share: each of them decodes it whole, and takes some seconds to start."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Unit:
     place: int
     """Position in the chunk, from 0."""
     videos: tuple[SourceVideo, ...]
+    share: Share = (0, 1)
+    """Of the one video that it then has, which of the frames are taken."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class PreparationPlan:
     findings: Findings = field(compare=False)
     rows_per_shard: int = ROWS_PER_SHARD
     """About how many rows a chunk may have; at least one video."""
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    """By which the adapter understood the files, where the user gave it some."""
 
     def __post_init__(self) -> None:
         """Refuse a shard without rows (SpecError)."""
@@ -72,6 +81,7 @@ class PreparationPlan:
             "listing": self._listing_hash(),
             "rows_per_shard": self.rows_per_shard,
             "settings": self.settings.facts(),
+            **({"rules": dict(self.rules)} if self.rules else {}),
             "versions": {name: importlib.metadata.version(name) for name in ("numpy", "pyarrow")}
             | {"opencv": cv2.__version__},
         }
@@ -95,24 +105,62 @@ class PreparationPlan:
         for place, start in enumerate(range(0, len(videos), portion)):
             yield Unit(chunk, place, videos[start : start + portion])
 
+    def divided(self, units: Sequence[Unit], workers: int) -> list[Unit]:
+        """Return the units of some chunks, with long videos shared out where workers would have nothing to do.
+
+        The records are the same from any number of shares.
+        """
+        total = sum(self._bytes[video.path] for unit in units for video in unit.videos)
+        divided, places = [], Counter[int]()
+        for unit in units:
+            for which in range(of := self._shares(unit, workers / max(total, 1), workers)):
+                divided.append(replace(unit, place=places[unit.chunk], share=(which, of)))
+                places[unit.chunk] += 1
+        return divided
+
+    def _shares(self, unit: Unit, workers_per_byte: float, workers: int) -> int:
+        video = unit.videos[0]
+        size = self._bytes[video.path]
+        if len(unit.videos) > 1 or size < _LEAST_BYTES or self._rows_of(video) < _LEAST_ROWS or self._files[video.path]:
+            return 1
+        return min(workers, max(1, round(size * workers_per_byte)))
+
     def _rows_of(self, video: SourceVideo) -> int:
-        return 1 if named_as_picture(video.path) else self.settings.rule.count or _ROWS_OF_A_VIDEO
+        count = self.settings.rule.count or _ROWS_OF_A_VIDEO
+        files = self._files[video.path]
+        return min(count, len(files)) if files else 1 if named_as_picture(video.path) else count
+
+    @cached_property
+    def _files(self) -> dict[str, tuple[str, ...]]:
+        """The files of the frames of every video, by its path; none of one that is a file."""
+        return {video.path: picture_files(self.root, video) for video in self.videos}
+
+    @cached_property
+    def _bytes(self) -> dict[str, int]:
+        """The length of every video by its path; -1 for a link that leads nowhere."""
+        return {path: sum(map(self._size, files or (path,))) for path, files in self._files.items()}
+
+    def _size(self, path: str) -> int:
+        whole = os.path.join(self.root, path)
+        return os.path.getsize(whole) if os.path.exists(whole) else -1
 
     def _listing_hash(self) -> str:
-        """Hash every video's facts and length in bytes; a link that leads nowhere counts as length -1."""
+        """Hash every video's facts and length in bytes, of frames that are files each with its name."""
         digest = hashlib.sha256()
         for video in self.videos:
-            path = os.path.join(self.root, video.path)
-            size = os.path.getsize(path) if os.path.exists(path) else -1
+            files = self._files[video.path]
+            size = [[file, self._size(file)] for file in files] if files else self._bytes[video.path]
             digest.update(canonical_json({**video.facts(), "bytes": size}).encode())
         return digest.hexdigest()
 
 
-def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = ROWS_PER_SHARD) -> PreparationPlan:
+def make_plan(
+    corpus: str | Corpus, root: str, settings: Settings, rows_per_shard: int = ROWS_PER_SHARD
+) -> PreparationPlan:
     """Survey a corpus and return the plan of its preparation; no video is opened.
 
     Args:
-        corpus: name of the adapter.
+        corpus: an adapter, or its name.
         root: local folder (of ``manifest``: the CSV file's folder or the file, as its adapter has it).
         settings: see there.
         rows_per_shard: see PreparationPlan.
@@ -121,7 +169,8 @@ def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = 
         SpecError: there is no such corpus.
         DataError: the folder holds none of its videos, or two files are the same video.
     """
-    survey = get(corpus).survey(root)
+    adapter = get(corpus) if isinstance(corpus, str) else corpus
+    survey = adapter.survey(root)
     seen: dict[str, str] = {}
     for video in survey.videos:
         first = seen.setdefault(video.video, video.path)
@@ -131,4 +180,5 @@ def make_plan(corpus: str, root: str, settings: Settings, rows_per_shard: int = 
                 where=root,
                 remedy="remove one of them",
             )
-    return PreparationPlan(corpus, survey.root, survey.videos, settings, survey.findings, rows_per_shard)
+    rules = adapter.rules()
+    return PreparationPlan(adapter.name, survey.root, survey.videos, settings, survey.findings, rows_per_shard, rules)

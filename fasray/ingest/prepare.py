@@ -23,13 +23,14 @@ from fasray import ray_private
 from fasray.errors import DataError, RunFailedError
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.extraction.extract import Extractor, Settings, unreadable
+from fasray.faces.extraction.frames import Share
 from fasray.faces.record import RECORD_SCHEMA
 from fasray.faces.sets.manifest import Manifest
 from fasray.faces.sets.shards import finish_set, shard_name, write_shard
 from fasray.ingest.chunks import PreparationPlan, Unit
 from fasray.ingest.ray_data import last_line, quiet_context
 from fasray.ingest.summary import PreparationResult, card, documents, outcome
-from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, count_videos, report_of
+from fasray.ingest.worklog import ChunkRecord, VideoReport, Worklog, count_videos, joined_report, report_of
 
 _VIDEOS = TypeAdapter(tuple[SourceVideo, ...])
 _REPORTS = TypeAdapter(tuple[VideoReport, ...])
@@ -85,11 +86,12 @@ def prepare(
     """
     if log.finished is not None:
         return outcome(plan, log.finished)
-    writer = _Writer(plan, log)
+    workers = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    writer = _Writer(plan, log, workers)
     waiting = writer.waiting()
     if waiting:
         meter = _Meter()
-        for place, result in _results(waiting, plan, actors):
+        for place, result in _results(waiting, plan, workers):
             meter.add(result)
             writer.add(place, result)
             on_progress(writer.progress(result.reports))
@@ -131,17 +133,25 @@ class _Result:
         return sum(report.taken for report in self.reports)
 
 
+def _joined(shares: list[_Result]) -> _Result:
+    """Return what one worker would have made of a video from what was made of shares of it."""
+    if len(shares) == 1:
+        return shares[0]
+    report = joined_report([share.reports[0] for share in shares])
+    records = pa.concat_tables([share.records for share in shares]).sort_by("frame")
+    return _Result(records.slice(0, 0) if report.unreadable else records, (report,), 0, 0.0)
+
+
 class _Writer:
     """Collects results by chunk and writes each shard when its chunk is complete."""
 
-    def __init__(self, plan: PreparationPlan, log: Worklog) -> None:
+    def __init__(self, plan: PreparationPlan, log: Worklog, workers: int) -> None:
         self._log = log
         self._chunks = plan.chunks()
-        self._units = {
-            number: list(plan.units(number, videos))
-            for number, videos in enumerate(self._chunks)
-            if number not in log.done
-        }
+        waiting = [number for number in range(len(self._chunks)) if number not in log.done]
+        self._units: dict[int, list[Unit]] = {number: [] for number in waiting}
+        for unit in plan.divided([unit for n in waiting for unit in plan.units(n, self._chunks[n])], workers):
+            self._units[unit.chunk].append(unit)
         self._came: dict[int, dict[int, _Result]] = {}
         self._total = len(plan.videos)
         self._videos = sum(len(self._chunks[number]) for number in log.done)
@@ -154,12 +164,16 @@ class _Writer:
     def add(self, unit: Unit, result: _Result) -> None:
         came = self._came.setdefault(unit.chunk, {})
         came[unit.place] = result
-        self._videos += len(unit.videos)
+        which, of = unit.share
+        first = unit.place - which
+        if all(place in came for place in range(first, first + of)):
+            came[first] = _joined([came[place] for place in range(first, first + of)])
+            self._videos += len(unit.videos)
         self._frames += result.frames
         self._faces += result.records.num_rows
         if len(came) == len(self._units[unit.chunk]):
             del self._came[unit.chunk]
-            self._write(unit.chunk, [came[place] for place in sorted(came)])
+            self._write(unit.chunk, [came[unit.place] for unit in self._units[unit.chunk] if not unit.share[0]])
 
     def _write(self, number: int, results: list[_Result]) -> None:
         table = pa.concat_tables([result.records for result in results]).combine_chunks()
@@ -208,12 +222,14 @@ class _Meter:
         )
 
 
-def _results(units: list[Unit], plan: PreparationPlan, actors: int | None) -> Iterator[tuple[Unit, _Result]]:
+def _results(units: list[Unit], plan: PreparationPlan, workers: int) -> Iterator[tuple[Unit, _Result]]:
     """Yield every unit with its result, in order of completion."""
     setup = ray.put(_WorkerSetup(os.path.abspath(plan.root), plan.settings, plan.settings.read_models()))
     attempts: Any = ray.remote(_Attempts).options(num_cpus=0).remote()
-    rows = [{"unit": number, "videos": _VIDEOS.dump_json(unit.videos)} for number, unit in enumerate(units)]
-    workers = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    rows = [
+        {"unit": number, "videos": _VIDEOS.dump_json(unit.videos), "share": list(unit.share)}
+        for number, unit in enumerate(units)
+    ]
     workers = min(workers, len(units))
     with ray.data.DataContext.current(quiet_context()):
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
@@ -240,20 +256,20 @@ def _results(units: list[Unit], plan: PreparationPlan, actors: int | None) -> It
 
 
 class _Attempts:
-    """Counts how often a video was begun: one that kills its worker must not be retried for ever."""
+    """Counts how often a video, or a share of one, was begun: what kills its worker must not be retried for ever."""
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = {}
 
-    def begin(self, path: str) -> int:
-        """Return how often the video was begun before."""
-        before = self._begun.get(path, 0)
-        self._begun[path] = before + 1
+    def begin(self, work: str) -> int:
+        """Return how often this was begun before."""
+        before = self._begun.get(work, 0)
+        self._begun[work] = before + 1
         return before
 
-    def end(self, path: str) -> None:
-        """Forget a finished video."""
-        self._begun.pop(path, None)
+    def end(self, work: str) -> None:
+        """Forget what is finished."""
+        self._begun.pop(work, None)
 
 
 _MOST_ATTEMPTS = 3
@@ -283,20 +299,24 @@ class _Worker:
         self._extractor = Extractor(given.settings, given.models)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Process a batch of units: columns ``unit`` and ``videos`` to one row a unit."""
+        """Process a batch of units: columns ``unit``, ``videos`` and ``share`` to one row a unit."""
         return pa.Table.from_pylist(
-            [self._do(row["unit"], _VIDEOS.validate_json(row["videos"])) for row in batch.to_pylist()],
+            [
+                self._do(row["unit"], _VIDEOS.validate_json(row["videos"]), (row["share"][0], row["share"][1]))
+                for row in batch.to_pylist()
+            ],
             schema=_RESULT_SCHEMA,
         )
 
-    def _do(self, unit: int, videos: tuple[SourceVideo, ...]) -> dict[str, Any]:
+    def _do(self, unit: int, videos: tuple[SourceVideo, ...], share: Share) -> dict[str, Any]:
         reports, batches = [], []
         for video in videos:
-            if ray.get(self._attempts.begin.remote(video.path)) < _MOST_ATTEMPTS:
-                extracted = self._extractor.extract(self._root, video)
+            work = f"{share[0]} {video.path}"
+            if ray.get(self._attempts.begin.remote(work)) < _MOST_ATTEMPTS:
+                extracted = self._extractor.extract(self._root, video, share)
             else:
                 extracted = unreadable(f"{_MOST_ATTEMPTS} processes died of it")
-            self._attempts.end.remote(video.path)
+            self._attempts.end.remote(work)
             batches.append(extracted.records)
             reports.append(report_of(video, extracted))
         return {

@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,15 @@ def report_of(video: SourceVideo, extracted: Extracted) -> VideoReport:
         remarks=extracted.remarks,
         unreadable=extracted.unreadable,
     )
+
+
+def joined_report(shares: Sequence[VideoReport]) -> VideoReport:
+    """Return the report of a video from those of the shares of its frames: nothing is taken if one was unreadable."""
+    for report in shares:
+        if report.unreadable:
+            return report
+    misses = tuple(sorted(number for report in shares for number in report.misses))
+    return shares[0].model_copy(update={"taken": sum(report.taken for report in shares), "misses": misses})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.sets.manifest import canonical_json
 from fasray.ingest.chunks import PreparationPlan, make_plan
 from fasray.ingest.summary import card, documents
-from fasray.ingest.worklog import VideoCounts, VideoReport, add_counts, count_videos
+from fasray.ingest.worklog import VideoCounts, VideoReport, add_counts, count_videos, joined_report
 
 VIDEOS = get("msu-mfsd").official()
 
@@ -45,6 +45,47 @@ def test_chunks_are_full_but_for_the_last() -> None:
 def test_a_picture_is_one_row_whatever_the_rule() -> None:
     pictures = tuple(replace(video, path=video.path[:-3] + "png") for video in VIDEOS)
     assert [len(chunk) for chunk in plan(280, FrameRule(count=10), 100, pictures).chunks()] == [100, 100, 80]
+
+
+def test_long_videos_are_shared_out_where_workers_would_be_idle(tmp_path: Path) -> None:
+    def shares(megabytes: list[int], rule: FrameRule, workers: int) -> list[int]:
+        videos = tuple(replace(VIDEOS[number], path=f"{number}.mp4") for number in range(len(megabytes)))
+        for video, size in zip(videos, megabytes, strict=True):
+            with (tmp_path / video.path).open("wb") as file:
+                file.truncate(size << 20)
+        made = replace(plan(0, rule, 1, videos), root=str(tmp_path), videos=videos)
+        units = [unit for number, chunk in enumerate(made.chunks()) for unit in made.units(number, chunk)]
+        divided = made.divided(units, workers)
+        assert len({(unit.chunk, unit.place) for unit in divided}) == len(divided)
+        return [sum(unit.videos == (video,) for unit in divided) for video in videos]
+
+    every = FrameRule(every=1)
+    assert shares([100], every, 4) == [4]
+    assert shares([60, 20], every, 4) == [3, 1]
+    assert shares([50, 51], every, 2) == [1, 1], "there is work for all"
+    assert shares([3], every, 4) == [1], "short"
+    assert shares([100], FrameRule(count=10), 4) == [1], "most of the work is to decode it, which each would do"
+    assert shares([100], every, 1) == [1]
+
+
+def test_a_video_is_unreadable_if_a_share_of_it_is() -> None:
+    shares = [report("train", "live", 5, 1), report("train", "live", 0, 0, "processes died of it")]
+    assert joined_report(shares) == shares[1]
+    second = report("train", "live", 4, 0).model_copy(update={"misses": (9, 3)})
+    assert joined_report([shares[0], second]) == report("train", "live", 9, 0).model_copy(update={"misses": (0, 3, 9)})
+
+
+def test_frames_that_are_files_count_by_name_and_length(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"x" * number)
+    video = replace(VIDEOS[0], path="clip", pictures=("0.png", "1.png", "2.png"))
+    made = replace(plan(0, FrameRule(count=10), 8), root=str(tmp_path), videos=(video, replace(video, path="other")))
+    assert [len(chunk) for chunk in made.chunks()] == [2], "three rows each"
+    before = made.facts
+    (tmp_path / "0.png").write_bytes(b"xx")
+    (tmp_path / "2.png").write_bytes(b"")
+    assert replace(made).facts != before
+    assert "pictures" not in VIDEOS[0].facts(), "the facts of sets of before"
 
 
 def test_a_shard_without_rows_is_refused() -> None:

@@ -21,7 +21,7 @@ from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg
 from fasray.faces.corpora import get
 from fasray.faces.extraction.extract import Settings
-from fasray.faces.extraction.frames import FrameRule
+from fasray.faces.extraction.frames import FrameRule, frames
 from fasray.faces.mimics import MimicSettings, film, write
 from fasray.faces.record import DEPTH_SIZE, schema_with
 from fasray.faces.sets.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -177,6 +177,30 @@ def test_a_preparation_goes_on_with_more_workers_and_ends_with_the_same_bytes(
     assert seen[0].videos > sum(len(plan_of(source).chunks()[number]) for number in log.done)
     assert files(out) == files(whole[0])
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before, "what was done is not written again"
+
+
+@pytest.mark.slow
+def test_a_long_video_is_shared_by_workers_and_gives_the_same_bytes(ray: Any, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    live = next(video for video in get(CORPUS).entries(str(source)) if video.attack_type == "live")
+    pictures = [frame for _, frame in frames(str(source / live.path), FrameRule(every=1), print)]
+    writer = cv2.VideoWriter(str(tmp_path / "source/a.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (960, 720))
+    noise = np.random.default_rng(0)
+    for number in range(20):
+        large = cv2.resize(pictures[number % len(pictures)], (960, 720)).astype(np.int16)
+        shown = np.zeros_like(large) if number == 13 else large + noise.integers(-40, 40, large.shape, np.int16)
+        writer.write(np.clip(shown, 0, 255).astype(np.uint8))
+    writer.release()
+    (tmp_path / "source/manifest.csv").write_text("path,label,domain,subject\na.avi,live,lab,ann\n")
+    plan = make_plan("manifest", str(tmp_path / "source"), Settings(FrameRule(every=1), image_size=64))
+    assert len(plan.divided(list(plan.units(0, plan.videos)), 2)) == 2
+    seen: list[Any] = []
+    outcome = prepared(plan, tmp_path / "shared", actors=2, on_progress=seen.append)
+    assert [progress.videos for progress in seen] == [0, 1]
+    assert (outcome.counts[0].videos, outcome.counts[0].frames) == (1, 20)
+    assert outcome.counts[0].misses
+    prepared(plan, tmp_path / "alone", actors=1)
+    assert files(tmp_path / "shared") == files(tmp_path / "alone")
 
 
 def test_a_corpus_that_has_changed_is_not_gone_on_with(whole: Any, source: Path, tmp_path: Path) -> None:

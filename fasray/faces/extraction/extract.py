@@ -17,12 +17,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fasray.errors import SpecError
+from fasray.errors import SpecError, did_you_mean
 from fasray.faces import jpeg
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.detection import MESH468, Frame, Models, Points, detector_kind, read_models
 from fasray.faces.extraction import labels
-from fasray.faces.extraction.frames import FrameRule, Remark, UnreadableError, map_frames
+from fasray.faces.extraction.crops import CROPPED, DETECT, WHOLE, WholeCrop, find_inside, whole_matrix
+from fasray.faces.extraction.frames import FrameRule, Remark, Share, UnreadableError, map_frames
+from fasray.faces.extraction.sequences import map_pictures, picture_files
 from fasray.faces.record import DEPTH_SIZE, INDEX_COLUMNS, LIVE, PARSING_SIZE, RECORD_SCHEMA
 
 
@@ -39,6 +41,8 @@ class Settings:
     margin: float = labels.MARGIN
     """Side of the crop relative to the face mesh's box."""
     detector: str = MESH468.name
+    cropped: str = ""
+    """Of faces that come cut out, one of ``crops.CROPPED``; empty: of whole pictures, in which a face is found."""
 
     def __post_init__(self) -> None:
         """Refuse settings that are out of range (SpecError)."""
@@ -50,6 +54,12 @@ class Settings:
             if not low <= value <= high:
                 raise SpecError(f"{value} is out of range", where=option, remedy=f"choose from {low} to {high}")
         detector_kind(self.detector)
+        if self.cropped and self.cropped not in CROPPED:
+            what = f"{self.cropped!r} is not a way to take faces that come cut out"
+            raise SpecError(what, where="--cropped", remedy=did_you_mean(self.cropped, CROPPED))
+        if self.cropped == WHOLE and self.detector != MESH468.name:
+            what = f"no face is looked for, so {self.detector!r} has nothing to do"
+            raise SpecError(what, where="--detector", remedy="leave it out, or choose --cropped detect")
 
     def facts(self) -> dict[str, Any]:
         """Return the settings as JSON values, the models' hashes among them."""
@@ -61,13 +71,15 @@ class Settings:
             "margin": float(self.margin),
             "detector": self.detector,
             "models": {file.name: file.sha256 for file in detector_kind(self.detector).files},
+            **({"cropped": self.cropped} if self.cropped else {}),
         }
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Settings:
         """Return the settings that ``facts`` were written of."""
         rule = FrameRule(count=facts["frames"], every=facts["every"])
-        return cls(rule, *(facts[key] for key in ("image_size", "quality", "margin", "detector")))
+        size, quality, margin, detector = (facts[key] for key in ("image_size", "quality", "margin", "detector"))
+        return cls(rule, size, quality, margin, detector, facts.get("cropped", ""))
 
     def read_models(self) -> dict[str, bytes]:
         """Return the content of the detector's model files (DataError if they are not installed)."""
@@ -84,7 +96,8 @@ class FaceCrop:
     """[468, 3] mesh in crop pixels."""
     matrix: NDArray[np.float32]
     """[2, 3] frame pixels -> crop pixels."""
-    score: float
+    score: float | None
+    """How sure the detector is, in [0, 1]; None where no face was looked for."""
 
 
 @dataclass(frozen=True)
@@ -116,50 +129,57 @@ class Extractor:
     def __init__(self, settings: Settings, models: Models) -> None:
         cv2.setNumThreads(1)
         self.settings = settings
-        self._detector = detector_kind(settings.detector).build(models)
+        self._detector = (
+            WholeCrop(models) if settings.cropped == WHOLE else detector_kind(settings.detector).build(models)
+        )
 
-    def crops(
-        self, path: str, remark: Remark, *, turn_untagged: int = 0, part: tuple[int, int] | None = None
-    ) -> list[tuple[int, FaceCrop | None]]:
+    def crops(self, path: str, remark: Remark, *, turn_untagged: int = 0) -> list[tuple[int, FaceCrop | None]]:
         """Return (frame number, its face or None) of a file; arguments and errors as in ``frames.map_frames``."""
-        return map_frames(path, self.settings.rule, remark, self._crop, turn_untagged=turn_untagged, part=part)
+        return map_frames(path, self.settings.rule, remark, self._crop, turn_untagged=turn_untagged)
 
     def _crop(self, frame: Frame) -> FaceCrop | None:
-        face = self._detector.find(frame)
+        cropped, size = self.settings.cropped, self.settings.image_size
+        face = find_inside(self._detector, frame) if cropped == DETECT else self._detector.find(frame)
         if face is None:
             return None
-        size = self.settings.image_size
-        matrix = labels.crop_matrix(face.points, size, self.settings.margin)
+        whole = cropped == WHOLE
+        matrix = whole_matrix(frame, size) if whole else labels.crop_matrix(face.points, size, self.settings.margin)
         image = jpeg.encode(labels.cut_out(frame, matrix, size), self.settings.quality)
-        return FaceCrop(image, labels.in_crop(face.points, matrix), matrix, face.score)
+        return FaceCrop(image, labels.in_crop(face.points, matrix), matrix, None if whole else face.score)
 
-    def extract(self, root: str, video: SourceVideo) -> Extracted:
+    def extract(self, root: str, video: SourceVideo, share: Share = (0, 1)) -> Extracted:
         """Return all that one video of a corpus gives; a video that cannot be read gives a reason.
 
         Args:
             root: local folder of the corpus.
             video: one of its videos.
+            share: which of its frames; of a video whose frames are files, all.
         """
         rows, misses, remarks = [], [], list[str]()
         taken = 0
+        rule, turn = self.settings.rule, video.rotate_untagged
+        files = picture_files(root, video)
         try:
-            for number, crop in self.crops(
-                os.path.join(root, video.path),
-                remarks.append,
-                turn_untagged=video.rotate_untagged,
-                part=video.frames,
-            ):
+            if files:
+                paths = [os.path.join(root, file) for file in files]
+                found = map_pictures(paths, rule, remarks.append, self._crop, turn_untagged=turn, part=video.frames)
+            else:
+                path = os.path.join(root, video.path)
+                found = map_frames(
+                    path, rule, remarks.append, self._crop, turn_untagged=turn, part=video.frames, share=share
+                )
+            for number, crop in found:
                 taken += 1
                 if crop is None:
                     misses.append(number)
                 else:
-                    rows.append(self._record(video, number, crop))
+                    rows.append(self._record(video, number, crop, files[number] if files else video.path))
         except UnreadableError as error:
             return unreadable(str(error), tuple(remarks))
         records = pa.RecordBatch.from_pylist(rows, schema=RECORD_SCHEMA)
         return Extracted(records, taken, tuple(misses), tuple(remarks))
 
-    def _record(self, video: SourceVideo, number: int, crop: FaceCrop) -> dict[str, Any]:
+    def _record(self, video: SourceVideo, number: int, crop: FaceCrop, path: str) -> dict[str, Any]:
         size = self.settings.image_size
         depth, parsing = bytes(DEPTH_SIZE**2), bytes(PARSING_SIZE**2)
         if video.label == LIVE:
@@ -174,9 +194,9 @@ class Extractor:
             "landmarks5": labels.five_landmarks(crop.points).ravel().tolist(),
             "crop_matrix": crop.matrix.ravel().tolist(),
             "detection_score": crop.score,
-            "source_path": video.path,
+            "source_path": path,
             "sha256": hashlib.sha256(crop.image).hexdigest(),
-            "label_source": self.settings.detector,
+            "label_source": f"{self.settings.detector} in a crop" if self.settings.cropped else self.settings.detector,
         }
 
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -131,11 +131,11 @@ def map_frames(
         UnreadableError: the file is empty, neither video nor picture, cut short, too small or damaged.
     """
     head = _head(path)
-    kind = stills.kind_of_picture(path, head)
-    _check_name(path, kind or containers.container(head), remark)
-    if kind is not None:
-        return [(0, use(_sized(_picture(path, kind, turn_untagged, remark), remark)))]
-    if containers.container(head) == "GIF":
+    if stills.kind_of_picture(path, head) is not None:
+        return [(0, use(picture(path, remark, turn_untagged)))]
+    kind = containers.container(head)
+    _check_name(path, kind, remark)
+    if kind == "GIF":
         if containers.ends_inside_packet(path):
             raise UnreadableError("cut short: the file ends before its trailer")
         remark("a GIF has 256 colours at most, and what it lost is part of what is learnt")
@@ -143,45 +143,17 @@ def map_frames(
         return _of_video(file, rule, remark, use, turn_untagged, part, share)
 
 
-def map_pictures(
-    paths: Sequence[str],
-    rule: FrameRule,
-    remark: Remark,
-    use: Callable[[Frame], T],
-    *,
-    turn_untagged: int = 0,
-    part: tuple[int, int] | None = None,
-) -> list[tuple[int, T]]:
-    """Return what ``map_frames`` does for a video whose frames are files, in order and numbered from 0.
-
-    Files that cannot be used are remarked upon and left out.
-
-    Raises:
-        UnreadableError: no frame was taken, or none of them can be used.
-    """
-    taken, remarks, reasons = [], dict[str, None](), []
-    wanted = [number for number in range(len(paths)) if number in rule.takes_of_part(len(paths), part)]
-    for number in wanted:
-        try:
-            head = _head(paths[number])
-            kind = stills.kind_of_picture(paths[number], head)
-            if kind is None:
-                raise UnreadableError("not a picture")
-            _check_name(paths[number], kind, lambda text: remarks.setdefault(text))
-            picture = _picture(paths[number], kind, turn_untagged, lambda text: remarks.setdefault(text))
-            taken.append((number, use(_sized(picture, lambda text: remarks.setdefault(text)))))
-        except UnreadableError as error:
-            reasons.append(f"{os.path.basename(paths[number])}: {error}")
-    if not taken:
-        raise UnreadableError(reasons[0] if reasons else f"it has {len(paths)} frames, none of them is taken")
-    if rule.count is not None and len(wanted) < rule.count:
-        remark(_few(len(wanted), rule.count))
-    for text in (*remarks, *reasons):
-        remark(text)
-    return taken
+def picture(path: str, remark: Remark, turn_untagged: int = 0) -> Frame:
+    """Return the upright BGR picture in a file; arguments and errors as in ``map_frames``."""
+    kind = stills.kind_of_picture(path, _head(path))
+    if kind is None:
+        raise UnreadableError("not a picture")
+    _check_name(path, kind, remark)
+    return _sized(_picture(path, kind, turn_untagged, remark), remark)
 
 
-def _few(count: int, asked: int) -> str:
+def too_few(count: int, asked: int) -> str:
+    """Return the remark on a video of fewer frames than were asked for."""
     return f"only {count} frame{'s' if count > 1 else ''}, {asked} were asked for"
 
 
@@ -214,7 +186,7 @@ def _of_video(
     if reading.tag:
         remark(f"tagged as rotated by {reading.tag} degrees: turned upright")
     if rule.count is not None and count < rule.count:
-        remark(_few(count, rule.count))
+        remark(too_few(count, rule.count))
     for text in reading.remarks:
         remark(text)
     return used

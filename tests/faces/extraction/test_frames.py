@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from videos import BROKEN, FRAMES, ODD, number_of, spoil, tagged_as_rotated, write_video
 
 from fasray.errors import SpecError
-from fasray.faces.extraction.frames import FrameRule, UnreadableError, frames
+from fasray.faces.extraction.frames import FrameRule, UnreadableError, frames, map_frames
 
 RULE = FrameRule(count=6)
 
@@ -47,6 +47,25 @@ def test_every_third_frame(tmp_path: Path) -> None:
 def test_only_a_part_of_a_video_is_used(tmp_path: Path) -> None:
     numbers, pictures, _ = read(write_video(tmp_path / "whole.avi"), FrameRule(count=2), part=(8, 16))
     assert numbers == [number_of(picture) for picture in pictures] == [10, 14]
+
+
+@pytest.mark.parametrize("kind", ["whole", "one frame", "rotated", "truncated"])
+def test_shares_of_a_video_are_together_the_video_and_say_the_same_of_it(tmp_path: Path, kind: str) -> None:
+    path = write_video(tmp_path / "clip.mp4") if kind == "whole" else spoil(tmp_path / "clip.mp4", kind)
+
+    def taken(share: tuple[int, int]) -> tuple[list[int], list[str], str]:
+        remarks: list[str] = []
+        try:
+            found = map_frames(str(path), FrameRule(every=2), remarks.append, number_of, share=share)
+        except UnreadableError as error:
+            return [], remarks, str(error)
+        return [number for number, _ in found], remarks, ""
+
+    numbers, *said = taken((0, 1))
+    for of in (2, 3, 16):
+        shares = [taken((which, of)) for which in range(of)]
+        assert sorted(number for share, *_ in shares for number in share) == numbers
+        assert [share[1:] for share in shares] == [tuple(said)] * of
 
 
 @pytest.mark.parametrize("kind", BROKEN)
