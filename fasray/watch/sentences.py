@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, NamedTuple
 
 from fasray.runs.events import (
@@ -60,9 +59,8 @@ def _sentence(event: Event, trial: str) -> Line:
                 f"{trial}: {event.method} on {event.protocol}, {what}" + (f", {drawn}" if drawn else ""),
             )
         case Reported():
-            auc = "not a number" if math.isnan(event.source_dev_auc) else f"{100 * event.source_dev_auc:.2f} %"
             after, tone = _DECIDED[event.decision]
-            return Line(tone, f"{trial}, step {event.step}: source-dev AUC {auc}{after}")
+            return Line(tone, f"{trial}, step {event.step}: source-dev AUC {100 * event.source_dev_auc:.2f} %{after}")
         case StoppedLate():
             return Line("cut", f"{trial} stopped at the rung of step {event.step}, by results that came later")
         case Ended():

@@ -62,17 +62,22 @@ class _Cell:
         return max(there, self.planned.confirms(self.won.config if self.won else None))
 
     @property
+    def outcomes(self) -> set[str]:
+        """What became of the confirming runs of the winner; empty until all of them have come to their end."""
+        found = [trial.status for trial in self.trials if trial.stage == "confirm" and not trial.variant]
+        return set(found) if len(found) >= self.seeds and set(found) <= {"done", "diverged"} else set()
+
+    @property
     def confirmed(self) -> bool:
-        """Whether all runs of the winner have come to their end, so that its target is no longer sealed."""
-        ended = [trial.status for trial in self.trials if trial.stage == "confirm" and not trial.variant]
-        return "done" in ended and len(ended) >= self.seeds and set(ended) <= {"done", "diverged"}
+        """Whether the target of the cell is no longer sealed."""
+        return "done" in self.outcomes
 
     def phase(self) -> str:
         """Return how far the cell is, as the page has it."""
         if self.won and self.won.config is None:
             return "no winner"
-        if self.confirmed:
-            return "confirmed"
+        if self.outcomes:
+            return "confirmed" if self.confirmed else "all diverged"
         if self.won or any(trial.stage != "search" for trial in self.trials):
             return "confirming"
         return "searching" if self.trials else "waiting"
@@ -217,7 +222,7 @@ class RunState:
     def _leader(self, trials: Iterable[TrialRecord]) -> list[float | int | None] | None:
         """Return the best source-dev AUC and the number of its trial, inner ones left out; None if there is none."""
         known = [(self._digests[trial.id].top, self._number[trial.id]) for trial in trials if trial.stage != "inner"]
-        found = [(-_or(top.source_dev_auc, 0.0), number) for top, number in known if top is not None]
+        found = [(-top.source_dev_auc, number) for top, number in known if top is not None]
         return [_number(-min(found)[0]), min(found)[1]] if found else None
 
     def _won_since(self, since: int) -> list[CellKey]:
@@ -320,10 +325,6 @@ class RunState:
             {name: finite(trial.config.get(name)) for name in trial.searched}, curve, trial.reason,
             trial.origin.run if trial.origin else "",
         ]  # fmt: skip
-
-
-def _or(value: float, other: float) -> float:
-    return other if math.isnan(value) else value
 
 
 def _number(value: float | None) -> float | None:

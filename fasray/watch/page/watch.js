@@ -11,6 +11,7 @@ const WORDS = {
   running: "running", complete: "complete", interrupted: "interrupted", failed: "ended with failures", dead: "driver died",
   unknown: "driven elsewhere", waiting: "not started",
 };
+const BARREN = new Set(["no winner", "all diverged"]);
 const ENDED = new Set(["stopped", "done", "diverged", "failed"]);
 const LEGEND = [
   ["search-running", "running"], ["search-done", "search, whole"], ["stopped", "search, stopped early"], ["confirm", "confirming run"],
@@ -150,8 +151,8 @@ class Run {
     say(this.problem, summary.error && `The log cannot be read just now: ${summary.error}`);
     const { tiles } = this;
     say(tiles.cells.value, `${confirmed} of ${cells.size}`);
-    const stuck = [...cells.values()].filter((cell) => cell.phase === "no winner").length;
-    say(tiles.cells.note, stuck ? `${stuck} without a winner` : "");
+    const stuck = [...cells.values()].filter((cell) => BARREN.has(cell.phase)).length;
+    say(tiles.cells.note, stuck ? `${stuck} without a result` : "");
     say(tiles.trials.value, summary.planned ? `${ended} of ${summary.trials}` : `${ended}`);
     const bad = (counts.failed ?? 0) + (counts.diverged ?? 0);
     say(tiles.trials.note, `${counts.done ?? 0} whole, ${counts.stopped ?? 0} stopped early${bad ? `, ${bad} failed` : ""}`);
@@ -217,7 +218,7 @@ class Run {
       say(value.firstChild, cell.best ? percent(cell.best[0]) : "-");
       say(value.lastChild, cell.best ? "AUC, source-dev" : "");
     }
-    meter.className = `meter${cell.phase === "confirmed" ? " good" : cell.phase === "no winner" ? " bad" : ""}`;
+    meter.className = `meter${cell.phase === "confirmed" ? " good" : BARREN.has(cell.phase) ? " bad" : ""}`;
     meter.firstChild.style.width = `${all ? (100 * done) / all : 0}%`;
     button.className = cell.phase.replace(" ", "-");
     button.dataset.cell = cell.number;
