@@ -26,12 +26,16 @@ from fasray.methods.model_size import backbone_size, model_size
 from fasray.methods.settings import arithmetic, describe
 from fasray.nets.backbones import registry as backbones
 from fasray.results.ablations import ABLATION_COLUMNS
+from fasray.results.calibrated import CALIBRATION_COLUMNS
+from fasray.results.compare import COMPARE_COLUMNS
 from fasray.results.costs import COST_COLUMNS
 from fasray.results.frame import COLUMNS
 from fasray.results.importance import IMPORTANCE_COLUMNS
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
+from fasray.results.slices import SLICE_COLUMNS
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, Selection
 from fasray.results.tables.published import PUBLISHED_COLUMNS
+from fasray.results.transfer import GAP_COLUMNS, THRESHOLD_COLUMNS
 from fasray.runs.events import EVENTS
 from fasray.runs.scores import SCORE_SCHEMA
 
@@ -230,6 +234,10 @@ def column_page() -> str:
             IMPORTANCE_COLUMNS,
         ),
         ("Cost", "cost", "load_costs", "One row a cell, and one for the sweep.", COST_COLUMNS),
+        ("Slices", "slices", "", "One row per cell, attribute, group of the target and figure.", SLICE_COLUMNS),
+        ("Thresholds", "thresholds", "", "One row per cell and threshold rule.", THRESHOLD_COLUMNS),
+        ("Calibration", "calibration", "", "One row per cell and kind of calibration.", CALIBRATION_COLUMNS),
+        ("Gap", "gap", "", "One row a cell.", GAP_COLUMNS),
     )
     parts = [
         "# Result columns",
@@ -239,6 +247,7 @@ def column_page() -> str:
         command = f"`fasray results RUN{f' --what {what}' if what else ''}`"
         parts += [f"## {title}", f"{command}{f', `fasray.{function}`' if function else ''}. {rows}", _columns(columns)]
     parts += ["## Published figures", "Added to the results by `--published`.", _columns(PUBLISHED_COLUMNS)]
+    parts += ["## Comparison", "Of `fasray compare`, one row a method and protocol.", _columns(COMPARE_COLUMNS)]
     return "\n\n".join(parts)
 
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from fasray.results.scores import Level
 
 _FORMATS = ("table", "json", "csv", "parquet", "md", "latex")
-_FRAMES = ("results", "trials", "evaluations", "scores", "ablations", "importance", "cost")
+_FRAMES = (
+    "results", "trials", "evaluations", "scores", "ablations", "importance", "cost", "slices", "thresholds",
+    "calibration", "gap",
+)  # fmt: skip
+_BY_RULE = ("scores", "ablations", "slices", "thresholds", "calibration", "gap")
+"""Frames of one selection rule."""
 _FOR_PEOPLE = ("table", "md", "latex")
 
 
@@ -92,12 +97,14 @@ def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level:
 
     if published or kind == "latex":
         raise click.UsageError(f"--what {what} has no {'published figures' if published else 'LaTeX'}")
-    if selections and (what not in ("scores", "ablations") or len(selections) > 1):
-        raise click.UsageError("--select goes with results, or once with --what scores or ablations")
+    if selections and (what not in _BY_RULE or len(selections) > 1):
+        raise click.UsageError(f"--select goes with results, or once with --what {', '.join(_BY_RULE[:-1])} or gap")
     if what == "ablations":
         return _ablations(load_ablations(run, *selections), kind, level)
     if what == "importance":
         return _importance(run, kind)
+    if what in ("slices", "thresholds", "calibration", "gap"):
+        return _computed(run, what, kind, *selections)
     if what == "scores":
         frame = load_scores(run, *selections)
     else:
@@ -132,6 +139,24 @@ def _importance(run: str, kind: str) -> bytes:
         return b"nothing was searched yet\n"
     table = importance_grid(frame)
     return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+
+
+def _computed(run: str, what: str, kind: str, rule: str = "source-dev") -> bytes:
+    """Return one of the frames that are computed from the scores of the confirmed runs."""
+    from fasray.results import calibrated, slices, transfer
+    from fasray.results.tables import text as tables
+    from fasray.runs.record import read_run
+
+    compute, arrange = {
+        "slices": (slices.slices_frame, slices.slices_grid),
+        "thresholds": (transfer.thresholds_frame, transfer.thresholds_grid),
+        "calibration": (calibrated.calibration_frame, calibrated.calibration_grid),
+        "gap": (transfer.gap_frame, transfer.gap_grid),
+    }[what]
+    frame = compute(read_run(run), rule)
+    if kind not in _FOR_PEOPLE:
+        return _export(frame, kind)
+    return (tables.to_text if kind == "table" else tables.to_markdown)(arrange(frame)).encode()
 
 
 def _export(frame: pd.DataFrame, kind: str) -> bytes:
