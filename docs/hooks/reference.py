@@ -32,8 +32,8 @@ from fasray.results.costs import COST_COLUMNS
 from fasray.results.frame import COLUMNS
 from fasray.results.importance import IMPORTANCE_COLUMNS
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
-from fasray.results.slices import SLICE_COLUMNS
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, Selection
+from fasray.results.slices import SLICE_COLUMNS
 from fasray.results.tables.published import PUBLISHED_COLUMNS
 from fasray.results.transfer import GAP_COLUMNS, THRESHOLD_COLUMNS
 from fasray.runs.events import EVENTS
