@@ -16,6 +16,10 @@ from fasray.faces.detection import MESH468, detector_kind, read_models
 from fasray.faces.mimics import MimicSettings
 from fasray.faces.record import PARSING_CLASSES
 
+WRITTEN = ("oulu-npu", "casia-fasd", "replay-attack", "msu-mfsd")
+"""Corpora whose cast is written down."""
+DRAWN = ("celeba-spoof", "siw-mv2", "casia-surf", "cefa", "wmca", "hifimask", "suhifimask", "3dmad", "uniattackdata")
+"""Corpora whose cast follows from their examples: stills, folders of frames, videos."""
 SMALL = MimicSettings("msu-mfsd", subjects=2, frames=2, size=(128, 96))
 
 
@@ -76,6 +80,44 @@ def test_a_mimic_is_a_whole_copy_for_its_adapter(small):
     (small / survey.videos[3].path).rename(small / "away")
     assert corpora.get("msu-mfsd").check(str(small)).missing == (survey.videos[3].path,)
     (small / "away").rename(small / survey.videos[3].path)
+
+
+def test_every_corpus_with_examples_has_a_mimic():
+    assert set(mimics.names()) == {*WRITTEN, *DRAWN, "hkbu-mars"}
+
+
+@pytest.mark.parametrize(
+    "corpus",
+    [name if name in ("celeba-spoof", "cefa") else pytest.param(name, marks=pytest.mark.slow) for name in DRAWN],
+)
+def test_mimics_of_stills_and_frames_are_whole_copies(corpus, tmp_path):
+    settings = MimicSettings(corpus, subjects=5, frames=2, size=(96, 96))
+    made = mimics.write(str(tmp_path / "m"), settings, processes=1)
+    survey = corpora.get(corpus).survey(str(tmp_path / "m"))
+    assert {video.path for video in survey.videos} == {video.path for video in settings.videos()}
+    assert (survey.findings.whole, survey.findings.generated) == (True, True)
+    assert made.frames == len(survey.videos) * (1 if corpus == "celeba-spoof" else 2)
+    assert {video.label for video in survey.videos} == {0, 1}
+    paths = [path.relative_to(tmp_path / "m").as_posix() for path in (tmp_path / "m").rglob("*.*g")]
+    pictures = sum(path.startswith(f"{video.path}/") for video in survey.videos for path in paths)
+    assert pictures in (0, made.frames)
+
+
+def test_worn_attacks_have_no_depth_and_look_unlike_the_face():
+    settings = MimicSettings("cefa", subjects=3, frames=1, size=(128, 96))
+    live = next(video for video in settings.videos() if video.label)
+    (mask,) = (video for video in corpora.get("hifimask").examples() if video.path == "1_01_3_1_1_1")
+    worn = mimics.film(MimicSettings("hifimask", subjects=3, frames=1, size=(128, 96)), mask)
+    assert not worn.depth.any()
+    assert not worn.parts.any()
+    assert mimics.film(settings, live).depth.any()
+
+
+def test_kinds_of_people_have_their_first_before_a_second_comes():
+    kinds = {video.instrument for video in MimicSettings("siw-mv2", subjects=30).videos()}
+    assert len(kinds) == 15
+    groups = {video.ethnicity for video in MimicSettings("cefa", subjects=9).videos()}
+    assert groups == {"AF", "CA", "EA"}
 
 
 def test_its_note_says_what_it_is(small):
@@ -172,7 +214,7 @@ def found(detector, corpus, kind, every):
     return sum(hits) / len(hits), len(hits)
 
 
-@pytest.mark.parametrize("corpus", mimics.names())
+@pytest.mark.parametrize("corpus", WRITTEN)
 def test_the_real_detector_finds_the_living(detector, corpus):
     share, frames = found(detector, corpus, "live", 5 if corpus == "oulu-npu" else 1)
     assert frames >= 8
@@ -180,7 +222,7 @@ def test_the_real_detector_finds_the_living(detector, corpus):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("corpus", mimics.names())
+@pytest.mark.parametrize("corpus", WRITTEN)
 def test_the_real_detector_finds_all_kinds_of_presentation(detector, corpus):
     assert found(detector, corpus, "live", 1)[0] >= 0.97
     for kind in ("print", "replay"):

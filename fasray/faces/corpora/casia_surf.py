@@ -46,6 +46,7 @@ class CasiaSurf(ListedCorpus):
     name = "casia-surf"
     domain = "SURF"
     title = "CASIA-SURF"
+    list_name = "CASIA_SURF"
 
     def parse(self, path: str) -> SourceVideo | None:
         """See NamedCorpus. A clip must be one of its part and its side."""

@@ -56,6 +56,7 @@ class Cefa(ListedCorpus):
     name = "cefa"
     domain = "CeFA"
     title = "CASIA-SURF CeFA"
+    list_name = "CASIA_CeFA"
     folder = ""
 
     def parse(self, path: str) -> SourceVideo | None:

@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fasray.errors import DataError
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import compare
+from fasray.faces.corpora.generated import NOTE_NAME, generated_note, subjects_of
 from fasray.faces.corpora.source_video import SourceVideo
 
 _LABELS = {split: f"metas/intra_test/{split}_label.json" for split in ("train", "test")}
@@ -84,7 +86,35 @@ class CelebaSpoof(Corpus):
         unknown = [path for path in paths if path not in known and not _BESIDE.fullmatch(path)]
         notes = [f"left out, folder and label disagree: {path}" for path in listed.contradictions]
         notes += [f"left out, its labels are not understood: {path}" for path in listed.unclear]
-        return Survey(root, videos, compare(self.title, videos, listed.videos, {}, unknown, (), notes))
+        subjects = subjects_of(root)
+        if subjects is not None:
+            unknown.remove(NOTE_NAME)
+            notes.append(generated_note(subjects))
+        generated = subjects is not None
+        findings = compare(self.title, videos, listed.videos, {}, unknown, (), notes, generated=generated)
+        return Survey(root, videos, findings)
+
+    def examples(self) -> tuple[SourceVideo, ...]:
+        """See Corpus. Each subject live, in a photo, on a tablet and behind a paper face."""
+        return tuple(
+            self._video(
+                f"Data/{split}/{number}/{'spoof' if kind else 'live'}/{number:04d}{kind:02d}.jpg",
+                str(number),
+                split,
+                _labels(kind),
+            )
+            for split, numbers in (("test", range(41, 61)), ("train", range(1, 41)))
+            for number in numbers
+            for kind in (0, 1, 4, 8)
+        )
+
+    def papers(self, videos: Iterable[SourceVideo]) -> dict[str, str]:
+        """See Corpus. The label files."""
+        tables: dict[str, dict[str, list[int]]] = {split: {} for split in _LABELS}
+        for video in videos:
+            kind = _KINDS.index((video.attack_type, video.instrument))
+            tables[video.split][video.path] = _labels(kind)
+        return {_LABELS[split]: json.dumps(table) for split, table in tables.items()}
 
     def _listed(self, root: str) -> _Listed:
         videos: list[SourceVideo] = []
@@ -115,6 +145,11 @@ class CelebaSpoof(Corpus):
             session="" if attack_type == "live" else session,
             split=split,
         )
+
+
+def _labels(kind: int) -> list[int]:
+    """Return the labels of an example: what they say but kind, light and surroundings is 0."""
+    return [0] * _KIND + [kind, int(kind > 0), int(kind > 0), int(kind > 0)]
 
 
 def _understood(values: object) -> bool:

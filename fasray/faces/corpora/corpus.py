@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +14,8 @@ from fasray.faces.corpora.source_video import SourceVideo
 
 Kind = Literal["video", "image"]
 
-_LITTER = ("Thumbs.db", "desktop.ini")
+LITTER = ("Thumbs.db", "desktop.ini")
+"""Files that file managers leave behind."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Corpus(ABC):
         """Return videos as they were published, for mimics: the official ones, or some that its rules allow."""
         return self.official()
 
+    def papers(self, videos: Iterable[SourceVideo]) -> dict[str, str]:
+        """Return the text files that a copy with just these videos has (lists, labels), by path, for mimics."""
+        return {}
+
     def published(self) -> dict[str, tuple[int, int]]:
         """Return split -> (live, attack) videos as published; here those of the official list."""
         return count_by_split(self.official())
@@ -97,7 +103,7 @@ def list_files(root: str, *, hidden: bool = False) -> list[str]:
         folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
         relative = os.path.relpath(folder, root)
         for name in files:
-            if (hidden or not name.startswith(".")) and name not in _LITTER:
+            if (hidden or not name.startswith(".")) and name not in LITTER:
                 path = name if relative == os.curdir else os.path.join(relative, name)
                 found.append(path.replace(os.sep, "/"))
     return sorted(found)

@@ -44,6 +44,8 @@ class ListedCorpus(FrameCorpus):
     """A corpus of frame folders whose owners' lists are the list of what should be there."""
 
     folder = "Data/"
+    list_name: ClassVar[str]
+    """What the owners' lists call the corpus: the first part of their names and of the paths in them."""
 
     def ignores(self, path: str) -> bool:
         """The owners' lists are no videos."""
@@ -57,6 +59,14 @@ class ListedCorpus(FrameCorpus):
         official = {video.path: video for video in super()._should_be(root, paths)}
         official |= {video.path: video for video in found if video is not None}
         return tuple(official[path] for path in sorted(official))
+
+    def papers(self, videos: Iterable[SourceVideo]) -> dict[str, str]:
+        """See Corpus. One list a split, as protocol 1: live is 0, an attack is 1."""
+        lists: dict[str, str] = {}
+        for video in videos:
+            path = f"protocol/{self.list_name}@p1_video_{video.split}.txt"
+            lists[path] = lists.get(path, "") + f"{self.list_name}/{self.folder}{video.path} {1 - video.label}\n"
+        return lists
 
     def entries_listed(self, root: str) -> Iterator[tuple[str, str, str]]:
         """Yield (protocol, part, path without name of the corpus and ``folder``) of the lists of videos in a copy.

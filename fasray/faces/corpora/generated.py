@@ -6,7 +6,7 @@ the files of these subjects and of no others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 NOTE_NAME = "GENERATED.txt"
@@ -23,6 +23,11 @@ Scores on them are no evidence about real face anti-spoofing, and none about {ti
 made by: {how}
 {_SUBJECTS} {" ".join(subjects)}
 """
+
+
+def generated_note(subjects: Collection[str]) -> str:
+    """Return what findings say of a mimic with these subjects."""
+    return f"generated videos ({NOTE_NAME}), {len(subjects)} subjects; scores on them are no evidence"
 
 
 def subjects_of(root: str) -> frozenset[str] | None:

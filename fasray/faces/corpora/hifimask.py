@@ -54,6 +54,7 @@ class HifiMask(ListedCorpus):
     name = "hifimask"
     domain = "HiFiMask"
     title = "CASIA-SURF HiFiMask"
+    list_name = "CASIA_HiFiMask"
     frame_ending = ".png"
 
     def parse(self, path: str) -> SourceVideo | None:

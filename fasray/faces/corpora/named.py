@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from fasray.errors import DataError
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import compare, count_by_split
-from fasray.faces.corpora.generated import NOTE_NAME, subjects_of
+from fasray.faces.corpora.generated import NOTE_NAME, generated_note, subjects_of
 from fasray.faces.corpora.source_video import SourceVideo
 from fasray.names import is_utf8
 
@@ -81,7 +81,7 @@ class NamedCorpus(Corpus):
         if subjects is not None:
             official = tuple(video for video in official if video.subject in subjects)
             published = count_by_split(official)
-            notes.append(f"generated videos ({NOTE_NAME}), {len(subjects)} subjects; scores on them are no evidence")
+            notes.append(generated_note(subjects))
         findings = compare(
             self.title, videos, official, published, unknown, companions, notes, generated=subjects is not None
         )

@@ -38,6 +38,7 @@ class SuHifiMask(ListedCorpus):
     name = "suhifimask"
     domain = "SuHiFiMask"
     title = "SuHiFiMask"
+    list_name = "CASIA_SuHiFiMask"
     frame: ClassVar[re.Pattern[str]] = _FRAME
 
     def parse(self, path: str) -> SourceVideo | None:

@@ -50,6 +50,10 @@ class ThreeDMad(NamedCorpus):
         parts = itertools.product(range(1, 18), range(1, 4), range(1, 6))
         return [f"session{s:02d}/Data/{c:02d}_{s:02d}_{n:02d}.hdf5" for c, s, n in parts]
 
+    def examples(self) -> tuple[SourceVideo, ...]:
+        """See Corpus. As the videos of the owners' tool."""
+        return self._parsed(path.replace(".hdf5", ".avi") for path in self.official_paths())
+
     def ignores(self, path: str) -> bool:
         """Eye positions and papers are part of the download and not used."""
         return _BESIDE.fullmatch(path) is not None

@@ -75,6 +75,7 @@ class UniAttack(ListedCorpus):
     name = "uniattackdata"
     domain = "UniAttackData"
     title = "UniAttackData"
+    list_name = "UniAttackData"
     frame: ClassVar[re.Pattern[str]] = re.compile(r"\d+\.(jpg|png)")
 
     def parse(self, path: str) -> SourceVideo | None:

@@ -1,18 +1,21 @@
 """Who plays whom: the generated camera, medium and scene for each video of a corpus.
 
 A corpus is played by the generated domain of its letter (synthetic/domains.py). Names of cameras and instruments are
-the adapters'; a name that is not in a table here is an error, so that adapters and casts cannot drift apart.
+the adapters'; a name that is not in a table here is an error, so that adapters and casts cannot drift apart. Corpora
+without a table have one made of the names in their examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 
-from fasray.faces.corpora import SourceVideo
+from fasray.faces.corpora import SourceVideo, get
+from fasray.faces.record import SPOOF
 from fasray.faces.synthetic.camera import Camera, biased
-from fasray.faces.synthetic.domains import Domain
-from fasray.faces.synthetic.media import Print, Replay, Span
+from fasray.faces.synthetic.domains import ATTACKS, Domain
+from fasray.faces.synthetic.media import Medium, Print, Replay, Span
 
 _HELD, _FIXED = 1.6, 0.25
 """How far a camera or medium in a hand, or on a stand, moves between frames: standard deviation, pixels at 180 px."""
@@ -26,8 +29,8 @@ class Role:
 
     camera: Camera
     """What films it, with the designed bias of the medium."""
-    medium: Print | Replay | None
-    """What it films; None = the living subject."""
+    medium: Medium | None
+    """What it films, or what its subject wears; None = the living subject."""
     moving: bool
     """Whether a replay shows a video; False: a photo."""
     shake: float
@@ -41,12 +44,14 @@ class Role:
 class Cast:
     """The tables of one corpus: camera name -> position in the domain's cameras, and so on.
 
-    ``photos`` are the instruments that show a still photo on a display; ``held`` names what a hand holds.
+    ``worn`` are masks, make-up and what covers a part of the face, and other attacks, which masks play; ``photos`` are
+    the instruments that show a still photo on a display; ``held`` names what a hand holds.
     """
 
     cameras: dict[str, int]
     prints: dict[str, int]
     replays: dict[str, int]
+    worn: dict[str, int] = field(default_factory=dict)
     photos: frozenset[str] = frozenset()
     held: Callable[[SourceVideo], bool] = lambda video: True
     dim: Callable[[SourceVideo], bool] = lambda video: False
@@ -86,18 +91,39 @@ CASTS: dict[str, Cast] = {
 }
 
 
+@cache
+def cast_of(corpus: str) -> Cast:
+    """Return the tables of a corpus.
+
+    Raises:
+        SpecError: there is no such corpus.
+    """
+    if corpus in CASTS:
+        return CASTS[corpus]
+    videos = get(corpus).examples()
+
+    def positions(*attack_types: str) -> dict[str, int]:
+        names = sorted({video.instrument for video in videos if video.attack_type in attack_types})
+        return {name: position for position, name in enumerate(names)}
+
+    cameras = {name: position for position, name in enumerate(sorted({video.camera for video in videos}))}
+    return Cast(cameras, positions("print"), positions("replay"), positions("mask", "partial", "makeup", "other"))
+
+
 def role_of(video: SourceVideo, cast: Cast, domain: Domain) -> Role:
     """Return how ``video`` is filmed.
 
     Raises:
         KeyError: its camera or its instrument is not in the cast.
     """
-    medium: Print | Replay | None = None
-    camera = domain.cameras[cast.cameras[video.camera]]
-    if video.attack_type == "print":
-        medium = replace(domain.prints[cast.prints[video.instrument]], fill=_WHOLE_SHEET)
-    elif video.attack_type == "replay":
-        medium = replace(domain.replays[cast.replays[video.instrument]], fill=_WHOLE_SHEET)
+    medium: Medium | None = None
+    camera = domain.cameras[cast.cameras[video.camera] % len(domain.cameras)]
+    if video.label == SPOOF:
+        media = domain.media(video.attack_type if video.attack_type in ATTACKS else "mask")
+        table = {"print": cast.prints, "replay": cast.replays}.get(video.attack_type, cast.worn)
+        medium = media[table[video.instrument] % len(media)]
+    if isinstance(medium, Print | Replay):
+        medium = replace(medium, fill=_WHOLE_SHEET)
     return Role(
         camera=camera if medium is None else biased(camera, medium),
         medium=medium,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from fasray.errors import SpecError, did_you_mean
-from fasray.faces.corpora import Corpus, SourceVideo, get
-from fasray.faces.mimics.casting import CASTS
+from fasray.faces.corpora import Corpus, SourceVideo, get, names
 from fasray.faces.record import SPLITS
 from fasray.faces.synthetic.domains import DEFAULT_DIAL, DEFAULT_SEED
 
@@ -28,6 +28,7 @@ class MimicSettings:
     subjects: int = DEFAULT_SUBJECTS
     """How many of its subjects, spread over its splits in their proportions; at least one a split."""
     frames: int = DEFAULT_FRAMES
+    """Of a video; of a corpus of single images one is taken."""
     seed: int = DEFAULT_SEED
     size: tuple[int, int] = DEFAULT_SIZE
     """Width and height of the videos, pixels, even."""
@@ -36,11 +37,11 @@ class MimicSettings:
 
     def __post_init__(self) -> None:
         """Refuse settings that are out of range (SpecError)."""
-        if self.corpus not in CASTS:
-            remedy = did_you_mean(self.corpus, CASTS)
+        if self.corpus not in names() or not self.adapter.examples():
+            remedy = did_you_mean(self.corpus, [name for name in names() if get(name).examples()])
             raise SpecError(f"there is no mimic of {self.corpus!r}", where="--as", remedy=remedy)
-        everyone = len({video.subject for video in self.adapter.official()})
-        fewest = len(self.adapter.published())
+        everyone = len({video.subject for video in self.adapter.examples()})
+        fewest = len({video.split for video in self.adapter.examples()})
         if not fewest <= self.subjects <= everyone:
             remedy = f"{self.adapter.title} has {everyone} in {fewest} splits: choose from {fewest} to {everyone}"
             raise SpecError(f"{self.subjects} subjects are out of range", where="--subjects", remedy=remedy)
@@ -60,19 +61,26 @@ class MimicSettings:
         return get(self.corpus)
 
     def videos(self) -> tuple[SourceVideo, ...]:
-        """Return the official videos of the chosen subjects, sorted by path."""
-        official = self.adapter.official()
-        chosen = _choose(official, self.subjects)
-        return tuple(video for video in official if video.subject in chosen)
+        """Return the corpus' examples (the official videos, where all are known) of the chosen subjects, by path."""
+        examples = self.adapter.examples()
+        chosen = _choose(examples, self.subjects)
+        return tuple(video for video in examples if video.subject in chosen)
 
 
-def _choose(official: tuple[SourceVideo, ...], count: int) -> set[str]:
-    """Return ``count`` subjects: the first of every split, splits in their proportions, none empty."""
-    by_split = {
-        split: sorted({video.subject for video in official if video.split == split})
-        for split in SPLITS
-        if any(video.split == split for video in official)
-    }
+def _choose(videos: tuple[SourceVideo, ...], count: int) -> set[str]:
+    """Return ``count`` subjects: the first of every split, splits in their proportions, none empty.
+
+    Where subjects differ in what they show, or in their ethnic group, each kind has its first before a second comes.
+    """
+    shown: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for video in videos:
+        shown.setdefault((video.split, video.subject), set()).add((video.instrument, video.ethnicity))
+    seen: Counter[tuple[str, frozenset[tuple[str, str]]]] = Counter()
+    turns: dict[str, list[tuple[int, str]]] = {split: [] for split in SPLITS}
+    for (split, person), kinds in sorted(shown.items()):
+        turns[split].append((seen[split, frozenset(kinds)], person))
+        seen[split, frozenset(kinds)] += 1
+    by_split = {split: [person for _, person in sorted(people)] for split, people in turns.items() if people}
     everyone = sum(map(len, by_split.values()))
     taken = dict.fromkeys(by_split, 1)
     while sum(taken.values()) < count:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fasray.faces.corpora import SourceVideo
-from fasray.faces.mimics.casting import CASTS, Role, role_of
+from fasray.faces.mimics.casting import Role, cast_of, role_of
 from fasray.faces.mimics.settings import MimicSettings
 from fasray.faces.synthetic.camera import Camera, develop
 from fasray.faces.synthetic.domains import Domain, domain_at
@@ -24,6 +24,7 @@ from fasray.faces.synthetic.light import Light, backdrop, draw_background, draw_
 from fasray.faces.synthetic.media import Print, Replay, show_print, show_replay
 from fasray.faces.synthetic.pose import Pose, View, draw_pose, pose_maps, render
 from fasray.faces.synthetic.raster import EXTENT, Map, rgb, white_noise
+from fasray.faces.synthetic.worn import shine_of, wear
 from fasray.seeds import stream
 
 _LIVE_SCALE, _PHOTO_SCALE = 1.02, 0.95
@@ -85,23 +86,28 @@ def film(settings: MimicSettings, video: SourceVideo) -> Clip:
 def shoot(settings: MimicSettings, video: SourceVideo, who: SubjectInSession) -> Iterator[Frame]:
     """Yield the frames of one video; a pure function of settings and video."""
     domain = domain_at(settings.adapter.domain, settings.dial)
-    role = role_of(video, CASTS[settings.corpus], domain)
+    role = role_of(video, cast_of(settings.corpus), domain)
     rng = stream(settings.seed, "mimic.video", video.video)
     stage = build_scene(settings, role, rng)
     camera = _steady(role.camera, rng)
     resolution = float(rng.uniform(*camera.resolution))
-    pose = draw_pose(rng, _LIVE_SCALE if role.medium is None else _PHOTO_SCALE)
+    flat = isinstance(role.medium, Print | Replay)
+    pose = draw_pose(rng, _PHOTO_SCALE if flat else _LIVE_SCALE)
     sway = _Sway(rng)
-    shown = None
-    if role.medium is not None:
+    shown, head, shine = None, who.head, 0.0
+    if isinstance(role.medium, Print | Replay):
         shown = AttackScene(who, pose, sway, role.medium, role.moving, stage, domain, (settings.seed, video.video))
+    elif role.medium is not None:
+        head, shine = wear(who.head, role.medium), shine_of(role.medium)
     for number in range(settings.frames):
         each = stream(settings.seed, "mimic.frame", video.video, number)
         if shown is None:
             light = replace(stage.light, key=stage.light.key * (1 + 0.04 * float(np.sin(0.9 * number + sway.phase))))
             now = sway.at(pose, number)
-            view = render(who.head, now, light, stage.behind)
+            view = render(head, now, light, stage.behind, shine)
             scene, depth, parts = stage.around(view.image, light), stage.pad(view.depth), stage.pad(view.parts)
+            if role.medium is not None:
+                depth, parts = np.zeros_like(depth), np.zeros_like(parts)
             eyes = _eyes(who, now, stage)
         else:
             scene = stage.around(shown.image(number), stage.light)

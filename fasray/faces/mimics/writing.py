@@ -11,9 +11,10 @@ import numpy as np
 
 from fasray import storage
 from fasray.errors import DataError
+from fasray.faces import corpora
 from fasray.faces.corpora import SourceVideo
+from fasray.faces.corpora.frame_folders import FrameCorpus
 from fasray.faces.corpora.generated import NOTE_NAME, note_text
-from fasray.faces.mimics.casting import CASTS
 from fasray.faces.mimics.settings import GENERATOR, MimicSettings
 from fasray.faces.mimics.studio import Frame, draw_subject, shoot
 from fasray.faces.process_pool import map_in_processes, worker_count
@@ -37,7 +38,7 @@ class Mimic:
 
 def names() -> list[str]:
     """Return the names of the corpora that there are mimics of."""
-    return list(CASTS)
+    return [name for name in corpora.names() if corpora.get(name).examples()]
 
 
 def write(
@@ -68,6 +69,9 @@ def write(
             raise DataError("the folder is not empty", where=out, remedy="name a new folder, or delete this one first")
         root.mkdir(parents=True, exist_ok=True)
         (root / NOTE_NAME).write_text(note_text(settings.adapter.title, subjects, _how(settings)), encoding="utf-8")
+        for path, text in settings.adapter.papers(videos).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write here: {error.strerror}", where=out, remedy="name a local folder") from error
     done = 0
@@ -75,7 +79,8 @@ def write(
         done += count
         if progress is not None:
             progress(done, len(videos))
-    return Mimic(len(subjects), len(videos), len(videos) * settings.frames)
+    frames = 1 if settings.adapter.kind == "image" else settings.frames
+    return Mimic(len(subjects), len(videos), len(videos) * frames)
 
 
 def write_video(out: str, settings: MimicSettings, video: SourceVideo) -> None:
@@ -100,6 +105,25 @@ def _write_sitting(job: tuple[str, MimicSettings, tuple[SourceVideo, ...]]) -> i
 
 
 def _encode(root: Path, settings: MimicSettings, video: SourceVideo, frames: Iterator[Frame]) -> None:
+    path = root / video.path
+    if path.suffix in _CODECS:
+        _write_video(root, settings, video, frames)
+    elif isinstance(settings.adapter, FrameCorpus):
+        for number, frame in enumerate(frames):
+            _write_picture(path / settings.adapter.frame_name(video, number), frame)
+    else:
+        _write_picture(path, next(frames))
+
+
+def _write_picture(path: Path, frame: Frame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(frame.picture, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise DataError("the picture cannot be written", where=str(path), remedy="report this: it is a fault of fasray")
+    path.write_bytes(data.tobytes())
+
+
+def _write_video(root: Path, settings: MimicSettings, video: SourceVideo, frames: Iterator[Frame]) -> None:
     path = root / video.path
     path.parent.mkdir(parents=True, exist_ok=True)
     codec = cv2.VideoWriter.fourcc(*_CODECS[path.suffix])
