@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from fasray.faces.loading.pool import FacePool
 from fasray.protocols import TargetSplit, parse
+from fasray.protocols.lists import FixedLists
 from fasray.sweep.forecast import Pace, images_per_step
 from fasray.sweep.plan import Cell, Plan
 from fasray.training.trial import Trial
@@ -38,6 +39,7 @@ class _Job:
     trials: tuple[_Timed, ...]
     pool: str
     target_split: TargetSplit
+    lists: Mapping[str, FixedLists]
     device: str
 
 
@@ -60,7 +62,10 @@ def calibrate(
     cells = {cell.method: cell for cell in by_faces}
     trials = [_Timed(_short(plan, cell), images_per_step(cell)) for cell in cells.values()]
     say(f"timing {len(trials)} methods in {slots} processes at once")
-    jobs = [_Job(tuple(_rotated(trials, number)), pool, plan.spec.target_split, device) for number in range(slots)]
+    jobs = [
+        _Job(tuple(_rotated(trials, number)), pool, plan.spec.target_split, plan.lists, device)
+        for number in range(slots)
+    ]
     with ProcessPoolExecutor(slots, mp_context=multiprocessing.get_context("spawn")) as workers:
         found = list(workers.map(_time_all, jobs))
     return {method: Pace(*np.mean([astuple(one[method]) for one in found], axis=0).tolist()) for method in cells}
@@ -89,7 +94,7 @@ def _time(timed: _Timed, pool: FacePool, job: _Job) -> Pace:
     from fasray.training.loop import evaluations
 
     trial = timed.trial
-    roles = parse(trial.protocol, job.target_split).assign(pool.index)
+    roles = parse(trial.protocol, job.target_split, job.lists).assign(pool.index)
     with tempfile.TemporaryDirectory(prefix="fasray-calibrate-") as folder:
         context = Context(folder, seed=trial.seed, total_steps=trial.training.steps, device=job.device)
         began = time.time()

@@ -27,6 +27,7 @@ from fasray.execution.same_devices import check_same_devices, devices_of
 from fasray.execution.signals import interruptible
 from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
+from fasray.protocols.lists import keep_copies
 from fasray.runs.events import Placed
 from fasray.runs.ledger import Ledger
 from fasray.runs.own_code import OtherCode, own_code
@@ -97,6 +98,7 @@ def run_sweep(
             if ledger.taken_over_from:
                 listener.on_stage(f"taking the run over from {ledger.taken_over_from}, which has ended")
             write_videos(ledger.run, dataset.index)
+            keep_copies(ledger.run, plan.lists)
             coordinator = Coordinator(plan, ledger.append, others)
             coordinator.replay(ledger.events)
             listener.on_plan(plan, sum(record.status != "running" for record in coordinator.records.values()))
@@ -198,7 +200,7 @@ def _train(
     run = storage.absolute(ledger.run)  # a trial's processes have working directories of their own
     pool = _pool_of(dataset)
 
-    code = own_code()
+    code, lists = own_code(), coordinator.plan.lists
 
     def make_order(assignment: Assignment, demand: Demand) -> TrialOrder:
         return TrialOrder(
@@ -215,6 +217,7 @@ def _train(
             tracking=coordinator.plan.spec.tracking,
             device=device_for(demand),
             code=code,
+            lists={name: found for name, found in lists.items() if name == assignment.trial.protocol},
         )
 
     reporter = ThrottledReporter(coordinator, placement.trials_at_once, listener.on_progress)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fasray.execution.capacity import Demand
 from fasray.protocols import Roles, RowTable, TargetSplit, parse
+from fasray.protocols.lists import FixedLists
 from fasray.runs.events import Decision
 from fasray.runs.layout import trial_folder
 from fasray.runs.own_code import Code, OtherCode, other_code
@@ -42,10 +44,12 @@ class TrialOrder:
     """That it computes on: ``cpu`` or ``cuda``, which is the first of the GPUs that the process sees."""
     code: Code | None = None
     """That the driver runs, and its workers must; None: whatever they run."""
+    lists: Mapping[str, FixedLists] = field(default_factory=dict)
+    """Those of the trial's protocol, by its name, if it has such."""
 
     def roles(self, table: RowTable) -> Roles:
         """Return the role of each row for this trial."""
-        roles = parse(self.trial.protocol, self.target_split).assign(table)
+        roles = parse(self.trial.protocol, self.target_split, self.lists).assign(table)
         return roles if self.score_target else roles.sealed()
 
     @property

@@ -19,6 +19,7 @@ from fasray.faces.loading.pool import FacePool, pool_folder, pool_key
 from fasray.faces.loading.row_groups import row_group_of
 from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import GROUPS, Roles
+from fasray.protocols.lists import keep_copies
 from fasray.runs.layout import TRIAL_FILE, score_file
 from fasray.runs.lock import take_lock
 from fasray.runs.scores import find_scores
@@ -128,7 +129,7 @@ def retrain_trial(
         SpecError: this version of fasray makes a different trial of the same settings.
     """
     wanted = read_trial(spec_file)
-    return _run(sweep_of(wanted, data), wanted.seed, out, listener or Listener(), device, any_device, wanted)
+    return _run(sweep_of(wanted, data, spec_file), wanted.seed, out, listener or Listener(), device, any_device, wanted)
 
 
 def open_local_pool(dataset: Dataset, listener: Listener) -> FacePool:
@@ -170,6 +171,7 @@ def _run(
         if wanted is not None:
             check_same(wanted, trial)
         folder = _claim_folder(out or str(Path("runs") / "train" / f"{trial.method}-{trial.id}"), trial)
+        keep_copies(folder, plan.lists)
         pool = open_local_pool(dataset, listener)
         if trial.training.ingest == "stream":  # a trial that was streamed: the same numbers from a pool in its order
             pool = replace(pool, row_group=row_group_of(dataset.manifest))

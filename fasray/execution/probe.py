@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from fasray.execution.memory_file import STEPS, Measured, MemoryFile, short_tria
 from fasray.faces.loading.pool import FacePool
 from fasray.ingest.node_pool import open_or_fill_pool
 from fasray.protocols import Roles, TargetSplit, parse
+from fasray.protocols.lists import FixedLists
 from fasray.runs.layout import weights_folder
 from fasray.sweep.plan import Plan
 from fasray.training.batches import scoring_batch
@@ -45,6 +46,7 @@ class _Job:
     target_split: TargetSplit
     kind: str
     logical: LogicalGpus | None
+    lists: Mapping[str, FixedLists] = field(default_factory=dict)
 
 
 def measure_memory(plan: Plan, kinds: Sequence[CardKind], run: str, pool: str, data: str) -> dict[str, Measured]:
@@ -63,7 +65,7 @@ def measure_memory(plan: Plan, kinds: Sequence[CardKind], run: str, pool: str, d
     trials = tuple(short_trials(plan))
     waiting = {}
     for kind in kinds:
-        job = _Job(trials, run, pool, data, plan.spec.target_split, kind.name, logical_gpus())
+        job = _Job(trials, run, pool, data, plan.spec.target_split, kind.name, logical_gpus(), plan.lists)
         tied = {accelerator(kind.name): 0.001} if kind.name else {}
         task: Any = ray.remote(_measure).options(num_cpus=0, num_gpus=1, resources=tied, max_retries=0)
         waiting[kind.name] = task.remote(job)
@@ -108,16 +110,16 @@ def _peak(trial: Trial, job: _Job, device: str) -> int | None:
                 weights_folder=weights_folder(job.run),
             )  # fmt: skip
             with contextlib.suppress(DivergedError):  # it has taken its memory by then
-                for _ in evaluations(trial, pool, _few(trial, pool, job.target_split, device), context):
+                for _ in evaluations(trial, pool, _few(trial, pool, job, device), context):
                     pass
     except (FasrayError, torch.OutOfMemoryError):
         return None
     return job.logical.peak(trial.method) if job.logical else peak_bytes(device)
 
 
-def _few(trial: Trial, pool: FacePool, target_split: TargetSplit, device: str) -> Roles:
+def _few(trial: Trial, pool: FacePool, job: _Job, device: str) -> Roles:
     """Return the roles of a trial with about one batch of rows to score."""
-    roles = parse(trial.protocol, target_split).assign(pool.index)
+    roles = parse(trial.protocol, job.target_split, job.lists).assign(pool.index)
     most = scoring_batch(trial.training, torch.device(device))
     some = np.unique(np.linspace(0, len(roles.source_dev) - 1, min(most, len(roles.source_dev))).astype(np.int64))
     return replace(roles.sealed(), source_dev=roles.source_dev[some])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +45,16 @@ def check_columns(table: RowTable, domains: Iterable[str], protocol: str) -> Non
         _check_splits(table.subject[rows], split, domain)
 
 
-def check_roles(table: RowTable, roles: Roles, protocol: str, seen_people: bool = False) -> None:
+def check_roles(
+    table: RowTable, roles: Roles, protocol: str, shared_people: Literal["none", "shots", "all"] = "none"
+) -> None:
     """Check an assignment: no role is empty or one-sided and no subject has two roles.
 
     Args:
         table: the rows.
         roles: what they are used for.
         protocol: its name, for messages.
-        seen_people: whether people of the shots may be in the target, on other videos.
+        shared_people: who may have two roles, on different videos: the people of the shots, or everyone.
 
     Raises:
         ProtocolError: a role is empty, or a subject is in two roles (a leak).
@@ -74,12 +77,11 @@ def check_roles(table: RowTable, roles: Roles, protocol: str, seen_people: bool 
             raise ProtocolError(f"protocol {protocol} has a target without rows in this data")
         _check_classes(table.label[rows], str(table.domain[rows[0]]), "target")
     subjects = {role: np.unique(table.subject[rows]) for role, rows in parts.items()}
-    before_shots = (
-        np.unique(table.subject[np.setdiff1d(roles.train, roles.shots)]) if seen_people else subjects["train"]
-    )
     for one, other in (("train", "source-dev"), ("train", "target"), ("source-dev", "target")):
-        both = np.intersect1d(before_shots if (one, other) == ("train", "target") else subjects[one], subjects[other])
-        if len(both):
+        both = np.intersect1d(subjects[one], subjects[other])
+        if len(both) and (one, other) == ("train", "target") and shared_people == "shots":
+            both = np.intersect1d(both, table.subject[np.setdiff1d(roles.train, roles.shots)])
+        if len(both) and shared_people != "all":
             raise ProtocolError(
                 f"leak in protocol {protocol}: {_some(both)} in both {one} and {other}",
                 remedy="a person may have one role only; give people of different domains different subject names",

@@ -14,6 +14,7 @@ from fasray.errors import ProtocolError, SpecError, did_you_mean
 from fasray.protocols.checks import check_columns, check_roles
 from fasray.protocols.crossing import DEV_FRACTION, TARGET_FRACTION, Crossing, TargetSplit, shot_rows
 from fasray.protocols.filters import Part, parse_part
+from fasray.protocols.lists import FixedLists
 from fasray.protocols.oulu import OuluRun, oulu_roles
 from fasray.protocols.roles import Roles, RowTable
 
@@ -72,6 +73,10 @@ class Protocol:
     """Videos of each class of the target that train."""
     shots_by_video: bool = False
     """Whether the people of the shots are judged on their other videos."""
+    listed: str = ""
+    """Hash of the lists that give the roles; empty: rules do."""
+    lists: FixedLists | None = None
+    """The lists; None if they were not read, as wherever a name is all that is needed."""
 
     def __post_init__(self) -> None:
         if self.target_split not in get_args(TargetSplit):
@@ -90,7 +95,9 @@ class Protocol:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Every dataset that must be in the data, sources first."""
+        """Every dataset that must be in the data, sources first; lists name videos, and no dataset."""
+        if self.listed:
+            return ()
         return tuple(dict.fromkeys(part.domain for part in (*self.source_parts, *self.target_parts)))
 
     @property
@@ -140,9 +147,13 @@ class Protocol:
         Raises:
             ProtocolError: there is no such source domain, none would be left, or the protocol has no inner ones.
         """
-        if self.oulu is not None or self.inner_of or self.shots:
-            kind = "its domains are the phones of one dataset" if self.oulu else "it is an inner protocol already"
-            kind = "its target takes part in training" if self.shots else kind
+        reasons = {
+            "its domains are the phones of one dataset": self.oulu,
+            "it is an inner protocol already": self.inner_of,
+            "its target takes part in training": self.shots,
+            "fixed lists say what trains": self.listed,
+        }
+        if kind := next((reason for reason, holds in reasons.items() if holds), ""):
             raise ProtocolError(f"no source domain of {self.name} can be left out: {kind}", where="protocols")
         if domain not in self.sources:
             raise ProtocolError(
@@ -166,6 +177,8 @@ class Protocol:
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that change whenever any rule changes who gets which role."""
+        if self.listed:
+            return _short_hash({"version": RULE_VERSION, "lists": self.listed})
         rules = {
             "version": RULE_VERSION,
             "sources": self.sources,
@@ -215,10 +228,21 @@ class Protocol:
             DataError: a subject is in two splits, a domain or one of its roles has one class only, a value that the
                 protocol must read is not known.
         """
-        check_columns(table, self.datasets, self.name)
-        roles = oulu_roles(table, self.oulu) if self.oulu is not None else self._cross_dataset_roles(table)
-        check_roles(table, roles, self.name, seen_people=self.shots_by_video)
+        if self.listed and self.lists is None:
+            raise ProtocolError(f"the lists of protocol {self.name} were not read", where="protocols")
+        if self.lists is not None:
+            roles = self.lists.roles(table)
+            check_columns(table, roles.domains, self.name)
+        else:
+            check_columns(table, self.datasets, self.name)
+            roles = oulu_roles(table, self.oulu) if self.oulu is not None else self._cross_dataset_roles(table)
+        check_roles(table, roles, self.name, self._shared_people())
         return roles
+
+    def _shared_people(self) -> Literal["none", "shots", "all"]:
+        if self.lists is not None:
+            return "all" if self.lists.shared_people else "none"
+        return "shots" if self.shots_by_video else "none"
 
     def _cross_dataset_roles(self, table: RowTable) -> Roles:
         crossing = Crossing(table, self.source_parts, self.target_parts, self.target_split, self.name)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from fasray.errors import ProtocolError, SpecError, did_you_mean
 from fasray.protocols.crossing import TargetSplit
 from fasray.protocols.filters import Part
 from fasray.protocols.grammar import inner_split, plain, read_protocol
+from fasray.protocols.lists import FixedLists, is_listed
 from fasray.protocols.oulu import OULU_DOMAIN, official_runs
 from fasray.protocols.protocol import ARROW, Protocol
 from fasray.protocols.published import FILTERED, LISTED, family, needs_lists
@@ -68,6 +70,9 @@ _MEANS = ("one-source-12", "celeba-7", "wcs", "five-shot")
 _GROUP_OF = {name: group for group, members in _LETTER_PROTOCOLS.items() for name in members}
 
 
+_NO_LISTS: Mapping[str, FixedLists] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Listing:
     """One line of ``fasray protocols``."""
@@ -88,12 +93,13 @@ def names() -> list[str]:
     return [*_GROUP_OF, *_OULU_RUNS, *FILTERED]
 
 
-def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
+def parse(name: str, target_split: TargetSplit = "train+test", lists: Mapping[str, FixedLists] = _NO_LISTS) -> Protocol:
     """Return the protocol of one name: a registered one, or any that the grammar has; white space does not count.
 
     ``A->B,C`` is ``A->B`` and ``A->C``, which train the same (``Protocol.parts``). ``A&B&C->T/A`` is the inner protocol
     of ``A&B&C->T`` that leaves A out (``Protocol.without``). ``target_split`` is ignored by OULU-NPU's own protocols,
-    whose target is the official test split, and by parts that say which splits they have.
+    whose target is the official test split, and by parts that say which splits they have. ``lists`` are those that
+    were read, by full name; a protocol whose lists are not among them can say all but which rows it has.
 
     Raises:
         SpecError: the name is malformed.
@@ -102,7 +108,11 @@ def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
     """
     outer, left_out = inner_split(plain(name))
     if left_out:
-        return parse(outer, target_split).without(left_out)
+        return parse(outer, target_split, lists).without(left_out)
+    if is_listed(outer):
+        return Protocol(
+            outer, "lists", (), "", "test", headline="acer", listed=outer.partition("@")[2], lists=lists.get(outer)
+        )
     if outer in _OULU_RUNS:
         return Protocol(
             outer,
@@ -129,7 +139,10 @@ def parse(name: str, target_split: TargetSplit = "train+test") -> Protocol:
 
 
 def resolve(
-    wanted: Sequence[str], available_domains: Iterable[str], target_split: TargetSplit = "train+test"
+    wanted: Sequence[str],
+    available_domains: Iterable[str],
+    target_split: TargetSplit = "train+test",
+    lists: Mapping[str, FixedLists] = _NO_LISTS,
 ) -> list[Protocol]:
     """Return the protocols that names and groups stand for, in the order asked, each once.
 
@@ -137,6 +150,7 @@ def resolve(
         wanted: group names, protocol names, any ``A&B->C``, or ``A&B->C,D`` for one protocol for each target.
         available_domains: the domains that the data has.
         target_split: see ``Protocol``.
+        lists: see ``parse``.
 
     Raises:
         SpecError: a name is malformed or nothing is wanted.
@@ -146,7 +160,7 @@ def resolve(
         raise SpecError("no protocol is named", where="protocols", remedy=f"groups: {', '.join(GROUPS)}")
     available = sorted(set(available_domains))
     found: dict[str, Protocol] = {}
-    for protocol in _asked(wanted, target_split):
+    for protocol in _asked(wanted, target_split, lists):
         missing = [domain for domain in protocol.datasets if domain not in available]
         if missing:
             raise ProtocolError(
@@ -194,10 +208,12 @@ def mean_rows(wanted: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _asked(wanted: Iterable[str], target_split: TargetSplit = "train+test") -> Iterator[Protocol]:
+def _asked(
+    wanted: Iterable[str], target_split: TargetSplit = "train+test", lists: Mapping[str, FixedLists] = _NO_LISTS
+) -> Iterator[Protocol]:
     """Yield the protocol of each name, those of a group one by one."""
     for item in wanted:
-        yield from (parse(name, target_split) for name in GROUPS.get(plain(item), (item,)))
+        yield from (parse(name, target_split, lists) for name in GROUPS.get(plain(item), (item,)))
 
 
 def describe() -> list[Listing]:

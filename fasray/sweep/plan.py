@@ -16,6 +16,7 @@ from fasray.errors import DataError, ProtocolError, SpecError
 from fasray.methods import registry
 from fasray.methods.space import Value
 from fasray.protocols import Protocol, RowTable, resolve, spaced_frames, with_same_sources
+from fasray.protocols.lists import FixedLists, load_named
 from fasray.runs.events import Stage
 from fasray.runs.schedule import CellScheduler, Fifo, rung_steps, search_scheduler
 from fasray.sweep.backbones import check_rates
@@ -160,6 +161,12 @@ class Plan:
         return sum(len(cell.protocol.parts) for cell in self.cells)
 
     @property
+    def lists(self) -> dict[str, FixedLists]:
+        """The fixed lists of the protocols that have such, by the protocol's name."""
+        protocols = (cell.protocol for cell in self.cells)
+        return {protocol.name: protocol.lists for protocol in protocols if protocol.lists is not None}
+
+    @property
     def most_steps(self) -> int:
         """Optimizer steps if no trial is stopped early."""
         return sum((cell.searches + self.after_search_in(cell)) * cell.training.steps for cell in self.cells)
@@ -171,12 +178,13 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     Raises:
         ProtocolError: a protocol cannot be run on the data, would leak, or has too few domains for a method.
         DataError: the data is not fit for a protocol (a domain with one class only, a subject in two splits).
-        SpecError: a rung is below a method's grace, a learning rate is too small for random weights, or no initial
-            weights are given for an architecture.
+        SpecError: fixed lists cannot be read, a rung is below a method's grace, a learning rate is too small for random
+            weights, or no initial weights are given for an architecture.
     """
     available = sorted(set(table.domain.tolist()))
     by_sources = spec.search.per == "sources"
-    protocols = resolve(spec.protocols, available, target_split=spec.target_split)
+    lists = load_named(spec.protocols, spec.lists)
+    protocols = resolve(spec.protocols, available, spec.target_split, lists)
     protocols = with_same_sources(protocols) if by_sources else protocols
     roles = {protocol.name: protocol.assign(table) for protocol in protocols}
     inner = {protocol.name: _inner(spec, protocol, table) for protocol in protocols}

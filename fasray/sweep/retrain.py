@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from fasray import storage
 from fasray.errors import DataError, SpecError
 from fasray.protocols import TargetSplit, parse
+from fasray.protocols.lists import copies_near
 from fasray.sweep.spec import SweepSpec
 from fasray.training.trial import Trial
 
@@ -29,12 +30,13 @@ def read_trial(uri: str) -> Trial:
         ) from error
 
 
-def sweep_of(trial: Trial, data: Any) -> SweepSpec:
+def sweep_of(trial: Trial, data: Any, spec_file: str = "") -> SweepSpec:
     """Return a sweep that consists of this trial, every setting written out.
 
     Args:
         trial: as its ``spec.json`` has it.
         data: the ``data`` key of a sweep file.
+        spec_file: where the trial was read; copies of its protocol's lists are near.
 
     Raises:
         SpecError: the protocol's name means something else in this version.
@@ -45,6 +47,7 @@ def sweep_of(trial: Trial, data: Any) -> SweepSpec:
             "data": data,
             "ingest": trial.training.ingest,
             "protocols": [trial.protocol],
+            "lists": copies_near(trial.protocol, spec_file),
             "target_split": _target_split(trial),
             "methods": {trial.method: {"space": {}, "config": dict(trial.config)}},
             "search": {"seed": 0 if trial.seed else 1, "per": "sources" if trial.target_split else "cell"},

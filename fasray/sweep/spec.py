@@ -15,6 +15,7 @@ from fasray.errors import SpecError
 from fasray.faces.data_source import SyntheticChoice
 from fasray.methods import registry
 from fasray.methods.space import Range
+from fasray.protocols.lists import files_to_names
 from fasray.runs.record import identity_hash
 from fasray.sweep.backbones import SETTING, listed, settings_along
 from fasray.sweep.profiles import profile
@@ -163,7 +164,10 @@ class SweepSpec(Section):
         "pool",
         description="faces decoded once into a pool on each node's disk, or decoded each time they are used",
     )
-    protocols: tuple[str, ...] = Field(min_length=1, description="groups or names of protocols")
+    protocols: tuple[str, ...] = Field(
+        min_length=1, description="groups or names of protocols, or files of `fasray protocol import`"
+    )
+    lists: dict[str, str] = Field(default_factory=dict, description="files of fixed lists, by the protocol's name")
     target_split: Literal["train+test", "all", "test"] = Field(
         "train+test", description="official splits of the target domain that are evaluated"
     )
@@ -196,6 +200,11 @@ class SweepSpec(Section):
             return {name: {} if entry is None else entry for name, entry in methods.items()}
         return methods
 
+    @model_validator(mode="before")
+    @classmethod
+    def _files_become_names(cls, values: Any) -> Any:
+        return files_to_names(values)
+
     @model_validator(mode="after")
     def _disjoint_seeds(self) -> SweepSpec:
         if self.search.seed in self.confirm.seeds:
@@ -222,7 +231,7 @@ class SweepSpec(Section):
 
     def canonical(self) -> dict[str, Any]:
         """Return the whole specification with every default written out, as JSON values in a fixed order."""
-        written = self.model_dump(mode="json")
+        written = self.model_dump(mode="json", exclude={"lists"})
         if self.ingest == "pool":  # as in the files of before there was anything else
             del written["ingest"], written["resources"]["data_cpus"]
         if self.tracking == trackers.DEFAULT:

@@ -15,6 +15,7 @@ from fasray import storage
 from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.methods import registry
 from fasray.methods.space import IntRange, LogUniform, Range, Uniform
+from fasray.protocols.lists import copies_in
 from fasray.runs.layout import SPEC_FILE
 from fasray.sweep.auto import possible_specs
 from fasray.sweep.run_file import as_sweep_file, is_of_a_run
@@ -72,7 +73,7 @@ def parse_sweep(text: str, file: str = "", overrides: Sequence[str] = ()) -> Swe
     if not isinstance(values, dict):
         raise SpecError("a sweep file is a mapping of keys", where=file, remedy="start with `name:` and `data:`")
     if is_of_a_run(values):
-        values = as_sweep_file(values, file)
+        values = as_sweep_file(values, file) | {"lists": copies_in(storage.parent(file), values["sweep"]["protocols"])}
     overridden = [_override(values, item) for item in overrides]
     source = _Source(file, documents[0], tuple(overridden))
     try:
