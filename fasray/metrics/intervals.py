@@ -190,6 +190,16 @@ def figure_interval(
         confidence: nominal coverage.
         freedom: degrees of freedom of the standard error; one less than the subjects if not given.
     """
+    known = replicates[~np.isnan(replicates)]
+    # Drawing n of n understates the variance by (n - 1) / n.
+    error = float(known.std()) * math.sqrt(subjects / (subjects - 1)) if subjects > 1 and len(known) else math.nan
+    return interval_of_error(estimate, error, subjects, confidence, freedom)
+
+
+def interval_of_error(
+    estimate: float, error: float, subjects: int, confidence: float, freedom: float | None = None
+) -> Interval:
+    """Return the interval of one figure in [0, 1] from its standard error; arguments as of ``figure_interval``."""
     from scipy.special import expit, logit, stdtrit
 
     nan = math.nan
@@ -200,9 +210,6 @@ def figure_interval(
         reach = 1 - tail ** (1 / subjects)
         lower, upper = (0.0, reach) if estimate == 0 else (1 - reach, 1.0)
         return Interval(estimate, lower, upper, f"at its limit: exact bound for {subjects} independent subjects")
-    known = replicates[~np.isnan(replicates)]
-    # Drawing n of n understates the variance by (n - 1) / n.
-    error = float(known.std()) * math.sqrt(subjects / (subjects - 1))
     half = float(stdtrit(freedom or subjects - 1, 1 - tail)) * error / (estimate * (1 - estimate))
     centre = float(logit(estimate))
     return Interval(estimate, float(expit(centre - half)), float(expit(centre + half)))

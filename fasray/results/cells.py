@@ -1,16 +1,44 @@
-"""The cells of a run that have results, in an order that the sweep file alone decides."""
+"""The cells of a run that have results, in an order that the sweep file alone decides, and the figures of one."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fasray.protocols import names_in_order
+from fasray.results.figures import TrialFigures
+from fasray.results.scores import Level
 from fasray.runs.events import ENDED, TrialRecord
 from fasray.runs.record import RunRecord
 
 CellKey = tuple[str, str, str]
 """(method, variant, protocol)."""
+
+
+@dataclass(frozen=True)
+class CellFigures:
+    """One row of the result frame before its gap to the oracle is known."""
+
+    key: CellKey
+    selection: str
+    level: Level
+    n_runs: int
+    n_failed: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    runs: tuple[TrialFigures, ...]
+    videos: int
+    frames: int
+    subjects: int
+    intervals: tuple[float, float, float, float] = (math.nan,) * 4
+    """95 % intervals of HTER and AUC: lower, upper, lower, upper."""
+
+    @property
+    def independent(self) -> int:
+        """Subjects that the figures rest on; the fewest of a run."""
+        return min((run.independent for run in self.runs), default=0)
 
 
 def trials_by_cell(run: RunRecord) -> dict[CellKey, list[TrialRecord]]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from pydantic import TypeAdapter
 
-from fasray import protocols
 from fasray.errors import SpecError
 from fasray.metrics.intervals import FEW_SUBJECTS, RESAMPLES
 from fasray.results.bootstrap import Resamples, interval
 from fasray.results.cache import VALUES, ResultsCache
-from fasray.results.cells import CellKey, trials_by_cell
+from fasray.results.cells import CellFigures, CellKey, trials_by_cell
 from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, FigureComputer, TrialFigures, mean_and_std
 from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
+from fasray.results.means import marks_of, mean_rows, means_of
 from fasray.results.scores import LEVELS, Level, ScoredEvaluation, ScoreReader
 from fasray.results.selection import (
     PLANNED_SELECTIONS,
@@ -34,19 +34,19 @@ from fasray.runs.record import RunRecord
 COLUMNS: dict[str, str] = {
     "method": "name of the method",
     "variant": "name of the ablation; empty for the method itself",
-    "protocol": "name of the protocol, or of the OULU-NPU protocol whose six runs are averaged",
+    "protocol": "name of the protocol, or of what is averaged: a family of runs (oulu-npu-3), or `mean over NAME`",
     "selection": "rule that picked step and threshold",
     "threshold_rule": "source-dev-eer, left-out-eer, target-eer or target-min-hter",
     "oracle": "whether the rule looked at target labels",
     "level": "video (mean of its frames) or frame",
     "n_seeds": "confirming runs that reached their full budget; 1 for oracle-search, which takes one trial",
-    "n_runs": "protocol runs that were averaged: 1, or 6 for OULU-NPU protocols 3 and 4",
+    "n_runs": "protocols that were averaged: 1, 6 for OULU-NPU protocols 3 and 4, or those of a mean",
     "n_failed": "confirming runs that diverged or failed (or inner trials of theirs) and are not in the figures",
     "n_evaluations": "evaluations averaged in each run: 1, or the k of mean-of-last-k",
     "hter": "(FAR + FRR) / 2 on the target at the threshold, mean over seeds, fraction",
-    "hter_std": "standard deviation over seeds (ddof 1; over runs where n_runs > 1); NaN for one",
+    "hter_std": "standard deviation over seeds (ddof 1), in a family of runs over runs; NaN for one",
     "hter_lower": "95 % interval of hter over the target's subjects (bootstrap, see fasray.metrics.intervals)",
-    "hter_upper": "as hter_lower; NaN at frame level, for averages over protocol runs, and without runs",
+    "hter_upper": "as hter_lower; NaN at frame level, for families of runs, and without runs",
     "auc": "area under the target's ROC",
     "auc_std": "as hter_std",
     "auc_lower": "as hter_lower",
@@ -83,27 +83,11 @@ COLUMNS: dict[str, str] = {
 }
 """Columns of the result frame and what they mean; rates are fractions."""
 
+MARKS = "marks"
+"""A column more where a protocol is not the one that the literature compares on: shots of the target, extra sources."""
+
 TrialKey = tuple[str, str]
 """(id, protocol) of a trial."""
-
-
-@dataclass(frozen=True)
-class CellFigures:
-    """One row of the frame before its gap to the oracle is known."""
-
-    key: CellKey
-    selection: str
-    level: Level
-    n_runs: int
-    n_failed: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    runs: tuple[TrialFigures, ...]
-    videos: int
-    frames: int
-    subjects: int
-    intervals: tuple[float, float, float, float] = (math.nan,) * 4
-    """95 % intervals of HTER and AUC: lower, upper, lower, upper."""
 
 
 _ROWS = TypeAdapter(list[CellFigures], config=VALUES)
@@ -163,22 +147,77 @@ def compute_results(
 
 
 def _all_rows(cells: _CellComputer, cache: ResultsCache | None = None) -> list[CellFigures]:
-    """Return the rows of every cell, rule by rule, then those of averages over protocol runs."""
+    """Return the rows of every cell, rule by rule, then those of means over protocols."""
     rows: list[CellFigures] = []
-    for key, trials in trials_by_cell(cells.run).items():
-        confirming = [trial for trial in trials if trial.stage == "confirm"]
+    grouped = trials_by_cell(cells.run)
+    means = means_of(cells.run.spec.get("protocols", ()), [key[2] for key in grouped])
+    known_means = _CachedMeans(cells, grouped, means, cache)
+    for key, trials in grouped.items():
         # Rules over inner trials are not cached: those are not among the trials of the cell.
-        sources = {rule.name: trials if rule.any_trial else confirming for rule in cells.rules if not rule.inner}
-        known = {name: cache.get((*key, name), used, _ROWS) for name, used in sources.items()} if cache else {}
+        sources = {rule.name: _source(rule, trials) for rule in cells.rules if not rule.inner}
+        wanted = {name: used for name, used in sources.items() if (key, name) not in known_means.missing}
+        known = {name: cache.get((*key, name), used, _ROWS) for name, used in wanted.items()} if cache else {}
         missing = [rule for rule in cells.rules if known.get(rule.name) is None]
         made = replace(cells, rules=missing).rows(key, trials) if missing else []
         for rule in missing:
             known[rule.name] = found = [row for row in made if row.selection == rule.name]
             if cache and rule.name in sources:
-                plain = [replace(row, runs=tuple(replace(run, replicates=None) for run in row.runs)) for row in found]
-                cache.put((*key, rule.name), sources[rule.name], plain, _ROWS)
+                cache.put((*key, rule.name), sources[rule.name], _plain(found), _ROWS)
         rows += [row for rule in cells.rules for row in known[rule.name] or ()]
-    return [*rows, *_aggregates(rows)]
+    return [*rows, *known_means.completed(list(mean_rows(rows, means)))]
+
+
+class _CachedMeans:
+    """The means over protocols that a cache holds, since their intervals need more than the cached rows of cells."""
+
+    def __init__(
+        self,
+        cells: _CellComputer,
+        grouped: Mapping[CellKey, list[TrialRecord]],
+        means: Mapping[str, tuple[str, ...]],
+        cache: ResultsCache | None,
+    ) -> None:
+        self._cache = cache
+        self._sources: dict[tuple[CellKey, str], list[TrialRecord]] = {}
+        self._known: dict[tuple[CellKey, str], list[CellFigures]] = {}
+        self.missing: set[tuple[CellKey, str]] = set()
+        """Cell and rule of every row that a mean has to be computed from."""
+        if cache is None:
+            return
+        for method, variant in dict.fromkeys(key[:2] for key in grouped):
+            for name, protocols in means.items():
+                parts = [(method, variant, protocol) for protocol in protocols]
+                for rule in cells.rules:
+                    if not rule.inner and all(part in grouped for part in parts):
+                        place = (method, variant, name), rule.name
+                        used = [trial for part in parts for trial in _source(rule, grouped[part])]
+                        self._sources[place] = used
+                        if (known := cache.get((*place[0], rule.name), used, _ROWS)) is None:
+                            self.missing |= {(part, rule.name) for part in parts}
+                        else:
+                            self._known[place] = known
+
+    def completed(self, made: list[CellFigures]) -> list[CellFigures]:
+        """Return the means with the cached ones in place of those made without replicates; keep the others."""
+        by_rule: dict[tuple[CellKey, str], list[CellFigures]] = {}
+        for row in made:
+            by_rule.setdefault((row.key, row.selection), []).append(row)
+        for place, found in by_rule.items():
+            if place in self._known:
+                by_rule[place] = self._known[place]
+            elif self._cache and place in self._sources:
+                self._cache.put((*place[0], place[1]), self._sources[place], _plain(found), _ROWS)
+        return [row for found in by_rule.values() for row in found]
+
+
+def _source(rule: Selection, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials of a cell that a rule looks at."""
+    return [trial for trial in trials if rule.any_trial or trial.stage == "confirm"]
+
+
+def _plain(rows: Sequence[CellFigures]) -> list[CellFigures]:
+    """Return the rows as they are cached."""
+    return [replace(row, runs=tuple(replace(run, replicates=None) for run in row.runs)) for row in rows]
 
 
 def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
@@ -293,35 +332,10 @@ def _cell(key: CellKey, rule: str, level: Level, failed: int, runs: Sequence[Tri
     ends: list[float] = []
     for place, name in enumerate(("hter", "auc")):
         replicates = [None if run.replicates is None else run.replicates[place] for run in runs]
-        ends += interval(mean[FIGURES.index(name)], replicates, _independent(runs))
+        ends += interval(mean[FIGURES.index(name)], replicates, min((run.independent for run in runs), default=0))
     return CellFigures(
         key, rule, level, 1, failed, mean, std, tuple(runs), *counts, (ends[0], ends[1], ends[2], ends[3])
     )
-
-
-def _independent(runs: Sequence[TrialFigures]) -> int:
-    return min((run.independent for run in runs), default=0)
-
-
-def _aggregates(rows: Sequence[CellFigures]) -> list[CellFigures]:
-    """Return the rows of protocols whose runs are all there, means and deviations over the runs."""
-    families: dict[tuple[CellKey, str, Level], list[CellFigures]] = {}
-    for row in rows:
-        method, variant, protocol = row.key
-        parent = protocols.parse(protocol).aggregate
-        if parent and row.runs:
-            families.setdefault(((method, variant, parent), row.selection, row.level), []).append(row)
-    found = []
-    for (key, rule, level), members in families.items():
-        if len(members) == len(protocols.GROUPS[key[2]]):
-            mean, std = mean_and_std([member.mean for member in members])
-            runs = tuple(run for member in members for run in member.runs)
-            failed, videos, frames, subjects = (
-                sum(getattr(member, count) for member in members)
-                for count in ("n_failed", "videos", "frames", "subjects")
-            )
-            found.append(CellFigures(key, rule, level, len(members), failed, mean, std, runs, videos, frames, subjects))
-    return found
 
 
 def _to_frame(rows: Sequence[CellFigures], selections: Sequence[str], generated: bool) -> pd.DataFrame:
@@ -330,7 +344,9 @@ def _to_frame(rows: Sequence[CellFigures], selections: Sequence[str], generated:
     frame = pd.DataFrame(records, columns=list(COLUMNS))
     methods = {name: place for place, name in enumerate(dict.fromkeys(row.key[0] for row in rows))}
     frame["_method"] = frame["method"].map(methods)
-    return frame.sort_values("_method", kind="stable").drop(columns="_method").reset_index(drop=True)
+    frame = frame.sort_values("_method", kind="stable").drop(columns="_method").reset_index(drop=True)
+    marks = {name: ", ".join(marks_of(name)) for name in frame["protocol"].unique()}
+    return frame.assign(**{MARKS: frame["protocol"].map(marks)}) if any(marks.values()) else frame
 
 
 def _record(row: CellFigures, oracle: tuple[float, ...], generated: bool) -> dict[str, object]:
@@ -361,7 +377,7 @@ def _record(row: CellFigures, oracle: tuple[float, ...], generated: bool) -> dic
         "videos": row.videos,
         "frames": row.frames,
         "subjects": row.subjects,
-        "few_subjects": bool(row.runs) and _independent(row.runs) < FEW_SUBJECTS,
+        "few_subjects": bool(row.runs) and row.independent < FEW_SUBJECTS,
         "generated": generated,
         "trials": [run.choice.trial for run, _ in used],
         "seeds": [run.seed for run, _ in used],

@@ -107,11 +107,11 @@ def test_worn_attacks_differ_from_the_live_face_where_they_are_worn_and_leave_th
 def test_people_are_in_groups_that_their_records_name_and_that_no_split_or_other_group_decides(tmp_path):
     people = [person_of(number) for number in range(1, 19)]
     assert len(set(people)) == 18
-    generate(str(tmp_path), subjects=18, domains="CeFA", image_size=32, processes=1, people=True, attacks=("mask",))
+    generate(str(tmp_path), subjects=6, domains="CeFA", image_size=32, processes=1, people=True, attacks=("mask",))
     index = read_index(str(tmp_path))
     first = np.unique(index.subject, return_index=True)[1]
     assert [(index.ethnicity[row], index.sex[row], index.age_group[row]) for row in first] == [
-        (person.ethnicity, person.sex, person.age_group) for person in people
+        (person.ethnicity, person.sex, person.age_group) for person in people[:6]
     ]
     assert verify(str(tmp_path)) == []
     rng = np.random.default_rng(0)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fasray.faces.synthetic.domains import DOMAIN_NAMES, domain_at
-
-if TYPE_CHECKING:
-    from fasray.faces.synthetic.corpus import SyntheticSettings
+from fasray.faces.synthetic.domains import DOMAIN_NAMES, domain_at, domain_names
 
 CARD_NAME = "CARD.md"
 
@@ -40,10 +37,11 @@ _MORE = {
 """What is said of kinds and groups that are made on request."""
 
 
-def card_text(asked: SyntheticSettings, card: dict[str, Any]) -> str:
+def card_text(card: dict[str, Any]) -> str:
     """Return the Markdown text of the card."""
-    settings, dial, attacks = card["settings"], asked.dial, asked.attacks
-    more = "".join(text for word, text in _MORE.items() if word in attacks or getattr(asked, word, False))
+    settings = card["settings"]
+    dial, attacks = settings["dial"], settings["attacks"]
+    more = "".join(text for word, text in _MORE.items() if word in attacks or settings.get(word))
     per_domain, side = f"{settings['subjects']} subjects", settings["image_size"]
     return f"""# Generated faces
 
@@ -78,7 +76,7 @@ shortcut (0) to weak cues with the full shortcut (1). The shortcut is what makes
 
 | domain | modelled on | cameras | attack exposure | attack colour (R, G, B) | live veil | train / dev / test shares |
 |---|---|---|---|---|---|---|
-{_domain_rows(asked)}
+{_domain_rows(settings["domains"], dial)}
 
 ## How hard it is
 
@@ -86,10 +84,10 @@ shortcut (0) to weak cues with the full shortcut (1). The shortcut is what makes
 """
 
 
-def _domain_rows(asked: SyntheticSettings) -> str:
+def _domain_rows(domains: str, dial: float) -> str:
     rows = []
-    for name in dict.fromkeys((*DOMAIN_NAMES, *asked.names)):
-        domain = domain_at(name, asked.dial)
+    for name in dict.fromkeys((*DOMAIN_NAMES, *domain_names(domains))):
+        domain = domain_at(name, dial)
         medium = domain.prints[0]
         colour = ", ".join(f"{value:.3f}" for value in medium.colour_bias)
         cameras = ", ".join(camera.name for camera in domain.cameras)

@@ -148,7 +148,7 @@ def generate(
         out_uri,
         card,
         image_size=image_size,
-        documents={CARD_NAME: card_text(settings, card).encode()},
+        documents={CARD_NAME: card_text(card).encode()},
         rows_per_shard=ROWS_PER_SHARD,
     )
 

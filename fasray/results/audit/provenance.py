@@ -14,6 +14,7 @@ from fasray.errors import DataError, FasrayError, SpecError, did_you_mean
 from fasray.results.figures import FIGURES, figures_at
 from fasray.results.frame import results_frame
 from fasray.results.leave_one_out import INNER, inner_trials
+from fasray.results.means import MEAN_OVER, members
 from fasray.results.remarks import remarks
 from fasray.results.scores import Level, ScoreReader
 from fasray.results.selection import selection
@@ -105,6 +106,13 @@ def trace(
         DataError: nothing of the cell is confirmed yet, or a file of it is missing or damaged.
     """
     chosen = selection(rule)
+    name = " ".join(protocol.split())
+    if name.startswith(MEAN_OVER):
+        raise SpecError(
+            f"{name!r} is a mean over protocols, each of which has a trace of its own",
+            where="PROTOCOL",
+            remedy=f"name one of {', '.join(members(name))}",
+        )
     trials = _trials_of(record.cell_trials, method, protocol, variant)
     frame = results_frame(record.subset({trial.id for trial in trials}), [rule])
     rows = frame[(frame["level"] == level) & (frame["protocol"] == "".join(protocol.split()))].to_dict("records")

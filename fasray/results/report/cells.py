@@ -220,4 +220,5 @@ def _protocol_note(name: str) -> str:
         protocol = protocols.parse(name)
     except FasrayError:
         return ""
-    return f"Trains on {', '.join(protocol.domains)}; judged on {protocol.target}, which it has never seen."
+    seen = f"of which {protocol.shots} videos of each class train" if protocol.shots else "which it has never seen"
+    return f"Trains on {', '.join(protocol.domains)}; judged on {protocol.target}, {seen}."

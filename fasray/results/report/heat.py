@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fasray import protocols
 from fasray.results import plots
+from fasray.results.means import is_mean, reports_acer
 from fasray.results.plots import GapRow, HeatMap
-from fasray.results.tables.text import reports_acer
 
 Row = Mapping[str, Any]
 """A row of the result frame."""
@@ -100,9 +99,9 @@ def heat_rows(table: HeatMap, honest: RowsByCell, anchors: Mapping[tuple[str, st
 def means_over_protocols(table: HeatMap) -> NDArray[np.float64]:
     """Return each method's mean error, [methods]; NaN where one is missing.
 
-    Averages over the runs of a protocol (OULU-NPU's 3 and 4) are columns of the table and do not count again.
+    Means over protocols or runs are columns of the table and do not count again.
     """
-    own = [name not in protocols.GROUPS for name in table.protocols]
+    own = [not is_mean(name) for name in table.protocols]
     return np.asarray(table.error[:, own].mean(axis=1)) if any(own) else np.full(len(table.methods), np.nan)
 
 
@@ -111,7 +110,7 @@ def gap_rows(honest: RowsByCell, oracle: RowsByCell) -> dict[tuple[str, str], Ga
     rows = {}
     for key, row in honest.items():
         name = headline(key[1])
-        if key in oracle and key[1] not in protocols.GROUPS and math.isfinite(row[name]):
+        if key in oracle and not is_mean(key[1]) and math.isfinite(row[name]):
             rows[key] = GapRow(*key, row[name], row[f"{name}_std"], oracle[key][name])
     return rows
 

@@ -34,6 +34,7 @@ _SYMBOLS = {
     "\u00d7": r"$\times$",
     "\u2020": r"$\dagger$",
     "\u2021": r"$\ddagger$",
+    "\u00a7": r"\S{}",
     _ARROW: r"$\rightarrow$",
 }
 _MARKDOWN = re.compile(r"([\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")

@@ -14,11 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from fasray.results.means import reports_acer
 from fasray.results.scores import Level
 from fasray.results.selection import selection
 from fasray.results.tables.escape import latex
 from fasray.results.tables.published import STATUS_NOTE, Published
-from fasray.results.tables.text import Cells, cells_of, notes, reports_acer
+from fasray.results.tables.text import Cells, cells_of, notes, with_mark
 
 _PROTOCOLS_A_TABLE = 4
 _NOTHING = "--"
@@ -74,7 +75,7 @@ def _tabular(cells: Cells, shown: Sequence[str], published: Sequence[Published])
     rules = list(dict.fromkeys(name for cell in cells.values() for name in cell))
     rules.sort(key=lambda name: selection(name).oracle)
     titles = [f"{column.figure.upper()} (\\%)" for column in columns]
-    heads = [f"\\multicolumn{{2}}{{c}}{{{latex(protocol)}}}" for protocol in shown]
+    heads = [f"\\multicolumn{{2}}{{c}}{{{latex(with_mark(protocol))}}}" for protocol in shown]
     rulers = "".join(f"\\cmidrule(lr){{{2 * n + 2}-{2 * n + 3}}}" for n in range(len(shown)))
     lines = [
         f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",

@@ -6,13 +6,13 @@ Columns that looked at target labels carry a dagger.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from fasray import protocols
+from fasray.results.means import marks_of, reports_acer
 from fasray.results.scores import Level
 from fasray.results.selection import selection
 from fasray.results.tables.escape import markdown, plain
@@ -20,6 +20,8 @@ from fasray.results.tables.published import SELECTION as PUBLISHED_SELECTION
 from fasray.results.tables.published import STATUS_NOTE, Published, of_cell
 
 DAGGER = "\u2020"
+MARK = "\u00a7"
+"""Of a protocol that is not the one which the literature compares on."""
 NOTHING = "-"
 EMPTY = "no confirmed runs yet\n"
 TABLE_SELECTIONS = ("source-dev", "last", "oracle")
@@ -94,7 +96,7 @@ def grid(
     rows = []
     for (method, protocol), cell in cells.items():
         first = next(iter(cell.values()))
-        texts = [method, protocol, _seeds(first)]
+        texts = [method, with_mark(protocol), _seeds(first)]
         texts += [_figure(cell.get(name), figure) for name, figure in columns]
         if gap_of and marked:
             texts += [_signed(cell, gap_of, column) for column in ("optimism_gap", "optimism_gap_auc")]
@@ -182,11 +184,6 @@ def _signed(cell: dict[str, dict[str, Any]], selection: str, column: str) -> str
     return NOTHING if math.isnan(gap) else f"{100 * gap:+.2f}"
 
 
-def reports_acer(protocol: str) -> bool:
-    """Return whether a protocol is reported as APCER, BPCER and ACER: OULU-NPU's own are."""
-    return protocol in protocols.GROUPS or protocols.parse(protocol).headline == "acer"
-
-
 def notes(level: Level, honest: Sequence[str], marked: Sequence[str], cells: Cells) -> tuple[str, ...]:
     """Return what must be said under a table of these rules."""
     unit = "one decision a video (mean of its frames)" if level == "video" else "one decision a frame"
@@ -212,9 +209,26 @@ def notes(level: Level, honest: Sequence[str], marked: Sequence[str], cells: Cel
     if few:
         counts = ", ".join(f"{protocol} {count}" for protocol, count in few.items())
         lines.append(f"Few target subjects ({counts}): confidence intervals may cover less than they promise.")
+    lines += mark_notes(protocol for _, protocol in cells)
     if any(next(iter(cell.values()))["n_failed"] for cell in cells.values()):
         lines.append("(+n failed): runs that diverged or failed and are not in the figures.")
     return tuple(lines)
+
+
+def with_mark(protocol: str) -> str:
+    """Return the name of a protocol as tables show it: with a sign if it has shots or an extra source."""
+    return f"{protocol} {MARK}" if marks_of(protocol) else protocol
+
+
+def mark_notes(protocols: Iterable[str]) -> list[str]:
+    """Return what the sign at each of these protocols means, one line for all."""
+    found = {name: marks for name in dict.fromkeys(protocols) if (marks := marks_of(name))}
+    if not found:
+        return []
+    each = "; ".join(f"{name} ({', '.join(marks)})" for name, marks in found.items())
+    return [
+        f"{MARK} Videos of the target, or a source more than usual, train: {each}. Compare with no row without them."
+    ]
 
 
 def _meaning(name: str, cells: Cells) -> str:
