@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fasray.cli.addresses import LOCAL, OUT_FOLDER
-from fasray.errors import DataError
+from fasray.cli.addresses import LOCAL, OUT_FILE, OUT_FOLDER
+from fasray.errors import DataError, SpecError
 from fasray.execution.signals import interruptible
 from fasray.names import printable
 
 if TYPE_CHECKING:
+    from fasray.faces.corpora import Corpus
     from fasray.ingest.chunks import PreparationPlan
     from fasray.ingest.prepare import PreparationProgress
     from fasray.ingest.summary import PreparationResult
@@ -35,6 +37,20 @@ _SAVED = "stopped on request; every chunk that was done is kept"
 @click.option("--quality", type=int, default=95, show_default=True, help="JPEG quality of the crops.")
 @click.option("--margin", type=float, default=1.35, show_default=True, help="Side of the crop, in face meshes.")
 @click.option("--detector", default="mesh468", show_default=True, help="What finds the faces: mesh468 or module:NAME.")
+@click.option(
+    "--cropped",
+    is_flag=False,
+    flag_value="whole",
+    default="",
+    metavar="[detect]",
+    help="Of faces that come cut out: use them as they are, or with 'detect' find the face inside.",
+)
+@click.option("--pattern", "patterns", multiple=True, help="Of folders: how a path is read. May be repeated.")
+@click.option("--domain", default="", metavar="NAME", help="Of folders: the domain, if no pattern says it.")
+@click.option("--label", "labels", multiple=True, metavar="WORD=live|attack|...", help="Of folders: what a word means.")
+@click.option("--letter", "letters", multiple=True, metavar="NAME=LETTER", help="Of folders: a domain's short name.")
+@click.option("--unmatched", type=OUT_FILE, metavar="FILE", help="Of folders: write what no pattern fits.")
+@click.option("--try", "tried", type=click.IntRange(min=1), metavar="N", help="Look at N videos only; write a picture.")
 @click.option("--shard-rows", type=int, default=512, show_default=True, help="About how many faces a shard has.")
 @click.option("--workers", type=click.IntRange(min=1), help="Detectors at work.  [default: one a core]")
 @click.option("--strict", is_flag=True, help="Leave with exit code 3 if a video is missing or cannot be read.")
@@ -49,6 +65,13 @@ def prepare(
     quality: int,
     margin: float,
     detector: str,
+    cropped: str,
+    patterns: tuple[str, ...],
+    domain: str,
+    labels: tuple[str, ...],
+    letters: tuple[str, ...],
+    unmatched: str | None,
+    tried: int | None,
     shard_rows: int,
     workers: int | None,
     strict: bool,
@@ -58,6 +81,9 @@ def prepare(
 
     OUT is a folder or an s3:// prefix. The same command resumes an interrupted one. Frames without a face
     and files that cannot be used are counted and listed next to the shards (misses.csv, problems.csv).
+
+    CORPUS 'folders' is any tree, read by patterns: --pattern '{domain}/{label}/{subject}_*.jpg'. With --try 20,
+    twenty videos are looked at and their faces drawn as OUT-try.png; no set is written.
     """
     from fasray import storage
     from fasray.faces.extraction.extract import Settings
@@ -65,11 +91,18 @@ def prepare(
     from fasray.ingest.chunks import make_plan
 
     rule = FrameRule(count=10 if frames is None and every is None else frames, every=every)
-    settings = Settings(rule, image_size, quality, margin, detector)
+    settings = Settings(rule, image_size, quality, margin, detector, cropped)
     settings.read_models()  # a missing model is reported before anything is read
-    plan = make_plan(corpus, source, settings, shard_rows)
+    adapter = _adapter(corpus, patterns, domain, labels, letters, unmatched)
+    plan = make_plan(adapter, source, settings, shard_rows)
     click.echo(plan.findings.summary(), err=True)
     _listed(plan.findings.lines(), "findings")
+    if unmatched is not None:
+        lines = "".join(f"{path}\n" for path in plan.findings.extra)
+        storage.write_bytes(storage.absolute(unmatched), lines.encode())
+    if tried is not None:
+        _try(plan, out, tried)
+        return
     with interruptible(out, _SAVED):
         found = _prepare(plan, storage.absolute(out), workers, verbose)
     _tell(found, out)
@@ -79,6 +112,70 @@ def prepare(
             where=source,
             remedy=f"fix the files listed above; what can be used of them is in {out}",
         )
+
+
+def _adapter(
+    corpus: str,
+    patterns: tuple[str, ...],
+    domain: str,
+    labels: tuple[str, ...],
+    letters: tuple[str, ...],
+    unmatched: Any,
+) -> Corpus:
+    """Return the adapter of a corpus, with the rules of ``folders``."""
+    from fasray.faces.corpora import get
+    from fasray.faces.corpora.folders import FolderRules, Folders
+
+    given = {
+        "--pattern": patterns, "--domain": domain, "--label": labels, "--letter": letters, "--unmatched": unmatched,
+    }  # fmt: skip
+    if corpus == Folders.name:
+        return Folders(FolderRules(patterns, _pairs("--label", labels), domain, _pairs("--letter", letters)))
+    option = next((option for option, value in given.items() if value), None)
+    if option is not None:
+        what = f"the names of {corpus} are known, so there is nothing to say of them"
+        raise SpecError(what, where=option, remedy=f"leave it out, or prepare '{Folders.name}'")
+    return get(corpus)
+
+
+def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, sign, value = text.rpartition("=")
+        if not (sign and name and value):
+            raise SpecError(f"{text!r} is not of the form NAME=VALUE", where=option)
+        pairs[name] = value
+    return pairs
+
+
+def _try(plan: PreparationPlan, out: str, count: int) -> None:
+    """Look at some videos, print what is found and draw it."""
+    from fasray.cli.tables import make_console, make_table
+    from fasray.faces.sets.overview import write_picture
+    from fasray.ingest.preview import look_at, sheet, spread
+    from fasray.storage import is_remote
+
+    if is_remote(out):
+        raise SpecError("--try writes a picture to a local disk", where=out, remedy="name a local OUT")
+    looks = list(look_at(plan, spread(plan.videos, count)))
+    table = make_table("video", "domain", "split", "attack type", "remarks", numbers=("frames", "faces"))
+    for look in looks:
+        video, remarks = look.video, "; ".join(filter(None, (look.unreadable, *look.remarks)))
+        table.add_row(
+            printable(video.path),
+            video.domain,
+            video.split,
+            video.attack_type,
+            remarks,
+            str(look.frames),
+            str(look.faces),
+        )
+    make_console().print(table)
+    picture = out if out.lower().endswith((".png", ".jpg")) else f"{out}-try.png"
+    os.makedirs(os.path.dirname(os.path.abspath(picture)), exist_ok=True)
+    write_picture(picture, sheet(looks))
+    found = sum(look.faces > 0 for look in looks)
+    click.echo(f"a face in {found} of {len(looks)} videos; {printable(picture)} shows them; no set was written")
 
 
 def _prepare(plan: PreparationPlan, out: str, workers: int | None, verbose: bool) -> PreparationResult:

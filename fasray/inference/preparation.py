@@ -10,6 +10,7 @@ from typing import Any
 
 from fasray import storage
 from fasray.errors import DataError, SpecError
+from fasray.faces.extraction.crops import WHOLE
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.sets.manifest import read_manifest
@@ -122,6 +123,10 @@ def _settings(
             f"the model's data have crops of {found.image_size} px", where="--image-size", remedy="leave it out"
         )
     if "generated" not in found.settings[0]:
-        return Settings.of(found.settings[0])
+        settings = Settings.of(found.settings[0])
+        if settings.cropped:
+            how = "are used as they are" if settings.cropped == WHOLE else "are searched for the face inside"
+            note(f"the model's data came cut out: pictures {how}, and must be cut out alike")
+        return settings
     note("the model's data were generated, not detected: its crops differ somewhat from these")
     return Settings(image_size=found.image_size)

@@ -110,7 +110,7 @@ class PreparationPlan:
 
         The records are the same from any number of shares.
         """
-        total = sum(self._bytes[video.path] for unit in units for video in unit.videos)
+        total = sum(self._bytes[video.video] for unit in units for video in unit.videos)
         divided, places = [], Counter[int]()
         for unit in units:
             for which in range(of := self._shares(unit, workers / max(total, 1), workers)):
@@ -120,25 +120,30 @@ class PreparationPlan:
 
     def _shares(self, unit: Unit, workers_per_byte: float, workers: int) -> int:
         video = unit.videos[0]
-        size = self._bytes[video.path]
-        if len(unit.videos) > 1 or size < _LEAST_BYTES or self._rows_of(video) < _LEAST_ROWS or self._files[video.path]:
+        size = self._bytes[video.video]
+        if (
+            len(unit.videos) > 1
+            or size < _LEAST_BYTES
+            or self._rows_of(video) < _LEAST_ROWS
+            or self._files[video.video]
+        ):
             return 1
         return min(workers, max(1, round(size * workers_per_byte)))
 
     def _rows_of(self, video: SourceVideo) -> int:
         count = self.settings.rule.count or _ROWS_OF_A_VIDEO
-        files = self._files[video.path]
+        files = self._files[video.video]
         return min(count, len(files)) if files else 1 if named_as_picture(video.path) else count
 
     @cached_property
     def _files(self) -> dict[str, tuple[str, ...]]:
-        """The files of the frames of every video, by its path; none of one that is a file."""
-        return {video.path: picture_files(self.root, video) for video in self.videos}
+        """The files of the frames of every video, by its name; none of one that is a file."""
+        return {video.video: picture_files(self.root, video) for video in self.videos}
 
     @cached_property
     def _bytes(self) -> dict[str, int]:
-        """The length of every video by its path; -1 for a link that leads nowhere."""
-        return {path: sum(map(self._size, files or (path,))) for path, files in self._files.items()}
+        """The length of every video by its name; -1 for a link that leads nowhere."""
+        return {video.video: sum(map(self._size, self._files[video.video] or (video.path,))) for video in self.videos}
 
     def _size(self, path: str) -> int:
         whole = os.path.join(self.root, path)
@@ -148,8 +153,8 @@ class PreparationPlan:
         """Hash every video's facts and length in bytes, of frames that are files each with its name."""
         digest = hashlib.sha256()
         for video in self.videos:
-            files = self._files[video.path]
-            size = [[file, self._size(file)] for file in files] if files else self._bytes[video.path]
+            files = self._files[video.video]
+            size = [[file, self._size(file)] for file in files] if files else self._bytes[video.video]
             digest.update(canonical_json({**video.facts(), "bytes": size}).encode())
         return digest.hexdigest()
 

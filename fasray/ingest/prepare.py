@@ -311,7 +311,7 @@ class _Worker:
     def _do(self, unit: int, videos: tuple[SourceVideo, ...], share: Share) -> dict[str, Any]:
         reports, batches = [], []
         for video in videos:
-            work = f"{share[0]} {video.path}"
+            work = f"{share[0]} {video.video}"
             if ray.get(self._attempts.begin.remote(work)) < _MOST_ATTEMPTS:
                 extracted = self._extractor.extract(self._root, video, share)
             else:

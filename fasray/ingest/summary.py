@@ -12,12 +12,15 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from fasray.faces.corpora import Findings, get
+from fasray.faces.extraction.crops import WHOLE
 from fasray.faces.sets.manifest import Manifest
 from fasray.ingest.chunks import PreparationPlan
 from fasray.ingest.worklog import CARD_KEY, ChunkRecord, VideoCounts, VideoReport, add_counts
 
 CARD_NAME, MISSES_NAME, PROBLEMS_NAME = "CARD.md", "misses.csv", "problems.csv"
 UNREADABLE, NO_FACE, ODD = "unreadable", "no face", "odd"
+_MOST_FINDINGS = 10_000
+_INSIDE = "faces were found inside pictures that came cut out"
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,25 @@ def card(plan: PreparationPlan, records: list[ChunkRecord]) -> dict[str, Any]:
         "kind": "prepared",
         "generated": plan.findings.generated,
         CARD_KEY: plan.facts,
-        "crop": {"margin": float(settings.margin), "rotation": "none", "frame_rule": str(settings.rule)},
+        "crop": {
+            **({} if settings.cropped == WHOLE else {"margin": float(settings.margin)}),
+            "rotation": "none",
+            "frame_rule": str(settings.rule),
+        },
         "image": f"JPEG quality {settings.quality}, 4:4:4",
         "depth": f"{settings.detector}, 32x32, near = 255, zeros for attacks",
         "parsing": f"{settings.detector}, 64x64, class ids, zeros for attacks",
         "counts": [counts.model_dump() for counts in add_counts(part for record in records for part in record.tallies)],
         "problems": [asdict(problem) for problem in _problems(_reports(records))],
-        "corpus_findings": plan.findings.lines(),
+        "corpus_findings": _findings(plan),
     }
+
+
+def _findings(plan: PreparationPlan) -> list[str]:
+    """Return what a reader of the card should know of the corpus, which is not a list of a disk's content."""
+    lines = plan.findings.lines()
+    more = [f"... and {len(lines) - _MOST_FINDINGS} more"] if len(lines) > _MOST_FINDINGS else []
+    return lines[:_MOST_FINDINGS] + more
 
 
 def documents(plan: PreparationPlan, records: list[ChunkRecord]) -> dict[str, bytes]:
@@ -123,13 +137,18 @@ def _card_text(plan: PreparationPlan, records: list[ChunkRecord]) -> str:
     )
     models = "\n".join(f"- {name}: sha256 {digest}" for name, digest in settings.facts()["models"].items())
     versions = ", ".join(f"{name} {version}" for name, version in plan.facts["versions"].items())
-    findings = plan.findings.lines()
+    findings = _findings(plan)
     differs = "\n".join(f"- {line}" for line in findings) if findings else "It is as published."
+    rules = "".join(f"\nRead with {name}: {value}.\n" for name, value in plan.rules.items() if value)
+    crops = f"side = face mesh x\n{settings.margin:g}, never rotated, JPEG quality {settings.quality} (4:4:4)"
+    if settings.cropped == WHOLE:
+        crops = f"scaled from\npictures that came cut out, JPEG quality {settings.quality} (4:4:4)"
+    elif settings.cropped:
+        crops += f";\n{_INSIDE}"
     return f"""# {get(plan.corpus).title}, prepared
 
-{len(plan.videos)} videos. Frames taken: {settings.rule}. Face crops of {settings.image_size} px, side = face mesh x
-{settings.margin:g}, never rotated, JPEG quality {settings.quality} (4:4:4).
-
+{len(plan.videos)} videos. Frames taken: {settings.rule}. Face crops of {settings.image_size} px, {crops}.
+{rules}
 Depth and parsing are drawn from the face mesh of detector `{settings.detector}`: they are estimates, no measurement;
 zeros for attacks. Hair, neck, clothes and glasses are not told apart.
 

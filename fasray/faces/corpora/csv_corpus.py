@@ -41,7 +41,7 @@ OPTIONAL = (
 )  # fmt: skip
 _LABELS = {"live": True, "1": True, "bonafide": True, "attack": False, "0": False, "spoof": False}
 _ATTACKS = tuple(name for name in ATTACK_TYPES if name != "live")
-_DOMAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+DOMAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MOST_SHOWN = 20
 
 
@@ -194,7 +194,7 @@ def _video(row: dict[str, Any]) -> SourceVideo:
         if not values[name]:
             raise ValueError(f"{name} is empty")
     domain, path = values["domain"], _path(values["path"])
-    if not _DOMAIN.fullmatch(domain):
+    if not DOMAIN_NAME.fullmatch(domain):
         raise ValueError(f"domain {domain!r} is not a valid name (letters, digits, . _ -)")
     if values["label"].lower() not in _LABELS:
         raise ValueError(f"label {values['label']!r}: write live or attack")
@@ -204,7 +204,7 @@ def _video(row: dict[str, Any]) -> SourceVideo:
         attack_type=_attack_type(_LABELS[values["label"].lower()], values.get("attack_type", "")),
         instrument=values.get("instrument", ""),
         domain=domain,
-        subject=_person(domain, values["subject"]),
+        subject=person_of(domain, values["subject"]),
         video=f"{domain}/{video}",
         camera=values.get("camera", ""),
         session=values.get("session", ""),
@@ -214,7 +214,7 @@ def _video(row: dict[str, Any]) -> SourceVideo:
     )
 
 
-def _person(domain: str, subject: str) -> str:
+def person_of(domain: str, subject: str) -> str:
     """Return one name for both that no other pair has: joined by a hyphen where its first one parts them, else a slash.
 
     A domain never holds a slash, and what is joined by a hyphen holds none at all.

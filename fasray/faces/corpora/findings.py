@@ -85,7 +85,8 @@ class Findings:
             (len(self.missing_companions), "companions missing"),
         )  # fmt: skip
         found = ", ".join(f"{number} {kind}" for number, kind in kinds if number)
-        return f"{self.title}: {videos} videos; {found or 'as published'}"
+        known = any(count.published_live is not None for count in self.counts)
+        return f"{self.title}: {videos} videos; {found or ('as published' if known else 'nothing missing')}"
 
 
 def compare(

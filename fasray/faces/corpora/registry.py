@@ -9,6 +9,7 @@ from fasray.faces.corpora.cefa import Cefa
 from fasray.faces.corpora.celeba_spoof import CelebaSpoof
 from fasray.faces.corpora.corpus import Corpus
 from fasray.faces.corpora.csv_corpus import CsvCorpus
+from fasray.faces.corpora.folders import Folders
 from fasray.faces.corpora.hifimask import HifiMask
 from fasray.faces.corpora.hkbu_mars import HkbuMars
 from fasray.faces.corpora.msu_mfsd import MsuMfsd
@@ -42,6 +43,7 @@ _CORPORA: dict[str, Corpus] = {
         ThreeDMad(),
         UniAttack(),
         CsvCorpus(),
+        Folders(),
     )
 }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fasray.faces.corpora import SourceVideo
+from fasray.faces.corpora.tree import by_number
 from fasray.faces.detection import Frame
 from fasray.faces.extraction.frames import FrameRule, Remark, UnreadableError, picture, too_few
 from fasray.faces.media import named_as_picture
@@ -28,11 +28,6 @@ def picture_files(root: str, video: SourceVideo) -> tuple[str, ...]:
         return ()
     names = [name for name in os.listdir(folder) if named_as_picture(name) and not name.startswith(".")]
     return tuple(f"{video.path}/{name}" for name in sorted(names, key=by_number))
-
-
-def by_number(name: str) -> tuple[tuple[str, int, str], ...]:
-    """Return a key that sorts names by the values of the numbers in them: 2.png before 10.png."""
-    return tuple((text, int(digits or 0), digits) for text, digits in re.findall(r"(\D*)(\d*)", name))
 
 
 def map_pictures(

@@ -8,6 +8,12 @@ from typing import Any
 
 from fasray.faces.sets.manifest import canonical_json
 
+_SOURCES = {
+    "": "found in whole pictures",
+    "whole": "that came cut out",
+    "detect": "found in pictures that came cut out",
+}
+
 
 def parts(card: Mapping[str, Any], domains: Sequence[str] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     """Yield (domains, card) of every set that a set was merged of, in order; of a set that was not, its own card.
@@ -62,6 +68,7 @@ def _facts(card: Mapping[str, Any]) -> dict[str, str]:
     settings, crop = way(card) or {}, card.get("crop") or {}
     frames = f"{settings.get('frames')} evenly spaced" if settings.get("frames") else f"one in {settings.get('every')}"
     return {
+        "faces": _SOURCES[settings.get("cropped", "")],
         "margin": f"{float(crop.get('margin', settings.get('margin', 0))):g}",
         "frames": str(crop.get("frame_rule", frames)),
         "images": str(card.get("image") or f"JPEG quality {settings.get('quality')}"),

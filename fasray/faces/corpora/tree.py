@@ -1,0 +1,73 @@
+"""The files of a tree with links: each once, whatever leads to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fasray.errors import DataError
+from fasray.faces.corpora.corpus import LITTER
+from fasray.names import printable
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What there is under a folder."""
+
+    paths: tuple[str, ...]
+    """Relative, with forward slashes, sorted; hidden files and those of file managers left out."""
+    notes: tuple[str, ...]
+    """Links that were not followed, and why."""
+
+
+def walk(root: str) -> Tree:
+    """Return the files under ``root``.
+
+    A link to a folder is followed if that is not in the tree, nor entered by another link. Of the names of one file,
+    the one that is no link is taken, else the first.
+
+    Raises:
+        DataError: ``root`` is not a folder.
+    """
+    if not os.path.isdir(root):
+        raise DataError("there is no such folder", where=root, remedy="name the folder of the files")
+    notes: list[str] = []
+    entered: dict[str, str] = {}
+    found: list[str] = []
+    links = [""]
+    while links:  # what lies in the tree itself is entered before what links lead to
+        further: list[str] = []
+        for start in links:
+            found += _enter(root, start, entered, further, notes)
+        links = sorted(further)
+    taken: dict[str, str] = {}
+    for path in sorted(found, key=lambda path: (os.path.islink(os.path.join(root, path)), path)):
+        first = taken.setdefault(os.path.realpath(os.path.join(root, path)), path)
+        if first != path:
+            notes.append(f"not used: {printable(path)} is a link to {printable(first)}")
+    return Tree(tuple(sorted(taken.values())), tuple(sorted(notes)))
+
+
+def _enter(root: str, start: str, entered: dict[str, str], links: list[str], notes: list[str]) -> Iterator[str]:
+    """Yield the files under one folder, note its links to folders, and enter no folder twice."""
+    top = os.path.join(root, start)
+    for folder, folders, files in os.walk(top):
+        relative = os.path.relpath(folder, root)
+        here = "" if relative == os.curdir else relative.replace(os.sep, "/") + "/"
+        first = entered.setdefault(os.path.realpath(folder), here or ".")
+        if first != (here or "."):
+            notes.append(f"not entered: {printable(here[:-1])} is the folder {printable(first.rstrip('/'))}")
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in [name for name in folders if os.path.islink(os.path.join(folder, name))]:
+            folders.remove(name)
+            links.append(here + name)
+        yield from (here + name for name in files if not name.startswith(".") and name not in LITTER)
+
+
+def by_number(name: str) -> tuple[tuple[str, int, str], ...]:
+    """Return a key that sorts names by the values of the numbers in them: 2.png before 10.png."""
+    return tuple((text, int(digits or 0), digits) for text, digits in re.findall(r"(\D*)(\d*)", name))
