@@ -183,8 +183,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
     """
     available = sorted(set(table.domain.tolist()))
     by_sources = spec.search.per == "sources"
-    lists = load_named(spec.protocols, spec.lists)
-    protocols = resolve(spec.protocols, available, spec.target_split, lists)
+    protocols = resolve(spec.protocols, available, spec.target_split, load_named(spec.protocols, spec.lists))
     protocols = with_same_sources(protocols) if by_sources else protocols
     roles = {protocol.name: protocol.assign(table) for protocol in protocols}
     inner = {protocol.name: _inner(spec, protocol, table) for protocol in protocols}
