@@ -7,9 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from browsing import open_at, requests
+from browsing import WIDTHS, contrast, luminance, open_at, requests
 
-WIDTHS = {"desk": 1440, "phone": 390}
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 SMALLEST_TEXT = 8.5
 """CSS pixels; the labels of a plot on a phone."""
@@ -138,16 +137,3 @@ def test_printing_shows_what_is_folded_and_leaves_the_links_out(browser: Any, re
     sheet = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
     assert sheet.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", sheet)) >= 4
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance of ``rgb(r, g, b)`` (WCAG 2)."""
-    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours (WCAG 2)."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)

@@ -1,9 +1,13 @@
-"""Pages in a headless browser: opened at a width, and what they asked the network for."""
+"""Pages in a headless browser: opened at a width, what they asked the network for, and how their colours differ."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+WIDTHS = {"desk": 1440, "phone": 390}
+HOSTILE = "<script>document.title='taken'</script>\"'><img src=x onerror=\"document.title='taken'\">"
 
 
 def open_at(browser: Any, address: str, width: int, **media: str) -> None:
@@ -19,3 +23,16 @@ def requests(browser: Any) -> list[str]:
     told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [each["params"]["request"]["url"] for each in told if each["method"] == "Network.requestWillBeSent"]
     return [url for url in sent if not url.startswith("data:")]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``rgb(r, g, b)`` (WCAG 2)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours (WCAG 2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)

@@ -36,9 +36,9 @@ def new_run(run: Path, plan: Plan) -> Path:
 
 
 @contextmanager
-def watching(*runs: str | Path, token: str = "") -> Iterator[Page]:
-    """Serve the page of runs on a free port of the loopback address."""
-    listening = listen("127.0.0.1", 0)
+def watching(*runs: str | Path, token: str = "", port: int = 0) -> Iterator[Page]:
+    """Serve the page of runs on the loopback address, left out: on a free port."""
+    listening = listen("127.0.0.1", port)
     server = server_of([Followed(str(run)) for run in runs], token)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -1,0 +1,252 @@
+"""The watched page in a real browser: live, quiet, alone, on a desk and on a phone, by keyboard, with hostile names."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import HOSTILE, WIDTHS, contrast, luminance, open_at, requests
+from sweep_fixtures import SWEEP, make_table, plan_of
+from virtual_clock import Clock
+from watching import new_run, watching, write_log
+
+from fasray import storage
+from fasray.runs.events import Closed, Ended, Event, Opened, trials_of
+from fasray.sweep.plan import Plan
+
+OPENED = Opened(at="2026-01-01T00:00:00+00:00", host="h", pid=1, versions={})
+COMPLETE = Closed(at="2026-01-01T09:00:00+00:00", status="complete")
+AT_BOTH_WIDTHS = pytest.mark.parametrize(
+    "width", [pytest.param(WIDTHS["desk"], marks=pytest.mark.slow), WIDTHS["phone"]], ids=WIDTHS
+)
+LONG = "א" * 40 + "\u202e" + "name-without-end" * 30
+
+
+def wait(browser: Any, reached: Callable[[], bool], seconds: float = 30) -> None:
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: reached())
+
+
+def text(browser: Any, selector: str) -> str:
+    return str(browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
+
+
+def tile(browser: Any, label: str) -> str:
+    script = (
+        "return [...document.querySelectorAll('.tiles div')].find(t => t.firstChild.textContent === arguments[0])"
+        "?.querySelector('.value').textContent ?? ''"
+    )
+    return str(browser.execute_script(script, label))
+
+
+def ended(events: list[Event]) -> int:
+    return sum(trial.status != "running" for trial in trials_of(events).values())
+
+
+@contextmanager
+def driver(run: Path) -> Iterator[None]:
+    """Hold the lock of a run as a driver does; it is let go as if the driver were killed."""
+    with storage.lock_file(run / "lock") as lock:
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()} since now")
+        lock.flush()
+        yield
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return plan_of(SWEEP, make_table(), "protocols=['O&C&I->M', 'O&M&I->C']", "search.trials_per_cell=5")
+
+
+@pytest.fixture(scope="module")
+def log(plan: Plan) -> list[Event]:
+    clock = Clock(plan, 3, 1, diverging=2)
+    clock.run()
+    return clock.log
+
+
+@pytest.fixture
+def run(tmp_path: Path, plan: Plan) -> Path:
+    return new_run(tmp_path / "run", plan)
+
+
+@pytest.fixture
+def finished(run: Path, log: list[Event]) -> Path:
+    write_log(run, [OPENED, *log, COMPLETE])
+    return run
+
+
+@AT_BOTH_WIDTHS
+def test_a_sweep_is_seen_to_start_die_resume_and_end(
+    browser: Any, asked: list[str], run: Path, log: list[Event], width: int
+) -> None:
+    third = len(log) // 3
+    with watching(run) as page:
+        open_at(browser, page.address, width)
+        wait(browser, lambda: text(browser, ".badge") == "not started")
+        with driver(run):
+            write_log(run, [OPENED, *log[:third]])
+            wait(browser, lambda: tile(browser, "Trials ended").startswith(f"{ended(log[:third])} of "))
+            wait(browser, lambda: text(browser, ".badge") == "running")
+            running = browser.execute_script("return document.querySelectorAll('.slots li').length")
+            assert running == len(trials_of(log[:third])) - ended(log[:third]) > 0
+            assert tile(browser, "Time left").startswith("about ")
+            assert tile(browser, "Best source-dev AUC").endswith(" %")
+        wait(browser, lambda: text(browser, ".badge") == "driver died")
+        assert "the same command goes on" in text(browser, ".words")
+        with driver(run):
+            write_log(run, [OPENED, *log[third:]])
+            wait(browser, lambda: tile(browser, "Trials ended") == f"{ended(log)} of {ended(log)}")
+            wait(browser, lambda: text(browser, ".badge") == "running")
+            write_log(run, [COMPLETE])
+            os.truncate(run / "lock", 0)
+        wait(browser, lambda: text(browser, ".badge") == "complete")
+        assert tile(browser, "Cells confirmed") == "3 of 4"  # of one, all search trials diverged
+        assert browser.title.startswith("complete tiny")
+        assert browser.execute_script("return document.documentElement.scrollWidth") == width
+        assert text(browser, ".log li:last-child").endswith("the driver let go of the run: complete")
+        assert browser.get_log("browser") == []
+        sent = requests(browser)
+        assert sent
+        assert [url for url in sent if not url.startswith(page.address)] == []
+
+
+def test_two_runs_are_side_by_side_on_a_desk_and_below_each_other_on_a_phone(
+    browser: Any, finished: Path, tmp_path: Path, plan: Plan
+) -> None:
+    other = new_run(tmp_path / "other", plan)
+    with watching(finished, other) as page:
+        tops = {}
+        for name, width in WIDTHS.items():
+            open_at(browser, page.address, width)
+            wait(browser, lambda: browser.execute_script("return document.querySelectorAll('.run').length") == 2)
+            tops[name] = browser.execute_script(
+                "return [...document.querySelectorAll('.run')].map(run => run.getBoundingClientRect().top)"
+            )
+            assert browser.execute_script("return document.documentElement.scrollWidth") == width
+        assert tops["desk"][0] == tops["desk"][1]
+        assert tops["phone"][0] < tops["phone"][1]
+        assert [badge.text for badge in browser.find_elements("css selector", ".badge")] == ["complete", "not started"]
+
+
+@AT_BOTH_WIDTHS
+def test_hostile_names_are_only_shown(browser: Any, asked: list[str], run: Path, log: list[Event], width: int) -> None:
+    renamed = []
+    for event in log:
+        changes: dict[str, Any] = (
+            {"method": HOSTILE, "protocol": f"{LONG}->{HOSTILE}"} if hasattr(event, "method") else {}
+        )
+        renamed.append(event.model_copy(update=changes))
+    reason = Ended(trial=trials_of(renamed).popitem()[0], status="failed", reason=f"{HOSTILE}\n{LONG}")
+    opened = OPENED.model_copy(update={"host": HOSTILE, "versions": {HOSTILE: LONG}})
+    write_log(run, [opened, *renamed, reason])
+    with watching(run) as page:
+        open_at(browser, page.address, width)
+        wait(browser, lambda: len(text(browser, ".failures .reason")) > 0)
+        for cell in browser.find_elements("css selector", ".board button"):
+            browser.execute_script("arguments[0].click()", cell)
+        for trial in browser.find_elements("css selector", ".detail .plain-button")[:3]:
+            browser.execute_script("arguments[0].click()", trial)
+        wait(browser, lambda: HOSTILE in text(browser, ".detail h2"))
+        assert "taken" not in browser.title
+        assert browser.execute_script("return document.scripts.length") == 1
+        assert browser.execute_script("return document.images.length") == 0
+        assert browser.execute_script("return document.documentElement.scrollWidth") == width
+        assert text(browser, ".failures .reason") == f"{HOSTILE}\n{LONG}"
+        assert browser.get_log("browser") == []
+
+
+def test_the_keyboard_reaches_everything_and_moves_over_the_board(browser: Any, finished: Path) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    with watching(finished) as page:
+        open_at(browser, page.address, WIDTHS["desk"])
+        wait(browser, lambda: text(browser, ".detail h2") != "")
+        press = ActionChains(browser)
+        press.send_keys(Keys.TAB).perform()
+        assert browser.switch_to.active_element.text == "Skip to the runs"
+        stops = browser.execute_script(
+            "return [...document.querySelectorAll('a[href], button, [tabindex=\"0\"]')]"
+            ".filter(part => part.checkVisibility() && part.tabIndex === 0).length"
+        )
+        places, outlines = [], []
+        for _ in range(stops - 1):
+            press.send_keys(Keys.TAB).perform()
+            place, outline = browser.execute_script(
+                "const part = document.activeElement, all = [...document.querySelectorAll('*')];"
+                " return [all.indexOf(part), getComputedStyle(part).outlineStyle]"
+            )
+            places.append(place)
+            outlines.append(outline)
+        assert places == sorted(set(places))
+        assert "none" not in outlines
+        browser.execute_script("document.querySelector('.board button[tabindex=\"0\"]').focus()")
+        press.send_keys(Keys.HOME, Keys.ARROW_UP).perform()
+        for key, method, protocol in (
+            (Keys.HOME, "erm", "O&C&I->M"),
+            (Keys.ARROW_DOWN, "safas", "O&C&I->M"),
+            (Keys.ARROW_RIGHT, "safas", "O&M&I->C"),
+            (Keys.ARROW_UP, "erm", "O&M&I->C"),
+            (Keys.ARROW_RIGHT, "erm", "O&M&I->C"),
+        ):
+            press.send_keys(key).perform()
+            press.send_keys(Keys.ENTER).perform()
+            assert text(browser, ".detail h2") == f"{method} on {protocol}"
+            assert text(browser, ".board [aria-pressed=true] .where") == protocol
+        button = browser.find_element("css selector", ".detail .plain-button")
+        button.send_keys(Keys.ENTER)
+        assert button.get_attribute("aria-expanded") == "true"
+        wait(browser, lambda: "momentum" in text(browser, ".detail td.opened"))
+        button.send_keys(Keys.ENTER)
+        assert text(browser, ".detail td.opened") == ""
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_text_stands_out_from_its_ground(browser: Any, finished: Path, scheme: str) -> None:
+    with watching(finished) as page:
+        open_at(browser, page.address, WIDTHS["desk"], prefers_color_scheme=scheme)
+        wait(browser, lambda: text(browser, ".log .good") != "")
+        browser.execute_script("document.querySelector('.board .confirmed').click()")
+        colours = browser.execute_script(
+            "const ground = part => {const colour = getComputedStyle(part).backgroundColor;"
+            " return colour === 'rgba(0, 0, 0, 0)' ? ground(part.parentElement) : colour};"
+            " return ['.words', '.badge', '.tiles dt', '.phase', '.confirmed .phase', '.value small', '.log .good',"
+            " '.no-winner .phase', '.log time', '.state-good', '.plain-button', '.legend li', '.failures .reason']"
+            ".map(name => [name, document.querySelector(name)])"
+            ".map(([name, part]) => [name, getComputedStyle(part).color, ground(part)])"
+        )
+        for name, letters, ground in colours:
+            assert contrast(letters, ground) >= 4.5, name
+        assert (luminance(colours[0][2]) < 0.1) == (scheme == "dark")
+
+
+@pytest.mark.slow
+def test_a_server_that_went_away_is_missed_and_found_again(browser: Any, run: Path, log: list[Event]) -> None:
+    write_log(run, [OPENED, *log[:40]])
+    with watching(run) as page:
+        open_at(browser, page.address, WIDTHS["desk"])
+        wait(browser, lambda: text(browser, "#line") == "Live.")
+    wait(browser, lambda: text(browser, "#line").startswith("No answer from the server"))
+    write_log(run, log[40:])
+    with watching(run, port=page.port):
+        wait(browser, lambda: text(browser, "#line") == "Live.")
+        wait(browser, lambda: tile(browser, "Cells confirmed") == "3 of 4")
+        lines = browser.execute_script("return [...document.querySelectorAll('.log li')].map(l => l.dataset.key)")
+        assert lines == [str(number + 1) for number in range(len(log) + 1)][-len(lines) :]
+    browser.get("about:blank")
+    browser.get_log("browser")
+
+
+def test_the_login_page_opens_the_runs(browser: Any, asked: list[str], finished: Path) -> None:
+    with watching(finished, token="correct-horse-battery-staple") as page:  # noqa: S106
+        open_at(browser, page.address, WIDTHS["phone"])
+        browser.find_element("css selector", "#token").send_keys("correct-horse-battery-staple\n")
+        wait(browser, lambda: text(browser, ".badge") == "complete")
+        assert browser.current_url == f"{page.address}/"
+        assert browser.get_log("browser") == []
