@@ -21,6 +21,10 @@ SYNTHETIC = "synthetic"
 CACHE_VARIABLE = "FASRAY_CACHE_DIR"
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class SyntheticSpec(Section):
     """Size and difficulty of the generated faces; left out: the frozen default set."""
 
@@ -28,9 +32,15 @@ class SyntheticSpec(Section):
     seed: int | None = Field(None, ge=0, lt=SEED_LIMIT, description="seed of all randomness")
     dial: float | None = Field(None, ge=0, le=1, description="difficulty: 0 easy, 1 hard")
     image_size: int | None = Field(None, ge=32, description="pixels")
-    domains: str | None = Field(None, description="letters out of OCIM, or names with commas: `SURF,CeFA,WMCA`")
-    attacks: tuple[str, ...] | None = Field(None, description="out of print, replay, mask, partial, makeup")
-    people: bool | None = Field(None, description="subjects have ethnicity, sex and age group, in looks and records")
+    domains: str | None = Field(
+        None, exclude_if=_is_none, description="letters out of OCIM, or names with commas: `SURF,CeFA,WMCA`"
+    )
+    attacks: tuple[str, ...] | None = Field(
+        None, exclude_if=_is_none, description="out of print, replay, mask, partial, makeup"
+    )
+    people: bool | None = Field(
+        None, exclude_if=_is_none, description="subjects have ethnicity, sex and age group, in looks and records"
+    )
 
 
 class SyntheticChoice(Section):

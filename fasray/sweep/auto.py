@@ -15,6 +15,7 @@ from typing import Any
 from fasray import storage
 from fasray.errors import SpecError
 from fasray.faces.data_source import SYNTHETIC, SyntheticChoice, SyntheticSpec, is_generated_choice
+from fasray.protocols import names_in_order, parse
 from fasray.sweep.profiles import AUTO, AUTO_PROFILES
 from fasray.sweep.spec import AshaChoice, SweepSpec
 
@@ -152,16 +153,33 @@ def _data(spec: SweepSpec, named: str, recorded: Mapping[str, Any] | None) -> tu
 
 
 def _generated(spec: SweepSpec) -> str | SyntheticChoice:
-    """Return the frozen default set, or one with larger crops where a method's windows would not fit into its own."""
-    from fasray.faces import synthetic  # imports OpenCV
+    """Return the frozen default set, or one that has what it lacks.
 
+    That are larger crops where a method's windows would not fit into its own, and the domains and kinds of attack that
+    the protocols name; domains of other names than its four have people in groups.
+    """
+    from fasray.faces import synthetic  # imports OpenCV
+    from fasray.faces.synthetic.domains import ALL_DOMAINS, ATTACKS, DOMAIN_NAMES
+
+    changes: dict[str, Any] = {}
     needed = max(spec.training_of(method).image_size for method in spec.methods)
-    if needed <= synthetic.DEFAULT.image_size:
-        return SYNTHETIC
-    return SyntheticChoice(synthetic=SyntheticSpec.model_validate({"image_size": needed}))
+    if needed > synthetic.DEFAULT.image_size:
+        changes["image_size"] = needed
+    wanted = [parse(name) for name in names_in_order(spec.protocols)]
+    domains = [name for name in ALL_DOMAINS if any(name in protocol.datasets for protocol in wanted)]
+    if not set(domains) <= set(DOMAIN_NAMES):
+        changes |= {"domains": ",".join(domains), "people": True}
+    parts = [part for protocol in wanted for part in (*protocol.source_parts, *protocol.target_parts)]
+    named = {value for part in parts for asked in part.conditions if asked.key == "attack" for value in asked.values}
+    attacks = [name for name in ATTACKS if name in named or name in synthetic.DEFAULT.attacks]
+    if len(attacks) > len(synthetic.DEFAULT.attacks):
+        changes["attacks"] = attacks
+    return SyntheticChoice(synthetic=SyntheticSpec.model_validate(changes)) if changes else SYNTHETIC
 
 
 def _name(data: str | SyntheticChoice) -> str:
     if isinstance(data, str):
         return data
-    return f"{SYNTHETIC} of {data.synthetic.image_size} px" if data.synthetic.image_size else SYNTHETIC
+    size, domains, attacks = data.synthetic.image_size, data.synthetic.domains, data.synthetic.attacks
+    parts = [f"{size} px" if size else "", domains or "", ", ".join(attacks or ())]
+    return " of ".join([SYNTHETIC, *filter(None, ["; ".join(filter(None, parts))])])

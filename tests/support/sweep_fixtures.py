@@ -1,5 +1,6 @@
 """A small table of faces and plans over it, without a pixel."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ training: {profile: quick, steps: 16, evaluations: 4}
 """
 
 
-def make_table(subjects: int = 10, domains: str = "OCIM") -> FaceIndex:
+def make_table(
+    subjects: int = 10, domains: Sequence[str] = "OCIM", attacks: Sequence[str] = ("print", "replay")
+) -> FaceIndex:
     columns: dict[str, list[object]] = {name: [] for name in FaceIndex.__dataclass_fields__}
     for domain in domains:
         for subject in range(subjects):
-            for attack in ("live", "print", "replay"):
+            for attack in ("live", *attacks):
                 columns["label"].append(int(attack == "live"))
                 columns["domain"].append(domain)
                 columns["attack_type"].append(attack)
