@@ -286,9 +286,10 @@ def _picture(path: str, kind: str, turn_untagged: int, remark: Remark) -> Frame:
     if kind in UNSUPPORTED and kind != "HEIC":
         raise UnreadableError(f"{kind} pictures are not supported: convert it to JPEG or PNG")
     with open(path, "rb") as file, _quiet_decoder():
-        decoded = stills.decode_picture(file.read(), kind, remark)
+        data = file.read()
+        decoded = stills.decode_picture(data, kind, remark)
     if decoded is None:
-        raise UnreadableError("not a picture that can be decoded")
+        raise UnreadableError(stills.why_not(data))
     image, tagged = decoded
     return image if tagged else _turned(image, turn_untagged)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fasray.faces.detection import Frame
@@ -31,6 +32,8 @@ _ORIENTATION = 274
 _CLOCKWISE = {1: 0, 2: 0, 3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 """Degrees by which a picture of that orientation is turned, after mirroring left and right for 2, 4, 5 and 7."""
 _MIRRORED = (2, 4, 5, 7)
+_WITH_ALPHA = ("PNG", "WebP", "AVIF", "JPEG 2000")
+"""Kinds of whose transparency the decoder gives no account unless it is asked; of TIFF it blends over black itself."""
 _WITH_TAGS = ("JPEG", "PNG", "WebP", "TIFF", "AVIF")
 
 
@@ -66,6 +69,8 @@ def heic_reader() -> Any:
 def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tuple[Frame, bool] | None:
     """Return (BGR picture, whether a tag turned it upright); None if it cannot be decoded.
 
+    What is transparent is black. Of 16 bits a channel the upper 8 are taken.
+
     Args:
         data: content of the file.
         kind: from ``kind_of_picture``, one of ``media.PICTURES``; or HEIC, where there is a reader of it.
@@ -73,12 +78,11 @@ def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tup
     """
     if kind == "HEIC":
         return _decode_heic(data, remark)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        image = None
+    image = _decoded(data, cv2.IMREAD_COLOR)
     if image is None:
         return None
+    if kind in _WITH_ALPHA and _transparent(data):
+        image = _on_black(_decoded(data, cv2.IMREAD_UNCHANGED), image)
     tag = _orientation(data, kind)
     if tag == 1:
         return np.asarray(image, np.uint8), False
@@ -86,6 +90,45 @@ def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tup
     if kind != "TIFF":  # this decoder turns by the tag whatever it is asked for
         image = np.rot90(image[:, ::-1] if tag in _MIRRORED else image, -_CLOCKWISE[tag] // 90)
     return np.ascontiguousarray(image, np.uint8), True
+
+
+def why_not(data: bytes) -> str:
+    """Return why a picture cannot be decoded, as far as a second decoder knows."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+    except (OSError, ValueError, SyntaxError, KeyError, EOFError, IndexError, Image.DecompressionBombError) as error:
+        if "truncated" in str(error).lower() or isinstance(error, EOFError):
+            return "cut short: the file ends before the picture does"
+    return "not a picture that can be decoded"
+
+
+def _decoded(data: bytes, how: int) -> NDArray[Any] | None:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    return None if image is None else np.asarray(image)
+
+
+def _transparent(data: bytes) -> bool:
+    """Return whether, by its head, a picture has a channel or a colour that is transparent."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return False
+
+
+def _on_black(image: NDArray[Any] | None, opaque: NDArray[Any]) -> NDArray[Any]:
+    """Return [H, W, 3] of a picture of 8 or 16 bits over black; of one without a fourth channel, ``opaque``."""
+    if image is None or image.shape[2:] != (4,):
+        return opaque
+    most = np.iinfo(image.dtype).max
+    colours = np.rint(image[..., :3] * (image[..., 3:] / most)).astype(image.dtype)
+    return np.asarray(colours >> (8 if most > 255 else 0), np.uint8)
 
 
 def _decode_heic(data: bytes, remark: Callable[[str], None]) -> tuple[Frame, bool] | None:

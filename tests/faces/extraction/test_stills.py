@@ -118,3 +118,81 @@ def test_names_that_a_decoder_takes_for_something_else_are_files(tmp_path: Path,
     for name in ("12:30.mp4", "http:clip.mp4", "caf\udce9.mp4", "caf\udce9%03d.mp4", "a|b?.mp4"):
         clip = clip.rename(tmp_path / name)
         assert [number for number, _ in frames(name, RULE, print)] == expected
+
+
+def test_kinds_of_pixels_become_the_same_colours(tmp_path: Path) -> None:
+    rgb = Image.fromarray(np.ascontiguousarray(UPRIGHT[..., ::-1]))
+    grey = np.asarray(rgb.convert("L"))
+    deep = UPRIGHT.astype(np.uint16) * 257
+    rgb.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    rgb.convert("CMYK").save(tmp_path / "cmyk.tif")
+    rgb.quantize(16).save(tmp_path / "palette.png")
+    rgb.save(tmp_path / "lzw.tif", compression="tiff_lzw")
+    rgb.save(tmp_path / "lossless.webp", lossless=True)
+    rgb.save(tmp_path / "plain.bmp")
+    for ending in (".png", ".tif"):
+        cv2.imwrite(str(tmp_path / f"deep{ending}"), deep)
+    for path in tmp_path.iterdir():
+        picture, _ = read(path)
+        assert np.abs(picture.astype(int) - UPRIGHT).max() <= (2 if path.name.startswith("cmyk") else 0), path.name
+    for name in ("grey.png", "grey.jpg", "grey.tif"):
+        Image.fromarray(grey).save(tmp_path / name)
+    rgb.convert("LA").save(tmp_path / "grey_alpha.png")
+    cv2.imwrite(str(tmp_path / "grey_deep.png"), grey.astype(np.uint16) * 257 + 100)
+    for path in tmp_path.glob("grey*"):
+        picture, _ = read(path)
+        assert np.abs(picture.astype(int) - grey[..., None]).max() <= 3, path.name
+    rgb.convert("1").save(tmp_path / "bits.png")
+    assert set(np.unique(read(tmp_path / "bits.png")[0])) == {0, 255}
+
+
+def test_what_is_transparent_is_black(tmp_path: Path) -> None:
+    alpha = np.full((40, 64), 255, np.uint8)
+    alpha[:20, :32], alpha[20:, :32] = 128, 0
+    shown = np.rint(UPRIGHT * (alpha[..., None] / 255)).astype(np.uint8)
+    layers = np.dstack([UPRIGHT, alpha])
+    picture = Image.fromarray(np.ascontiguousarray(layers[..., [2, 1, 0, 3]]))
+    for name, more in (("a.png", {}), ("a.webp", {"lossless": True, "exact": True}), ("a.tif", {}), ("a.jp2", {})):
+        picture.save(tmp_path / name, **more)
+    cv2.imwrite(str(tmp_path / "deep.png"), layers.astype(np.uint16) * 257)
+    for path in tmp_path.iterdir():
+        assert np.abs(read(path)[0].astype(int) - shown).max() <= 1, path.name
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.ascontiguousarray(TURNS[6](layers)[..., [2, 1, 0, 3]])).save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(read(tmp_path / "turned.png")[0], shown)
+    picture.quantize(8).save(tmp_path / "palette.png", transparency=0)
+    hidden = np.asarray(Image.open(tmp_path / "palette.png").convert("RGBA"))
+    found = read(tmp_path / "palette.png")[0]
+    assert not found[hidden[..., 3] == 0].any()
+    assert np.array_equal(found[hidden[..., 3] == 255], hidden[hidden[..., 3] == 255][:, [2, 1, 0]])
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tif", ".bmp", ".avif", ".gif"])
+def test_a_picture_that_is_cut_short_is_refused(tmp_path: Path, ending: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
+    path = tmp_path / f"cut{ending}"
+    Image.fromarray(np.asarray(cv2.resize(noise, (320, 240)))).save(path)
+    whole = path.read_bytes()
+    for share in (0.3, 0.9, 0.999):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(UnreadableError, match="cut short|not a picture that can be decoded"):
+            frames(str(path), RULE, print)
+    if ending in (".jpg", ".png"):
+        with pytest.raises(UnreadableError, match="cut short: the file ends before the picture does"):
+            frames(str(path), RULE, print)
+
+
+def test_a_gif_is_a_video_with_a_remark(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (64, 40), (8 * number, 0, 0)) for number in range(6)]
+    pictures[0].save(tmp_path / "moving.gif", save_all=True, append_images=pictures[1:], duration=40)
+    noted: list[str] = []
+    found = frames(str(tmp_path / "moving.gif"), FrameRule(every=2), noted.append)
+    assert [(number, int(frame[0, 0, 2])) for number, frame in found] == [(0, 0), (2, 16), (4, 32)]
+    assert [remark[:20] for remark in noted] == ["a GIF has 256 colour"]
+
+
+def test_a_floating_point_picture_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "float.tif"), (UPRIGHT / 255).astype(np.float32))
+    with pytest.raises(UnreadableError, match="not a picture that can be decoded"):
+        read(tmp_path / "float.tif")
