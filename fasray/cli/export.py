@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from fasray.cli.addresses import ADDRESS, OUT_FILE
 from fasray.names import printable
+
+if TYPE_CHECKING:
+    from fasray.inference.onnx import Exported
 
 
 @click.command()
 @click.argument("checkpoint", type=ADDRESS)
 @click.option("-o", "--output", type=OUT_FILE, required=True, metavar="MODEL.onnx", help="File to write.")
 @click.option("--step", type=int, help="Which checkpoint.  [default: the best by source-dev]")
-def export(checkpoint: str, output: str, step: int | None) -> None:
+@click.option("--opset", type=int, metavar="N", help="Operators of this version, for older runtimes.")
+@click.option("--int8", is_flag=True, help="8-bit arithmetic; ranges and thresholds from source-dev faces.")
+@click.option("--data", type=ADDRESS, metavar="URI", help="With --int8: the model's face set.  [default: the run's]")
+def export(checkpoint: str, output: str, step: int | None, opset: int | None, int8: bool, data: str | None) -> None:
     """Write the model of CHECKPOINT (the folder of a trial, or its checkpoint folder) as ONNX.
 
     The scores are compared with torch's before anything is written. The file's metadata describe preparation, direction
@@ -21,7 +29,9 @@ def export(checkpoint: str, output: str, step: int | None) -> None:
     from fasray.inference.onnx import export_checkpoint
     from fasray.storage import write_bytes
 
-    found = export_checkpoint(checkpoint, step)
+    found = export_checkpoint(checkpoint, step, opset=opset)
+    if int8:
+        found = _quantised(found, checkpoint, step, data)
     write_bytes(output, found.content)
     model, size = found.metadata["model"], found.metadata["input"]["size"]
     click.echo(f"{printable(output)}: {model['method']} of trial {model['trial']}, step {model['step']}")
@@ -35,3 +45,29 @@ def export(checkpoint: str, output: str, step: int | None) -> None:
         click.echo(f"threshold of videos {threshold['video']:.4g}, of single pictures {threshold['frame']:.4g}: "
                    "EER of source-dev")  # fmt: skip
     click.echo(f"differs from torch by at most {found.difference:.1e} over {found.images} images")
+    for role in ("source-dev", "target"):
+        if change := found.metadata.get("int8", {}).get(role):
+            click.echo(_line(role, change))
+
+
+def _quantised(exported: Exported, checkpoint: str, step: int | None, data: str | None) -> Exported:
+    from pydantic import TypeAdapter
+
+    from fasray.execution.listener import Listener
+    from fasray.execution.one_trial import open_local_pool
+    from fasray.faces.data_source import SyntheticChoice, resolve_dataset
+    from fasray.inference.int8 import quantise
+    from fasray.inference.scorer import Scorer
+    from fasray.runs.record import read_head
+
+    scorer = Scorer.load(checkpoint, step)
+    faces = data or TypeAdapter(str | SyntheticChoice).validate_python(read_head(scorer.run).spec["data"])
+    return quantise(exported, scorer, open_local_pool(resolve_dataset(faces), Listener()))
+
+
+def _line(role: str, change: dict[str, Any]) -> str:
+    return (
+        f"int8 on {role}: scores of frames differ by {change['mean_difference']:.2g} on average and at most "
+        f"{change['largest_difference']:.2g}; {change['decisions_changed']} of {change['videos']} videos decided "
+        f"otherwise; HTER {100 * change['hter_before']:.2f} -> {100 * change['hter_after']:.2f} %"
+    )

@@ -11,6 +11,7 @@ from fasray.faces import jpeg
 from fasray.faces.extraction.extract import Extractor, FaceCrop
 from fasray.faces.extraction.frames import UnreadableError, is_picture
 from fasray.inference.scorer import Scorer, Thresholds
+from fasray.metrics.calibration import Calibration
 
 LIVE, ATTACK = "live", "attack"
 
@@ -42,6 +43,12 @@ class Prediction:
         """Mean over the frames with a face; None if there is none."""
         scores = sorted(frame.score for frame in self.frames if frame.score is not None)
         return sum(scores) / len(scores) if scores else None
+
+    def probability(self, calibration: Calibration | None) -> float | None:
+        """Return the probability of being live; None without a face or a calibration."""
+        if self.score is None or calibration is None:
+            return None
+        return float(calibration.apply([self.score])[0])
 
     @property
     def misses(self) -> int:

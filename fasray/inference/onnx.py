@@ -10,19 +10,22 @@ picture becomes such an image:
 ``fasray.window``       which part of a stored face crop is scored, and how it is resized
 ``fasray.preparation``  how face crops were made: detector, margin, size, JPEG quality; null if unknown
 ``fasray.crop``         what those numbers mean: the margin relative to what, interpolation, pixel centres, edges,
-                        the JPEG round trip; null if unknown or if the faces were generated
+                        rounding, the JPEG round trip; null if unknown
 ``fasray.frames``       which frames of a video are scored; null likewise
-``fasray.output``       name, direction, how scores of frames make that of a video, what a threshold decides, and the
-                        thresholds that the model's own source-dev EER gives; null if its score file is not there
+``fasray.output``       name, direction, how scores of frames make that of a video, what a threshold decides, the
+                        thresholds that the model's own source-dev EER gives, and the calibration fitted on
+                        source-dev; null if its score file is not there
+``fasray.sample``       a picture of a generated face, its crop and its score, to check one's own code on
 ``fasray.parity``       largest difference from torch in the export's own check, and its number of images
+``fasray.int8``         of a quantised model: how its scores, decisions and HTER differ from those of float32
 ======================  =======================================================================================
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,16 +34,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fasray.errors import RunFailedError, SpecError
-from fasray.inference.preparation import recorded_preparation
+from fasray.inference.metadata import OUTPUT, describe
 from fasray.inference.scorer import Scorer
-from fasray.methods.base import Augment, Method
+from fasray.methods.base import Method
 from fasray.version import __version__
 
 TOLERANCE = 1e-4
 """Largest difference between the scores of torch and of ONNX Runtime that an export accepts."""
+OLDEST_OPSET = 17
+_TORCHS_OLDEST_OPSET = 18
+"""What torch writes for any older one, too."""
+_AXES_ARE_INPUTS = 18
+"""Of reductions."""
 _BATCHES = (1, 3, 8)
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-_INPUT, _OUTPUT = "images", "score"
+INPUT = "images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,82 +76,49 @@ class _Scoring(nn.Module):
         return self._method.score(images)
 
 
-def export_checkpoint(uri: str, step: int | None = None) -> Exported:
+def export_checkpoint(uri: str, step: int | None = None, *, opset: int | None = None) -> Exported:
     """Return the model of a checkpoint as ONNX.
 
     Args:
         uri: folder of checkpoints, or of a trial.
         step: which; None: the best by source-dev.
+        opset: see :func:`export_method`.
 
     Raises:
-        SpecError: onnx or its companions are not installed, or there is no such step.
+        SpecError: onnx or its companions are not installed, there is no such step, or ``opset`` does not do.
         DataError: there is no checkpoint, or it is damaged.
         RunFailedError: the scores differ from torch's.
     """
     require()
     scorer = Scorer.load(uri, step)
-    trial = scorer.trial
-    preparation, thresholds = recorded_preparation(scorer), scorer.thresholds()
-    settings = preparation.to_json() if preparation else None
-    metadata = {
-        "model": {
-            "trial": trial.id,
-            "method": trial.method,
-            "config": trial.config,
-            "protocol": trial.protocol,
-            "domains": list(scorer.domains),
-            "step": scorer.step,
-            "fasray": __version__,
-        },
-        "window": _window(trial.training.augment_of(scorer.method), trial.training.image_size),
-        "preparation": settings,
-        "crop": _crop(settings),
-        "frames": _frames(settings),
-        "output": {
-            "name": _OUTPUT,
-            "direction": "higher = more bona fide",
-            "video": "mean of the scores of its frames with a face; no score without any",
-            "decision": "live if the score is at or above the threshold, else attack",
-            "threshold": thresholds and {"rule": "source-dev EER", **asdict(thresholds)},
-        },
-    }
-    return export_method(scorer.method, trial.training.image_size, metadata)
+    return export_method(scorer.method, scorer.trial.training.image_size, describe(scorer), opset=opset)
 
 
-def export_method(method: Method, image_size: int, metadata: dict[str, Any] | None = None) -> Exported:
+def export_method(
+    method: Method, image_size: int, metadata: dict[str, Any] | None = None, *, opset: int | None = None
+) -> Exported:
     """Return a method's score as ONNX, compared with torch over batches of several sizes.
 
     Args:
         method: built, on the CPU.
         image_size: S.
         metadata: additional metadata, by key without ``fasray.``.
+        opset: version of ONNX's operators, for older runtimes; None: what torch writes.
 
     Raises:
-        SpecError: onnx or its companions are not installed.
+        SpecError: onnx or its companions are not installed, or the graph cannot be written in ``opset``.
         RunFailedError: the scores differ from torch's by more than ``TOLERANCE``.
     """
     require()
-    import onnx
-
     method.networks.eval()
     batches = [_pictures(count, image_size) for count in _BATCHES]
     method.score(torch.from_numpy(batches[0]))  # what is computed once for each set of weights becomes a constant
-    program = torch.onnx.export(
-        _Scoring(method).eval(),
-        (torch.from_numpy(batches[1]),),
-        input_names=[_INPUT],
-        output_names=[_OUTPUT],
-        dynamic_shapes={_INPUT: {0: torch.export.Dim("batch")}},
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None  # noqa: S101  # a path was not given, so a program comes back
-    model = program.model_proto
+    model = _graph(method, batches[1], opset)
     difference = _difference(method, model.SerializeToString(), batches)
     facts = {
         **(metadata or {}),
         "input": {
-            "name": _INPUT,
+            "name": INPUT,
             "layout": "NCHW",
             "type": "float32",
             "colours": "RGB",
@@ -158,8 +133,108 @@ def export_method(method: Method, image_size: int, metadata: dict[str, Any] | No
         "Face anti-spoofing: images (RGB in [0, 1]) to score (higher = more bona fide). The metadata, JSON by key, say "
         "how a picture becomes an image and what decides."
     )
+    return Exported(with_metadata(model, facts), difference, sum(_BATCHES), facts)
+
+
+def with_metadata(model: Any, facts: Mapping[str, Any]) -> bytes:
+    """Return the bytes of an ONNX model (``onnx.ModelProto``) whose metadata are ``facts``."""
+    import onnx
+
     onnx.helper.set_model_props(model, {f"fasray.{key}": json.dumps(value) for key, value in facts.items()})
-    return Exported(model.SerializeToString(), difference, sum(_BATCHES), facts)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _graph(method: Method, images: NDArray[np.float32], opset: int | None) -> Any:
+    """Return the method's score as an ``onnx.ModelProto``."""
+    program = torch.onnx.export(
+        _Scoring(method).eval(),
+        (torch.from_numpy(images),),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+        opset_version=opset if opset is None else max(opset, _TORCHS_OLDEST_OPSET),
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # noqa: S101  # a path was not given, so a program comes back
+    return program.model_proto if opset is None else in_opset(program.model_proto, opset)
+
+
+def in_opset(model: Any, opset: int) -> Any:
+    """Return an ``onnx.ModelProto`` with the operators of an opset, its own or an older one.
+
+    What reductions take as an input since opset 18, their axes, is an attribute before.
+
+    Raises:
+        SpecError: an operator of the graph has another meaning there, or is not there.
+    """
+    import onnx
+
+    (own,) = (entry for entry in model.opset_import if not entry.domain)
+    graph, version = model.graph, own.version
+    constants = {entry.name: onnx.numpy_helper.to_array(entry) for entry in graph.initializer}
+    constants |= {
+        node.output[0]: onnx.numpy_helper.to_array(node.attribute[0].t)
+        for node in graph.node
+        if node.op_type == "Constant" and node.attribute[0].name == "value"
+    }
+    newer = set()
+    for node in graph.node:
+        name = node.op_type
+        if node.domain or version <= opset or onnx.defs.get_schema(name, version).since_version <= opset:
+            continue
+        if (
+            opset < _AXES_ARE_INPUTS
+            and name.startswith("Reduce")
+            and len(node.input) == 2
+            and node.input[1] in constants
+        ):
+            kept = [entry for entry in node.attribute if entry.name != "noop_with_empty_axes"]
+            axes = onnx.helper.make_attribute("axes", constants[node.input[1]].tolist())
+            del node.attribute[:]
+            node.attribute.extend([*kept, axes])
+            del node.input[1]
+        elif not _same_but_for_types(name, opset, version):
+            newer.add(name)
+    if newer or opset > version or opset < OLDEST_OPSET or model.functions:
+        raise SpecError(
+            f"the graph cannot be written with opset {opset}" + (f": {', '.join(sorted(newer))}" if newer else ""),
+            where="--opset",
+            remedy=f"choose from {OLDEST_OPSET} to {version}, or leave it out",
+        )
+    used = {name for node in graph.node for name in node.input}
+    for entry in [entry for entry in graph.initializer if entry.name not in used]:
+        graph.initializer.remove(entry)
+    own.version = opset
+    if opset < _AXES_ARE_INPUTS:
+        model.ir_version = min(model.ir_version, 8)  # what the runtimes of those operators read
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _same_but_for_types(name: str, opset: int, version: int) -> bool:
+    """Tell whether an operator takes the same attributes and inputs: it came again for more types."""
+    import onnx
+
+    try:
+        old, new = (onnx.defs.get_schema(name, number) for number in (opset, version))
+    except onnx.defs.SchemaError:
+        return False
+    return set(old.attributes) == set(new.attributes) and len(old.inputs) == len(new.inputs)
+
+
+def opened(content: bytes) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return a function that gives ONNX Runtime's scores [B] on the CPU for images [B, 3, S, S]."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def score(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = session.run([OUTPUT], {INPUT: images})[0]
+        return found
+
+    return score
 
 
 def require() -> None:
@@ -181,15 +256,11 @@ def require() -> None:
 
 
 def _difference(method: Method, content: bytes, batches: list[NDArray[np.float32]]) -> float:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    largest = 0.0
+    score, largest = opened(content), 0.0
     for images in batches:
         with torch.inference_mode():
             expected = method.score(torch.from_numpy(images)).numpy()
-        (found,) = session.run([_OUTPUT], {_INPUT: images})
-        apart = np.abs(found - expected)
+        apart = np.abs(score(images) - expected)
         largest = max(largest, float(apart.max()) if np.isfinite(apart).all() else np.inf)
     if largest > TOLERANCE:
         raise RunFailedError(
@@ -210,51 +281,3 @@ def _pictures(count: int, size: int) -> NDArray[np.float32]:
     kind = np.arange(count)[:, None, None, None] % 3
     levels = np.select([kind == 0, kind == 1], [noise, np.round(smooth)], flat)
     return (levels / 255).astype(np.float32)
-
-
-def _window(augment: Augment, image_size: int) -> dict[str, Any]:
-    """Return which part of a stored crop is scored; see ``augment.evaluation``."""
-    if augment.crop == "pixels":
-        offset = "(side of the crop - pixels) // 2 from the top and from the left"
-        return {"rule": "middle", "pixels": image_size, "offset": offset, "resize": None}
-    return {
-        "rule": "middle",
-        "share_of_area": augment.eval_scale,
-        "side": "square root of share_of_area times the side of the crop, not rounded",
-        "resize": {
-            "to": image_size,
-            "how": "bilinear",
-            "antialias": False,
-            "pixel_centres": "half: output x reads (x + 1/2) * side / to - 1/2, from the window's corner on",
-            "edge": "replicate",
-            "after": "division by 255; not rounded",
-        },
-    }
-
-
-def _crop(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return how a face is cut out of a frame; see ``extraction.labels``."""
-    if settings is None or "margin" not in settings:
-        return None
-    return {
-        "shape": "square, upright: moved and scaled, not turned",
-        "centre": "middle of the bounding box of the detector's points",
-        "side": f"{settings['margin']} times the longer side of that box, in frame pixels, not rounded",
-        "to": settings["image_size"],
-        "how": "bilinear (OpenCV warpAffine, INTER_LINEAR); an output pixel x reads (x - shift) / zoom of the frame",
-        "zoom": "to / side; shift = to / 2 - zoom * centre, with whole numbers at pixel centres",
-        "shrink": "a face over twice as large as the crop is first resized to the crop's scale by area (INTER_AREA)",
-        "edge": "replicate",
-        "jpeg": {"round_trip": True, "quality": settings["quality"], "chroma": "4:4:4"},
-    }
-
-
-def _frames(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return which frames of a video are taken; see ``FrameRule``."""
-    if settings is None or "frames" not in settings:
-        return None
-    count, every = settings["frames"], settings.get("every")
-    if every is not None:
-        return {"every": every, "rule": "frames 0, every, 2 * every and so on, upright"}
-    rule = "frame (2 * i + 1) * total // (2 * count) for i = 0 to count - 1, of those that decode, upright"
-    return {"count": count, "rule": f"{rule}; all of a video that has fewer"}

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from fasray import storage
 from fasray.errors import DataError, SpecError
 from fasray.methods.base import Method
-from fasray.results.digests import source_digest
-from fasray.results.scores import read_scores
+from fasray.metrics import eer
+from fasray.metrics.calibration import Calibration, Kind, fit_calibration
+from fasray.results.scores import Scores, read_scores
 from fasray.runs.layout import CHECKPOINT_FOLDER, score_file, weights_folder
 from fasray.seeds import derive
 from fasray.training import checkpoint
@@ -90,12 +91,21 @@ class Scorer:
         """The run directory, if the checkpoints are in one."""
         return storage.parent(storage.parent(self.trial_dir))
 
+    def source_dev(self) -> Scores | None:
+        """Return the step's source-dev scores; None if their file is not there."""
+        with contextlib.suppress(DataError):
+            return read_scores(score_file(self.trial_dir, self.step), self.trial.protocol).source_dev
+        return None
+
     def thresholds(self) -> Thresholds | None:
         """Return the EER thresholds of the step's source-dev scores; None if their file is not there."""
-        with contextlib.suppress(DataError):
-            digest = source_digest(read_scores(score_file(self.trial_dir, self.step)))
-            return Thresholds(digest.video_threshold, digest.frame_threshold)
-        return None
+        scores = self.source_dev()
+        return None if scores is None else thresholds_of(scores)
+
+    def calibration(self, kind: Kind = "platt") -> Calibration | None:
+        """Return the curve that :func:`calibration_of` fits to the step's source-dev scores; None if there are none."""
+        scores = self.source_dev()
+        return None if scores is None else calibration_of(scores, kind)
 
     def score(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return [N] scores, higher = more bona fide, of [N, S, S, 3] uint8 RGB crops as they are stored.
@@ -110,6 +120,27 @@ class Scorer:
                 part = slice(start, start + training.eval_batch_size)
                 scores[part] = score_batch(self.method, training, images[part], self._device).numpy()
         return scores
+
+
+def thresholds_of(source_dev: Scores) -> Thresholds:
+    """Return the EER thresholds of source-dev scores."""
+    videos = source_dev.videos
+    return Thresholds(eer(videos.score, videos.label).threshold, eer(source_dev.score, source_dev.label).threshold)
+
+
+def calibration_of(source_dev: Scores, kind: Kind = "platt") -> Calibration | None:
+    """Return the curve from scores of videos to probabilities of being live, fitted on source-dev scores alone.
+
+    Args:
+        source_dev: what it is fitted on.
+        kind: see :mod:`fasray.metrics.calibration`.
+
+    Returns:
+        None if no rising curve fits: a model that is worse than chance there.
+    """
+    with contextlib.suppress(DataError):
+        return fit_calibration(source_dev.videos.score, source_dev.videos.label, kind)
+    return None
 
 
 def _built(found: checkpoint.Checkpoint, trial: Trial, device: torch.device, run: str) -> Method:

@@ -2,29 +2,40 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
-from made_trials import SIZE, TINY, made_pool, made_trial, run
+from made_trials import SIZE, made_pool, made_trial, run
+from without_fasray import run_shown_code
 
 import fasray
 from fasray.cli import cli
 from fasray.errors import RunFailedError, SpecError
-from fasray.inference.onnx import TOLERANCE, export_checkpoint, export_method
+from fasray.faces.extraction.extract import Extractor, Settings
+from fasray.faces.extraction.frames import FrameRule
+from fasray.faces.loading.pool import FacePool
+from fasray.inference.files import predict
+from fasray.inference.int8 import quantise
+from fasray.inference.onnx import TOLERANCE, export_checkpoint, export_method, in_opset
+from fasray.inference.preparation import settings_for
 from fasray.inference.scorer import Scorer
 from fasray.methods import registry
 from fasray.methods.base import Build, Method
 from fasray.methods.erm import ERM
+from fasray.metrics.calibration import Calibration, fit_calibration
 from fasray.results.digests import source_digest
 from fasray.results.scores import read_scores
 from fasray.runs.layout import score_file
 
+SETTINGS = Settings(FrameRule(count=10), image_size=SIZE, quality=90, margin=1.4)
 IN_EVERY_RUN = ("erm", "rfmeta")  # one that is plain, one that reads HSV
 
 
@@ -98,18 +109,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trial = made_trial()
     at = folder / "run" / "trials" / trial.id
     run(trial, made_pool(folder / "pool"), at)
-    settings = {"frames": 10, "every": None, "margin": 1.4, "quality": 90, "detector": "blazeface"}
-    card = {"kind": "prepared", "plan": {"settings": settings}}
+    card = {"kind": "prepared", "plan": {"settings": SETTINGS.facts()}}
     (folder / "run" / "data.json").write_text(json.dumps({"image_size": SIZE, "card": card}))
     return at
 
 
-def test_the_command_writes_a_file_that_explains_itself(trained: Path, tmp_path: Path) -> None:
-    out = tmp_path / "model.onnx"
+@pytest.fixture(scope="module")
+def file(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model as the command exports it."""
+    out = tmp_path_factory.mktemp("onnx") / "model.onnx"
     ran = CliRunner().invoke(cli, ["export", str(trained), "-o", str(out)], catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     scorer = Scorer.load(str(trained))
     assert f"trial {scorer.trial.id}, step {scorer.step}" in ran.output
+    return out
+
+
+def test_the_command_writes_a_file_that_explains_itself(trained: Path, file: Path) -> None:
+    out, scorer = file, Scorer.load(str(trained))
     model = onnx.load(out)
     told = {entry.key.removeprefix("fasray."): json.loads(entry.value) for entry in model.metadata_props}
     assert told["model"]["trial"] == scorer.trial.id
@@ -119,9 +136,7 @@ def test_the_command_writes_a_file_that_explains_itself(trained: Path, tmp_path:
         "values": "level / 255 of uint8 pixels",
     }  # fmt: skip
     assert (told["window"]["rule"], told["window"]["pixels"], told["window"]["resize"]) == ("middle", 32, None)
-    assert told["preparation"] == {
-        "frames": 10, "every": None, "margin": 1.4, "quality": 90, "detector": "blazeface", "image_size": SIZE,
-    }  # fmt: skip
+    assert told["preparation"] == SETTINGS.facts()
     assert told["crop"]["side"].startswith("1.4 times the longer side")
     assert told["crop"]["jpeg"] == {"round_trip": True, "quality": 90, "chroma": "4:4:4"}
     assert (told["frames"]["count"], told["output"]["video"][:4]) == (10, "mean")
@@ -134,15 +149,64 @@ def test_the_command_writes_a_file_that_explains_itself(trained: Path, tmp_path:
     assert told["parity"]["difference"] <= TOLERANCE
 
 
-def test_what_the_metadata_say_of_the_window_leads_to_the_models_own_scores(trained: Path) -> None:
+def test_the_shown_code_without_fasray_gives_the_scores_of_fasray(trained: Path, file: Path) -> None:
+    shown, scorer = run_shown_code(file), Scorer.load(str(trained))
     crops = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
-    start = (SIZE - 32) // 2
-    window = crops[:, start : start + 32, start : start + 32].transpose(0, 3, 1, 2).astype(np.float32) / 255
-    exported = export_checkpoint(str(trained))
-    np.testing.assert_allclose(
-        scored(exported.content, window), Scorer.load(str(trained)).score(crops), rtol=0, atol=TOLERANCE
+    np.testing.assert_allclose([shown["score_of"](crop) for crop in crops], scorer.score(crops), rtol=0, atol=1e-5)
+    picture = file.with_suffix(".png")
+    cv2.imwrite(str(picture), shown["picture"][..., ::-1])
+    settings = settings_for(scorer)
+    predicted = predict(str(picture), Extractor(settings, settings.read_models()), scorer).score
+    assert predicted == pytest.approx(shown["score"], abs=1e-5)
+    assert shown["sample"]["score"] == pytest.approx(predicted, abs=1e-6)
+
+
+def test_the_calibration_in_the_file_is_fitted_on_source_dev_alone(trained: Path, file: Path) -> None:
+    rows = read_scores(score_file(str(trained), Scorer.load(str(trained)).step))
+    (entry,) = (one for one in onnx.load(str(file)).metadata_props if one.key == "fasray.output")
+    said = json.loads(entry.value)["calibration"]
+    videos = rows.source_dev.videos
+    assert Calibration.from_json({key: said[key] for key in said if key not in ("of", "fitted_on")}) == fit_calibration(
+        videos.score, videos.label
     )
-    assert TINY.image_size == exported.metadata["window"]["pixels"] == 32
+    assert said["rows"] == len(videos.score) != len(rows.target.videos.score)
+
+
+def test_older_operators_are_written_or_what_needs_newer_ones_is_named(file: Path) -> None:
+    model = onnx.load(str(file))
+    images = np.random.default_rng(0).random((3, 3, 32, 32), np.float32)
+    older = in_opset(onnx.load(str(file)), 17)
+    assert [(one.domain, one.version) for one in older.opset_import if not one.domain] == [("", 17)]
+    np.testing.assert_array_equal(scored(older.SerializeToString(), images), scored(model.SerializeToString(), images))
+    with pytest.raises(SpecError, match="cannot be written with opset 9"):
+        in_opset(onnx.load(str(file)), 9)
+    model.graph.node[-1].op_type = "Gelu"
+    with pytest.raises(SpecError, match="opset 17: Gelu"):
+        in_opset(model, 17)
+
+
+def test_int8_takes_its_ranges_and_thresholds_from_source_dev_alone(trained: Path) -> None:
+    pool, scorer = FacePool.open(trained.parents[2] / "pool"), Scorer.load(str(trained))
+    exported = export_checkpoint(str(trained))
+    small = quantise(exported, scorer, pool)
+    assert len(small.content) < len(exported.content) / 2
+    source = np.flatnonzero(np.isin(pool.index.domain, ["A", "B"]))
+    images = np.array(pool.images)
+    images[np.setdiff1d(np.arange(len(images)), source)] = 255 - images[np.setdiff1d(np.arange(len(images)), source)]
+    other = quantise(exported, scorer, replace(pool, images=images))  # the target's faces are others
+    assert other.metadata["output"] == small.metadata["output"] != exported.metadata["output"]
+    assert other.metadata["int8"]["source-dev"] == small.metadata["int8"]["source-dev"]
+    assert other.metadata["int8"]["target"] != small.metadata["int8"]["target"]
+    weights = [graph.graph.initializer for graph in map(onnx.load_from_string, (small.content, other.content))]
+    assert list(weights[0]) == list(weights[1])
+    before, after = (scored(one.content, windows(pool, source)) for one in (exported, small))
+    assert 0 < np.abs(before - after).max() < 0.1
+
+
+def windows(pool: FacePool, rows: np.ndarray) -> np.ndarray:
+    start = (SIZE - 32) // 2
+    middle = pool.images[rows][:, start : start + 32, start : start + 32]
+    return np.asarray(middle.transpose(0, 3, 1, 2) / np.float32(255), np.float32)
 
 
 def test_a_checkpoint_alone_is_enough_and_unknown_things_are_null(trained: Path, tmp_path: Path) -> None:
@@ -150,11 +214,12 @@ def test_a_checkpoint_alone_is_enough_and_unknown_things_are_null(trained: Path,
     alone.mkdir()
     for file in (trained / "checkpoint").iterdir():
         (alone / file.name).write_bytes(file.read_bytes())
-    exported = export_checkpoint(str(alone))
-    assert exported.metadata["preparation"] is exported.metadata["crop"] is exported.metadata["frames"] is None
-    assert exported.metadata["output"]["threshold"] is None
     ran = CliRunner().invoke(cli, ["export", str(alone), "-o", str(tmp_path / "m.onnx")], catch_exceptions=False)
     assert "no threshold" in ran.output
+    said = {one.key[7:]: json.loads(one.value) for one in onnx.load(str(tmp_path / "m.onnx")).metadata_props}
+    assert said["preparation"] is said["crop"] is said["frames"] is None
+    assert said["output"]["threshold"] is said["output"]["calibration"] is None
+    assert set(said["sample"]) == {"crop", "score", "about"}
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnxscript"])
