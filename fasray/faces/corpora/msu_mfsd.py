@@ -40,6 +40,7 @@ class MsuMfsd(NamedCorpus):
     domain = "M"
     title = "MSU-MFSD"
     folder = "scene01/"
+    tagged = True
 
     def parse(self, path: str) -> SourceVideo | None:
         """See NamedCorpus."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
@@ -14,11 +14,15 @@ from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import compare, count_by_split
 from fasray.faces.corpora.generated import NOTE_NAME, generated_note, subjects_of
 from fasray.faces.corpora.source_video import SourceVideo
+from fasray.faces.corpora.tree import by_number
+from fasray.faces.media import named_as_picture
 from fasray.names import is_utf8
 
 _PAPERS = re.compile(r"(.*/)?(read_?me|licen[cs]e|eula|agreement|md5|sha256)[^/]*", re.IGNORECASE)
 """Files that come with any download."""
 _ENDING = re.compile(r"\.(avi|mov|mp4|hdf5|jpg|png)\Z", re.IGNORECASE)
+_VIDEOS = (".avi", ".mov", ".mp4", "")
+"""Endings that the name of a folder of frames may lack of that of their video."""
 _DEEPEST = 5
 """How many folders deep a corpus is looked for, to suggest where it is."""
 
@@ -32,6 +36,9 @@ class NamedCorpus(Corpus):
 
     folder: ClassVar[str] = ""
     """A folder, with its slash, that some copies have around all the others; official paths are without it."""
+
+    tagged: ClassVar[bool] = False
+    """Whether its videos have rotation tags, so that frames which somebody took from them are upright."""
 
     by_name: ClassVar[bool] = False
     """Whether an official video may have another path (folders, ending): it is found by its name, ``video``."""
@@ -131,8 +138,12 @@ class NamedCorpus(Corpus):
         first: dict[str, SourceVideo] = {}
         for video in filter(None, parsed.values()):
             first.setdefault(video.path, video)
-        videos = sorted(first.values(), key=lambda video: video.path)
-        others = [path for path, video in parsed.items() if video is None or first[video.path] != video]
+        framed = self._framed([path for path, video in parsed.items() if video is None], first)
+        videos = sorted((*first.values(), *framed), key=lambda video: video.path)
+        used = {path for video in framed for path in video.pictures}
+        others = [
+            path for path, video in parsed.items() if path not in used and not (video and first[video.path] == video)
+        ]
         expected = {path for video in (*videos, *self.official()) for path in video.companions}
         companions = [path for path in others if path in expected]
         unknown = [
@@ -141,6 +152,19 @@ class NamedCorpus(Corpus):
             if path not in expected and path != NOTE_NAME and not _PAPERS.fullmatch(path) and not self.ignores(path)
         ]
         return videos, companions, unknown
+
+    def _framed(self, paths: Iterable[str], there: Container[str]) -> list[SourceVideo]:
+        """Return the videos of which a copy has the pictures, in a folder of the video's name, and not the file."""
+        folders: dict[str, list[str]] = {}
+        for path in sorted(filter(named_as_picture, filter(is_utf8, paths)), key=by_number):
+            folders.setdefault(path.rpartition("/")[0], []).append(path)
+        framed = []
+        for folder, pictures in folders.items():
+            video = next(filter(None, (self.parse(folder + ending) for ending in _VIDEOS)), None)
+            if video is not None and video.path not in there:
+                turn = 0 if self.tagged else video.rotate_untagged
+                framed.append(replace(video, pictures=tuple(pictures), rotate_untagged=turn))
+        return framed
 
     def _further_down(self, paths: Iterable[str]) -> str:
         """Return a hint if the corpus is in a subfolder of the one that was named."""

@@ -202,3 +202,32 @@ def test_celeba_spoof_without_its_label_file_is_refused(celeba, text, said):
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(DataError, match=said):
         corpora.get("celeba-spoof").survey(str(celeba))
+
+
+def test_pictures_in_a_folder_with_the_name_of_a_video_are_its_frames(tmp_path):
+    names = {
+        "oulu-npu": ("Train_files/1_1_01_1/2.png", "Train_files/1_1_01_1/10.png", "Train_files/1_1_01_2.avi/1.jpg"),
+        "msu-mfsd": ("scene01/real/real_client006_android_SD_scene01/0001.jpg",),
+        "casia-fasd": ("train_release/1/HR_1/0.jpg", "train_release/1/0.jpg", "train_release/1/2/0.jpg"),
+    }
+    for name, paths in names.items():
+        root = tmp_path / name
+        for path in paths:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).touch()
+    oulu = named("oulu-npu").survey(str(tmp_path / "oulu-npu"))
+    assert [video.path for video in oulu.videos] == ["Train_files/1_1_01_1.avi", "Train_files/1_1_01_2.avi"]
+    assert oulu.videos[0].pictures == names["oulu-npu"][:2]
+    assert len(oulu.findings.missing) == 4950 - 2
+    (upright,) = named("msu-mfsd").survey(str(tmp_path / "msu-mfsd")).videos
+    assert (upright.rotate_untagged, named("msu-mfsd").parse(upright.path).rotate_untagged) == (0, 180)
+    (tmp_path / "casia-fasd/train_release/1/2.avi").touch()
+    casia = named("casia-fasd").survey(str(tmp_path / "casia-fasd"))
+    assert [(video.path, len(video.pictures)) for video in casia.videos] == [
+        ("train_release/1/2.avi", 0),
+        ("train_release/1/HR_1.avi", 1),
+    ]
+    assert [item.path for item in casia.findings.misnamed] + list(casia.findings.extra) == [
+        "train_release/1/0.jpg",
+        "train_release/1/2/0.jpg",
+    ], "the file comes first, and what is in no video's folder is named"
