@@ -125,7 +125,11 @@ def slices_frame(
     facts, reader = read_videos(run.uri), ScoreReader()
     rows: list[dict[str, Any]] = []
     for cell in cells.to_dict("records"):
-        rows += _cell_rows(run, cell, facts, reader, by, resamples)
+        head = {name: cell[name] for name in ("method", "variant", "protocol", "selection", "oracle")}
+        picks = zip(cell["trials"], cell["steps"], cell["thresholds"], strict=True)
+        read = [(reader.read(run.score_uri(trial, step), cell["protocol"]), limit) for trial, step, limit in picks]
+        found = slice_rows([(evaluation.target, limit) for evaluation, limit in read], facts, by, resamples)
+        rows += [{**head, **row} for row in found]
     return pd.DataFrame(rows, columns=list(SLICE_COLUMNS))
 
 
@@ -148,22 +152,22 @@ def target_attributes(target: Scores, facts: VideoFacts | None) -> dict[str, NDA
     return {name: values.astype(np.str_) for name, values in known.items()}
 
 
-def _cell_rows(
-    run: RunRecord,
-    cell: Mapping[str, Any],
-    facts: VideoFacts | None,
-    reader: ScoreReader,
-    by: Sequence[str],
-    resamples: int,
+def slice_rows(
+    runs: Sequence[tuple[Scores, float]], facts: VideoFacts | None, by: Sequence[str] = (), resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
-    picks = list(zip(cell["trials"], cell["steps"], cell["thresholds"], strict=True))
-    runs = [(reader.read(run.score_uri(trial, step), cell["protocol"]).target, limit) for trial, step, limit in picks]
+    """Return one row for each attribute, group and figure of some runs on one target, without the columns of a cell.
+
+    Args:
+        runs: the target's scores of each, over the same videos, and its threshold for videos.
+        facts: of the run's videos; None: not recorded.
+        by: attributes; none: all that have two groups or more in the target.
+        resamples: of the target's subjects.
+    """
     target = runs[0][0]
     live = target.grouping.videos.label == 1
     clusters = find_clusters(np.zeros(len(live)), live, target.grouping.subjects)
     counts = np.concatenate([whole(clusters), draw(clusters, resamples, seed=0)])
     attributes = {"all": np.full(len(live), "all"), **target_attributes(target, facts)}
-    head = {name: cell[name] for name in ("method", "variant", "protocol", "selection", "oracle")}
     rows: list[dict[str, Any]] = []
     for name, values in attributes.items():
         judged = values[~live] if name in _OF_ATTACKS else values
@@ -173,7 +177,7 @@ def _cell_rows(
         for figure in ("apcer",) if name in _OF_ATTACKS else tuple(_FIGURES):
             found = {group: _group(runs, values == group, figure, clusters, counts) for group in groups}
             known = {group: each for group, each in found.items() if each is not None}
-            rows += [{**head, "by": name, **row} for row in _figure_rows(known, figure)]
+            rows += [{"by": name, **row} for row in _figure_rows(known, figure)]
     return rows
 
 

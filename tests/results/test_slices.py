@@ -74,7 +74,7 @@ def test_every_figure_is_that_of_the_groups_own_videos(run: RunRecord) -> None:
             "bpcer": 1 - live["accepted"].mean(),
         }
         rates["hter"] = (rates["far"] + rates["bpcer"]) / 2
-        return rates[figure] if figure in rates else roc_auc_score(rows["label"], rows["score"])
+        return float(rates[figure] if figure in rates else roc_auc_score(rows["label"], rows["score"]))
 
     compared = 0
     for row in frame[frame["by"].isin(["all", "camera", "attack_type"])].to_dict("records"):

@@ -45,11 +45,13 @@ def roc_plot(name: str, title: str, place: str, bands: Sequence[Band]) -> Plot:
     return Plot(name, title, alt, partial(_draw_roc, tuple(bands)))
 
 
-def det_plot(name: str, title: str, place: str, bands: Sequence[Band]) -> Plot:
-    """Draw DET curves: live rejected over attacks accepted, both axes in normal deviates."""
+def det_plot(
+    name: str, title: str, place: str, bands: Sequence[Band], errors: tuple[str, str] = ("FAR", "FRR")
+) -> Plot:
+    """Draw DET curves: live rejected over attacks accepted, both axes in normal deviates; ``errors`` name the rates."""
     figures = style.listed([f"{band.label}: {_rates_in_words(band, 'rejected')}" for band in bands])
     alt = f"DET on {place} with 95 % bands. Live faces rejected at 1, 5 and 10 % of attacks accepted: {figures}."
-    return Plot(name, title, alt, partial(_draw_det, tuple(bands)))
+    return Plot(name, title, alt, partial(_draw_det, tuple(bands), errors))
 
 
 def _draw_roc(bands: Sequence[Band]) -> Figure:
@@ -69,7 +71,7 @@ def _draw_roc(bands: Sequence[Band]) -> Figure:
     return figure
 
 
-def _draw_det(bands: Sequence[Band]) -> Figure:
+def _draw_det(bands: Sequence[Band], errors: tuple[str, str]) -> Figure:
     figure, axes = _framed(bands)
     for number, band in enumerate(bands):
         colour, dash = style.line_look(number)
@@ -85,7 +87,9 @@ def _draw_det(bands: Sequence[Band]) -> Figure:
             axes.plot(x, y, "o", color=colour, markersize=4, markeredgecolor=style.PAPER)
     ticks, labels = _deviates(np.array(_DET_TICKS)), [f"{100 * tick:g}" for tick in _DET_TICKS]
     limits = (ticks[0] - 0.1, ticks[-1] + 0.25)
-    axes.set(xlim=limits, ylim=limits, xlabel="attacks accepted (FAR), %", ylabel="live rejected (FRR), %")
+    axes.set(
+        xlim=limits, ylim=limits, xlabel=f"attacks accepted ({errors[0]}), %", ylabel=f"live rejected ({errors[1]}), %"
+    )
     axes.set_xticks(ticks, labels)
     axes.set_yticks(ticks, labels)
     _legend(axes, bands)
