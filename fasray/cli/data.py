@@ -234,6 +234,10 @@ def _print_table(found: Stats) -> None:
         f"{found.cameras} cameras; {found.shards} shards, {size:.1f} MiB, manifest {found.hash[:12]}",
         soft_wrap=True,
     )
+    for column in dict.fromkeys(group.column for group in found.groups):
+        own = [group for group in found.groups if group.column == column]
+        counts = [f"{printable(group.value) or 'unknown'} {group.subjects} ({group.videos} videos)" for group in own]
+        console.print(f"{column}: {', '.join(counts)}", soft_wrap=True, markup=False)
     for line in _losses(found.preparation):
         console.print(line, soft_wrap=True)
 

@@ -15,6 +15,7 @@ from fasray.errors import DataError, SpecError
 from fasray.faces import jpeg
 from fasray.faces.record import FACE_CLASSES, PARSING_CLASSES
 from fasray.faces.sets.manifest import read_manifest
+from fasray.faces.sets.overview import stats
 from fasray.faces.sets.reading import read_index
 from fasray.faces.sets.verify import verify
 from fasray.faces.synthetic import DEFAULT, DEFAULT_DIAL, DEFAULT_SEED, SyntheticSettings, generate
@@ -114,6 +115,9 @@ def test_people_are_in_groups_that_their_records_name_and_that_no_split_or_other
         (person.ethnicity, person.sex, person.age_group) for person in people[:6]
     ]
     assert verify(str(tmp_path)) == []
+    counted = {(group.column, group.value): (group.subjects, group.videos) for group in stats(str(tmp_path)).groups}
+    assert counted["sex", "female"] == (3, 18)
+    assert {column for column, _ in counted} == {"ethnicity", "sex", "age_group"}
     rng = np.random.default_rng(0)
     looks = [in_group(draw_identity(np.random.default_rng(n)), person, rng) for n, person in enumerate(people)]
     by_skin = sorted(range(18), key=lambda at: looks[at].melanin)

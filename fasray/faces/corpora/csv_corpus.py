@@ -7,9 +7,10 @@ path          relative to the CSV file's folder, forward slashes; required
 label         ``live`` or ``attack`` (also 1, bonafide; 0, spoof); required
 domain        a short name; domains are what ``A&B->C`` in a sweep is made of; required
 subject       the person, unique within the domain; required
-attack_type   print, replay, mask or other; required for attacks, empty or ``live`` for live
+attack_type   print, replay, mask, partial, makeup or other; required for attacks, empty or ``live`` for live
 split         train, dev or test; default train
 instrument, camera, session     free text; default empty
+ethnicity, sex, age_group, modality     free text; default empty, which means unknown
 video         name of the video, unique within the domain; default: the path without its ending
 first_frame, last_frame         the window of frames that may be used, both included, from 0; default all
 rotate        degrees clockwise that bring frames without a rotation tag upright: 0, 90, 180, 270; default 0
@@ -31,13 +32,14 @@ from fasray.errors import DataError, did_you_mean
 from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import Misnamed, compare
 from fasray.faces.corpora.source_video import SourceVideo
-from fasray.faces.record import ATTACK_TYPES, SPLITS
+from fasray.faces.record import ATTACK_TYPES, OPTIONAL_COLUMNS, SPLITS
 from fasray.names import canonical, printable
 
 FILE_NAME = "manifest.csv"
 REQUIRED = ("path", "label", "domain", "subject")
 OPTIONAL = (
     "attack_type", "split", "instrument", "camera", "session", "video", "first_frame", "last_frame", "rotate",
+    *OPTIONAL_COLUMNS,
 )  # fmt: skip
 _LABELS = {"live": True, "1": True, "bonafide": True, "attack": False, "0": False, "spoof": False}
 _ATTACKS = tuple(name for name in ATTACK_TYPES if name != "live")
@@ -211,6 +213,10 @@ def _video(row: dict[str, Any]) -> SourceVideo:
         split=_one_of("split", values.get("split") or SPLITS[0], SPLITS),
         rotate_untagged=int(_one_of("rotate", values.get("rotate") or "0", ("0", "90", "180", "270"))),
         frames=_window(values.get("first_frame", ""), values.get("last_frame", "")),
+        ethnicity=values.get("ethnicity", ""),
+        sex=values.get("sex", ""),
+        age_group=values.get("age_group", ""),
+        modality=values.get("modality", ""),
     )
 
 

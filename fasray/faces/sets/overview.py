@@ -15,7 +15,7 @@ from fasray import storage
 from fasray.errors import DataError
 from fasray.faces import jpeg
 from fasray.faces.face_index import FaceIndex
-from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, PARSING_CLASSES, PARSING_SIZE, SPLITS
+from fasray.faces.record import ATTACK_TYPES, DEPTH_SIZE, OPTIONAL_COLUMNS, PARSING_CLASSES, PARSING_SIZE, SPLITS
 from fasray.faces.sets.manifest import Manifest, read_manifest
 from fasray.faces.sets.preparations import parts
 from fasray.faces.sets.reading import read_columns, read_index
@@ -35,6 +35,16 @@ class Count:
     subjects: int
     videos: int
     frames: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Subjects and videos that have one value of an optional column; an empty value is unknown."""
+
+    column: str
+    value: str
+    subjects: int
+    videos: int
 
 
 @dataclass(frozen=True)
@@ -74,10 +84,12 @@ class Stats:
     preparation: tuple[Preparation, ...] = ()
     differences: tuple[str, ...] = ()
     """In what the parts of a merged set were prepared differently, one line each, if its card says so."""
+    groups: tuple[Group, ...] = ()
+    """Of the optional columns (ethnicity, sex, ...) of which a value is known, by column and value."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values, one object a count; ``differences`` only if there are any."""
-        return {name: value for name, value in asdict(self).items() if value or name != "differences"}
+        """Return JSON values, one object a count; ``differences`` and ``groups`` only if there are any."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("differences", "groups")}
 
 
 def stats(uri: str) -> Stats:
@@ -100,6 +112,7 @@ def stats(uri: str) -> Stats:
         counts=_counts(index),
         preparation=tuple(_preparation(manifest.card)),
         differences=tuple(manifest.card.get("differences", ())),
+        groups=tuple(_groups(index)),
     )
 
 
@@ -121,6 +134,15 @@ def _counts(index: FaceIndex) -> tuple[Count, ...]:
                     subjects, videos = len(np.unique(index.subject[rows])), len(np.unique(index.video[rows]))
                     counts.append(Count(domain, split, attack, subjects, videos, int(rows.sum())))
     return tuple(counts)
+
+
+def _groups(index: FaceIndex) -> Iterator[Group]:
+    for name, column in index.known_columns().items():
+        if name in OPTIONAL_COLUMNS:
+            for value in np.unique(column):
+                rows = column == value
+                subjects, videos = len(np.unique(index.subject[rows])), len(np.unique(index.video[rows]))
+                yield Group(name, str(value), subjects, videos)
 
 
 def contact_sheet(uri: str, columns: int = 4) -> NDArray[np.uint8]:

@@ -115,6 +115,21 @@ def test_new_domains_are_at_once_those_of_protocols(tmp_path):
     assert set(table.domain[roles.train]) == {"lab", "x-1"}
 
 
+def test_what_a_manifest_knows_of_people_comes_along_and_the_rest_is_unknown(tmp_path):
+    (tmp_path / "manifest.csv").write_text(
+        "path,label,domain,subject,sex,age_group,modality\n1.mp4,live,lab,ann,female,,ir\n2.mp4,live,lab,bob,,,\n"
+    )
+    for name in ("1.mp4", "2.mp4"):
+        (tmp_path / name).touch()
+    ann, bob = corpora.get("manifest").entries(str(tmp_path))
+    assert (ann.ethnicity, ann.sex, ann.age_group, ann.modality) == ("", "female", "", "ir")
+    assert ann.facts() == {**bob.facts(), **{name: getattr(ann, name) for name in ("path", "subject", "video")},
+                           "sex": "female", "modality": "ir"}  # fmt: skip
+    assert not {"ethnicity", "sex", "age_group", "modality"} & set(bob.facts()), (
+        "as facts were before there were groups"
+    )
+
+
 def test_every_mistake_is_told_with_its_line(tmp_path):
     root = write(
         tmp_path,
