@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from fasray.execution.engine import run_sweep
     from fasray.execution.listener import Listener
     from fasray.execution.one_trial import train_trial
+    from fasray.inference.files import predict_files
+    from fasray.inference.scorer import Scorer
     from fasray.results.load import load_costs, load_evaluations, load_results, load_scores, load_trials
     from fasray.sweep.sweep_file import load_sweep
 
 __all__ = [
     "Listener",
+    "Scorer",
     "__version__",
     "load_costs",
     "load_evaluations",
@@ -30,6 +33,7 @@ __all__ = [
     "load_scores",
     "load_sweep",
     "load_trials",
+    "predict_files",
     "run_sweep",
     "train_trial",
 ]
@@ -39,6 +43,8 @@ _HOME = {
     "run_sweep": "fasray.execution.engine",
     "Listener": "fasray.execution.listener",
     "train_trial": "fasray.execution.one_trial",
+    "Scorer": "fasray.inference.scorer",
+    "predict_files": "fasray.inference.files",
     **dict.fromkeys(
         ("load_results", "load_trials", "load_costs", "load_evaluations", "load_scores"), "fasray.results.load"
     ),

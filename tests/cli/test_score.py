@@ -8,10 +8,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+import fasray
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
 from fasray.faces import jpeg
@@ -25,6 +27,7 @@ from fasray.faces.sets.reading import read_columns, read_index
 from fasray.faces.sets.shards import write_shards
 from fasray.inference.preparation import recorded_preparation, settings_for
 from fasray.inference.scorer import Scorer
+from fasray.metrics.calibration import Calibration
 from fasray.protocols import parse
 from fasray.results.digests import source_digest
 from fasray.results.scores import read_scores
@@ -184,6 +187,47 @@ def test_files_without_a_face_and_broken_ones_are_told_and_the_rest_is_scored(mo
     assert "frame 1" in ran.stdout
     assert "erm trained on C" in ran.stdout
     assert "EER of the model's own source-dev scores" in ran.stdout
+
+
+def test_a_batch_of_folders_and_lists_loses_nothing_in_any_format(model: Model, tmp_path: Path) -> None:
+    folder = tmp_path / "visitors"
+    (folder / "deep").mkdir(parents=True)
+    good = list(model.videos.values())[:3]
+    for number, video in enumerate(good):
+        shutil.copy(video, folder / "deep" / f"{number}{video.suffix}")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (folder / "notes.txt").write_text("no picture either")
+    (tmp_path / "more.txt").write_text(f"{good[0]}\n\n{tmp_path / 'gone.png'}\n")
+    arguments = [str(model.trial), str(folder), "--list", str(tmp_path / "more.txt")]
+
+    def scored(style: str, *more: str) -> Path:
+        out = tmp_path / f"scores.{style}"
+        ran = CliRunner().invoke(cli, ["score", *arguments, "--format", style, "-o", str(out), *more])
+        assert "2 of 6 files cannot be read" in str(ran.exception)
+        return out
+
+    found = json.loads(scored("json").read_text())["files"]
+    names = ["visitors/broken.jpg", *(f"visitors/deep/{n}{video.suffix}" for n, video in enumerate(good))]
+    assert [file["path"] for file in found] == [str(tmp_path / name) for name in names] + [
+        str(good[0]), str(tmp_path / "gone.png"),
+    ]  # fmt: skip
+    assert [file["path"] for file in found if file["unreadable"]] == [found[0]["path"], found[-1]["path"]]
+    expected = [file["score"] for file in found]
+    assert expected[1] == expected[4] is not None
+    calibration = Calibration.from_json(json.loads((tmp_path / "scores.json").read_text())["calibration"])
+    for table in (pd.read_csv(scored("csv", "--workers", "3")), pd.read_parquet(scored("parquet"))):
+        assert table["path"].tolist() == [file["path"] for file in found]
+        assert table["score"].tolist() == pytest.approx(expected_or_nan(expected), nan_ok=True, abs=0)
+        here = table["score"].notna()
+        assert table["probability"][here].tolist() == pytest.approx(calibration.apply(table["score"][here]).tolist())
+    frames = pd.read_csv(scored("csv", "--per-frame"))
+    assert set(frames["path"]) == set(table["path"])
+    library = fasray.predict_files(Scorer.load(str(model.trial)), [folder, good[0], tmp_path / "gone.png"], workers=2)
+    assert [one.score for one in library] == expected
+
+
+def expected_or_nan(scores: list[float | None]) -> list[float]:
+    return [np.nan if score is None else score for score in scores]
 
 
 def test_files_of_any_name_are_scored_and_named(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
