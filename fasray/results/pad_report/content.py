@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fasray import protocols
 from fasray.errors import DataError, SpecError
 from fasray.metrics import bpcer_at_apcer, pad_rates_at
 from fasray.metrics.calibration import reliability
@@ -292,6 +291,7 @@ def _calibration(tested: Tested) -> tuple[Plot | None, Facts]:
 
 def _model(run: RunRecord, tested: Tested) -> Facts:
     trial, versions = tested.trial, run.versions
+    settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in sorted(trial.config.items()))
     reading = next(each for each in trial.readings if each.step == tested.step)
     on = f"{reading.device}, {reading.precision}, torch {reading.torch}" if reading.device else NOT_RECORDED
     return (
@@ -303,7 +303,7 @@ def _model(run: RunRecord, tested: Tested) -> Facts:
         ),
         ("weights, SHA-256", tested.weights_sha256),
         *((("initial weights", tested.initial_weights),) if tested.initial_weights else ()),
-        ("settings", ", ".join(f"{name} {json.dumps(value)}" for name, value in sorted(trial.config.items()))),
+        ("settings", settings or "its defaults"),
         ("specification of the run, hash", run.spec_hash),
         ("fasray", f"{versions.get('fasray', NOT_RECORDED)}, commit {versions.get('commit', NOT_RECORDED)}"),
         ("computed on", on),
@@ -311,22 +311,28 @@ def _model(run: RunRecord, tested: Tested) -> Facts:
 
 
 def _data(run: RunRecord, tested: Tested, counts: PadCounts) -> Facts:
-    target, chosen = tested.evaluation.target, protocols.parse(tested.trial.protocol)
+    target, dev = tested.evaluation.target, tested.evaluation.source_dev
     kinds = [each for each in counts.species if each.count]
-    # Generated domains borrow the letters of corpora, and nothing else.
-    known = "" if run.generated else DOMAIN_TITLES.get(chosen.target, "")
-    title = f"{chosen.target} ({known})" if known else chosen.target
+    trained, judged = (_domains(scores, run.generated) for scores in (dev, target))
     return (
         ("protocol", tested.trial.protocol),
-        ("trained and chosen on", ", ".join(chosen.domains)),
-        ("tested on", f"{title}; nobody in these videos had a part in training or in any choice"),
+        ("trained and chosen on", trained),
+        ("tested on", f"{judged}; nobody in these videos had a part in training or in any choice"),
         ("face set, SHA-256 of its manifest", run.data.manifest_hash),
         ("people", f"{target.grouping.subject_count}; {counts.live.subjects} in bona fide presentations"),
         ("bona fide presentations", str(counts.live.count)),
-        ("attack presentations", f"{sum(each.count for each in kinds)} of {len(kinds)} PAI species"),
+        ("attack presentations", f"{sum(each.count for each in kinds)}"),
+        ("PAI species", f"{len(kinds)}: {', '.join(each.name for each in kinds)}"),
         ("instruments", str(len({name for name in target.instrument.tolist() if name}) or "not known")),
         ("frames", f"{len(target.score)} in {len(target.videos.score)} videos"),
     )
+
+
+def _domains(scores: Scores, generated: bool) -> str:
+    """Return the domains of some videos, real ones with the corpus' title: generated ones only borrow the letters."""
+    names = np.unique(scores.videos.domain).tolist()
+    titles = {} if generated else DOMAIN_TITLES
+    return ", ".join(f"{name} ({titles[name]})" if name in titles else name for name in names)
 
 
 def _conditions(run: RunRecord, target: Scores, missing: NonResponses) -> Facts:
@@ -351,7 +357,7 @@ def _threshold(tested: Tested, options: PadOptions) -> Facts:
     dev = tested.evaluation.source_dev
     videos = dev.videos
     rates = pad_rates_at(videos.score, videos.label, videos.attack_type, tested.threshold)
-    people, domains = dev.grouping.subject_count, ", ".join(np.unique(videos.domain).tolist())
+    people, domains = dev.grouping.subject_count, _domains(dev, generated=True)
     promised = f"APCER {percent(rates.apcer)} % (worst species), BPCER {percent(rates.bpcer)} %"
     return (
         ("threshold", f"{tested.threshold:.6g}: bona fide if the score is at or above it"),
