@@ -2,7 +2,7 @@
 
 A line is a path and, after white space or a comma, a label: ``CASIA_CeFA/Ethnicity/AF/AF-120/1_120_3_2_2/color 1``. The
 owners of CeFA, CASIA-SURF, HiFiMask, SuHiFiMask, UniAttackData, SiW and WMCA publish such lists of videos and of single
-images; an image stands for its video, which a face set has as a whole. Of a line with the paths of several modalities
+images; an image counts for its video, which a face set has as a whole. Of a line with the paths of several modalities
 the first counts. Which label means live differs between lists (0 in most, 1 in SiW's and WMCA's), and some number the
 kinds of attack: a label means what most of its lines are in the data, and the others are named.
 

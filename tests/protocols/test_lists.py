@@ -86,7 +86,7 @@ def test_lists_of_every_published_form_give_the_same_protocol(form: dict[str, An
 
 def test_an_image_list_may_join_the_video_list_of_its_role() -> None:
     both = [
-        ListFile(f"{role}{images}", role, "\n".join(lines(*people, images=images)))
+        ListFile(f"{images}-{role}", role_of(f"{images}-{role}"), "\n".join(lines(*people, images=images)))
         for role, people in (("train", (1, 2)), ("test", (3, 4)))
         for images in (True, False)
     ]
