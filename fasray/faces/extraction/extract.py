@@ -22,6 +22,7 @@ from fasray.faces import jpeg
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.detection import MESH468, Frame, Models, Points, detector_kind, read_models
 from fasray.faces.extraction import labels
+from fasray.faces.extraction.arrays import holds_arrays, map_arrays
 from fasray.faces.extraction.crops import CROPPED, DETECT, WHOLE, WholeCrop, find_inside, whole_matrix
 from fasray.faces.extraction.frames import FrameRule, Remark, Share, UnreadableError, map_frames
 from fasray.faces.extraction.sequences import map_pictures, picture_files
@@ -170,9 +171,8 @@ class Extractor:
                 found = map_pictures(paths, rule, remarks.append, self._crop, turn_untagged=turn, part=video.frames)
             else:
                 path = os.path.join(root, video.path)
-                found = map_frames(
-                    path, rule, remarks.append, self._crop, turn_untagged=turn, part=video.frames, share=share
-                )
+                read = map_arrays if holds_arrays(path) else map_frames
+                found = read(path, rule, remarks.append, self._crop, turn_untagged=turn, part=video.frames, share=share)
             for number, crop in found:
                 taken += 1
                 if crop is None:

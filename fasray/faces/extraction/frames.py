@@ -149,7 +149,7 @@ def picture(path: str, remark: Remark, turn_untagged: int = 0) -> Frame:
     if kind is None:
         raise UnreadableError("not a picture")
     _check_name(path, kind, remark)
-    return _sized(_picture(path, kind, turn_untagged, remark), remark)
+    return sized(_picture(path, kind, turn_untagged, remark), remark)
 
 
 def too_few(count: int, asked: int) -> str:
@@ -218,7 +218,7 @@ class _Reading:
                 done, image = self._video.retrieve()
                 if not done or image is None:
                     raise UnreadableError(f"frame {self.decoded} cannot be decoded")
-                yield self.decoded, _turned(_sized(image, self._remark_once), self._turn)
+                yield self.decoded, turned(sized(image, self._remark_once), self._turn)
             self.decoded += 1
         self._check_end()
 
@@ -291,7 +291,7 @@ def _picture(path: str, kind: str, turn_untagged: int, remark: Remark) -> Frame:
     if decoded is None:
         raise UnreadableError(stills.why_not(data))
     image, tagged = decoded
-    return image if tagged else _turned(image, turn_untagged)
+    return image if tagged else turned(image, turn_untagged)
 
 
 @contextlib.contextmanager
@@ -350,7 +350,8 @@ def _check_name(path: str, kind: str | None, remark: Remark) -> None:
         remark(f"the name ends in {ending or 'nothing'}, the content is {kind}")
 
 
-def _sized(image: Frame, remark: Remark) -> Frame:
+def sized(image: Frame, remark: Remark) -> Frame:
+    """Return a picture that is large enough for a face (UnreadableError: it is not)."""
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise UnreadableError(f"{width}x{height} pixels: too small for a face")
@@ -359,7 +360,8 @@ def _sized(image: Frame, remark: Remark) -> Frame:
     return image
 
 
-def _turned(image: Frame, degrees: int) -> Frame:
+def turned(image: Frame, degrees: int) -> Frame:
+    """Return a picture turned clockwise by 0, 90, 180 or 270 degrees."""
     return np.asarray(cv2.rotate(image, _TURNS[degrees]), np.uint8) if degrees else image
 
 
