@@ -29,7 +29,7 @@ from fasray.results.ablations import ABLATION_COLUMNS
 from fasray.results.calibrated import CALIBRATION_COLUMNS
 from fasray.results.compare import COMPARE_COLUMNS
 from fasray.results.costs import COST_COLUMNS
-from fasray.results.frame import COLUMNS
+from fasray.results.frame import COLUMNS, MARK_COLUMNS
 from fasray.results.importance import IMPORTANCE_COLUMNS
 from fasray.results.listings import EVALUATION_COLUMNS, SCORE_COLUMNS, TRIAL_COLUMNS
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, Selection
@@ -246,6 +246,8 @@ def column_page() -> str:
     for title, what, function, rows, columns in frames:
         command = f"`fasray results RUN{f' --what {what}' if what else ''}`"
         parts += [f"## {title}", f"{command}{f', `fasray.{function}`' if function else ''}. {rows}", _columns(columns)]
+    where = "Added to the results where a protocol has shots of the target or an extra source."
+    parts += ["## Marks", where, _columns(MARK_COLUMNS)]
     parts += ["## Published figures", "Added to the results by `--published`.", _columns(PUBLISHED_COLUMNS)]
     parts += ["## Comparison", "Of `fasray compare`, one row a method and protocol.", _columns(COMPARE_COLUMNS)]
     return "\n\n".join(parts)

@@ -84,7 +84,10 @@ COLUMNS: dict[str, str] = {
 """Columns of the result frame and what they mean; rates are fractions."""
 
 MARKS = "marks"
-"""A column more where a protocol is not the one that the literature compares on: shots of the target, extra sources."""
+MARK_COLUMNS: dict[str, str] = {
+    MARKS: "what parts the protocol from the one that the literature compares on: 5-shot, +CA; empty for any other"
+}
+"""Columns that the frame of a run has in addition if one of its protocols has shots or an extra source."""
 
 TrialKey = tuple[str, str]
 """(id, protocol) of a trial."""
