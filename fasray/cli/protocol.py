@@ -7,6 +7,8 @@ from typing import get_args
 
 import click
 
+from fasray.cli.addresses import ADDRESS
+
 _FILE = click.Path(exists=True, dir_okay=False)
 
 
@@ -17,7 +19,9 @@ def protocol() -> None:
 
 @protocol.command("import")
 @click.argument("lists", nargs=-1, type=_FILE)
-@click.option("--data", required=True, metavar="SET", help="Face set that the lists are about, a folder or URI.")
+@click.option(
+    "--data", required=True, type=ADDRESS, metavar="SET", help="Face set that the lists are about, a folder or URI."
+)
 @click.option("-o", "--out", required=True, type=click.Path(dir_okay=False), help="JSON file to write.")
 @click.option("--name", help="Name in tables; default: that of the file.")
 @click.option("--train", multiple=True, type=_FILE, help="A list whose name does not say that it is for training.")
