@@ -95,10 +95,10 @@ def _over_seeds(rows: Sequence[CellFigures]) -> tuple[float, ...]:
     for row in rows:
         for run in row.runs:
             by_seed.setdefault(run.seed, []).append(run)
-    whole = all(len(runs) == len(rows) for runs in by_seed.values())
-    return mean_and_std([mean_and_std([run.values for run in runs])[0] for runs in by_seed.values()] if whole else [])[
-        1
-    ]
+    if any(len(runs) != len(rows) for runs in by_seed.values()):
+        by_seed = {}
+    means = [mean_and_std([run.values for run in runs])[0] for runs in by_seed.values()]
+    return mean_and_std(means)[1]
 
 
 def _intervals(mean: Sequence[float], rows: Sequence[CellFigures]) -> tuple[float, float, float, float]:
