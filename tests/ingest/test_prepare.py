@@ -20,6 +20,7 @@ from fasray.errors import DataError, SpecError
 from fasray.execution.ray_session import ray_session
 from fasray.faces import jpeg
 from fasray.faces.corpora import get
+from fasray.faces.corpora.folders import FolderRules, Folders
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule, frames
 from fasray.faces.mimics import MimicSettings, film, write
@@ -201,6 +202,23 @@ def test_a_long_video_is_shared_by_workers_and_gives_the_same_bytes(ray: Any, so
     assert outcome.counts[0].misses
     prepared(plan, tmp_path / "alone", actors=1)
     assert files(tmp_path / "shared") == files(tmp_path / "alone")
+
+
+def test_a_tree_that_a_pattern_reads_gives_the_faces_that_the_adapter_gives(
+    whole: Any, source: Path, tmp_path: Path
+) -> None:
+    (source / "attack/notes.txt").touch()
+    rules = FolderRules((r"{label}/*_client{subject:\d+}_{camera}_SD_*.*",), {}, "M", {})
+    plan = make_plan(Folders(rules), str(source), SMALL, ROWS)
+    (source / "attack/notes.txt").unlink()
+    assert plan.findings.extra == ("attack/notes.txt",)
+    assert plan.facts["rules"]["patterns"] == list(rules.patterns)
+    prepared(plan, tmp_path / "set")
+    assert verify(str(tmp_path / "set")) == []
+    columns = ("image", "label", "domain", "camera", "frame", "depth", "source_path", "crop_matrix")
+    same = [[{name: row[name] for name in columns} for row in rows(out)] for out in (tmp_path / "set", whole[0])]
+    assert same[0] == same[1]
+    assert "Read with patterns" in (tmp_path / "set/CARD.md").read_text()
 
 
 def test_a_corpus_that_has_changed_is_not_gone_on_with(whole: Any, source: Path, tmp_path: Path) -> None:
