@@ -23,7 +23,7 @@ from fasray.metrics.resampling import Clusters, draw, find_clusters, whole
 from fasray.results.frame import compute_results
 from fasray.results.scores import ScoreReader, Scores
 from fasray.results.selection import selection
-from fasray.results.tables.text import DAGGER, NOTHING, Grid, percent
+from fasray.results.tables.text import DAGGER, NOTHING, Grid, method_label, percent
 from fasray.runs.record import RunRecord
 from fasray.runs.videos import VIDEO_COLUMNS, VideoFacts, read_videos
 
@@ -245,26 +245,36 @@ def _part(clusters: Clusters, rows: NDArray[np.bool_]) -> Clusters:
 
 def slices_grid(frame: pd.DataFrame) -> Grid:
     """Arrange slices for people, in percent: one row a group, with what errors it has and how far it is behind."""
-    rows = []
-    keys = ["method", "variant", "protocol", "by", "group"]
-    for key, of_group in frame.groupby(keys, sort=False):
-        figures = {row["figure"]: row for row in of_group.to_dict("records")}
-        method, variant, protocol, by, group = key
+    rows: list[tuple[str, ...]] = []
+    for (method, variant, protocol), cell in frame.groupby(["method", "variant", "protocol"], sort=False):
+        label = method_label({"method": method, "variant": variant})
+        rows += [(label, protocol, *row) for row in cell_slices_grid(cell.to_dict("records")).rows]
+    marked = f" {DAGGER} the rule looked at target labels: not attainable in use." if frame["oracle"].any() else ""
+    notes = (_NOTES[0] + marked, *_NOTES[1:])
+    return Grid(("method", "protocol", *_HEADERS), tuple(rows), notes, text_columns=4)
+
+
+def cell_slices_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
+    """Arrange the rows of one cell for people, as ``slices_grid``."""
+    groups: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["by"], row["group"]), {})[row["figure"]] = row
+    lines = []
+    for (by, group), figures in groups.items():
         few = any(row["few_subjects"] for row in figures.values())
-        shown = [_shown(figures.get(name)) for name in ("apcer", "bpcer", "hter", "auc")]
         counts = max(row["videos"] for row in figures.values()), min(row["subjects"] for row in figures.values())
-        label = f"{method}: {variant}" if variant else method
-        rows.append((label, protocol, by, f"{group}{' !' if few else ''}", *map(str, counts), *shown))
-    oracle = bool(frame["oracle"].any())
-    headers = ("method", "protocol", "by", "group", "videos", "subjects", "APCER", "BPCER", "HTER", "AUC")
-    notes = [
-        "Percent, with the 95 % interval over subjects, at each run's own threshold; one decision a video.",
-        "APCER is that of the worst attack type in the group; HTER takes attack types together.",
-        "* worst group of those with enough subjects; (+x to y) how far it is behind the best one, 95 %, other people.",
-        f"! a group of fewer than {FEW_IN_GROUP} subjects: too few to say anything of it.",
-        *([f"{DAGGER} the rule looked at target labels: not attainable in use."] if oracle else []),
-    ]
-    return Grid(headers, tuple(rows), tuple(notes), text_columns=4)
+        shown = [_shown(figures.get(name)) for name in ("apcer", "bpcer", "hter", "auc")]
+        lines.append((by, f"{group}{' !' if few else ''}", *map(str, counts), *shown))
+    return Grid(_HEADERS, tuple(lines), _NOTES, text_columns=2)
+
+
+_HEADERS = ("by", "group", "videos", "subjects", "APCER", "BPCER", "HTER", "AUC")
+_NOTES = (
+    "Percent, with the 95 % interval over subjects, at each run's own threshold; one decision a video.",
+    "APCER is that of the worst attack type in the group; HTER takes attack types together.",
+    "* worst group of those with enough subjects; (+x to y) how far it is behind the best one, 95 %, other people.",
+    f"! a group of fewer than {FEW_IN_GROUP} subjects: too few to say anything of it.",
+)
 
 
 def _shown(row: Mapping[str, Any] | None) -> str:

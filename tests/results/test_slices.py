@@ -17,8 +17,10 @@ from sklearn.metrics import roc_auc_score
 import fasray
 from fasray.cli import cli
 from fasray.errors import SpecError
+from fasray.results.frame import compute_results
+from fasray.results.report import build_report
 from fasray.results.slices import FEW_IN_GROUP, SLICE_COLUMNS, UNKNOWN, slices_frame, slices_grid
-from fasray.results.tables.text import to_text
+from fasray.results.tables.text import TABLE_SELECTIONS, to_text
 from fasray.runs.record import RunRecord
 from fasray.runs.videos import write_videos
 
@@ -110,6 +112,17 @@ def test_a_run_of_before_has_the_columns_of_its_score_files(run: RunRecord, tmp_
     assert set(slices_frame(old, resamples=100)["by"]) == {"all", "attack_type", "instrument"}
     with pytest.raises(SpecError, match="applies to no single confirmed run"):
         slices_frame(old, "oracle-search")
+
+
+def test_the_report_has_the_slices_of_each_cell(run: RunRecord) -> None:
+    report = build_report(run, compute_results(run, TABLE_SELECTIONS, resamples=0), with_pictures=False)
+    (cell,) = report.cells
+    assert cell.groups is not None
+    whole, of_command = cell.groups.rows, slices_grid(slices_frame(run)).rows
+    assert [row[:2] for row in whole] == [row[2:4] for row in of_command]
+    assert [cells.split()[0] for row in whole for cells in row[2:]] == [
+        cells.split()[0] for row in of_command for cells in row[4:]
+    ]
 
 
 def test_the_command_prints_slices_in_percent_and_as_fractions(run: RunRecord) -> None:

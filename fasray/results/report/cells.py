@@ -15,13 +15,15 @@ from fasray.metrics import Videos
 from fasray.results import plots
 from fasray.results.frame import RunResults
 from fasray.results.plots import Band, Curve, DomainScores, Plot, Sample
-from fasray.results.report.bands import band
+from fasray.results.report.bands import RESAMPLES, band
 from fasray.results.report.faces import Suspect, worst
 from fasray.results.scores import ScoredEvaluation
 from fasray.results.selection import StepChoice
-from fasray.results.tables.text import percent
+from fasray.results.slices import cell_slices_grid, slice_rows
+from fasray.results.tables.text import Grid, percent
 from fasray.runs.events import TrialRecord
 from fasray.runs.record import RunRecord
+from fasray.runs.videos import VideoFacts
 
 HONEST = "source-dev"
 MOST_RESPONSES = 6
@@ -63,6 +65,8 @@ class CellSection:
     trials: tuple[tuple[str, ...], ...]
     """One row a trial, in the order of ``TRIAL_HEADERS``; confirming runs first, then the best search trials."""
     band: Band | None = field(repr=False, default=None)
+    groups: Grid | None = None
+    """Errors by group of the target's videos; None without a confirmed run."""
 
 
 def cell_section(
@@ -71,10 +75,12 @@ def cell_section(
     anchor: str,
     trials: Sequence[TrialRecord],
     read: Callable[[TrialRecord, int], ScoredEvaluation],
+    videos: VideoFacts | None,
 ) -> CellSection:
     """Gather what is shown of one cell, from all its trials.
 
-    ``anchor`` is unique in the page and begins its plots' file names; ``read`` gives the evaluation of a trial's step.
+    ``anchor`` is unique in the page and begins its plots' file names; ``read`` gives the evaluation of a trial's step,
+    ``videos`` the facts of the run's videos.
     """
     method, protocol = trials[0].method, trials[0].protocol
     cell = f"{method} on {protocol}"
@@ -119,7 +125,14 @@ def cell_section(
         searched=frozenset(fields),
         trials=tuple(_trial_row(trial, results, fields) for trial in sorted(trials, key=_rank)),
         band=curve,
+        groups=_groups(confirmed, videos),
     )
+
+
+def _groups(confirmed: Sequence[ConfirmedRun], videos: VideoFacts | None) -> Grid | None:
+    """Return errors by group of the target's videos, means over the confirmed runs."""
+    runs = [(each.evaluation.target, each.choice.video_threshold) for each in confirmed]
+    return cell_slices_grid(slice_rows(runs, videos, resamples=RESAMPLES)) if runs else None
 
 
 def seconds_of(trial: TrialRecord) -> float:

@@ -25,6 +25,7 @@ from fasray.results.scores import ScoredEvaluation, ScoreReader
 from fasray.results.tables.text import Grid, grid, percent
 from fasray.runs.events import TrialRecord, cell_protocol
 from fasray.runs.record import RunRecord
+from fasray.runs.videos import read_videos
 
 GENERATED_WARNING = (
     "These faces are generated, and the differences between their domains are designed. The numbers show that the"
@@ -105,7 +106,8 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
     grouped = _by_method_and_protocol(run.cell_trials)
     whole = {key: [trial for trial in trials if not trial.variant] for key, trials in grouped.items()}
     anchors = _anchors(list(grouped))
-    cells = tuple(cell_section(run, results, anchors[key], trials, read) for key, trials in whole.items())
+    videos = read_videos(run.uri)
+    cells = tuple(cell_section(run, results, anchors[key], trials, read, videos) for key, trials in whole.items())
     frame = results.frame[results.frame["variant"] == ""]
     honest = _by_cell(frame, HONEST)
     oracle = _by_cell(frame, "oracle")
