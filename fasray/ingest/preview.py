@@ -43,12 +43,13 @@ def spread(videos: Sequence[SourceVideo], count: int) -> list[SourceVideo]:
     Those of a group are evenly chosen, so that the same videos come whatever the machine.
     """
     groups: dict[tuple[str, ...], list[SourceVideo]] = {}
-    for video in sorted(videos, key=lambda video: (video.domain, video.attack_type, video.split, video.subject)):
+    for video in sorted(videos, key=lambda video: (video.subject, video.path)):
         groups.setdefault((video.domain, video.split, video.attack_type), []).append(video)
     most = -(-count // len(groups))
-    chosen = [_evenly(group, most) for group in groups.values()]
+    chosen = [_evenly(groups[name], most) for name in sorted(groups)]
     turns = [video for turn in zip_longest(*chosen) for video in turn if video is not None]
-    rest = [video for video in videos if video not in set(turns)]
+    taken = set(turns)
+    rest = [video for name in sorted(groups) for video in groups[name] if video not in taken]
     return turns[:count] + _evenly(rest, count - len(turns))
 
 

@@ -59,13 +59,13 @@ class Settings:
             what = f"{self.cropped!r} is not a way to take faces that come cut out"
             raise SpecError(what, where="--cropped", remedy=did_you_mean(self.cropped, CROPPED))
         if self.cropped == WHOLE:
-            for option, value, default in (
+            for name, given, default in (
                 ("--detector", self.detector, MESH468.name),
                 ("--margin", f"{self.margin:g}", f"{labels.MARGIN:g}"),
             ):
-                if value != default:
-                    what = f"no face is looked for in pictures that came cut out, so {value} has no use"
-                    raise SpecError(what, where=option, remedy="leave it out, or choose --cropped detect")
+                if given != default:
+                    what = f"no face is looked for in pictures that came cut out, so {given} has no use"
+                    raise SpecError(what, where=name, remedy="leave it out, or choose --cropped detect")
 
     def facts(self) -> dict[str, Any]:
         """Return the settings as JSON values, the models' hashes among them."""

@@ -152,8 +152,9 @@ def test_what_is_transparent_is_black(tmp_path: Path) -> None:
     shown = np.rint(UPRIGHT * (alpha[..., None] / 255)).astype(np.uint8)
     layers = np.dstack([UPRIGHT, alpha])
     picture = Image.fromarray(np.ascontiguousarray(layers[..., [2, 1, 0, 3]]))
-    for name, more in (("a.png", {}), ("a.webp", {"lossless": True, "exact": True}), ("a.tif", {}), ("a.jp2", {})):
-        picture.save(tmp_path / name, **more)
+    for name in ("a.png", "a.tif", "a.jp2"):
+        picture.save(tmp_path / name)
+    picture.save(tmp_path / "a.webp", lossless=True, exact=True)
     cv2.imwrite(str(tmp_path / "deep.png"), layers.astype(np.uint16) * 257)
     for path in tmp_path.iterdir():
         assert np.abs(read(path)[0].astype(int) - shown).max() <= 1, path.name
