@@ -81,12 +81,14 @@ def test_sets_that_were_prepared_differently_are_refused_or_joined_with_a_note(s
     alike = [rewritten(singles / name, tmp_path / name, lambda row: None, card=prepared()) for name in "OC"]
     other = rewritten(singles / "C", tmp_path / "other", lambda row: None, card=prepared(3.5, 10, quality=30))
     assert "differences" not in merge(alike, str(tmp_path / "alike")).card
+    cut = rewritten(singles / "C", tmp_path / "cut", lambda row: None, card=prepared(cropped="whole"))
     drawn = str(singles / "C")
     for uris, said in (
         (
             [alike[0], other],
             r"margin 1.35 \(O\), 3.5 \(C\); frames 2 evenly spaced \(O\), 10 evenly spaced \(C\); images",
         ),
+        ([alike[0], cut], r"faces found in whole pictures \(O\), that came cut out \(C\)\n"),
         ([alike[0], drawn], r"margin 1.35 \(O\), 1.3 \(C\); .*; detector mesh468 \w+ \(O\), none \(C\)"),
     ):
         with pytest.raises(DataError, match=f"the sets were prepared differently: {said}"):
