@@ -189,11 +189,12 @@ class Folders(Corpus):
         return self._rules.letters.get(name, name)
 
     def _videos(self, files: Sequence[_File]) -> Iterator[SourceVideo]:
-        groups: dict[tuple[str, str], list[_File]] = {}
+        groups: dict[tuple[str, str, str], list[_File]] = {}
         for file in files:
-            name = file.get("video") or os.path.splitext(_without_frame(file))[0]
-            groups.setdefault((self._domain(file), canonical(name)), []).append(file)
-        for (domain, name), group in groups.items():
+            name, path = file.get("video"), canonical(_without_frame(file))
+            key = (name, "") if name else (os.path.splitext(path)[0], path)
+            groups.setdefault((self._domain(file), *key), []).append(file)
+        for (domain, name, _), group in groups.items():
             yield self._video(domain, name, group)
 
     def _video(self, domain: str, name: str, group: Sequence[_File]) -> SourceVideo:

@@ -10,6 +10,8 @@ from fasray.errors import DataError, SpecError
 from fasray.faces.corpora import SourceVideo, Survey
 from fasray.faces.corpora.folders import FolderRules, Folders
 from fasray.faces.corpora.path_pattern import PathPattern
+from fasray.faces.extraction.extract import Settings
+from fasray.ingest.chunks import make_plan
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -154,6 +156,14 @@ def test_one_video_or_person_with_two_values_is_refused_with_both_files(
 ) -> None:
     with pytest.raises(DataError, match=message):
         survey(tree(tmp_path, *names), pattern, domain="X")
+
+
+def test_two_files_of_one_name_are_never_taken_for_frames(tmp_path: Path) -> None:
+    tree(tmp_path, "live/ann.png", "live/ann.jpg")
+    adapter = Folders(FolderRules(("{label}/{subject}.*",), domain="X"))
+    assert [video.pictures for video in adapter.survey(str(tmp_path)).videos] == [(), ()]
+    with pytest.raises(DataError, match="video 'X/live/ann' has two files: live/ann.jpg and live/ann.png"):
+        make_plan(adapter, str(tmp_path), Settings())
 
 
 def test_names_are_the_same_in_both_unicode_forms(tmp_path: Path) -> None:
