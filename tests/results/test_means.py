@@ -31,6 +31,7 @@ from fasray.runs.record import RunRecord
 JOINED = "C->I,M,O"
 TARGETS = "IMO"
 SEEDS = (0, 1, 2)
+STEPS = (10, 20)
 PEOPLE = 5
 RULES = ("source-dev", "oracle")
 
@@ -49,8 +50,8 @@ def columns_of(rng: np.random.Generator, targets: Sequence[str], role: str) -> d
 
 def joined_run(folder: Path) -> RunRecord:
     """One training a seed, which three targets judge."""
-    trials = [MadeTrial(f"t{seed}", protocol=JOINED, seed=seed) for seed in SEEDS]
-    for trial, step in itertools.product(trials, (10, 20, 30)):
+    trials = [MadeTrial(f"t{seed}", protocol=JOINED, seed=seed, steps=STEPS) for seed in SEEDS]
+    for trial, step in itertools.product(trials, STEPS):
         columns = columns_of(np.random.default_rng([trial.seed, step]), TARGETS, "target:C->{}")
         write_scores(score_path(folder, trial.id, step), trial.id, step, columns)
     return write_record(folder, trials, spec={"protocols": [JOINED]})
@@ -65,7 +66,7 @@ def separate_run(folder: Path, run: RunRecord) -> RunRecord:
     """The same scores as trials of one target each."""
     trials = []
     for trial, target in itertools.product(run.trials, TARGETS):
-        trials.append(MadeTrial(f"{trial.id}{target}", protocol=f"C->{target}", seed=trial.seed))
+        trials.append(MadeTrial(f"{trial.id}{target}", protocol=f"C->{target}", seed=trial.seed, steps=STEPS))
         for step in trial.steps:
             columns = columns_of(np.random.default_rng([trial.seed, step]), TARGETS, "{}")
             keep = [row for row, role in enumerate(columns["role"]) if role in ("source-dev", target)]
@@ -125,7 +126,11 @@ def test_the_interval_draws_the_people_of_all_targets_alike_for_all_seeds(run: R
 
 def test_a_published_group_has_its_mean_and_a_bare_list_of_the_same_protocols_has_none(tmp_path: Path) -> None:
     names = ("SURF&CeFA->WMCA", "SURF&WMCA->CeFA", "CeFA&WMCA->SURF")
-    trials = [MadeTrial(f"t{n}-{seed}", protocol=name, seed=seed) for n, name in enumerate(names) for seed in (0, 1)]
+    trials = [
+        MadeTrial(f"t{n}-{seed}", protocol=name, seed=seed, steps=STEPS)
+        for n, name in enumerate(names)
+        for seed in (0, 1)
+    ]
     frame = results_frame(make_run(tmp_path / "group", trials, spec={"protocols": ["wcs"]}), RULES)
     assert "mean over wcs" in set(frame["protocol"])
     listed = results_frame(make_run(tmp_path / "list", trials, spec={"protocols": list(names)}), RULES)
@@ -138,7 +143,11 @@ def test_a_published_group_has_its_mean_and_a_bare_list_of_the_same_protocols_ha
 
 def test_with_a_failed_seed_of_one_protocol_the_mean_stays_and_its_deviation_is_unknown(tmp_path: Path) -> None:
     names = ("SURF&CeFA->WMCA", "SURF&WMCA->CeFA", "CeFA&WMCA->SURF")
-    trials = [MadeTrial(f"t{n}-{seed}", protocol=name, seed=seed) for n, name in enumerate(names) for seed in (0, 1)]
+    trials = [
+        MadeTrial(f"t{n}-{seed}", protocol=name, seed=seed, steps=STEPS)
+        for n, name in enumerate(names)
+        for seed in (0, 1)
+    ]
     failed = MadeTrial("t2-1", protocol=names[2], seed=1, status="failed", steps=(10,))
     row = video_rows(make_run(tmp_path, [*trials[:-1], failed], spec={"protocols": ["wcs"]}))["mean over wcs"]
     assert (row["n_failed"], math.isnan(row["hter_std"]), math.isnan(row["hter"])) == (1, True, False)
@@ -156,7 +165,7 @@ def test_the_cache_changes_no_mean_and_no_interval(run: RunRecord) -> None:
 
 def test_shots_and_extra_sources_are_marked_in_every_table(tmp_path: Path) -> None:
     names = ("O&C&I->M", "O&C&I+CA->M", "O&C&I->M+5shot")
-    trials = [MadeTrial(f"t{n}", protocol=name) for n, name in enumerate(names)]
+    trials = [MadeTrial(f"t{n}", protocol=name, steps=STEPS) for n, name in enumerate(names)]
     run = make_run(tmp_path, trials, spec={"protocols": list(names)})
     results = compute_results(run)
     marks = dict(zip(results.frame["protocol"], results.frame[MARKS], strict=True))
