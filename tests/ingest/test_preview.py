@@ -56,6 +56,17 @@ def test_twenty_videos_are_looked_at_and_no_set_is_written(tmp_path: Path) -> No
     assert max(shown[1:]) < 0.2, "there is none to show"
 
 
+def test_pictures_that_come_cut_out_are_all_used(tmp_path: Path) -> None:
+    (tmp_path / "src/live").mkdir(parents=True)
+    for name, grey in (("a", 90), ("b", 200)):
+        cv2.imwrite(str(tmp_path / f"src/live/{name}.png"), np.full((96, 96, 3), grey, np.uint8))
+    arguments = ["data", "prepare", "folders", str(tmp_path / "src"), str(tmp_path / "set"), "--domain", "X"]
+    arguments += ["--pattern", "{label}/{subject}.png", "--try", "2"]
+    for more, found in (([], 0), (["--cropped", "detect"], 0), (["--cropped"], 2)):
+        ran = CliRunner().invoke(cli, [*arguments, *more])
+        assert f"a face in {found} of 2 videos" in ran.stdout, ran.output
+
+
 def test_options_of_folders_are_of_folders_alone(tmp_path: Path) -> None:
     for option, value in (("--pattern", "{label}/*"), ("--domain", "X"), ("--label", "a=live"), ("--letter", "a=A")):
         ran = CliRunner().invoke(cli, ["data", "prepare", "msu-mfsd", str(tmp_path), "out", option, value])
