@@ -158,7 +158,8 @@ def protocol_page() -> str:
     parts = [
         "# Protocols",
         "A protocol says which domains train and which one is the target. A sweep file takes groups, names, or any "
-        "`A&B->C` over the domains of the data. Which rows are source and which target is explained in [Honest "
+        "`A&B->C` over the domains of the data, with filters, shots and extra sources: [Choose "
+        "protocols](../how-to/protocols.md). Which rows are source and which target is explained in [Honest "
         "evaluation](../explanation/honest-evaluation.md).",
         letters,
         "## Groups",

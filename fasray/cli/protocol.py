@@ -9,7 +9,7 @@ import click
 
 from fasray.cli.addresses import ADDRESS
 
-_FILE = click.Path(exists=True, dir_okay=False)
+_FILE = click.Path(dir_okay=False)
 
 
 @click.group()
@@ -81,5 +81,7 @@ def _text(file: str) -> str:
 
     try:
         return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"the list cannot be read: {error.strerror}", where=file, remedy="check its name") from error
     except UnicodeDecodeError as error:
         raise DataError("this is not a text file", where=file, remedy="name a list, one entry a line") from error

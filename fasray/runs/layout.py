@@ -5,12 +5,14 @@ runs/<sweep>/sweep.yaml                     the specification in canonical form,
              videos.parquet                 camera, session and people of its videos
              events.jsonl                   the ordered log (events.py), fsynced line by line
              lock                           who drives the run; held by the operating system, so it dies with the driver
+             protocols/                     files of fixed lists, if protocols are such (fasray.protocols.lists)
              weights/                       copies of the initial weights, if trials start from any, and weights.json
              trials/<id>/spec.json          what the trial is
              trials/<id>/eval-<step>.parquet   one immutable score file per evaluation
              trials/<id>/checkpoint/        newest and best weights, optimizers of the newest
              trials/<id>/files.json         SHA-256 of score files and checkpoints
              trials/<id>/tensorboard/<name>/   curves
+             trials/<id>/mlflow.json, wandb.json, mlflow/, wandb/   of other trackers, if the sweep names them
              results.parquet, report.html, results.cache   derived; can be deleted
 
 The same on S3, but for the log and the lock, which are folders there (event_log.py, lease.py).
