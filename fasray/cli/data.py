@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fasray.cli.addresses import ADDRESS, OUT_FILE, OUT_FOLDER
+from fasray.cli.corpora import corpora
 from fasray.cli.prepare import prepare
 from fasray.names import printable
 
@@ -24,6 +25,7 @@ def data() -> None:
 
 
 data.add_command(prepare)
+data.add_command(corpora)
 
 
 @data.command()

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from fasray.cli.data import data
 from fasray.cli.tables import make_console, make_table
-from fasray.errors import DataError, FasrayError
+from fasray.errors import DataError, FasrayError, SpecError
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.overview import contact_sheet, stats
 from fasray.faces.sets.shards import write_shards
@@ -145,3 +145,16 @@ def test_long_names_that_begin_alike_stay_apart_in_a_pipe(capsys):
         table.add_row(name, "1")
     make_console().print(table)
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == names
+
+
+def test_corpora_are_listed_and_each_is_described():
+    listed = call("corpora").output
+    lines = {line.split()[0]: line.split() for line in listed.splitlines()}
+    assert lines["siw-mv2"][-2:] == ["785", "915"]
+    assert lines["casia-surf"][-2:] == ["1000", "2991"]
+    assert lines["celeba-spoof"][3] == "images"
+    described = call("corpora", "cefa").output
+    assert "Ethnicity/R/R-NNN" in described
+    assert "`" not in described
+    with pytest.raises(SpecError, match="no corpus 'cef'"):
+        call("corpora", "cef")
