@@ -16,6 +16,7 @@ from score_runs import MadeTrial, made_reading, score_path, score_table, write_r
 from fasray import metrics
 from fasray.cli import cli
 from fasray.errors import DataError, SpecError
+from fasray.ingest.worklog import VideoReport, count_videos
 from fasray.metrics.pad import PadCounts, Presentations
 from fasray.results.pad_report import PadOptions, build_pad_report, pad_report_html
 from fasray.results.pad_report.checklist import MET, MISSED, UNKNOWN, checklist
@@ -120,6 +121,22 @@ def test_faceless_videos_are_non_responses_of_their_kind_and_counted_both_ways(r
     assert excluded["HTER"] == f"{50 * (sum(accepted.values()) / 24 + rejected / 24):.2f}"
     assert counted["HTER"] == f"{50 * (sum(accepted.values()) / 34 + (rejected + 5) / 29):.2f}"
     assert counted["APCER, worst species"] == f"{100 * max(accepted['print'] / 17, accepted['replay'] / 12):.2f}"
+
+
+def test_the_counts_are_those_that_preparation_writes(run: RunRecord) -> None:
+    reports = [
+        VideoReport(
+            path=f"{number}.avi", video=str(number), split="test", attack_type=kind, taken=taken,
+            misses=tuple(range(missed)), remarks=(), unreadable=unreadable,
+        )
+        for number, (kind, taken, missed, unreadable) in enumerate(
+            [("live", 4, 4, ""), ("live", 4, 3, ""), ("print", 2, 2, ""), ("print", 1, 1, ""), ("mask", 0, 0, "empty")]
+        )
+    ]  # fmt: skip
+    prepared = {"kind": "prepared", "counts": [each.model_dump() for each in count_videos(reports)]}
+    card = {"kind": "merged", "sets": [{"domains": ["I"], "card": prepared}]}
+    found = non_responses(replace(run, data=replace(run.data, card=card)), "C&M->I")
+    assert (found.known, found.live, found.attacks, found.unreadable) == (True, 1, (("print", 2),), 1)
 
 
 def test_what_preparation_did_not_count_is_said_to_be_unknown(run: RunRecord, tmp_path: Path) -> None:
