@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from sweep_fixtures import without_cost
 
 from fasray.faces import jpeg
@@ -98,8 +99,8 @@ def train_run(
     return TrainedRun(run, data, {**kept, **environment}, tuple(trained))
 
 
-def fill_pool(data: Path, pools: Path, poisoned: str = "") -> FacePool:
-    """Decode the faces of a set into the pool that commands look for; noise for those of ``poisoned`` domains."""
+def fill_pool(data: Path, pools: Path, poisoned: str | NDArray[np.bool_] = "") -> FacePool:
+    """Decode the faces of a set into the pool that commands look for; noise for ``poisoned`` domains, or rows [N]."""
     manifest, index = read_manifest(str(data)), read_index(str(data))
     table = pa.concat_tables([pq.read_table(data / shard.name) for shard in manifest.shards])
     images = [jpeg.decode(face) for face in table["image"].to_pylist()]
@@ -119,7 +120,7 @@ def fill_pool(data: Path, pools: Path, poisoned: str = "") -> FacePool:
         for name, size in (("depth", 32), ("parsing", 64))
     }
     faces = np.stack([image for image in images if image is not None])
-    noisy = np.isin(index.domain, list(poisoned))
+    noisy = np.isin(index.domain, list(poisoned)) if isinstance(poisoned, str) else poisoned
     faces[noisy] = np.random.default_rng(0).integers(0, 256, faces[noisy].shape, dtype=np.uint8)
     pool.write(np.arange(len(index)), faces, **maps)
     return pool.finish()
