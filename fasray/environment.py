@@ -60,6 +60,12 @@ VARIABLES = (
         "`token` or `disabled`, as the cluster has it; with `token` also set `RAY_AUTH_TOKEN`",
         "`token`, with a fresh token, for a private Ray",
     ),
+    Variable(
+        "MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME",
+        "with `tracking: [mlflow]`: the server, and the experiment's name",
+        "the folder `mlflow` of the run directory, and its name",
+    ),
+    Variable("WANDB_MODE, WANDB_PROJECT", "with `tracking: [wandb]`: `online`, and the project", "`offline`, `fasray`"),
     Variable("RAY_AUTH_TOKEN", "the cluster's token", "the token file of Ray, if there is one"),
     Variable("RAY_API_SERVER_ADDRESS", "address of the dashboard, for `ray job`", "read by Ray only"),
     Variable(

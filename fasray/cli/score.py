@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +28,7 @@ STYLES = ("table", "json", "csv", "parquet")
 @click.command()
 @click.argument("checkpoint", type=ADDRESS)
 @click.argument("files", type=LOCAL, nargs=-1, metavar="FILE_OR_FOLDER...")
-@click.option("--list", "listed", type=click.File(errors="surrogateescape"), help="Text of more, one a line; -: stdin.")
+@click.option("--list", "listed", metavar="TEXT", help="Text file of more, one a line; -: standard input.")
 @click.option("--step", type=int, help="Which checkpoint.  [default: the best by source-dev]")
 @click.option("--frames", type=int, help="Frames of a video, evenly spaced.  [default: as the model's data]")
 @click.option("--every", type=int, metavar="K", help="Every K-th frame instead.")
@@ -41,7 +43,7 @@ STYLES = ("table", "json", "csv", "parquet")
 def score(
     checkpoint: str,
     files: tuple[str, ...],
-    listed: io.TextIOBase | None,
+    listed: str | None,
     step: int | None,
     frames: int | None,
     every: int | None,
@@ -68,8 +70,7 @@ def score(
 
     if style == "parquet" and output is None:
         raise SpecError("parquet is no text", where="--format parquet", remedy="name a file with -o")
-    lines = [line for line in listed.read().splitlines() if line.strip()] if listed else []
-    paths = files_in([*files, *lines])
+    paths = files_in([*files, *(_lines(listed) if listed else ())])
     if not paths:
         raise SpecError("there is nothing to score", remedy="name pictures, videos or folders of them")
     scorer = Scorer.load(checkpoint, step, device_of_option(device))
@@ -91,6 +92,14 @@ def score(
     if unreadable:
         where = printable(unreadable[0])
         raise DataError(f"{len(unreadable)} of {len(found)} files cannot be read", where=where)
+
+
+def _lines(listed: str) -> list[str]:
+    try:
+        text = sys.stdin.buffer.read() if listed == "-" else Path(listed).read_bytes()
+    except OSError as error:
+        raise DataError(f"the list cannot be read: {error.strerror}", where=printable(listed)) from error
+    return [line for line in os.fsdecode(text).splitlines() if line.strip()]
 
 
 def _with_progress(found: Iterator[Prediction], total: int) -> Iterator[Prediction]:
@@ -189,7 +198,7 @@ def _columns(rows: Sequence[dict[str, Any]], style: str) -> bytes:
     if "frame" in frame:
         frame["frame"] = frame["frame"].astype("Int64")
     if style == "csv":
-        return frame.to_csv(index=False).encode()
+        return str(frame.to_csv(index=False)).encode()
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()

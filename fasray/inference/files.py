@@ -80,6 +80,10 @@ def predict_files(
 ) -> Iterator[Prediction]:
     """Score files, and all pictures and videos in folders, in their order; a file that cannot be read says why.
 
+        scorer = fasray.Scorer.load("runs/quickstart/trials/ID")
+        for found in fasray.predict_files(scorer, ["visitors/"], workers=4):
+            print(found.path, found.score, found.decision(scorer.thresholds()))
+
     Args:
         scorer: the model.
         paths: local files and folders; see :func:`files_in`.
@@ -91,10 +95,6 @@ def predict_files(
     Raises:
         SpecError: how the model's data were prepared is not known, and ``settings`` is not given.
         DataError: the detector's model files are not installed.
-
-    >>> scorer = fasray.Scorer.load("runs/quickstart/trials/ID")  # doctest: +SKIP
-    >>> for found in fasray.predict_files(scorer, ["visitors/"], workers=4):  # doctest: +SKIP
-    ...     print(found.path, found.score, found.decision(scorer.thresholds()))
     """
     how = settings or settings_for(scorer)
     models, own = how.read_models(), threading.local()
@@ -121,7 +121,8 @@ def predict_files(
 def files_in(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Return files as they are given and, for a folder, what is named like a picture or video below it, sorted."""
     found: list[str] = []
-    for path in map(os.fspath, paths):
+    for given in paths:
+        path = os.fspath(given)
         if os.path.isdir(path):
             below = (str(file) for file in Path(path).rglob("*") if file.is_file())
             found += sorted(file for file in below if named_as_media(file))

@@ -36,8 +36,8 @@ class Thresholds:
 class Scorer:
     """Scores face crops with a trained model; :func:`fasray.predict_files` scores pictures and videos with it.
 
-    >>> scorer = fasray.Scorer.load("runs/quickstart/trials/ID", device="cuda")  # doctest: +SKIP
-    >>> scorer.score(crops), scorer.thresholds(), scorer.calibration()  # doctest: +SKIP
+        scorer = fasray.Scorer.load("runs/quickstart/trials/ID", device="cuda")
+        scores, thresholds, calibration = scorer.score(crops), scorer.thresholds(), scorer.calibration()
 
     Attributes:
         trial: that was trained.

@@ -79,7 +79,7 @@ class Tracker(Protocol):
         """Let go of everything; the trial ends here, or is stopped, or goes on in another process."""
 
 
-other_trackers: Plugins[type[Tracker]] = Plugins("fasray.trackers", "tracker", tuple(TRACKERS))
+other_trackers: Plugins[type[Tracker]] = Plugins("fasray.training.trackers", "tracker", tuple(TRACKERS))
 
 
 def tracker_names() -> tuple[str, ...]:
