@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fasray.results.scores import Level
+    from fasray.results.tables.text import Grid
+    from fasray.runs.record import RunRecord
 
 _FORMATS = ("table", "json", "csv", "parquet", "md", "latex")
 _FRAMES = (
@@ -147,12 +150,13 @@ def _computed(run: str, what: str, kind: str, rule: str = "source-dev") -> bytes
     from fasray.results.tables import text as tables
     from fasray.runs.record import read_run
 
-    compute, arrange = {
+    frames: dict[str, tuple[Callable[[RunRecord, str], pd.DataFrame], Callable[[pd.DataFrame], Grid]]] = {
         "slices": (slices.slices_frame, slices.slices_grid),
         "thresholds": (transfer.thresholds_frame, transfer.thresholds_grid),
         "calibration": (calibrated.calibration_frame, calibrated.calibration_grid),
         "gap": (transfer.gap_frame, transfer.gap_grid),
-    }[what]
+    }
+    compute, arrange = frames[what]
     frame = compute(read_run(run), rule)
     if kind not in _FOR_PEOPLE:
         return _export(frame, kind)

@@ -1,11 +1,15 @@
 """The field's metrics as pure NumPy functions: rates, curves, thresholds, intervals, comparisons, frames to videos."""
 
+from fasray.metrics.calibration import Calibration, Reliability, brier, fit_calibration, reliability
 from fasray.metrics.compare import MethodComparison, PairedDifference, compare_methods, paired_difference
 from fasray.metrics.compat import COMPAT, CompatFigures, compat_figures
 from fasray.metrics.curves import Det, Eer, Roc, auc, bpcer_at_apcer, det, eer, roc, tpr_at_fpr
 from fasray.metrics.figures import Figures, figures
 from fasray.metrics.intervals import FEW_SUBJECTS, Interval, Intervals, confidence_intervals, few_subjects_warning
 from fasray.metrics.losses import binary_cross_entropy
+from fasray.metrics.mean_difference import MeanDifference, PairedRuns, holm, mean_difference
+from fasray.metrics.pad import PadCounts, Presentations, clopper_pearson, pad_counts, riapar, upper_bound
+from fasray.metrics.ranks import Ranks, rank_methods
 from fasray.metrics.rates import PadRates, Rates, pad_rates_at, rates_at
 from fasray.metrics.summary import SOURCE_DEV, TARGET, DomainDev, SourceDev, source_dev_summary
 from fasray.metrics.thresholds import (
@@ -22,6 +26,7 @@ __all__ = [
     "FEW_SUBJECTS",
     "SOURCE_DEV",
     "TARGET",
+    "Calibration",
     "CompatFigures",
     "Det",
     "DomainDev",
@@ -29,10 +34,16 @@ __all__ = [
     "Figures",
     "Interval",
     "Intervals",
+    "MeanDifference",
     "MethodComparison",
+    "PadCounts",
     "PadRates",
     "PairedDifference",
+    "PairedRuns",
+    "Presentations",
+    "Ranks",
     "Rates",
+    "Reliability",
     "Roc",
     "SourceDev",
     "Videos",
@@ -41,7 +52,9 @@ __all__ = [
     "binary_cross_entropy",
     "bpcer_at_apcer",
     "bpcer_threshold",
+    "brier",
     "choose_threshold",
+    "clopper_pearson",
     "compare_methods",
     "compat_figures",
     "confidence_intervals",
@@ -50,12 +63,20 @@ __all__ = [
     "eer_threshold",
     "few_subjects_warning",
     "figures",
+    "fit_calibration",
+    "holm",
+    "mean_difference",
     "min_hter_threshold",
+    "pad_counts",
     "pad_rates_at",
     "paired_difference",
+    "rank_methods",
     "rates_at",
+    "reliability",
+    "riapar",
     "roc",
     "source_dev_summary",
     "to_videos",
     "tpr_at_fpr",
+    "upper_bound",
 ]

@@ -106,8 +106,11 @@ class _Cell:
 
     figures: dict[int, Floats]
     trials: dict[int, str]
-    target: Scores
-    rows: Any
+    people: tuple[str, ...]
+    """Who is in the target; videos in place of people who are not known."""
+    subjects: int
+    """Independent ones: the fewer of those with live and with attack videos."""
+    rows: tuple[NDArray[Any], ...]
     """Which videos choose and judge, to be the same in all that is compared."""
 
 
@@ -216,7 +219,8 @@ def _cell(
     dev, target = evaluation.source_dev.grouping, evaluation.target.grouping
     rows = (dev.videos.video, target.videos.video, target.videos.label, target.videos.attack_type, target.subjects)
     means = {seed: np.asarray(np.mean(values, axis=0)) for seed, values in figures.items()}
-    return _Cell(means, trials, evaluation.target, rows)
+    clusters, _ = resamples.of(evaluation.target)
+    return _Cell(means, trials, _people(evaluation.target), min(clusters.live, clusters.attack), rows)
 
 
 def _figure(target: Scores, threshold: float, figure: Figure, resamples: _SharedResamples) -> Floats:
@@ -242,22 +246,21 @@ class _SharedResamples:
         self._count = count
         self._drawn: dict[tuple[str, ...], Counts] = {}
 
-    @staticmethod
-    def key(target: Scores) -> tuple[str, ...]:
-        """Return what identifies the people of a target."""
-        names = np.where(target.grouping.subjects == "", target.grouping.videos.video, target.grouping.subjects)
-        return tuple(np.unique(names).tolist())
-
     def of(self, target: Scores) -> tuple[Clusters, Counts]:
         """Return the subjects of a target and their counts, [1 + B, S], each once first."""
         grouping = target.grouping
         live = grouping.videos.label == 1
         clusters = find_clusters(np.zeros(len(live)), live, grouping.subjects)
-        key = self.key(target)
+        key = _people(target)
         if key not in self._drawn:
             seed = len(self._drawn)
             self._drawn[key] = np.concatenate([whole(clusters), draw(clusters, self._count, seed)])
         return clusters, self._drawn[key]
+
+
+def _people(target: Scores) -> tuple[str, ...]:
+    subjects, videos = target.grouping.subjects, target.grouping.videos.video
+    return tuple(np.unique(np.where(subjects == "", videos, subjects)).tolist())
 
 
 def _same(one: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]]) -> bool:
@@ -300,11 +303,8 @@ def _row(method: str, protocol: str, pairs: Sequence[tuple[_Cell, _Cell]], optio
         one, other = (np.array([cell.figures[seed] for seed in seeds]) for cell in (ours, theirs))
         difference = one - other
         means.append((one[:, 0].mean(), other[:, 0].mean()))
-        key = _SharedResamples.key(ours.target)
-        live = ours.target.grouping.videos.label == 1
-        subjects = min(len(np.unique(ours.target.grouping.subjects[rows])) for rows in (live, ~live))
         training = tuple((ours.trials[seed], theirs.trials[seed]) for seed in seeds)
-        runs.append(PairedRuns(difference[:, 0], difference[:, 1:], subjects, key, training))
+        runs.append(PairedRuns(difference[:, 0], difference[:, 1:], ours.subjects, ours.people, training))
     found = mean_difference(runs, options.confidence)
     value, baseline = np.mean(means, axis=0).tolist()
     margin = math.nan if options.margin is None else options.margin
