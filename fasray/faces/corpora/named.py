@@ -84,6 +84,9 @@ class NamedCorpus(Corpus):
             )
         subjects = subjects_of(root)
         official, published = self._should_be(root, paths), self.published()
+        if self.by_name:
+            there = {video.video: video.path for video in videos}
+            official = tuple(replace(video, path=there.get(video.video, video.path)) for video in official)
         notes = self.remarks(videos) if subjects is None else []
         if subjects is not None:
             official = tuple(video for video in official if video.subject in subjects)
@@ -96,9 +99,6 @@ class NamedCorpus(Corpus):
 
     def _should_be(self, root: str, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
         """Return the official videos with paths as this copy would have them (some copies have one folder more)."""
-        if self.by_name:
-            there = {video.video: video.path for video in map(self.parse, paths) if video is not None}
-            return tuple(replace(video, path=there.get(video.video, video.path)) for video in self.official())
         if self.folder and any(path.startswith(self.folder) for path in paths):
             return tuple(replace(video, path=self.folder + video.path) for video in self.official())
         return self.official()

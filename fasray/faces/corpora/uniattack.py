@@ -29,7 +29,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import ClassVar
 
 from fasray.faces.corpora.corpus import Survey
 from fasray.faces.corpora.frame_folders import ListedCorpus
@@ -76,7 +75,6 @@ class UniAttack(ListedCorpus):
     domain = "UniAttackData"
     title = "UniAttackData"
     list_name = "UniAttackData"
-    frame: ClassVar[re.Pattern[str]] = re.compile(r"\d+\.(jpg|png)")
 
     def parse(self, path: str) -> SourceVideo | None:
         """See NamedCorpus. The folder's group must be the subject's."""

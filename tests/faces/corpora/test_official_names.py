@@ -148,6 +148,16 @@ def test_a_partial_copy_is_told_file_by_file(tmp_path):
     assert "test_release/30/8.avi" in found.missing
 
 
+def test_a_video_with_another_ending_or_as_pictures_is_not_missing(tmp_path):
+    tree(tmp_path, ["Spoof/Replay/Replay_1.mp4", "Spoof/Print/Paper_1/0.png", "Live/Live_1/7.png", "Live/Live_2.mov"])
+    survey = corpora.get("siw-mv2").survey(str(tmp_path))
+    assert [video.video for video in survey.videos] == [
+        f"SiW-Mv2/{name}" for name in ("Live_1", "Live_2", "Paper_1", "Replay_1")
+    ]
+    assert len(survey.findings.missing) == 1700 - 4
+    assert survey.findings.extra == ()
+
+
 def test_missing_eye_positions_are_told_but_a_copy_without_them_is_whole(tmp_path):
     paths = [video.path for video in corpora.get("oulu-npu").official()]
     found = corpora.get("oulu-npu").check(str(tree(tmp_path, paths)))
