@@ -116,7 +116,11 @@ def _power(found: Comparison) -> list[str]:
         f" Of what is unsure, {100 * row['subject_share']:.0f} % is due to which people were filmed, the rest to seeds."
     )  # fmt: skip
     size = f"under {100 * row['seen']:.1f} points" if row["seen"] < 1 else "of any size"
+    margin = found.options.margin
+    more = "" if margin is None or row["seen"] <= margin else (
+        f" To see {100 * margin:g} points takes about {(row['seen'] / margin) ** 2:.2g} times as many people and seeds."
+    )  # fmt: skip
     return [
         f"seen from: with {row['subjects']} subjects and {seeds} a difference {size} on {where} would be missed more"
-        f" than {round(100 * (1 - POWER))} times in 100.{part}"
+        f" than {round(100 * (1 - POWER))} times in 100.{part}{more}"
     ]

@@ -182,6 +182,7 @@ def test_the_command_prints_table_latex_json_and_plots(run: RunRecord, tmp_path:
     shown = command(run.uri, "--baseline", "erm", "--margin", "2", "--plots", str(tmp_path / "plots")).output
     assert "twin    mean      equivalent      3        12" in shown
     assert "with 12 subjects and 3 seeds a difference under" in shown
+    assert "To see 2 points takes about" in shown
     assert "Critical difference (Nemenyi, 95 %): " in shown
     for name in ("differences", "ranks"):
         assert (tmp_path / "plots" / f"{name}.svg").read_text().startswith("<?xml")
