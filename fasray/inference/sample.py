@@ -33,30 +33,36 @@ def scored_sample(scorer: Scorer, settings: Settings | None) -> dict[str, Any]:
 
     Args:
         scorer: the model.
-        settings: how faces are cut out for it; None if that is not known: then the picture itself is the crop.
-
-    Raises:
-        DataError: the detector finds no face in the picture.
+        settings: how faces are cut out for it; None if that is not known. Then the whole picture is the crop, as it is
+            where faces come cut out, or where the detector is not installed.
     """
     picture = draw_picture()
-    if settings is None:
-        crop, facts = np.asarray(cv2.resize(picture, (scorer.trial.training.image_size,) * 2), np.uint8), {}
+    box = None if settings is None or settings.cropped else _box(picture, settings)
+    if settings is None or box is None:
+        side = scorer.trial.training.image_size if settings is None else settings.image_size
+        crop, facts = np.asarray(cv2.resize(picture, (side, side)), np.uint8), {}
     else:
-        frame = np.ascontiguousarray(picture[..., ::-1])
-        face = detector_kind(settings.detector).build(settings.read_models()).find(frame)
-        if face is None:
-            raise DataError(f"the detector {settings.detector} finds no face in the sample picture")
-        matrix = labels.crop_matrix(face.points, settings.image_size, settings.margin)
-        decoded = jpeg.decode(jpeg.encode(labels.cut_out(frame, matrix, settings.image_size), settings.quality))
+        matrix = labels.crop_matrix(box, settings.image_size, settings.margin)
+        cut = labels.cut_out(np.ascontiguousarray(picture[..., ::-1]), matrix, settings.image_size)
+        decoded = jpeg.decode(jpeg.encode(cut, settings.quality))
         assert decoded is not None  # noqa: S101 - it was encoded just now
-        low, high = face.points[:, :2].min(0), face.points[:, :2].max(0)
-        crop, facts = decoded, {"picture": _png(picture), "box": [*low.tolist(), *high.tolist()]}
+        crop, facts = decoded, {"picture": _png(picture), "box": box.ravel().tolist()}
     return {
         **facts,
         "crop": _png(crop),
         "score": float(scorer.score(crop[None])[0]),
         "about": "a generated face, PNG in base64; box: left, top, right, bottom of the detector's points",
     }
+
+
+def _box(picture: NDArray[np.uint8], settings: Settings) -> NDArray[np.float32] | None:
+    """Return [2, 2] left, top and right, bottom of the detector's points; None if it finds no face or is not there."""
+    try:
+        detector = detector_kind(settings.detector).build(settings.read_models())
+    except DataError:
+        return None
+    face = detector.find(np.ascontiguousarray(picture[..., ::-1]))
+    return None if face is None else np.stack([face.points[:, :2].min(0), face.points[:, :2].max(0)])
 
 
 def crop_of(sample: Mapping[str, Any]) -> NDArray[np.uint8]:

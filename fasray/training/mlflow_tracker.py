@@ -21,7 +21,12 @@ from fasray.training.trackers import check_package, keep_id, kept_id, run_name, 
 from fasray.training.trial import Trial
 
 _URI, _NAME = "MLFLOW_TRACKING_URI", "mlflow"
-_DEFAULTS = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+_DEFAULTS = {
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is down does not hold a trial up for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
 
 
 class MlflowTracker:

@@ -250,15 +250,19 @@ def curve_points(evaluation: Evaluation, table: pa.Table) -> dict[str, float]:
 
 
 def target_points(table: pa.Table) -> dict[str, float]:
-    """Return the target's AUC, and its HTER at the EER threshold of source-dev, over videos; empty if it is sealed."""
-    target = _videos(table, TARGET)
-    if target is None:
-        return {}
-    source = _videos(table, SOURCE_DEV)
-    points = {"target_auc": auc(target.score, target.label)}
-    if source is not None:
+    """Return the target's AUC, and its HTER at the EER threshold of source-dev, over videos; empty if it is sealed.
+
+    Of several targets each has its own, with the name of its protocol.
+    """
+    source, points = _videos(table, SOURCE_DEV), dict[str, float]()
+    for role in pc.unique(table["role"]).to_pylist():
+        target = _videos(table, role) if role.partition(":")[0] == TARGET else None
+        if source is None or target is None:
+            continue
+        name = role[len(TARGET) :].replace(":", "_").replace("->", "-to-")
         threshold = eer(source.score, source.label).threshold
-        points["target_hter"] = rates_at(target.score, target.label, threshold).hter
+        points[f"target_auc{name}"] = auc(target.score, target.label)
+        points[f"target_hter{name}"] = rates_at(target.score, target.label, threshold).hter
     return points
 
 

@@ -38,7 +38,7 @@ class WandbTracker:
         settings: dict[str, Any] = {
             "mode": mode, "console": "off", "silent": True, "disable_code": True, "disable_git": True, "host": "",
             "x_disable_meta": True, "x_disable_stats": True, "x_disable_machine_info": True,
-            "x_save_requirements": False,
+            "x_save_requirements": False, "init_timeout": 30,
         }  # fmt: skip
         self._run: Any = wandb.init(
             dir=None if storage.is_remote(run) else _folder(run),

@@ -1,4 +1,4 @@
-"""Every method in every form that has a graph of its own: `fasray score`, ONNX and the code without fasray agree."""
+"""Every method in every form that has a graph of its own: score, ONNX, int8 and the code without fasray agree."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from without_fasray import run_shown_code
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.loading.pool import FacePool
+from fasray.inference.int8 import quantise
 from fasray.inference.onnx import TOLERANCE, export_checkpoint
 from fasray.inference.scorer import Scorer
 from fasray.methods import registry
@@ -70,3 +71,9 @@ def test_score_onnx_and_the_code_without_fasray_agree(
     print(f"form {name} {config}: {exported.difference:.1e} in the export, {apart:.1e} on crops")
     assert max(apart, exported.difference) <= TOLERANCE
     assert abs(shown["score"] - shown["sample"]["score"]) <= 1e-5
+    small = quantise(exported, Scorer.load(str(at)), pool)
+    (tmp_path / "int8.onnx").write_bytes(small.content)
+    assert abs(run_shown_code(tmp_path / "int8.onnx")["score"] - small.metadata["sample"]["score"]) <= 1e-4
+    both = [small.metadata["int8"][role] for role in ("source-dev", "target")]
+    print(f"form int8 {name} {config}: {len(exported.content)} -> {len(small.content)} bytes, {both}")
+    assert max(change["largest_difference"] for change in both) <= 0.1

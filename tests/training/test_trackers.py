@@ -12,14 +12,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_trials import context_of, digests, made_pool, made_roles, made_trial
 
 from fasray.errors import SpecError
 from fasray.faces.loading.pool import FacePool
+from fasray.metrics import eer
 from fasray.sweep.spec import SweepSpec
+from fasray.training.context import Context
 from fasray.training.loop import evaluations
-from fasray.training.trackers import Tracker, check_trackers, other_trackers, run_name, settings_of
+from fasray.training.trackers import Tracker, check_trackers, other_trackers, run_name, settings_of, target_points
 from fasray.training.trial import Trial
 
 SECRET = "d4f0c0ffee" * 4
@@ -157,6 +162,39 @@ def test_no_target_figure_of_a_search_trial_is_in_any_byte_of_a_tracker(
     for path in files:
         assert b"target_" not in path.read_bytes()
         assert "target_" not in path.name
+
+
+class Second(Context):
+    """The worker of a trial that writes nothing."""
+
+    @property
+    def rank(self) -> int:
+        return 1
+
+
+def test_of_several_workers_the_first_alone_is_tracked(pool: FacePool, tmp_path: Path) -> None:
+    trial = made_trial()
+    context = Second(
+        str(tmp_path / "trials" / trial.id), seed=1, total_steps=6, tracking=("tensorboard", "mlflow", "wandb")
+    )
+    assert [one.reading.step for one in evaluations(trial, pool, made_roles(pool.index), context)] == [2, 4, 6]
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_figures_of_the_target_are_those_of_an_independent_count(pool: FacePool, tmp_path: Path) -> None:
+    folder = tracked((), made_trial(), pool, tmp_path)
+    table = pq.read_table(folder / "eval-00000006.parquet").to_pandas()
+    videos = table.groupby(["role", "video"]).agg({"score": "mean", "label": "first"})
+    live = {role: np.sort(part.score[part.label == 1]) for role, part in videos.groupby("role")}
+    attack = {role: np.sort(part.score[part.label == 0]) for role, part in videos.groupby("role")}
+    auc = np.mean([(one > attack["target"]) + (one == attack["target"]) / 2 for one in live["target"]])
+    threshold = eer(*(videos.loc["source-dev"][name].to_numpy() for name in ("score", "label"))).threshold
+    hter = ((live["target"] < threshold).mean() + (attack["target"] >= threshold).mean()) / 2
+    found = target_points(pa.Table.from_pandas(table))
+    assert found == pytest.approx({"target_auc": auc, "target_hter": hter})
+    table.loc[table.role == "target", "role"] = "target:A&B->C"
+    assert set(target_points(pa.Table.from_pandas(table))) == {"target_auc_A&B-to-C", "target_hter_A&B-to-C"}
+    assert target_points(pa.Table.from_pandas(table[table.role == "source-dev"])) == {}
 
 
 class Raising:
