@@ -3,7 +3,8 @@
 The first line of the CSV file (UTF-8, comma) names its columns, in any order:
 
 ============  ====================================================================================================
-path          relative to the CSV file's folder, forward slashes; required
+path          of a file, or of a folder of pictures that are the frames of one video; relative to the CSV file's
+              folder, forward slashes; required
 label         ``live`` or ``attack`` (also 1, bonafide; 0, spoof); required
 domain        a short name; domains are what ``A&B->C`` in a sweep is made of; required
 subject       the person, unique within the domain; required
@@ -79,11 +80,11 @@ def _located(folder: str, listed: tuple[SourceVideo, ...]) -> tuple[tuple[Source
 
     A name that was written on another system may be there with its accents in another Unicode form.
     """
-    absent = {video.path for video in listed if not os.path.isfile(os.path.join(folder, video.path))}
+    absent = {video.path for video in listed if not os.path.exists(os.path.join(folder, video.path))}
     if not absent:
         return listed, {}
     there = list_files(folder, hidden=True)
-    same = {canonical(path): path for path in there}
+    same = {canonical(path): path for path in (*map(os.path.dirname, there), *there)}
     found = {path: same[canonical(path)] for path in absent if canonical(path) in same}
     like = _similar(there)
     hints = {path: next(filter(None, (like.get(key) for key in _keys(path))), "") for path in absent - found.keys()}

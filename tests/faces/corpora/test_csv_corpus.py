@@ -6,6 +6,7 @@ from fasray import protocols
 from fasray.errors import DataError
 from fasray.faces import corpora
 from fasray.faces.corpora.source_video import SourceVideo
+from fasray.faces.extraction.sequences import picture_files
 from fasray.faces.face_index import FaceIndex
 
 HEADER = "path,label,domain,subject,attack_type,split,first_frame,last_frame,rotate"
@@ -47,6 +48,16 @@ def test_the_file_itself_may_be_named(tmp_path):
     (tmp_path / "manifest.csv").rename(tmp_path / "mine.csv")
     survey = corpora.get("manifest").survey(str(tmp_path / "mine.csv"))
     assert (survey.root, len(survey.videos)) == (str(tmp_path), 1)
+
+
+def test_a_folder_of_pictures_is_a_video(tmp_path):
+    for folder in ("clip", f"{NFD}.1"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").touch()
+    (tmp_path / "manifest.csv").write_text(f"{HEADER}\nclip,live,lab,ann,,,,,\n{NFC}.1,live,lab,bob,,,,,\n")
+    survey = corpora.get("manifest").survey(str(tmp_path))
+    assert [picture_files(survey.root, video) for video in survey.videos] == [(f"{NFD}.1/1.png",), ("clip/1.png",)]
+    assert survey.findings.whole
 
 
 def test_files_that_are_not_there_are_named(tmp_path):
