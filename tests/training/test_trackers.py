@@ -165,11 +165,15 @@ def test_no_target_figure_of_a_search_trial_is_in_any_byte_of_a_tracker(
 
 
 class Second(Context):
-    """The worker of a trial that writes nothing."""
+    """The second of two workers; what the first computes is not waited for."""
 
     @property
     def rank(self) -> int:
         return 1
+
+    @property
+    def world_size(self) -> int:
+        return 2
 
 
 def test_of_several_workers_the_first_alone_is_tracked(pool: FacePool, tmp_path: Path) -> None:
