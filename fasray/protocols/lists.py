@@ -29,7 +29,10 @@ ENDING = ".json"
 FOLDER = "protocols"
 """In a run directory, and next to a trial's ``spec.json``: copies of the files that its protocols come from."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*@[0-9a-f]{12}")
+SHARED = "-shared"
+"""How the name of a protocol ends whose people may be on several sides."""
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]*@[0-9a-f]{{12}}({SHARED})?")
 ListRole = Literal["train", "dev", "test"]
 
 
@@ -77,7 +80,7 @@ class FixedLists(Section):
     @property
     def full_name(self) -> str:
         """Name by which tables, logs and files call the protocol."""
-        return f"{self.name}@{self.content_hash()}"
+        return f"{self.name}@{self.content_hash()}{SHARED if self.shared_people else ''}"
 
     def content_hash(self) -> str:
         """Return 12 hex digits that change whenever a video's role does."""

@@ -14,7 +14,7 @@ from fasray.errors import ProtocolError, SpecError, did_you_mean
 from fasray.protocols.checks import check_columns, check_roles
 from fasray.protocols.crossing import DEV_FRACTION, TARGET_FRACTION, Crossing, TargetSplit, shot_rows
 from fasray.protocols.filters import Part, parse_part
-from fasray.protocols.lists import FixedLists
+from fasray.protocols.lists import SHARED, FixedLists
 from fasray.protocols.oulu import OuluRun, oulu_roles
 from fasray.protocols.roles import Roles, RowTable
 
@@ -74,7 +74,7 @@ class Protocol:
     shots_by_video: bool = False
     """Whether the people of the shots are judged on their other videos."""
     listed: str = ""
-    """Hash of the lists that give the roles; empty: rules do."""
+    """What follows the @ in a name: hash of the lists that give the roles; empty: rules do."""
     lists: FixedLists | None = None
     """The lists; None if they were not read, as wherever a name is all that is needed."""
 
@@ -114,7 +114,22 @@ class Protocol:
     def marks(self) -> tuple[str, ...]:
         """What parts the protocol from the one that the literature compares on; no table may leave it out."""
         rule = ", whose people are judged" if self.shots_by_video else ""
-        return (*(f"+{source}" for source in self.extra), *([f"{self.shots}-shot{rule}"] if self.shots else []))
+        shots = [f"{self.shots}-shot{rule}"] if self.shots else []
+        return (*(f"+{source}" for source in self.extra), *shots, *(["shared people"] if self._shares_people else []))
+
+    @property
+    def in_words(self) -> str:
+        """A sentence on who trains and who judges."""
+        if self.listed:
+            people = ", some of them of the same people" if self._shares_people else ""
+            return f"Fixed lists say which videos train, which choose and which judge{people}."
+        seen = "which it has never seen"
+        if any(part.domain in {source.domain for source in self.source_parts} for part in self.target_parts):
+            seen = "people whom it has never seen"
+        if self.shots:
+            judged = " and whose people are judged on other videos" if self.shots_by_video else ""
+            seen = f"of which {self.shots} videos of each class train{judged}"
+        return f"Trains on {', '.join(self.domains)}; judged on {', '.join((self.target, *self.also))}, {seen}."
 
     @property
     def source_name(self) -> str:
@@ -123,6 +138,11 @@ class Protocol:
             return self.name
         usual = self.sources[: len(self.sources) - len(self.extra)]
         return "&".join(usual) + "".join(f"{EXTRA}{source}" for source in self.extra)
+
+    @property
+    def _shares_people(self) -> bool:
+        """Whether fixed lists may have people on several sides."""
+        return self.listed.endswith(SHARED)
 
     @property
     def _trains_alone(self) -> bool:
@@ -240,9 +260,7 @@ class Protocol:
         return roles
 
     def _shared_people(self) -> Literal["none", "shots", "all"]:
-        if self.lists is not None:
-            return "all" if self.lists.shared_people else "none"
-        return "shots" if self.shots_by_video else "none"
+        return "all" if self._shares_people else "shots" if self.shots_by_video else "none"
 
     def _cross_dataset_roles(self, table: RowTable) -> Roles:
         crossing = Crossing(table, self.source_parts, self.target_parts, self.target_split, self.name)

@@ -155,6 +155,8 @@ def test_people_on_both_sides_are_refused_unless_asked_for_and_then_said() -> No
     found = run(train, test, shared_people=True)
     assert "1 people are in both train and test" in found.remarks[0]
     full = found.lists.full_name
+    assert parse(full).marks == ("shared people",)
+    assert "same people" in parse(full).in_words
     assert "AF001" in table().subject[parse(full, lists={full: found.lists}).assign(table()).target]
     strict = found.lists.model_copy(update={"shared_people": False})
     assert strict.full_name != full

@@ -230,8 +230,6 @@ def _value(value: Any) -> str:
 
 def _protocol_note(name: str) -> str:
     try:
-        protocol = protocols.parse(name)
+        return protocols.parse(name).in_words
     except FasrayError:
         return ""
-    seen = f"of which {protocol.shots} videos of each class train" if protocol.shots else "which it has never seen"
-    return f"Trains on {', '.join(protocol.domains)}; judged on {protocol.target}, {seen}."
