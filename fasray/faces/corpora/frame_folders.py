@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from fasray.errors import DataError
+from fasray.faces.corpora.corpus import Survey
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
 
@@ -51,6 +53,23 @@ class ListedCorpus(FrameCorpus):
         """The owners' lists are no videos."""
         return _LIST.fullmatch(path) is not None
 
+    def survey(self, root: str) -> Survey:
+        """See Corpus. Entries of the lists that name no video of this corpus are noted."""
+        found = super().survey(root)
+        unclear = self._not_there(root, found)
+        if not unclear:
+            return found
+        note = f"{len(unclear)} entries of the lists in protocol/ are not understood, the first: {unclear[0]}"
+        return replace(found, findings=replace(found.findings, notes=(*found.findings.notes, note)))
+
+    def _not_there(self, root: str, found: Survey) -> list[str]:
+        """Return the paths that videos of the lists would have here and that are neither found nor called missing."""
+        findings = found.findings
+        prefix = self.folder if any(video.path.startswith(self.folder) for video in found.videos) else ""
+        known = {video.path for video in found.videos} | {*findings.missing}
+        known |= {item.nearest for item in findings.misnamed}
+        return sorted({prefix + entry for _, _, entry in self.entries_listed(root)} - known)
+
     def _should_be(self, root: str, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
         """Return the official videos and those that the lists in this copy name, with paths as this copy has them."""
         prefix = self.folder if any(path.startswith(self.folder) for path in paths) else ""
@@ -83,6 +102,6 @@ class ListedCorpus(FrameCorpus):
             except (OSError, ValueError) as error:
                 what = f"the list cannot be read: {error}"
                 raise DataError(what, where=str(path), remedy="get the file again") from error
-            for line in filter(None, lines):
-                entry = line.split()[0].partition("/")[2]
+            for words in filter(None, (line.replace(",", " ").split() for line in lines)):
+                entry = words[0].partition("/")[2]
                 yield match[1], match[2], entry.removeprefix(self.folder).rstrip("/")

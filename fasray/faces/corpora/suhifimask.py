@@ -22,9 +22,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
+from fasray.faces.corpora.corpus import Survey
 from fasray.faces.corpora.frame_folders import ListedCorpus
+from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
 
 _FOLDER = re.compile(r"(G(?:0[1-9]|10)_S(\d{1,2})_C([1-7])_E(?:0[1-9]|10)_T\d{13,17})/id_(-1|\d+)")
@@ -66,8 +69,13 @@ class SuHifiMask(ListedCorpus):
         participant = int(video.subject.removeprefix(f"{self.domain}-"))
         return f"{10 * number}_{participant}_{video.instrument.removeprefix('attack') or 0}.jpg"
 
+    def survey(self, root: str) -> Survey:
+        """See Corpus. The lists name videos and no participants: what they have and the copy has not is missing."""
+        found = NamedCorpus.survey(self, root)
+        return replace(found, findings=replace(found.findings, missing=tuple(self._not_there(root, found))))
+
     def _should_be(self, root: str, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
-        """Lists of videos name no participant, so that none can be asked for."""
+        """None: see ``survey``."""
         return ()
 
     def examples(self) -> tuple[SourceVideo, ...]:

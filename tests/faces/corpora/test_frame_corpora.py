@@ -266,6 +266,27 @@ def test_frames_of_suhifimask_that_contradict_each_other_are_reported(tmp_path):
     assert survey.findings.extra == (f"{folder}/30_44_0.jpg",)
 
 
+def test_what_the_lists_of_suhifimask_have_and_the_copy_has_not_is_missing(tmp_path):
+    folder = "Data/G05_S30_C3_E03_T20220227113320490"
+    tree(tmp_path, [f"{folder}/id_4/10_43_0.jpg"])
+    (tmp_path / "protocol").mkdir()
+    lines = "".join(f"CASIA_SuHiFiMask/{folder}/{part},{label}\n" for part, label in (("id_4", 0), ("id_5", 3)))
+    (tmp_path / "protocol" / "CASIA_SuHiFiMask@p1_video_dev.txt").write_text(lines + "  \n")
+    assert corpora.get("suhifimask").check(str(tmp_path)).missing == (f"{folder}/id_5",)
+
+
+def test_entries_of_lists_that_name_no_video_are_noted(tmp_path):
+    tree(tmp_path, ["1_05_0_2_6_1/0000.png"])
+    (tmp_path / "protocol").mkdir()
+    lines = (
+        "CASIA_HiFiMask/Data/1_05_0_2_6_1 0\nCASIA_HiFiMask/Data/1_05_0_2_6_2 0\nCASIA_HiFiMask/Data/1_99_0_2_6_2 0\n"
+    )
+    (tmp_path / "protocol" / "CASIA_HiFiMask@p1_video_dev.txt").write_text(lines)
+    found = corpora.get("hifimask").check(str(tmp_path))
+    assert found.missing == ("1_05_0_2_6_2",)
+    assert found.notes[-1] == "1 entries of the lists in protocol/ are not understood, the first: 1_99_0_2_6_2"
+
+
 def test_wmca_is_understood_as_video_file_and_as_folder_of_pictures(tmp_path):
     tree(tmp_path, ["12.02.18/005_03_000_0_01.avi", "R_CDIT/002_01_003_2_81/0001.jpg", "documentation/a.csv"])
     tree(tmp_path, ["R_CDIT/002_01_003_2_81/0002.jpg", "preprocessed-face-station_CDIT/12.02.18/005_03_000_0_01.hdf5"])
