@@ -40,10 +40,10 @@ class Protocol:
 
     OULU-NPU's own protocols follow their official splits instead (``oulu``).
 
-    With shots, ``count`` live and as many attack videos of the target train as a domain of their own; none of them is
-    source-dev. The people in them are not judged. The literature leaves out the shots' videos alone (the published
-    lists of Huang et al., ECCV 2022, which FLIP uses, too), so that it judges people whom it has seen in training:
-    ``shots_by_video`` does the same, and the name says so.
+    With shots, that many live and as many attack videos of the target train as a domain of their own; none of them is
+    source-dev. The people in them are not judged. The literature leaves out the shots' videos alone (the lists of Huang
+    et al., ECCV 2022, that FLIP publishes), so that it judges people whom it has seen in training: ``shots_by_video``
+    does the same, and the name says so.
     """
 
     name: str
