@@ -8,8 +8,8 @@ splits, what ``crossing`` says.
 SiW-Mv2. I: all 14 attacks on both sides, people divided. II: one attack is left out; the lists train on live videos of
 their train list (531) and on the other attacks', and judge the live ones of their test list (265) and all videos of the
 attack. Without those lists, ``fasray.protocols.crossing`` divides the people. The article reports mean and deviation
-over the 14. III needs its lists: a face set knows neither which ethnicity, age and light they chose, nor why. They repeat
-names to balance the classes (--drop-doubled), and have two videos in train and in test A, which must go from one of them.
+over the 14. III needs its lists: a face set knows neither which ethnicity, age and light they chose, nor why. They name
+videos several times to balance the classes, and two videos in train and in test A, which must go from one of them.
 
 CASIA-SURF CeFA. 1.k trains on one ethnicity and judges the two others and the masks (2,723 test videos). 2.1 trains on
 cloth prints and judges screens and masks (2,323), 2.2 the other way round (2,923). 4.k is both, with screens (2,323).
