@@ -40,6 +40,11 @@ VARIABLES = (
         "`~/ray_bootstrap_config.yaml`, if it exists",
     ),
     Variable(
+        "FASRAY_WATCH_TOKEN",
+        "what requests to the page of `fasray watch` must have; needed for an address that other machines reach",
+        "no token: the page is for this machine alone",
+    ),
+    Variable(
         "FASRAY_LOGICAL_GPUS",
         "for tests: trials that hold a GPU compute on the CPU; `1`, or a JSON object with memory of cards and trials",
         "GPUs are used",

@@ -73,19 +73,17 @@ class Watch:
 
     @contextlib.asynccontextmanager
     async def _following(self, app: Starlette) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-
-        def changed() -> None:
-            self._confirmed.look(loop, changed)
-            for listener in self._listeners:
-                listener.set()
-
         for run in self._runs:
-            run.start(loop, changed)
-        changed()
+            run.start(asyncio.get_running_loop(), self._changed)
         yield
         for run in self._runs:
             run.stop()
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener.set()
+        if self._listeners:  # figures are computed for who looks
+            self._confirmed.look(asyncio.get_running_loop(), self._changed)
 
     async def _page(self, request: Request) -> Response:
         return Response(_file("page.html"), media_type="text/html; charset=utf-8")
@@ -109,6 +107,7 @@ class Watch:
     async def _stream(self, seen: list[int]) -> AsyncIterator[str]:
         changed, sent = asyncio.Event(), [-1] * len(self._runs)
         self._listeners.add(changed)
+        self._changed()
         try:
             while not self._stopping():
                 changed.clear()
@@ -150,7 +149,7 @@ class Watch:
         if record is None:
             raise HTTPException(404)
         readings = [reading.model_dump(exclude_none=True) for reading in record.readings]
-        return _json({"id": record.id, "config": record.config, "readings": readings, "reason": record.reason})
+        return _json({"id": record.id, "config": finite(record.config), "readings": readings, "reason": record.reason})
 
     def _run(self, request: Request) -> Followed:
         number: int = request.path_params["run"]
@@ -178,11 +177,11 @@ class Watch:
 
 def _file(name: str) -> bytes:
     """Return a file of the page; its style is the report's, and what only this page has."""
-    folder = resources.files("fasray.watch").joinpath("page")
-    own = folder.joinpath(name).read_bytes()
-    if name != "watch.css":
-        return own
-    return resources.files("fasray.results.report").joinpath("report.css").read_bytes() + b"\n" + own
+    package = resources.files("fasray")
+    files = [package.joinpath("watch", "page", name)]
+    if name == "watch.css":
+        files.insert(0, package.joinpath("results", "report", "report.css"))
+    return b"\n".join(file.read_bytes() for file in files)
 
 
 def _json(value: Any) -> Response:
@@ -191,4 +190,4 @@ def _json(value: Any) -> Response:
 
 def _dumps(value: Any) -> str:
     """Return JSON on one line, without what could end it in an event of a stream."""
-    return json.dumps(finite(value), separators=(",", ":"), allow_nan=False)
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

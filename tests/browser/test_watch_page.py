@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import HOSTILE, WIDTHS, contrast, luminance, open_at, requests
+from browsing import HOSTILE, WIDTHS, contrast, luminance, open_at, requests, text, tile, wait
 from sweep_fixtures import SWEEP, make_table, plan_of
 from virtual_clock import Clock
 from watching import new_run, watching, write_log
@@ -27,24 +27,6 @@ AT_BOTH_WIDTHS = pytest.mark.parametrize(
 LONG = "א" * 40 + "\u202e" + "name-without-end" * 30
 
 
-def wait(browser: Any, reached: Callable[[], bool], seconds: float = 30) -> None:
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: reached())
-
-
-def text(browser: Any, selector: str) -> str:
-    return str(browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
-
-
-def tile(browser: Any, label: str) -> str:
-    script = (
-        "return [...document.querySelectorAll('.tiles div')].find(t => t.firstChild.textContent === arguments[0])"
-        "?.querySelector('.value').textContent ?? ''"
-    )
-    return str(browser.execute_script(script, label))
-
-
 def ended(events: list[Event]) -> int:
     return sum(trial.status != "running" for trial in trials_of(events).values())
 
@@ -57,6 +39,14 @@ def driver(run: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()} since now")
         lock.flush()
         yield
+
+
+@pytest.fixture(autouse=True)
+def _other_page(browser: Any) -> None:
+    """Leave the page of the test before, which misses its server."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +73,7 @@ def finished(run: Path, log: list[Event]) -> Path:
 
 
 @AT_BOTH_WIDTHS
-def test_a_sweep_is_seen_to_start_die_resume_and_end(
-    browser: Any, asked: list[str], run: Path, log: list[Event], width: int
-) -> None:
+def test_a_sweep_is_seen_to_start_die_resume_and_end(browser: Any, run: Path, log: list[Event], width: int) -> None:
     third = len(log) // 3
     with watching(run) as page:
         open_at(browser, page.address, width)
@@ -136,7 +124,7 @@ def test_two_runs_are_side_by_side_on_a_desk_and_below_each_other_on_a_phone(
 
 
 @AT_BOTH_WIDTHS
-def test_hostile_names_are_only_shown(browser: Any, asked: list[str], run: Path, log: list[Event], width: int) -> None:
+def test_hostile_names_are_only_shown(browser: Any, run: Path, log: list[Event], width: int) -> None:
     renamed = []
     for event in log:
         changes: dict[str, Any] = (
@@ -239,11 +227,9 @@ def test_a_server_that_went_away_is_missed_and_found_again(browser: Any, run: Pa
         wait(browser, lambda: tile(browser, "Cells confirmed") == "3 of 4")
         lines = browser.execute_script("return [...document.querySelectorAll('.log li')].map(l => l.dataset.key)")
         assert lines == [str(number + 1) for number in range(len(log) + 1)][-len(lines) :]
-    browser.get("about:blank")
-    browser.get_log("browser")
 
 
-def test_the_login_page_opens_the_runs(browser: Any, asked: list[str], finished: Path) -> None:
+def test_the_login_page_opens_the_runs(browser: Any, finished: Path) -> None:
     with watching(finished, token="correct-horse-battery-staple") as page:  # noqa: S106
         open_at(browser, page.address, WIDTHS["phone"])
         browser.find_element("css selector", "#token").send_keys("correct-horse-battery-staple\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 WIDTHS = {"desk": 1440, "phone": 390}
@@ -23,6 +24,27 @@ def requests(browser: Any) -> list[str]:
     told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [each["params"]["request"]["url"] for each in told if each["method"] == "Network.requestWillBeSent"]
     return [url for url in sent if not url.startswith("data:")]
+
+
+def wait(browser: Any, reached: Callable[[], bool], seconds: float = 30) -> None:
+    """Look twenty times a second."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, seconds, poll_frequency=0.05).until(lambda _: reached())
+
+
+def text(browser: Any, selector: str) -> str:
+    """What the first element of a selector says; empty if there is none."""
+    return str(browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
+
+
+def tile(browser: Any, label: str) -> str:
+    """The figure of a summary's tile."""
+    script = (
+        "return [...document.querySelectorAll('.tiles div')].find(t => t.firstChild.textContent === arguments[0])"
+        "?.querySelector('.value').textContent ?? ''"
+    )
+    return str(browser.execute_script(script, label))
 
 
 def luminance(colour: str) -> float:

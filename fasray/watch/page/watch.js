@@ -129,6 +129,7 @@ class Run {
     this.showBoard();
     this.showSlots();
     if (touched.has(this.selected) || view.whole || this.shown !== this.selected) this.showCell();
+    else if (this.cells.has(this.selected)) say(this.cellWords, this.cellSentence(this.cells.get(this.selected)));
     this.showFailures();
     this.showLog();
   }
