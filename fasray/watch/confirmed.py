@@ -27,28 +27,21 @@ def figures(head: RunRecord, events: Sequence[Event], trials: Sequence[str]) -> 
 
     try:
         frame = compute_results(replace(head, events=tuple(events)).subset(trials), (HONEST,)).frame
+        own = (frame["level"] == "video") & (frame["variant"] == "") & (frame["n_runs"] == 1)  # no means over protocols
+        return [
+            {
+                "protocol": row["protocol"],
+                "name": (name := protocols.parse(row["protocol"]).headline),
+                "error": _known(row[name]),
+                "std": _known(row[f"{name}_std"]),
+                "auc": _known(row["auc"]),
+                "seeds": int(row["n_seeds"]),
+                "diverged": int(row["n_failed"]),
+            }
+            for row in frame[own].to_dict("records")
+        ]
     except FasrayError as error:
         return error.what
-    rows = frame[(frame["level"] == "video") & (frame["variant"] == "")].to_dict("records")
-    return [
-        {
-            "protocol": row["protocol"],
-            "name": (name := _headline(row["protocol"])),
-            "error": _known(row[name]),
-            "std": _known(row[f"{name}_std"]),
-            "auc": _known(row["auc"]),
-            "seeds": int(row["n_seeds"]),
-            "diverged": int(row["n_failed"]),
-        }
-        for row in rows
-    ]
-
-
-def _headline(protocol: str) -> str:
-    try:
-        return protocols.parse(protocol).headline
-    except FasrayError:  # the mean over several runs of OULU-NPU is no protocol itself
-        return "acer" if protocol.startswith("oulu-npu") else "hter"
 
 
 def _known(value: float) -> float | None:
