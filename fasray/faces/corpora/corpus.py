@@ -94,16 +94,17 @@ def list_files(root: str, *, hidden: bool = False) -> list[str]:
         raise DataError("there is no such folder", where=root, remedy="name the folder of the corpus")
     found = []
     entered = set()
+    top = len(os.path.join(root, ""))
     for folder, folders, files in os.walk(root, followlinks=True):
-        here = os.path.realpath(folder)
+        status = os.stat(folder)
+        here = (status.st_dev, status.st_ino)
         if here in entered:
             folders.clear()
             continue
         entered.add(here)
         folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
-        relative = os.path.relpath(folder, root)
+        inner = folder[top:]
         for name in files:
             if (hidden or not name.startswith(".")) and name not in LITTER:
-                path = name if relative == os.curdir else os.path.join(relative, name)
-                found.append(path.replace(os.sep, "/"))
+                found.append((f"{inner}{os.sep}{name}" if inner else name).replace(os.sep, "/"))
     return sorted(found)
