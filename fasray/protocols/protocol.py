@@ -107,8 +107,8 @@ class Protocol:
 
     @property
     def target_parts(self) -> tuple[Part, ...]:
-        """The targets, read."""
-        return tuple(parse_part(text, self.name) for text in (self.target, *self.also))
+        """The targets, read; none of a protocol of lists."""
+        return tuple(parse_part(text, self.name) for text in (self.target, *self.also) if text)
 
     @property
     def marks(self) -> tuple[str, ...]:

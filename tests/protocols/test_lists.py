@@ -12,6 +12,7 @@ from protocol_tables import table_of
 from sweep_fixtures import SWEEP, plan_of
 
 from fasray.errors import DataError, FasrayError, ProtocolError, SpecError
+from fasray.execution.messages import TrialOrder
 from fasray.faces.face_index import FaceIndex
 from fasray.protocols import parse
 from fasray.protocols.list_import import Imported, KnownVideo, ListFile, import_lists, role_of
@@ -207,6 +208,17 @@ def test_a_sweep_names_the_file_and_its_content_decides_the_hash(tmp_path: Path)
     assert [cell.protocol.name for cell in plan.cells] == [lists.full_name]
     assert plan.lists[lists.full_name].train == lists.train
     assert plan.cells[0].protocol.fingerprint() == parse(lists.full_name).fingerprint()
+
+
+def test_an_order_to_a_worker_brings_the_lists_along(tmp_path: Path) -> None:
+    file, lists = written(tmp_path)
+    plan = plan_of(SWEEP.replace("[ocim]", f"[{file}]"), table(), "methods={erm: {}}")
+    file.unlink()
+    trial = plan.trial(plan.cells[0], plan.cells[0].configuration({}), 0)
+    order = TrialOrder(trial, "", "", "", "train+test", -1, lists=plan.lists)
+    roles = order.roles(table())
+    assert set(table().video[roles.target].tolist()) == set(lists.test)
+    assert parse(lists.full_name).target_parts == parse(lists.full_name).datasets == ()
 
 
 def test_a_run_keeps_a_copy_that_does_when_the_file_is_gone(tmp_path: Path) -> None:
