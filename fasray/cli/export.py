@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fasray.cli.addresses import ADDRESS, OUT_FILE
+from fasray.errors import SpecError
 from fasray.names import printable
 
 if TYPE_CHECKING:
-    from fasray.inference.onnx import Exported
+    from fasray.faces.loading.pool import FacePool
 
 
 @click.command()
@@ -26,12 +27,17 @@ def export(checkpoint: str, output: str, step: int | None, opset: int | None, in
     The scores are compared with torch's before anything is written. The file's metadata describe preparation, direction
     of the score and thresholds.
     """
+    from fasray.inference.int8 import quantise
     from fasray.inference.onnx import export_checkpoint
+    from fasray.inference.scorer import Scorer
     from fasray.storage import write_bytes
 
+    if data is not None and not int8:
+        raise SpecError("only an int8 model needs faces", where="--data", remedy="add --int8, or leave it out")
+    pool = _faces(checkpoint, step, data) if int8 else None
     found = export_checkpoint(checkpoint, step, opset=opset)
-    if int8:
-        found = _quantised(found, checkpoint, step, data)
+    if pool is not None:
+        found = quantise(found, Scorer.load(checkpoint, step), pool)
     write_bytes(output, found.content)
     model, size = found.metadata["model"], found.metadata["input"]["size"]
     click.echo(f"{printable(output)}: {model['method']} of trial {model['trial']}, step {model['step']}")
@@ -50,19 +56,22 @@ def export(checkpoint: str, output: str, step: int | None, opset: int | None, in
             click.echo(_line(role, change))
 
 
-def _quantised(exported: Exported, checkpoint: str, step: int | None, data: str | None) -> Exported:
+def _faces(checkpoint: str, step: int | None, data: str | None) -> FacePool:
+    """Return the faces that the model was trained on, before anything is exported."""
     from pydantic import TypeAdapter
 
     from fasray.execution.listener import Listener
     from fasray.execution.one_trial import open_local_pool
     from fasray.faces.data_source import SyntheticChoice, resolve_dataset
-    from fasray.inference.int8 import quantise
+    from fasray.inference.int8 import check_faces
     from fasray.inference.scorer import Scorer
     from fasray.runs.record import read_head
 
     scorer = Scorer.load(checkpoint, step)
-    faces = data or TypeAdapter(str | SyntheticChoice).validate_python(read_head(scorer.run).spec["data"])
-    return quantise(exported, scorer, open_local_pool(resolve_dataset(faces), Listener()))
+    named = data or TypeAdapter(str | SyntheticChoice).validate_python(read_head(scorer.run).spec["data"])
+    dataset = resolve_dataset(named)
+    check_faces(scorer, dataset.manifest.hash)
+    return open_local_pool(dataset, Listener())
 
 
 def _line(role: str, change: dict[str, Any]) -> str:

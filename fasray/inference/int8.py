@@ -80,12 +80,7 @@ def quantise(exported: Exported, scorer: Scorer, pool: FacePool) -> Exported:
     import onnx
 
     evaluation = read_scores(score_file(scorer.trial_dir, scorer.step), scorer.trial.protocol)
-    if pool.manifest_hash != scorer.trial.data:
-        raise DataError(
-            "these are not the faces that the model was trained on",
-            where="--data",
-            remedy=f"name the face set whose manifest has the hash {scorer.trial.data}",
-        )
+    check_faces(scorer, pool.manifest_hash)
     rows = _rows_of(pool, evaluation.source_dev)
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, CALIBRATION_IMAGES).astype(int))]
     content = _quantised(exported.content, [_windows(scorer, pool.images[part]) for part in _parts(chosen)])
@@ -114,6 +109,16 @@ def quantise(exported: Exported, scorer: Scorer, pool: FacePool) -> Exported:
         },
     }
     return Exported(with_metadata(onnx.load_from_string(content), facts), exported.difference, exported.images, facts)
+
+
+def check_faces(scorer: Scorer, manifest: str) -> None:
+    """Raise a DataError if the hash of a face set's manifest is not that of the model's faces."""
+    if manifest != scorer.trial.data:
+        raise DataError(
+            "these are not the faces that the model was trained on",
+            where="--data",
+            remedy=f"name the face set whose manifest has the hash {scorer.trial.data}",
+        )
 
 
 def _rows_of(pool: FacePool, scores: Scores) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -289,3 +290,21 @@ def test_a_checkpoint_alone_has_no_threshold_and_needs_to_know_the_preparation(m
     assert "no threshold" in text
     with pytest.raises(DataError, match="no checkpoint in this folder"):
         score(model.run, video)
+
+
+@pytest.mark.slow
+def test_an_int8_model_says_what_it_changes_and_other_faces_are_refused(model: Model, tmp_path: Path) -> None:
+    out = tmp_path / "int8.onnx"
+    arguments = ["export", str(model.trial), "-o", str(out), "--int8", "--data"]
+    ran = CliRunner().invoke(cli, [*arguments, str(model.data)], catch_exceptions=False)
+    assert "int8 on source-dev: scores of frames differ by" in ran.output
+    said = json.loads(onnxruntime.InferenceSession(out).get_modelmeta().custom_metadata_map["fasray.int8"])
+    assert f"{said['target']['decisions_changed']} of {said['target']['videos']} videos decided otherwise" in ran.output
+    out.unlink()
+    parts = [pq.read_table(file).slice(1) for file in sorted(model.data.glob("*.parquet"))]
+    card = {"kind": "prepared", "plan": {"settings": SETTINGS.facts()}}
+    batches = [batch for part in parts for batch in part.to_batches()]
+    write_shards(batches, str(tmp_path / "others"), card, image_size=SETTINGS.image_size)
+    refused = CliRunner().invoke(cli, [*arguments, str(tmp_path / "others")])
+    assert "not the faces that the model was trained on" in str(refused.exception)
+    assert not out.exists()
