@@ -117,7 +117,7 @@ class Watch:
                         view = run.state.view(seen[number])
                         seen[number] = view["version"]
                         yield f"event: change\ndata: {_dumps([number, view])}\n\n"
-                yield "event: alive\ndata:\n\n"
+                yield f"event: alive\ndata: {_dumps([round(run.silence()) for run in self._runs])}\n\n"
                 for _ in range(round(_SECONDS_BETWEEN_SIGNS / _SECONDS_BETWEEN_UPDATES)):
                     await asyncio.sleep(_SECONDS_BETWEEN_UPDATES)
                     if changed.is_set() or self._stopping():

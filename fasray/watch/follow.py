@@ -51,6 +51,11 @@ class Followed:
             self.state.last = (datetime.now(UTC) - timedelta(seconds=age)).isoformat(timespec="seconds")
         self.state.note(holder_of(run), "")
         self._ending = threading.Event()
+        self._read = time.monotonic()
+
+    def silence(self) -> float:
+        """Return the seconds since the log was last read; a store that does not answer is asked for minutes."""
+        return time.monotonic() - self._read
 
     def start(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
         """Follow the log until :meth:`stop`; ``changed`` is called in the loop after every change."""
@@ -69,7 +74,7 @@ class Followed:
                 if time.monotonic() - looked >= _SECONDS_BETWEEN_LOOKS[self._remote]:
                     holder, looked = holder_of(self.run), time.monotonic()
                 events = self._tail.read()
-                failures, error = 0, ""
+                failures, error, self._read = 0, "", time.monotonic()
             except FasrayError as problem:
                 failures += isinstance(problem, DataError)
                 if failures > _TRIES or not isinstance(problem, DataError):

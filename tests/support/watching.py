@@ -79,7 +79,7 @@ class Page:
             assert answer.getheader("content-type", "").startswith("text/event-stream")
             while line := answer.readline():
                 self.received += line
-                if line.startswith(b"data: ["):
+                if line.startswith(b"data: [") and b"{" in line:
                     number, view = json.loads(line[6:])
                     yield number, view
 

@@ -2,7 +2,7 @@
 
 import { MOST_CURVES, curves, duration, el, look, percent, reconcile, say } from "/page/draw.js";
 
-const SILENCE_MS = 15000; // the server gives a sign every 5 s
+const SILENCE_MS = 15000; // of the server, which gives a sign every 5 s, and of a log
 const LOG_LINES = 400;
 const ROWS = 40;
 const FAILURES = 100;
@@ -148,8 +148,7 @@ class Run {
     this.badge.className = `badge ${summary.state}`;
     say(this.words, `${summary.words}${summary.last ? ` Last news ${moment(summary.last)}.` : ""}`);
     this.warning.hidden = !this.head.generated;
-    this.problem.hidden = !summary.error;
-    say(this.problem, summary.error && `The log cannot be read just now: ${summary.error}`);
+    this.quiet(0);
     const { tiles } = this;
     say(tiles.cells.value, `${confirmed} of ${cells.size}`);
     const stuck = [...cells.values()].filter((cell) => BARREN.has(cell.phase)).length;
@@ -168,6 +167,14 @@ class Run {
     const running = summary.state === "running" || summary.state === "unknown";
     say(tiles.left.value, running ? (summary.left === null ? "not known yet" : `about ${duration(summary.left)}`) : "-");
     say(tiles.left.note, running && summary.left !== null ? `with ${counts.running ?? 0} at once` : "");
+  }
+
+  /** Say what keeps the log from being read, if anything does, `age` seconds after it was. */
+  quiet(age) {
+    const { error } = this.summary;
+    const silent = 1000 * age > SILENCE_MS;
+    this.problem.hidden = !error && !silent;
+    say(this.problem, error ? `The log cannot be read: ${error}` : silent ? `The log has not been read for ${duration(age)}: its store does not answer.` : "");
   }
 
   place(trial) {
@@ -473,7 +480,10 @@ function listen() {
     alive();
     title();
   });
-  source.addEventListener("alive", alive);
+  source.addEventListener("alive", (event) => {
+    JSON.parse(event.data).forEach((age, number) => runs[number].quiet(age));
+    alive();
+  });
   source.onerror = again;
   const check = setInterval(() => {
     if (source.over) clearInterval(check);
