@@ -104,7 +104,6 @@ def list_files(root: str, *, hidden: bool = False) -> list[str]:
         entered.add(here)
         folders[:] = sorted(name for name in folders if hidden or not name.startswith("."))
         inner = folder[top:]
-        for name in files:
-            if (hidden or not name.startswith(".")) and name not in LITTER:
-                found.append((f"{inner}{os.sep}{name}" if inner else name).replace(os.sep, "/"))
+        names = (name for name in files if (hidden or not name.startswith(".")) and name not in LITTER)
+        found += [(f"{inner}{os.sep}{name}" if inner else name).replace(os.sep, "/") for name in names]
     return sorted(found)
