@@ -5,14 +5,14 @@ Fang et al., "Unified physical-digital face attack detection", IJCAI 2024; names
 ``[Data/]``, a folder of pictures (or one) is a video; R the group and its folder, AF ``africa``, CA ``central-asia``,
 EA ``east-asia``, NNN the subject, 000 to 599 of each group:
 
-=============================================================  ==============================================
-live/GROUP/R-NNN/real.rssdk/color                              live, 1800
+==============================================================  =====================================
+live/GROUP/R-NNN/real.rssdk/color                               live, 1800
 spoof/GROUP/R-NNN/{cloth-indoor,cloth-outdoor,screen-rs}/color  print and replay, 5400
-adv-attacks/A/PREFIX_GROUP-112x112/R-NNN                       adversarial, six A of the live, 10706
+adv-attacks/A/PREFIX_GROUP-112x112/R-NNN                        adversarial, six A of the live, 10706
 {FaceDancer,InsightFace}/GROUP/R-NNN-To-R-NNN/real.rssdk/color  swapped faces, 1800 and 1793
-{simswap,SAFA}/GROUP/R-NNN-To-R-NNN, DaGAN/GROUP_faces/...     swapped and driven faces, 1800 each
-OneShotTH/GROUP/R-NNN-To-refN                                  talking heads, 1800
-=============================================================  ==============================================
+{simswap,SAFA}/GROUP/R-NNN-To-R-NNN, DaGAN/GROUP_faces/...      swapped and driven faces, 1800 each
+OneShotTH/GROUP/R-NNN-To-refN                                   talking heads, 1800
+==============================================================  =====================================
 
 GROUP is that of the subject whose name comes first, of FaceDancer of the second; that one is the subject here, and the
 other of a pair is not recorded. Digital attacks have ``attack_type`` ``other``.
