@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import made_driver
 import pytest
 from browsing import HOSTILE, WIDTHS, contrast, luminance, open_at, requests, text, tile, wait
 from sweep_fixtures import SWEEP, make_table, plan_of
 from virtual_clock import Clock
-from watching import new_run, watching, write_log
+from watching import GENERATED, new_run, watching, write_log
 
 from fasray import storage
-from fasray.runs.events import Closed, Ended, Event, Opened, trials_of
+from fasray.runs.events import EVENTS, Closed, Ended, Event, Opened, trials_of
+from fasray.runs.ledger import Ledger
 from fasray.sweep.plan import Plan
 
 OPENED = Opened(at="2026-01-01T00:00:00+00:00", host="h", pid=1, versions={})
@@ -103,6 +108,46 @@ def test_a_sweep_is_seen_to_start_die_resume_and_end(browser: Any, run: Path, lo
         sent = requests(browser)
         assert sent
         assert [url for url in sent if not url.startswith(page.address)] == []
+
+
+@pytest.mark.slow
+def test_a_driver_of_a_run_on_an_object_store_is_seen_to_start_die_resume_and_end(
+    browser: Any, s3: str, tmp_path: Path, plan: Plan, log: list[Event]
+) -> None:
+    run, file, half = f"{s3}/run", tmp_path / "events", len(log) // 2
+    Ledger(run, plan.spec.identity(), GENERATED).close()
+    file.write_bytes(b"".join(EVENTS.dump_json(event) + b"\n" for event in log))
+
+    def start(first: int, last: int) -> subprocess.Popen[str]:
+        command = [sys.executable, str(Path(made_driver.__file__)), run, str(file), str(first), str(last)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    lags: list[float] = []
+
+    def shown(words: str, ended: int) -> None:
+        began = time.monotonic()
+        wait(browser, lambda: tile(browser, "Trials ended").startswith(f"{ended} of "))
+        lags.append(time.monotonic() - began)
+        wait(browser, lambda: text(browser, ".badge") == words)
+
+    with watching(run) as page:
+        open_at(browser, page.address, WIDTHS["phone"])
+        wait(browser, lambda: text(browser, ".badge") == "not started")
+        with start(0, half) as driver:
+            assert driver.stdout is not None
+            assert driver.stdout.readline() == "written\n"
+            shown("running", ended(log[:half]))
+            driver.kill()
+        wait(browser, lambda: text(browser, ".badge") == "driver died")
+        with start(half, len(log)) as driver:
+            assert driver.stdout is not None
+            assert driver.stdout.readline() == "written\n"
+            shown("complete", ended(log))
+        assert tile(browser, "Cells confirmed") == "3 of 4"
+        assert browser.execute_script("return document.documentElement.scrollWidth") == WIDTHS["phone"]
+        assert browser.get_log("browser") == []
+        assert [url for url in requests(browser) if not url.startswith(page.address)] == []
+    print(f"the page was behind the log by {max(lags):.2f} s at most")
 
 
 def test_two_runs_are_side_by_side_on_a_desk_and_below_each_other_on_a_phone(
