@@ -19,9 +19,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from pydantic import ValidationError
+
 from fasray.errors import DataError, ProtocolError, SpecError, did_you_mean
 from fasray.protocols.lists import FixedLists, ListRole, Source
 from fasray.protocols.roles import CLASS_NAMES
+from fasray.validation import spec_error
 
 _ROLES: dict[str, ListRole] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -118,7 +121,7 @@ def import_lists(
         DataError: entries are in no video of the data or in several, doubled, on two sides, or of the other class; each
             is named with its line.
         ProtocolError: people are on several sides.
-        SpecError: no list is for train, or none for test.
+        SpecError: no list is for train, or none for test, or the name is none.
     """
     for role in ("train", "test"):
         if not any(file.role == role for file in files):
@@ -139,23 +142,28 @@ def import_lists(
     of_role: dict[str, dict[str, KnownVideo]] = {role: {} for role in get_args(ListRole)}
     for file, lines in entries.items():
         of_role[file.role] |= {entry.videos[0].name: entry.videos[0] for entry in lines if entry.videos}
-    lists = FixedLists(
-        name=name,
-        shared_people=shared_people,
-        train=tuple(sorted(of_role["train"])),
-        dev=tuple(sorted(of_role["dev"])),
-        test=tuple(sorted(of_role["test"])),
-        sources=tuple(
-            Source(file=file.name, role=file.role, entries=len(lines), sha256=_sha256(file.text))
-            for file, lines in entries.items()
-        ),
-    )
+    lists = _made(name, shared_people, of_role, entries)
     remarks = [f"{missing} entries are not in the data and were left out"] if missing else []
     remarks += _people(of_role, shared_people)
     listed = sum(map(len, of_role.values()))
     if others := len(paths.videos) - listed:
         remarks.append(f"{others} of the data's {len(paths.videos)} videos are in no list and take no part")
     return Imported(lists, tuple(remarks))
+
+
+def _made(
+    name: str, shared: bool, of_role: dict[str, dict[str, KnownVideo]], entries: dict[ListFile, list[_Entry]]
+) -> FixedLists:
+    """Return the lists; SpecError if their name is none, or none of their videos is in the data."""
+    sources = [
+        Source(file=file.name, role=file.role, entries=len(lines), sha256=_sha256(file.text))
+        for file, lines in entries.items()
+    ]
+    videos = {role: sorted(found) for role, found in of_role.items()}
+    try:
+        return FixedLists.model_validate({"name": name, "shared_people": shared, "sources": sources, **videos})
+    except ValidationError as error:
+        raise spec_error(error, FixedLists) from error
 
 
 class _Paths:

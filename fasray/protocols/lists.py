@@ -89,9 +89,8 @@ class FixedLists(Section):
 
     def to_json(self) -> str:
         """Return the file's text."""
-        return (
-            json.dumps({**self.model_dump(), "fingerprint": self.content_hash()}, indent=1, ensure_ascii=False) + "\n"
-        )
+        values = {**self.model_dump(), "fingerprint": self.content_hash()}
+        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
     def roles(self, table: RowTable) -> Roles:
         """Return the rows of each role; the train list's datasets are the training domains.
@@ -165,11 +164,11 @@ def files_to_names(values: Any) -> Any:
         SpecError: a file cannot be read.
     """
     wanted = values.get("protocols") if isinstance(values, dict) else None
-    if not isinstance(wanted, list | tuple) or not any(
-        isinstance(item, str) and item.endswith(ENDING) for item in wanted
-    ):
+    if not isinstance(wanted, list | tuple):
         return values
     read = {item: read_lists(item).full_name for item in wanted if isinstance(item, str) and item.endswith(ENDING)}
+    if not read:
+        return values
     files = {**(values.get("lists") or {}), **{name: file for file, name in read.items()}}
     return {**values, "protocols": [read.get(item, item) for item in wanted], "lists": files}
 

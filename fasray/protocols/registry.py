@@ -126,8 +126,7 @@ def parse(name: str, target_split: TargetSplit = "train+test", lists: Mapping[st
         )
     if outer in FILTERED:
         found = read_protocol(FILTERED[outer], "test", published=True)
-        group = re.sub(r"[.-][^.-]*$", "", outer) if "." in outer else outer
-        return replace(found, name=outer, group=group, aggregate=family(outer), headline="acer")
+        return replace(found, name=outer, group=family(outer) or outer, aggregate=family(outer), headline="acer")
     if outer in LISTED:
         raise needs_lists(outer)
     if ARROW not in outer:

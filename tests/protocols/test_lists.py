@@ -165,6 +165,16 @@ def test_people_on_both_sides_are_refused_unless_asked_for_and_then_said() -> No
         parse(strict.full_name, lists={strict.full_name: strict}).assign(table())
 
 
+def test_a_name_of_no_file_and_lists_of_other_data_altogether_are_refused() -> None:
+    files = [ListFile(role, role_of(role), "elsewhere/clip 0\n") for role in ("train", "test")]
+    with pytest.raises(SpecError, match="videos that train"):
+        import_lists("x", files, videos(), skip_missing=True)
+    with pytest.raises(SpecError, match="a name is letters"):
+        import_lists(
+            "a b", [ListFile(role, role_of(role), lines(n)[0]) for n, role in ((1, "train"), (2, "test"))], videos()
+        )
+
+
 def test_a_list_needs_a_role() -> None:
     names = {"CASIA_CeFA@p1.1_video_train.txt": "train", "x/SiW@p1_video_val.txt": "dev", "test_B_spoof.txt": "test"}
     assert {name: role_of(name) for name in names} == names
