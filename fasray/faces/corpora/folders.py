@@ -1,4 +1,4 @@
-"""Any tree of live and attack folders, read by patterns of paths that the user gives (see ``path_pattern``).
+"""Any tree of live and attack folders, read by patterns of paths that the user gives (docs: Faces of your own).
 
 ``fasray data prepare folders SRC OUT --pattern '{domain}/{label}/{subject}_*.jpg'``
 
