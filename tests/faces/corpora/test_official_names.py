@@ -212,3 +212,9 @@ def test_a_wrong_name_is_answered_with_the_nearest_corpus():
     with pytest.raises(SpecError, match="oulu-npu"):
         corpora.get("oulu")
     assert corpora.names()[:4] == list(WITH_LISTS[:4])
+
+
+def test_every_corpus_is_in_the_documentation():
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "prepare-a-corpus.md"
+    text = page.read_text(encoding="utf-8")
+    assert [name for name in corpora.names() if f"| `{name}` | {corpora.get(name).domain or 'any'} |" not in text] == []
