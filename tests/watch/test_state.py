@@ -11,7 +11,7 @@ from sweep_fixtures import SWEEP, make_table, plan_of
 from virtual_clock import Clock
 from watching import GENERATED, Seen
 
-from fasray.errors import DataError
+from fasray.errors import DataError, ProtocolError
 from fasray.faces.face_index import FaceIndex
 from fasray.runs.events import Closed, Ended, Event, Opened, Reported, Suggested
 from fasray.runs.lock import Holder
@@ -69,9 +69,13 @@ def test_the_outline_of_every_shipped_sweep_is_its_plan() -> None:
     checked = 0
     for file in files:
         spec = load_sweep(str(file), ("training.profile=quick",))
-        assert_same(make_plan(spec, "0" * 64, table))
+        try:
+            plan = make_plan(spec, "0" * 64, table)
+        except ProtocolError:  # a domain that is none of the four
+            continue
+        assert_same(plan)
         checked += 1
-    assert checked > 5
+    assert checked > 10
 
 
 def assert_same(plan: Plan) -> None:
