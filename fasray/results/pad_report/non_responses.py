@@ -9,10 +9,10 @@ from typing import Any
 from fasray import protocols
 from fasray.errors import FasrayError
 from fasray.faces.record import ATTACK_TYPES
+from fasray.protocols.crossing import TARGET_SPLITS
 from fasray.runs.record import RunRecord
 
 _LIVE = ATTACK_TYPES[0]
-_SPLITS = {"train+test": ("train", "test"), "all": ("train", "dev", "test"), "test": ("test",)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def non_responses(run: RunRecord, protocol: str) -> NonResponses:
     if counts is None:
         note = f"The card of the faces does not count the videos of {chosen.target} apart."
         return NonResponses(False, note=note)
-    rows = [row for row in counts if row["split"] in _SPLITS[chosen.target_split]]
+    rows = [row for row in counts if row["split"] in TARGET_SPLITS[chosen.target_split]]
     missing: dict[str, int] = {}
     for row in rows:
         missing[row["attack_type"]] = missing.get(row["attack_type"], 0) + int(row["without_face"])
