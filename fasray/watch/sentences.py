@@ -52,7 +52,7 @@ def _sentence(event: Event, trial: str) -> Line:
             versions = " ".join(f"{name} {version}" for name, version in event.versions.items() if name != "commit")
             return Line("plain", f"process {event.pid} on {event.host} took the run ({versions or 'version unknown'})")
         case Suggested():
-            what = f"{event.stage}{f', without {event.variant}' if event.variant else ''}, seed {event.seed}"
+            what = f"{event.stage}{f', ablation {event.variant}' if event.variant else ''}, seed {event.seed}"
             drawn = ", ".join(f"{name} {event.config.get(name)}" for name in event.searched)
             return Line(
                 "plain",

@@ -422,7 +422,7 @@ function table(heads, body, words = new Set()) {
 }
 
 function kind(trial) {
-  return `${trial.stage}${trial.variant ? ` without ${trial.variant}` : ""}, seed ${trial.seed}`;
+  return `${trial.stage}${trial.variant ? `, ablation ${trial.variant}` : ""}, seed ${trial.seed}`;
 }
 
 function short(value) {
