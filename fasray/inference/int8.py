@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fasray.errors import DataError
+from fasray.errors import DataError, RunFailedError
 from fasray.faces.loading import augment
 from fasray.faces.loading.pool import FacePool
 from fasray.inference.metadata import describe_output
@@ -31,7 +31,10 @@ from fasray.runs.layout import score_file
 CALIBRATION_IMAGES = 256
 """At most, evenly spaced over the rows of source-dev."""
 _BATCH = 32
-_OPERATORS = ("Conv", "MatMul", "Gemm")
+_OPERATORS = (("Conv", "MatMul", "Gemm"), ("Conv", "Gemm"))
+"""Tried in turn: ONNX Runtime 1.31's own fusions break some transformers whose matrix products are all quantised."""
+MOST_DIFFERENCE = 0.05
+"""Of source-dev scores, mean over frames, that is accepted."""
 
 Images = NDArray[np.float32]
 """[B, 3, S, S] as the graph takes them."""
@@ -76,6 +79,7 @@ def quantise(exported: Exported, scorer: Scorer, pool: FacePool) -> Exported:
 
     Raises:
         DataError: the score file of the model's step is not there, or the pool is of other faces.
+        RunFailedError: the scores of source-dev are others by more than ``MOST_DIFFERENCE`` on average.
     """
     import onnx
 
@@ -83,28 +87,39 @@ def quantise(exported: Exported, scorer: Scorer, pool: FacePool) -> Exported:
     check_faces(scorer, pool.manifest_hash)
     rows = _rows_of(pool, evaluation.source_dev)
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, CALIBRATION_IMAGES).astype(int))]
-    content = _quantised(exported.content, [_windows(scorer, pool.images[part]) for part in _parts(chosen)])
-
-    models = opened(exported.content), opened(content)
+    ranges = [_windows(scorer, pool.images[part]) for part in _parts(chosen)]
 
     def scores_of(model: Model, scores: Scores) -> Scores:
         found = [model(_windows(scorer, pool.images[part])) for part in _parts(_rows_of(pool, scores))]
         return replace(scores, score=np.concatenate(found).astype(np.float64))
 
-    before, after = (scores_of(model, evaluation.source_dev) for model in models)
+    original = opened(exported.content)
+    before = scores_of(original, evaluation.source_dev)
+    for operators in _OPERATORS:
+        content = _quantised(exported.content, ranges, operators)
+        model = opened(content)
+        after = scores_of(model, evaluation.source_dev)
+        apart = float(np.abs(after.score - before.score).mean())
+        if apart <= MOST_DIFFERENCE:
+            break
+    else:
+        raise RunFailedError(
+            f"the int8 model's scores differ by {apart:.2g} on average",
+            remedy=f"nothing was written; at most {MOST_DIFFERENCE} is accepted. Export without --int8",
+        )
     old, new = thresholds_of(before), thresholds_of(after)
     changes = {"source-dev": Change.of(before, after, old, new)}
     if evaluation.scored_target is not None:
-        target = [scores_of(model, evaluation.scored_target) for model in models]
+        target = [scores_of(each, evaluation.scored_target) for each in (original, model)]
         changes["target"] = Change.of(target[0], target[1], old, new)
     crop = crop_of(exported.metadata["sample"])
     facts = {
         **exported.metadata,
         "output": describe_output(after),
-        "sample": {**exported.metadata["sample"], "score": float(models[1](_windows(scorer, crop[None]))[0])},
+        "sample": {**exported.metadata["sample"], "score": float(model(_windows(scorer, crop[None]))[0])},
         "int8": {
             "calibration": f"{len(chosen)} images of source-dev",
-            "operators": list(_OPERATORS),
+            "operators": list(operators),
             **{role: asdict(each) for role, each in changes.items()},
         },
     }
@@ -140,7 +155,7 @@ def _windows(scorer: Scorer, crops: NDArray[np.uint8]) -> Images:
     return np.ascontiguousarray(windows.numpy())
 
 
-def _quantised(content: bytes, batches: list[Images]) -> bytes:
+def _quantised(content: bytes, batches: list[Images], operators: tuple[str, ...]) -> bytes:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -159,6 +174,6 @@ def _quantised(content: bytes, batches: list[Images]) -> bytes:
         options: dict[str, Any] = {"ActivationSymmetric": False, "WeightSymmetric": True}
         quantize_static(
             ready, result, Batches(), quant_format=QuantFormat.QDQ, per_channel=True, extra_options=options,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(_OPERATORS),
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(operators),
         )  # fmt: skip
         return Path(result).read_bytes()
