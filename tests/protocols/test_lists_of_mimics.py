@@ -46,10 +46,10 @@ def lists_of(corpus: str, folder: Path) -> list[str]:
         role = "dev" if video.subject == last else video.split
         path = video.path if kind == "image" else video.path.rpartition(".")[0]
         texts[role] = texts.get(role, "") + f"{NAMES[corpus]}/{path} {1 - video.label}\n"
-    paths = {role: folder / f"{NAMES[corpus]}@p1_{kind}_{role}.txt" for role in texts}
-    for role, path in paths.items():
-        path.write_text(texts[role])
-    return [str(path) for path in paths.values()]
+    files = {role: folder / f"{NAMES[corpus]}@p1_{kind}_{role}.txt" for role in texts}
+    for role, file in files.items():
+        file.write_text(texts[role])
+    return [str(file) for file in files.values()]
 
 
 @pytest.fixture(scope="module")
