@@ -17,7 +17,7 @@ def watch(runs: tuple[str, ...], host: str, port: int) -> None:
     Several runs are shown side by side. Nothing is written, and no target figure is sent before its cell is confirmed.
     Where other machines reach the address, the page asks for the text in FASRAY_WATCH_TOKEN.
     """
-    from fasray.watch.follow import Followed
+    from fasray.watch.followed import Followed
     from fasray.watch.serve import listen, serve, token_for
 
     token = token_for(host)

@@ -121,7 +121,7 @@ def import_lists(
         DataError: entries are in no video of the data or in several, doubled, on two sides, or of the other class; each
             is named with its line.
         ProtocolError: people are on several sides.
-        SpecError: no list is for train, or none for test, or the name is none.
+        SpecError: no list is for train, or none for test, or the name is malformed.
     """
     for role in ("train", "test"):
         if not any(file.role == role for file in files):
@@ -154,7 +154,7 @@ def import_lists(
 def _made(
     name: str, shared: bool, of_role: dict[str, dict[str, KnownVideo]], entries: dict[ListFile, list[_Entry]]
 ) -> FixedLists:
-    """Return the lists; SpecError if their name is none, or none of their videos is in the data."""
+    """Return the lists; SpecError if the name is malformed, or none of their videos is in the data."""
     sources = [
         Source(file=file.name, role=file.role, entries=len(lines), sha256=_sha256(file.text))
         for file, lines in entries.items()

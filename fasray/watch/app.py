@@ -30,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from fasray.watch.access import LOGIN, Access
-from fasray.watch.follow import Confirmed, Followed
+from fasray.watch.followed import Confirmed, Followed
 from fasray.watch.rungs import rungs, stops
 from fasray.watch.state import finite
 

@@ -12,7 +12,7 @@ import uvicorn
 from fasray.errors import SpecError
 from fasray.watch.access import is_loopback
 from fasray.watch.app import Watch
-from fasray.watch.follow import Followed
+from fasray.watch.followed import Followed
 
 TOKEN = "FASRAY_WATCH_TOKEN"  # noqa: S105 (the variable's name)
 LEAST_LETTERS = 16

@@ -17,7 +17,7 @@ from fasray.runs.layout import LOG_FILE
 from fasray.runs.ledger import Ledger
 from fasray.runs.record import DataFacts
 from fasray.sweep.plan import Plan
-from fasray.watch.follow import Followed
+from fasray.watch.followed import Followed
 from fasray.watch.serve import listen, server_of
 
 GENERATED = DataFacts("0" * 64, 10, 64, {"kind": "synthetic"})

@@ -98,7 +98,7 @@ def test_each_row_is_that_of_the_protocol_swept_alone(together: TrainedRun, alon
 
 
 def test_inner_trials_serve_all_targets_too(tmp_path: Path, together: TrainedRun) -> None:
-    """Each source domain is left out once, whatever the number of targets, and the rule's rows are those of each alone."""
+    """Each source domain is left out once, whatever the number of targets; the rule has the rows of each alone."""
     text = TRAINED.replace("seeds: [0, 1]", "seeds: [0], leave_one_source_out: true")
     runs = [
         train_run(tmp_path / f"{number}", text.replace("[O->C]", protocols), domains="OCIM", data=together.data).run
