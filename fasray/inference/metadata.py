@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fasray.errors import SpecError
+from fasray.faces.extraction.crops import DETECT, WHOLE
 from fasray.inference.preparation import recorded_preparation, settings_for
 from fasray.inference.sample import scored_sample
 from fasray.inference.scorer import Scorer, calibration_of, thresholds_of
@@ -85,20 +86,29 @@ def _crop(settings: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return how a face is cut out of a frame; see ``extraction.labels``."""
     if settings is None:
         return None
-    if settings.get("cropped") == "whole":
-        return {"shape": "the whole picture, which comes cut out, resampled to a square", "to": settings["image_size"]}
-    return {
-        "shape": "square, upright: moved and scaled, not turned",
-        "centre": "middle of the bounding box of the detector's points",
-        "side": f"{settings['margin']} times the longer side of that box, in frame pixels, not rounded",
+    common = {
         "to": settings["image_size"],
         "how": "bilinear (OpenCV warpAffine, INTER_LINEAR); an output pixel x reads (x - shift) / zoom of the frame",
-        "zoom": "to / side; shift = to / 2 - zoom * centre, with whole numbers at pixel centres",
-        "shrink": "a face over twice as large as the crop is first resized to the crop's scale by area (INTER_AREA)",
+        "shrink": "what is over twice as large as the crop is first resized to its scale by area (INTER_AREA)",
         "edge": "replicate",
         "rounding": "to the nearest of 256 levels, halves to even",
         "colours": "8 bits a channel, as decoded, without colour management",
         "jpeg": {"round_trip": True, "quality": settings["quality"], "chroma": "4:4:4"},
+    }
+    if settings.get("cropped") == WHOLE:
+        return {
+            "shape": "the whole picture, which comes cut out, in the middle of a square",
+            "zoom": "to / longer side; shift = (to - zoom * side) / 2 + zoom / 2 - 1/2, by width and by height, with "
+            "whole numbers at pixel centres",
+            **common,
+        }
+    inside = " found with a black border of half the picture's longer side around it"
+    return {
+        "shape": "square, upright: moved and scaled, not turned",
+        "centre": "middle of the bounding box of the detector's points" + inside * (settings.get("cropped") == DETECT),
+        "side": f"{settings['margin']} times the longer side of that box, in frame pixels, not rounded",
+        "zoom": "to / side; shift = to / 2 - zoom * centre, with whole numbers at pixel centres",
+        **common,
     }
 
 
