@@ -7,9 +7,7 @@ from typing import get_args
 
 import click
 
-from fasray.cli.addresses import ADDRESS
-
-_FILE = click.Path(dir_okay=False)
+from fasray.cli.addresses import ADDRESS, OUT_FILE
 
 
 @click.group()
@@ -18,15 +16,15 @@ def protocol() -> None:
 
 
 @protocol.command("import")
-@click.argument("lists", nargs=-1, type=_FILE)
+@click.argument("lists", nargs=-1, type=ADDRESS)
 @click.option(
     "--data", required=True, type=ADDRESS, metavar="SET", help="Face set that the lists are about, a folder or URI."
 )
-@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False), help="JSON file to write.")
+@click.option("-o", "--out", required=True, type=OUT_FILE, help="JSON file to write.")
 @click.option("--name", help="Name in tables; default: that of the file.")
-@click.option("--train", multiple=True, type=_FILE, help="A list whose name does not say that it is for training.")
-@click.option("--dev", multiple=True, type=_FILE, help="A list that chooses steps, thresholds and configurations.")
-@click.option("--test", multiple=True, type=_FILE, help="A list that judges.")
+@click.option("--train", multiple=True, type=ADDRESS, help="A list whose name does not say that it is for training.")
+@click.option("--dev", multiple=True, type=ADDRESS, help="A list that chooses steps, thresholds and configurations.")
+@click.option("--test", multiple=True, type=ADDRESS, help="A list that judges.")
 @click.option(
     "--shared-people", is_flag=True, help="Accept people on several sides, as some corpora's lists have them."
 )
@@ -49,6 +47,7 @@ def import_(
     A list's name says its role: NAME@p1_video_train.txt. Lists of images count for their videos. Every entry that is
     wrong, missing, doubled or on two sides is named with its line.
     """
+    from fasray import storage
     from fasray.errors import SpecError
     from fasray.faces.sets.known_videos import known_videos
     from fasray.protocols.list_import import ListFile, import_lists, role_of
@@ -68,8 +67,7 @@ def import_(
         skip_missing=skip_missing,
         drop_doubled=drop_doubled,
     )
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_text(found.lists.to_json(), encoding="utf-8")
+    storage.write_bytes(out, found.lists.to_json().encode())
     counts = ", ".join(f"{len(getattr(found.lists, role))} {role}" for role in get_args(ListRole))
     click.echo(f"{out}: {found.lists.full_name}, videos: {counts}")
     for remark in found.remarks:
@@ -77,11 +75,10 @@ def import_(
 
 
 def _text(file: str) -> str:
+    from fasray import storage
     from fasray.errors import DataError
 
     try:
-        return Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"the list cannot be read: {error.strerror}", where=file, remedy="check its name") from error
+        return storage.read_bytes(file).decode()
     except UnicodeDecodeError as error:
         raise DataError("this is not a text file", where=file, remedy="name a list, one entry a line") from error

@@ -96,7 +96,7 @@ def score(
 
 def _lines(listed: str) -> list[str]:
     try:
-        text = sys.stdin.buffer.read() if listed == "-" else Path(listed).read_bytes()
+        text = sys.stdin.buffer.read() if listed == "-" else Path(LOCAL.resolved(listed)).read_bytes()
     except OSError as error:
         raise DataError(f"the list cannot be read: {error.strerror}", where=printable(listed)) from error
     return [line for line in os.fsdecode(text).splitlines() if line.strip()]

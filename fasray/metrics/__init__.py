@@ -1,7 +1,7 @@
 """The field's metrics as pure NumPy functions: rates, curves, thresholds, intervals, comparisons, frames to videos."""
 
 from fasray.metrics.calibration import Calibration, Reliability, brier, fit_calibration, reliability
-from fasray.metrics.compare import MethodComparison, PairedDifference, compare_methods, paired_difference
+from fasray.metrics.compare import PairedDifference, paired_difference
 from fasray.metrics.compat import COMPAT, CompatFigures, compat_figures
 from fasray.metrics.curves import Det, Eer, Roc, auc, bpcer_at_apcer, det, eer, roc, tpr_at_fpr
 from fasray.metrics.figures import Figures, figures
@@ -35,7 +35,6 @@ __all__ = [
     "Interval",
     "Intervals",
     "MeanDifference",
-    "MethodComparison",
     "PadCounts",
     "PadRates",
     "PairedDifference",
@@ -55,7 +54,6 @@ __all__ = [
     "brier",
     "choose_threshold",
     "clopper_pearson",
-    "compare_methods",
     "compat_figures",
     "confidence_intervals",
     "det",

@@ -1,4 +1,4 @@
-"""Is one method better than another: paired differences over seeds, and over the subjects that both judged."""
+"""Mean of paired differences, such as those of two variants over the same seeds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fasray.errors import DataError
-from fasray.metrics.inputs import check_both_classes, check_confidence, check_scores
-from fasray.metrics.intervals import RESAMPLES, eer_values, few_subjects_warning
-from fasray.metrics.replicates import Floats, ScoredClusters
-from fasray.metrics.resampling import draw, find_clusters, whole
-from fasray.metrics.tally import tally
+from fasray.metrics.inputs import check_confidence
 
 
 @dataclass(frozen=True)
@@ -73,80 +69,6 @@ def paired_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> P
     # The deviations of equal numbers from their rounded mean are not always zero.
     error = float(difference.std(ddof=1)) / math.sqrt(n) if np.ptp(difference) else 0.0
     return _student(mean, error, n, confidence)
-
-
-@dataclass(frozen=True)
-class MethodComparison:
-    """Figures of method a minus those of method b on the same rows; ``n`` counts subjects."""
-
-    auc: PairedDifference
-    eer: PairedDifference
-    hter: PairedDifference | None
-    """None where no thresholds were given."""
-    notes: tuple[str, ...]
-    """A remark: unknown or few subjects."""
-
-
-def compare_methods(
-    score_a: ArrayLike,
-    score_b: ArrayLike,
-    label: ArrayLike,
-    *,
-    subject: ArrayLike | None = None,
-    thresholds: tuple[float, float] | None = None,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> MethodComparison:
-    """Compare two methods on the same videos by a bootstrap that draws the same subjects for both.
-
-    What a hard subject does to both methods cancels in the difference. The interval is the difference plus and minus
-    Student's t, for the number of subjects, times the bootstrap standard error. It speaks of other people under the
-    same conditions, and of these two trained models; seeds are ``paired_difference``'s.
-
-    Args:
-        score_a: [N] of videos (or frames), higher = more live.
-        score_b: [N] of the same, in the same order.
-        label: [N] 1 = live, 0 = attack.
-        subject: [N] whose face it is; see ``confidence_intervals``.
-        thresholds: of a and of b, fixed; for the HTER.
-        confidence: nominal coverage.
-        resamples: B.
-        seed: of the draws.
-
-    Raises:
-        DataError: empty, NaN, strange labels, one class only, or lengths that differ.
-        SpecError: the confidence is not between 0 and 1, or there are too few resamples.
-    """
-    check_confidence(confidence)
-    scores, live = check_scores(score_a, label)
-    others, _ = check_scores(score_b, label)
-    check_both_classes(live)
-    clusters = find_clusters(scores, live, subject)
-    counts = np.concatenate([whole(clusters), draw(clusters, resamples, seed)])
-    a, b = ScoredClusters(scores, live, clusters.index), ScoredClusters(others, live, clusters.index)
-    subjects = min(clusters.live, clusters.attack)
-    of_eer = [eer_values(m, counts, tally(given, live)) for m, given in ((a, scores), (b, others))]
-    hter = None
-    if thresholds is not None:
-        of_a, of_b = (m.far(counts, t) + m.frr(counts, t) for m, t in zip((a, b), thresholds, strict=True))
-        hter = _bootstrapped((of_a - of_b) / 2, subjects, confidence)
-    return MethodComparison(
-        _bootstrapped(a.auc(counts) - b.auc(counts), subjects, confidence),
-        _bootstrapped(of_eer[0] - of_eer[1], subjects, confidence),
-        hter,
-        tuple(note for note in (clusters.note, few_subjects_warning(subjects)) if note),
-    )
-
-
-def _bootstrapped(differences: Floats, subjects: int, confidence: float) -> PairedDifference:
-    """Make an interval of [1 + B] differences, that of the set itself first."""
-    mean, known = float(differences[0]), differences[1:][~np.isnan(differences[1:])]
-    if subjects < 2:
-        nan = math.nan
-        return PairedDifference(mean, nan, nan, confidence, subjects, nan, "one subject: no interval")
-    error = float(known.std()) * math.sqrt(subjects / (subjects - 1))
-    return _student(mean, error, subjects, confidence)
 
 
 def _student(mean: float, error: float, n: int, confidence: float) -> PairedDifference:

@@ -19,10 +19,13 @@ WORDS = {
     "why protocol", "why rule", "why variant", "metrics live_label", "metrics live_path", "metrics columns",
     "metrics aggregate", "metrics rule", "metrics role", "bench gpu-check methods", "bench gpu-check parts",
     "bench gpu-check-ray methods", "bench pack method", "bench pack profile", "bench sweep profile",
-    "bench train methods", "bench train profile", "weights convert architecture",
+    "bench train methods", "bench train profile", "weights convert architecture", "compare baseline", "compare rule",
+    "data corpora name", "data prepare cropped", "data prepare domain", "data prepare labels", "data prepare letters",
+    "data prepare patterns", "pad-report method", "pad-report protocol", "pad-report rule", "pad-report threshold",
+    "protocol import name", "score device", "watch host",
 }  # fmt: skip
 """Texts that name no place."""
-WITHIN = {"train data", "metrics labels", "metrics attacks", "metrics threshold"}
+WITHIN = {"train data", "metrics labels", "metrics attacks", "metrics threshold", "score listed"}
 """Texts that may hold an address among other things; whoever takes it out resolves it."""
 
 

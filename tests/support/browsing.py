@@ -20,10 +20,10 @@ def open_at(browser: Any, address: str, width: int, **media: str) -> None:
 
 
 def requests(browser: Any) -> list[str]:
-    """Every address that the page asked the network for; what it holds itself is no request."""
+    """Every address that the page asked the network for, without what it holds itself and the browser's own pages."""
     told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [each["params"]["request"]["url"] for each in told if each["method"] == "Network.requestWillBeSent"]
-    return [url for url in sent if not url.startswith("data:")]
+    return [url for url in sent if not url.startswith(("data:", "chrome:", "chrome-untrusted:"))]
 
 
 def wait(browser: Any, reached: Callable[[], bool], seconds: float = 30) -> None:
