@@ -30,7 +30,7 @@ def test_what_is_not_known_is_empty(tmp_path: Path) -> None:
     assert facts is not None
     assert facts.of_videos("sex", np.array(["z", "b", "a", "d", "c"])).tolist() == ["", "female", "", "", ""]
     write_videos(str(tmp_path), table_of([{**people, "video": "b", "sex": "male"}]))
-    assert read_videos(str(tmp_path)).of_videos("sex", np.array(["b"])).tolist() == ["female"]  # type: ignore[union-attr]
+    assert read_videos(str(tmp_path)).of_videos("sex", np.array(["b"])).tolist() == ["female"]
 
 
 def test_a_run_of_before_has_none_and_a_damaged_file_is_named(tmp_path: Path) -> None:

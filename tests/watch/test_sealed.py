@@ -108,7 +108,7 @@ def test_score_files_of_what_is_not_confirmed_are_not_even_read(growing: tuple[P
     run, _ = growing
     for event in read_events(str(run)):
         if getattr(event, "protocol", "") == LATE or getattr(event, "stage", "") == "search":
-            for file in (run / "trials" / event.trial).glob("eval-*"):  # type: ignore[union-attr]
+            for file in (run / "trials" / event.trial).glob("eval-*"):
                 file.write_bytes(b"no score file")
     with watching(run) as page:
         changes, seen = page.changes([0]), Seen()
