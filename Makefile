@@ -26,7 +26,7 @@ demo: $(STAMP) ## generate faces, sweep two methods over four protocols, print t
 test test-all coverage: export OMP_NUM_THREADS = 1
 
 test: $(STAMP) ## every test that is neither slow nor chaotic
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-all: $(STAMP) ## every test
 	$(BIN)/python -m pytest -m ''

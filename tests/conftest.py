@@ -18,20 +18,6 @@ from fasray.sweep.plan import Plan
 TOKEN = "7e57" * 16
 
 
-_COSTLY = ("finished", "object_store", "browser")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file together, and all files that share a costly fixture, where tests run in several processes."""
-    groups = {item.path: item.path.name for item in items}
-    for item in items:
-        for name in _COSTLY:
-            if name in getattr(item, "fixturenames", ()):
-                groups[item.path] = name
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
-
-
 @pytest.fixture(scope="session")
 def small_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """480 faces of 48 px: domains O, C, I, M with five subjects each. Read only."""
