@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from fasray.cli.addresses import ADDRESS, OUT_FILE, OUT_FOLDER
+from fasray.cli.output import write_out
 
 if TYPE_CHECKING:
     from fasray.results.compare import Comparison, Figure
@@ -58,20 +58,13 @@ def compare(
     """
     from fasray.results.compare import CompareOptions, compare_runs
     from fasray.runs.record import read_run
-    from fasray.storage import write_bytes
 
     if kind == "parquet" and output is None:
         raise click.UsageError("parquet is written to a file: add -o compared.parquet")
     points = None if margin is None else margin / 100
     options = CompareOptions(baseline, figure, rule, points, _share(confidence), resamples)
     found = compare_runs([read_run(each) for each in (run, other) if each], options)
-    content = _content(found, kind)
-    if output is not None:
-        write_bytes(output, content)
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+    write_out(_content(found, kind), output, kind in _FOR_PEOPLE)
     if folder:
         click.echo(f"wrote {', '.join(_write_plots(found, folder, plot_format))}", err=True)
 

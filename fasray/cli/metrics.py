@@ -160,6 +160,15 @@ _ROWS = (
     ("tpr_at_fpr1", "TPR at FPR 1 %, all attacks"),
 )
 
+_POOLED = {
+    "apcer": "APCER, all attacks",
+    "acer": "ACER, all attacks",
+    "bpcer_at_apcer10": "BPCER at FAR 10 %",
+    "bpcer_at_apcer5": "BPCER at FAR 5 %",
+    "bpcer_at_apcer1": "BPCER at FAR 1 %",
+}
+"""Titles where the types of attacks are unknown."""
+
 
 def _print(found: ExternalFigures) -> None:
     """Print figures in percent, with intervals if there are any."""
@@ -181,8 +190,8 @@ def _print(found: ExternalFigures) -> None:
         click.echo(f"in brackets: {100 * found.intervals.confidence:g} % intervals, bootstrap, {drawn}")
     click.echo("")
     for name, title in _ROWS:
-        if name == "apcer" and not figures.apcer_by_type:
-            title = "APCER, all attacks"
+        if not figures.apcer_by_type:  # nothing that is pooled has a name that means one species
+            title = _POOLED.get(name, title)
         click.echo(f"{title:<28} {100 * getattr(figures, name):6.2f} %{_interval(found, name)}")
     for kind, rate in figures.apcer_by_type:
         click.echo(f"{'  APCER ' + plain(kind):<28} {100 * rate:6.2f} %")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from fasray.cli.addresses import ADDRESS, OUT_FILE
+from fasray.cli.output import write_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,15 +58,7 @@ def results(
         content = _results(run, kind, selections, level, published)
     else:
         content = _listing(run, what, kind, selections, level, published)
-    if output is not None:
-        from fasray.storage import write_bytes
-
-        write_bytes(output, content)
-    elif kind in _FOR_PEOPLE:
-        sys.stdout.write(content.decode())
-    else:  # for programs: UTF-8 whatever the terminal's encoding is
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
+    write_out(content, output, kind in _FOR_PEOPLE)
 
 
 def print_table(run: str) -> None:
@@ -89,8 +81,7 @@ def _results(run: str, kind: str, selections: tuple[str, ...], level: Level, pub
     if kind == "latex":
         return to_latex(frame, level, figures).encode()
     if kind in _FOR_PEOPLE:
-        table = tables.grid(frame, level, None, figures, remarks(record))
-        return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+        return _shown(tables.grid(frame, level, None, figures, remarks(record)), kind)
     return _export(with_published(frame, figures) if published else frame, kind)
 
 
@@ -113,41 +104,35 @@ def _listing(run: str, what: str, kind: str, selections: tuple[str, ...], level:
     else:
         frame = {"trials": load_trials, "cost": load_costs, "evaluations": load_evaluations}[what](run)
     if kind in _FOR_PEOPLE:
-        table = tables.listing(frame)
-        return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+        return _shown(tables.listing(frame), kind)
     return _export(frame, kind)
 
 
 def _ablations(frame: pd.DataFrame, kind: str, level: Level) -> bytes:
     from fasray.results.ablations import ablation_grid
-    from fasray.results.tables import text as tables
 
     if kind not in _FOR_PEOPLE:
         return _export(frame, kind)
     if frame.empty:
         return b"no ablation has a pair of finished runs yet\n"
-    table = ablation_grid(frame, level)
-    return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+    return _shown(ablation_grid(frame, level), kind)
 
 
 def _importance(run: str, kind: str) -> bytes:
     from fasray.results.importance import importance_grid
     from fasray.results.load import load_importance
-    from fasray.results.tables import text as tables
 
     frame = load_importance(run)
     if kind not in _FOR_PEOPLE:
         return _export(frame, kind)
     if frame.empty:
         return b"nothing was searched yet\n"
-    table = importance_grid(frame)
-    return (tables.to_text(table) if kind == "table" else tables.to_markdown(table)).encode()
+    return _shown(importance_grid(frame), kind)
 
 
 def _computed(run: str, what: str, kind: str, rule: str = "source-dev") -> bytes:
     """Return one of the frames that are computed from the scores of the confirmed runs."""
     from fasray.results import calibrated, slices, transfer
-    from fasray.results.tables import text as tables
     from fasray.runs.record import read_run
 
     frames: dict[str, tuple[Callable[[RunRecord, str], pd.DataFrame], Callable[[pd.DataFrame], Grid]]] = {
@@ -160,7 +145,13 @@ def _computed(run: str, what: str, kind: str, rule: str = "source-dev") -> bytes
     frame = compute(read_run(run), rule)
     if kind not in _FOR_PEOPLE:
         return _export(frame, kind)
-    return (tables.to_text if kind == "table" else tables.to_markdown)(arrange(frame)).encode()
+    return _shown(arrange(frame), kind)
+
+
+def _shown(table: Grid, kind: str) -> bytes:
+    from fasray.results.tables.text import to_markdown, to_text
+
+    return (to_text if kind == "table" else to_markdown)(table).encode()
 
 
 def _export(frame: pd.DataFrame, kind: str) -> bytes:

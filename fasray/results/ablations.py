@@ -12,12 +12,10 @@ import pandas as pd
 
 from fasray.metrics.compare import PairedDifference, paired_difference
 from fasray.results.bootstrap import Resamples
+from fasray.results.confirmed import ConfirmedRun, confirmed_runs
 from fasray.results.figures import FIGURES, FigureComputer
-from fasray.results.leave_one_out import digests_for
-from fasray.results.scores import LEVELS, Level, ScoreReader
-from fasray.results.selection import choose
+from fasray.results.scores import LEVELS, Level
 from fasray.results.tables.text import NOTHING, Grid, percent
-from fasray.runs.events import TrialRecord
 from fasray.runs.record import RunRecord
 
 MEAN_OF_PROTOCOLS = "mean"
@@ -125,19 +123,16 @@ def _figures_by_run(run: RunRecord, selection: str) -> dict[tuple[str, str, Leve
     """Return the figures of every confirmed run of a method that has ablations."""
     ablated = {trial.method for trial in run.trials if trial.variant}
     found: dict[tuple[str, str, Level], _Runs] = defaultdict(dict)
-    reader = ScoreReader()
-    for trial in run.confirmed:
-        if trial.method in ablated and trial.steps:
-            for level, figures in _figures_of_run(run, trial, selection, reader).items():
-                found[trial.method, trial.variant, level][trial.protocol, trial.seed] = figures
+    trials = [trial for trial in run.confirmed if trial.method in ablated and trial.steps]
+    for each in confirmed_runs(run, selection, trials):
+        trial = each.trial
+        for level, figures in _figures_of_run(each).items():
+            found[trial.method, trial.variant, level][trial.protocol, trial.seed] = figures
     return found
 
 
-def _figures_of_run(run: RunRecord, trial: TrialRecord, rule: str, reader: ScoreReader) -> dict[Level, _Pair]:
-    read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps], trial.protocol)
-    evaluations = dict(zip(trial.steps, read, strict=True))
-    choice = choose(rule, digests_for(rule, run, trial, evaluations.values(), reader))
-    computed = FigureComputer(Resamples(0)).compute(evaluations, choice, trial.seed)
+def _figures_of_run(run: ConfirmedRun) -> dict[Level, _Pair]:
+    computed = FigureComputer(Resamples(0)).compute(run.evaluations, run.choice, run.trial.seed)
     named = {level: dict(zip(FIGURES, computed[level].values, strict=True)) for level in LEVELS}
     return {level: {"hter": values["hter"], "auc": values["auc"]} for level, values in named.items()}
 

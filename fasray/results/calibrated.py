@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import pandas as pd
 
 from fasray.errors import DataError
 from fasray.metrics import Videos, binary_cross_entropy
-from fasray.metrics.calibration import KINDS, Calibration, Floats, brier, fit_calibration, reliability
+from fasray.metrics.calibration import KINDS, Calibration, Floats, Kind, brier, fit_calibration, reliability
+from fasray.results.confirmed import ConfirmedRun
 from fasray.results.scores import ScoredEvaluation
-from fasray.results.tables.text import Grid, method_label
-from fasray.results.transfer import confirmed_steps, head_of, means_of_runs
+from fasray.results.tables.text import NOTHING, Grid, method_label, with_mark
+from fasray.results.transfer import HEAD, below, head_of, means_of_runs, one_step_runs, oracle_mark
 from fasray.runs.record import RunRecord
 
 CALIBRATION_COLUMNS: dict[str, str] = {
@@ -35,7 +37,7 @@ CALIBRATION_COLUMNS: dict[str, str] = {
 """Columns of the frame of calibration."""
 
 
-def calibrate(evaluation: ScoredEvaluation, kind: str = "platt") -> Calibration:
+def calibrate(evaluation: ScoredEvaluation, kind: Kind = "platt") -> Calibration:
     """Fit a calibration to the source-dev videos of an evaluation; no target row is looked at.
 
     Raises:
@@ -43,7 +45,7 @@ def calibrate(evaluation: ScoredEvaluation, kind: str = "platt") -> Calibration:
         SpecError: there is no such kind.
     """
     videos = evaluation.source_dev.videos
-    return fit_calibration(videos.score, videos.label, kind)  # type: ignore[arg-type]  # it checks the kind
+    return fit_calibration(videos.score, videos.label, kind)
 
 
 def calibration_frame(run: RunRecord, rule: str = "source-dev") -> pd.DataFrame:
@@ -51,21 +53,23 @@ def calibration_frame(run: RunRecord, rule: str = "source-dev") -> pd.DataFrame:
 
     Raises:
         DataError: a score file is missing or damaged.
-        SpecError: there is no such selection, or it applies to no single confirmed run.
+        SpecError: there is no such selection, or it picks no one step of each run.
     """
+    return calibration_of(one_step_runs(run, rule))
+
+
+def calibration_of(runs: Iterable[ConfirmedRun]) -> pd.DataFrame:
+    """Return the rows of ``calibration_frame`` of some confirmed runs."""
     rows = []
-    for trial, evaluations, step in confirmed_steps(run, rule):
-        for kind in ("none", *KINDS):
-            curve = None
-            if kind != "none":
-                try:
-                    curve = calibrate(evaluations[step], kind)
-                except DataError:  # no curve fits; the row's count of seeds shows it
-                    continue
-            rows.append(
-                {**head_of(trial), "selection": rule, "calibration": kind, **_figures(evaluations[step], curve)}
-            )
-    return means_of_runs(rows, ["method", "variant", "protocol", "selection", "calibration"], CALIBRATION_COLUMNS)
+    for each in runs:
+        curves: dict[str, Calibration | None] = {"none": None}
+        for kind in KINDS:
+            with suppress(DataError):  # no curve fits; the row's count of seeds shows it
+                curves[kind] = calibrate(each.evaluation, kind)
+        rows += [
+            {**head_of(each), "calibration": name, **_figures(each.evaluation, curve)} for name, curve in curves.items()
+        ]
+    return means_of_runs(rows, [*HEAD, "calibration"], CALIBRATION_COLUMNS)
 
 
 def _figures(evaluation: ScoredEvaluation, curve: Calibration | None) -> dict[str, float]:
@@ -88,17 +92,20 @@ def _errors(videos: Videos, probability: Floats) -> Sequence[float]:
 
 def calibration_grid(frame: pd.DataFrame) -> Grid:
     """Arrange the frame of calibration for people."""
+    mark = oracle_mark(frame)
     headers = (
-        "method", "protocol", "calibration", "seeds", "source ECE", "source Brier", "ECE", "Brier", "loss",
+        "method", "protocol", "calibration", "seeds", "source ECE", "source Brier",
+        *(f"{name}{mark}" for name in ("ECE", "Brier", "loss")),
     )  # fmt: skip
 
     def shown(value: float, scale: int = 1) -> str:
-        return "-" if math.isnan(value) else f"{scale * value:.2f}" if scale > 1 else f"{value:.4f}"
+        return NOTHING if math.isnan(value) else f"{scale * value:.2f}" if scale > 1 else f"{value:.4f}"
 
     rows = tuple(
         (
-            method_label(row), row["protocol"], row["calibration"], str(row["n_seeds"]), shown(row["source_ece"], 100),
-            shown(row["source_brier"]), shown(row["ece"], 100), shown(row["brier"]), shown(row["loss"]),
+            method_label(row), with_mark(row["protocol"]), row["calibration"], str(row["n_seeds"]),
+            shown(row["source_ece"], 100), shown(row["source_brier"]),
+            shown(row["ece"], 100), shown(row["brier"]), shown(row["loss"]),
         )
         for row in frame.to_dict("records")
     )  # fmt: skip
@@ -107,5 +114,6 @@ def calibration_grid(frame: pd.DataFrame) -> Grid:
         " score and loss (nats): lower is better. One probability a video, means over the seeds.",
         "platt, temperature: a curve fitted to the source-dev videos alone, and applied to the unseen target. It"
         " assumes source-dev's share of live faces; decisions do not change.",
+        *below(frame),
     )
     return Grid(headers, rows, notes, text_columns=3)

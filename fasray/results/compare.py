@@ -24,8 +24,8 @@ from fasray.metrics.replicates import Counts, Floats, ScoredClusters
 from fasray.metrics.resampling import Clusters, draw, find_clusters, whole
 from fasray.metrics.tally import tally
 from fasray.results.ablations import MEAN_OF_PROTOCOLS
-from fasray.results.frame import compute_results
-from fasray.results.scores import ScoredEvaluation, ScoreReader, Scores
+from fasray.results.confirmed import ConfirmedRun, confirmed_cells
+from fasray.results.scores import Scores
 from fasray.results.selection import selection
 from fasray.runs.record import RunRecord
 from fasray.validation import difference
@@ -57,7 +57,7 @@ COMPARE_COLUMNS: dict[str, str] = {
     "margin": "the margin of equivalence; missing without one",
     "p_equivalence": "p-value of the true difference being as large as the margin (two one-sided tests)",
     "p_equivalence_holm": "the same, adjusted as p_holm",
-    "verdict": "better, worse, equivalent or undecided, by the adjusted p-values",
+    "verdict": "better, worse, equivalent, undecided, or better (worse), within the margin; by the adjusted p-values",
     "note": "what the interval does not speak of, or why there is none",
 }
 """Columns of the comparison's frame."""
@@ -127,9 +127,6 @@ def compare_runs(runs: Sequence[RunRecord], options: CompareOptions) -> Comparis
     if options.margin is not None and not 0 < options.margin < 1:
         what = f"a margin of {100 * options.margin:g} points is not possible"
         raise SpecError(what, where="--margin", remedy="write 1 for one point of a percentage")
-    if selection(options.selection).any_trial:
-        what = f"{options.selection} applies to no single confirmed run"
-        raise SpecError(what, where="--select", remedy="name another rule")
     _check_same_data(runs)
     cells = _cells(runs, options)
     methods = list(dict.fromkeys(method for method, _ in cells))
@@ -173,29 +170,24 @@ def _differences(runs: Sequence[RunRecord]) -> list[str]:
 
 def _cells(runs: Sequence[RunRecord], options: CompareOptions) -> dict[Key, _Cell]:
     """Read the confirmed runs of every method, ablations left out, at the steps and thresholds that the rule picked."""
-    frames = [compute_results(run, [options.selection], resamples=0).frame for run in runs]
-    frames = [
-        f[(f["level"] == "video") & (f["n_runs"] == 1) & (f["variant"] == "") & (f["n_seeds"] > 0)] for f in frames
-    ]
+    methods = [{each.method for each in run.confirmed if each.steps and not each.variant} for run in runs]
     resamples = _SharedResamples(options.resamples)
     found: dict[Key, _Cell] = {}
-    for number, (run, frame) in enumerate(zip(runs, frames, strict=True)):
-        others = {name for other, f in enumerate(frames) if other != number for name in f["method"]}
-        reader = ScoreReader()
-        for row in frame.to_dict("records"):
-            method = str(row["method"])
+    for number, run in enumerate(runs):
+        others = {name for other, names in enumerate(methods) if other != number for name in names}
+        for (method, _, protocol), confirmed in confirmed_cells(run, options.selection, ablations=False):
             shared = method in others and not (number == 0 and method == options.baseline)
             # The baseline of the first run keeps its plain name.
             label = f"{method} ({_run_name(runs, number)})" if shared else method
-            cell = _cell(run, row, reader, resamples, options)
-            known = next((c for (_, protocol), c in found.items() if protocol == row["protocol"]), None)
+            cell = _cell(confirmed, resamples, options)
+            known = next((c for (_, other), c in found.items() if other == protocol), None)
             if known is not None and not _same(known.rows, cell.rows):
                 raise DataError(
-                    f"the runs disagree in who chooses and who judges on {row['protocol']}: their protocols differ",
+                    f"the runs disagree in who chooses and who judges on {protocol}: their protocols differ",
                     where=run.uri,
                     remedy="figures on different videos have no pairs; run both with one protocol and target split",
                 )
-            found[label, row["protocol"]] = cell
+            found[label, protocol] = cell
     return found
 
 
@@ -204,18 +196,14 @@ def _run_name(runs: Sequence[RunRecord], number: int) -> str:
     return names[number] if len(set(names)) == len(names) else f"{number + 1}"
 
 
-def _cell(
-    run: RunRecord, row: Mapping[str, Any], reader: ScoreReader, resamples: _SharedResamples, options: CompareOptions
-) -> _Cell:
+def _cell(confirmed: Sequence[ConfirmedRun], resamples: _SharedResamples, options: CompareOptions) -> _Cell:
     figures: dict[int, list[Floats]] = {}
-    trials: dict[int, str] = {}
-    evaluation: ScoredEvaluation | None = None
-    for trial, seed, step, threshold in zip(row["trials"], row["seeds"], row["steps"], row["thresholds"], strict=True):
-        evaluation = reader.read(run.score_uri(trial, step), row["protocol"])
-        figures.setdefault(int(seed), []).append(_figure(evaluation.target, threshold, options.figure, resamples))
-        trials[int(seed)] = str(trial)
-    if evaluation is None:
-        raise DataError("a row of the results names no trial", where=run.uri, remedy="run `fasray verify` on the run")
+    for each in confirmed:
+        for pick in each.choice.picks:
+            figure = _figure(each.evaluations[pick.step].target, pick.video_threshold, options.figure, resamples)
+            figures.setdefault(each.trial.seed, []).append(figure)
+    trials = {each.trial.seed: each.trial.id for each in confirmed}
+    evaluation = confirmed[0].evaluation
     dev, target = evaluation.source_dev.grouping, evaluation.target.grouping
     rows = (dev.videos.video, target.videos.video, target.videos.label, target.videos.attack_type, target.subjects)
     means = {seed: np.asarray(np.mean(values, axis=0)) for seed, values in figures.items()}

@@ -12,7 +12,7 @@ from fasray.metrics.mean_difference import POWER
 from fasray.results.ablations import MEAN_OF_PROTOCOLS
 from fasray.results.compare import Comparison, few_subjects
 from fasray.results.tables.export import to_json
-from fasray.results.tables.text import DAGGER, NOTHING, Grid, percent
+from fasray.results.tables.text import DAGGER, NOTHING, ORACLE_NOTE, Grid, mark_notes, percent, with_mark
 
 
 def difference_grid(found: Comparison) -> Grid:
@@ -63,7 +63,7 @@ def comparison_json(found: Comparison) -> str:
 def _cells(row: Mapping[str, Any], equivalence: bool) -> tuple[str, ...]:
     known = not math.isnan(row["lower"])
     cells = (
-        row["method"], row["protocol"], row["verdict"], str(row["n_pairs"]), str(row["subjects"]),
+        row["method"], _with_mark(row["protocol"]), row["verdict"], str(row["n_pairs"]), str(row["subjects"]),
         percent(row["value"]), percent(row["value_baseline"]), f"{100 * row['difference']:+.2f}",
         f"{100 * row['lower']:+.2f} to {100 * row['upper']:+.2f}" if known else NOTHING,
         f"{100 * row['better']:.1f}" if known else NOTHING,
@@ -71,6 +71,10 @@ def _cells(row: Mapping[str, Any], equivalence: bool) -> tuple[str, ...]:
         f"{100 * row['seen']:.2f}" if row["seen"] < 1 else NOTHING,
     )  # fmt: skip
     return (*cells, _p(row["p_equivalence_holm"])) if equivalence else cells
+
+
+def _with_mark(protocol: str) -> str:
+    return protocol if protocol == MEAN_OF_PROTOCOLS else with_mark(protocol)
 
 
 def _p(value: float) -> str:
@@ -94,11 +98,12 @@ def _notes(found: Comparison) -> list[str]:
             " one-sided tests, adjusted likewise). Not significant alone means nothing of the kind."
         )
     if frame["oracle"].any():
-        lines.append(f"{DAGGER} the rule looked at target labels: not attainable in use.")
+        lines.append(ORACLE_NOTE)
     if few_subjects(frame):
         lines.append("Few target subjects: intervals may cover less than they promise.")
     if found.generated:
         lines.append("The faces are generated: these figures are no evidence about real face anti-spoofing.")
+    lines += mark_notes(name for name in frame["protocol"] if name != MEAN_OF_PROTOCOLS)
     return [*lines, *(f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(frame["note"]) if note), *found.notes]
 
 

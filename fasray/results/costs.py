@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from fasray.runs.events import TrialRecord, cell_protocol
 from fasray.runs.reading import Reading
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COST_COLUMNS: dict[str, str] = {
     "scope": "cell, or sweep for the sum over all cells",
@@ -65,6 +67,8 @@ def cost_of(readings: Iterable[Reading]) -> TotalCost:
 
 def cost_frame(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """Return one row a cell, in the order of their first trials, and a last one for the sweep; see ``COST_COLUMNS``."""
+    import pandas as pd  # takes most of a second, which those who only add up need not wait for
+
     cells: dict[tuple[str, str], list[TrialRecord]] = {}
     for trial in trials:
         cells.setdefault((trial.method, cell_protocol(trial)), []).append(trial)

@@ -16,7 +16,7 @@ from fasray.results.cache import VALUES, ResultsCache
 from fasray.results.cells import CellFigures, CellKey, trials_by_cell
 from fasray.results.digests import TrialDigests, digests_of, target_digest
 from fasray.results.figures import FIGURES, FigureComputer, TrialFigures, mean_and_std
-from fasray.results.leave_one_out import has_inner_trials, inner_trials, with_inner_trials
+from fasray.results.leave_one_out import check_inner_trials, has_inner_trials, inner_trials, with_inner_trials
 from fasray.results.means import marks_of, mean_rows, means_of
 from fasray.results.scores import LEVELS, Level, ScoredEvaluation, ScoreReader
 from fasray.results.selection import (
@@ -227,12 +227,7 @@ def _rules(run: RunRecord, selections: Sequence[str]) -> list[Selection]:
     """Return the rules by name, and the oracle, which gaps are measured from."""
     rules = [selection(name) for name in dict.fromkeys((*selections, "oracle"))]
     for rule in rules:
-        if rule.inner and not has_inner_trials(run.trials):
-            raise SpecError(
-                f"{rule.name} needs inner trials, which this run does not have",
-                where="--select",
-                remedy="plan them in the sweep with `confirm: {leave_one_source_out: true}`",
-            )
+        check_inner_trials(run, rule)
         if rule.any_trial and run.sealed:
             raise SpecError(
                 f"{rule.name} needs target scores of search trials, which this run does not have",

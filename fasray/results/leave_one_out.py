@@ -6,17 +6,18 @@ rows is in their score files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fasray import protocols
+from fasray.errors import SpecError
 from fasray.metrics import eer
 from fasray.metrics.tally import tally
-from fasray.results.digests import LeftOutDigest, TrialDigests, digests_of
+from fasray.results.digests import LeftOutDigest, TrialDigests
 from fasray.results.scores import ScoredEvaluation, ScoreReader
-from fasray.results.selection import selection
+from fasray.results.selection import Selection
 from fasray.runs.events import ENDED, TrialRecord, cell_protocol
 from fasray.runs.record import RunRecord
 
@@ -48,23 +49,26 @@ def has_inner_trials(trials: Sequence[TrialRecord]) -> bool:
     return any(trial.stage == INNER for trial in trials)
 
 
+def check_inner_trials(run: RunRecord, rule: Selection) -> None:
+    """Check that a run planned the inner trials that a rule needs.
+
+    Raises:
+        SpecError: it did not.
+    """
+    if rule.inner and not has_inner_trials(run.trials):
+        raise SpecError(
+            f"{rule.name} needs inner trials, which this run does not have",
+            where="--select",
+            remedy="plan them in the sweep with `confirm: {leave_one_source_out: true}`",
+        )
+
+
 def inner_trials(trials: Sequence[TrialRecord], run: TrialRecord) -> InnerTrials:
     """Return the inner trials of a confirming run, out of all trials of its sweep, by protocol."""
     cell = (run.method, run.variant, run.protocol, run.seed)
     found = (trial for trial in trials if trial.stage == INNER)
     own = tuple(t for t in found if (t.method, t.variant, cell_protocol(t), t.seed) == cell)
     return InnerTrials(own, len(protocols.parse(run.protocol).domains))
-
-
-def digests_for(
-    rule: str, run: RunRecord, trial: TrialRecord, evaluations: Iterable[ScoredEvaluation], reader: ScoreReader
-) -> TrialDigests:
-    """Return all that a rule may know of a confirming run, from all its evaluations; errors as ``with_inner_trials``.
-
-    ``reader`` reads the score files of inner trials, if the rule needs them.
-    """
-    digests = digests_of(trial.id, evaluations)
-    return with_inner_trials(digests, run, trial, reader) if selection(rule).inner else digests
 
 
 def with_inner_trials(digests: TrialDigests, run: RunRecord, trial: TrialRecord, reader: ScoreReader) -> TrialDigests:

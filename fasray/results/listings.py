@@ -10,14 +10,13 @@ from typing import NamedTuple
 import pandas as pd
 from pydantic import TypeAdapter
 
-from fasray.errors import DataError, SpecError, did_you_mean
+from fasray.errors import DataError, did_you_mean
 from fasray.metrics import SOURCE_DEV, TARGET, rates_at
 from fasray.results.cache import VALUES, ResultsCache
+from fasray.results.confirmed import confirmed_runs
 from fasray.results.costs import cost_of
 from fasray.results.digests import source_digest, target_digest
-from fasray.results.leave_one_out import digests_for
 from fasray.results.scores import ScoredEvaluation, ScoreReader
-from fasray.results.selection import choose, selection
 from fasray.runs.events import TrialRecord, gc_paused
 from fasray.runs.record import RunRecord
 
@@ -189,21 +188,16 @@ def scores_frame(run: RunRecord, rule: str = "source-dev", trials: Sequence[str]
         DataError: a score file is missing or damaged, or a trial is not a confirmed one of this run.
         SpecError: there is no such rule, or it is ``oracle-search``.
     """
-    if selection(rule).any_trial:
-        raise SpecError(f"{rule} applies to no single confirmed run", where="--select", remedy="name another rule")
     confirmed = [trial for trial in run.confirmed if trial.steps]
     for name in trials:
         if name not in (known := {trial.id for trial in confirmed}):
             raise DataError(f"no confirmed run {name!r}", remedy=did_you_mean(name, known))
-    reader = ScoreReader()
     parts = [pd.DataFrame(columns=list(SCORE_COLUMNS))]
     wanted = [trial for name in trials for trial in confirmed if trial.id == name] if trials else confirmed
-    for trial in wanted:
-        uris = [run.score_uri(trial.id, step) for step in trial.steps]
-        read = {found.step: found for found in reader.read_all(uris, trial.protocol)}
-        choice = choose(rule, digests_for(rule, run, trial, read.values(), reader))
-        head = {**_who(trial), "selection": rule, "step": choice.step, "threshold": choice.video_threshold}
-        parts += [_scores(read[choice.step], role, head) for role in (SOURCE_DEV, TARGET)]
+    for found in confirmed_runs(run, rule, wanted):
+        choice = found.choice
+        head = {**_who(found.trial), "selection": rule, "step": choice.step, "threshold": choice.video_threshold}
+        parts += [_scores(found.evaluation, role, head) for role in (SOURCE_DEV, TARGET)]
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fasray import protocols
 from fasray.metrics.intervals import interval_of_error
+from fasray.metrics.resampling import joined, standard_error
 from fasray.results.bootstrap import CONFIDENCE, Replicates
 from fasray.results.cells import CellFigures
 from fasray.results.figures import FIGURES, TrialFigures, mean_and_std
@@ -118,15 +119,13 @@ def _intervals(mean: Sequence[float], rows: Sequence[CellFigures]) -> tuple[floa
     datasets = {protocols.parse(row.key[2]).target_parts[0].domain for row in rows}
     if len(datasets) < len(parts) or min(people.values()) < 2:
         return (math.nan,) * 4
-    size = np.array([people[target] for target in parts])
+    subjects = min(people.values()) * len(people)
     ends: list[float] = []
     for place, name in enumerate(("hter", "auc")):
-        moved = np.array([np.sum([each[place] for each in values], axis=0) for values in parts.values()]) / len(rows)
-        variance = moved.var(axis=1) * size / (size - 1)  # drawing n of n understates it
-        freedom = float(variance.sum() ** 2 / (variance**2 / (size - 1)).sum()) if variance.any() else None
-        found = interval_of_error(
-            mean[FIGURES.index(name)], math.sqrt(variance.sum()), int(size.min()) * len(size), CONFIDENCE, freedom
-        )
+        moved = [np.sum([each[place] for each in values], axis=0) / len(rows) for values in parts.values()]
+        sizes = zip(moved, people.values(), strict=True)
+        variance, freedom = joined([(standard_error(values, size) ** 2, size - 1) for values, size in sizes])
+        found = interval_of_error(mean[FIGURES.index(name)], math.sqrt(variance), subjects, CONFIDENCE, freedom)
         ends += [round(found.lower, 6), round(found.upper, 6)]
     return ends[0], ends[1], ends[2], ends[3]
 

@@ -75,6 +75,8 @@ class Selection:
     """Takes the best of all trials of a cell instead of each confirming run."""
     inner: bool = False
     """Needs the inner trials of each confirming run, which only some sweeps plan."""
+    several: bool = False
+    """Takes several steps of a run, each at its own threshold."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,25 @@ def selection(name: str) -> Selection:
     raise SpecError(f"no selection {name!r}", where="--select", remedy=did_you_mean(name, known))
 
 
+def rule_of_runs(name: str, one_step: bool = False) -> Selection:
+    """Return a rule that applies to each confirmed run.
+
+    Args:
+        name: of the rule.
+        one_step: whether it must pick one step of each.
+
+    Raises:
+        SpecError: there is no such rule, or it is no such rule.
+    """
+    rule = selection(name)
+    if rule.any_trial:
+        raise SpecError(f"{name} applies to no single confirmed run", where="--select", remedy="name another rule")
+    if one_step and rule.several:
+        what = f"{name} takes several steps of a run, each with a threshold of its own"
+        raise SpecError(what, where="--select", remedy="name a rule of one step: source-dev, worst-source or last")
+    return rule
+
+
 def choose(name: str, digests: TrialDigests) -> StepChoice:
     """Apply a selection rule to one trial.
 
@@ -161,7 +182,7 @@ def _mean_of_last(name: str, k: int) -> Selection:
     meaning = (
         f"mean of the figures over the last {k} evaluations (fewer if there are fewer), each at its source-dev EER"
     )
-    return Selection(name, "source-dev-eer", False, meaning, pick)
+    return Selection(name, "source-dev-eer", False, meaning, pick, several=True)
 
 
 SELECTIONS = {

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -181,6 +180,8 @@ def ped_anova(settings: Sequence[Setting], rank: Floats) -> dict[tuple[str, str]
 
 def normal_scores(outcome: Floats, groups: Ints) -> tuple[Floats, Floats]:
     """Return the rank of each outcome in its group, from 0 to 1, and the normal score of it; ties share a rank."""
+    from scipy import stats  # half a second that only this function needs
+
     rank = np.empty(len(outcome))
     for group in np.unique(groups):
         own = groups == group

@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fasray.errors import SpecError
 from fasray.metrics.intervals import RESAMPLES, figure_interval, worst_apcer
 from fasray.metrics.replicates import Counts, Floats, ScoredClusters
-from fasray.metrics.resampling import Clusters, draw, find_clusters, whole
-from fasray.results.frame import compute_results
-from fasray.results.scores import ScoreReader, Scores
+from fasray.metrics.resampling import Clusters, draw, find_clusters, standard_error, whole
+from fasray.results.confirmed import confirmed_cells
+from fasray.results.scores import Scores
 from fasray.results.selection import selection
-from fasray.results.tables.text import DAGGER, NOTHING, Grid, method_label, percent
+from fasray.results.tables.text import NOTHING, ORACLE_NOTE, Grid, mark_notes, method_label, percent, with_mark
 from fasray.runs.record import RunRecord
 from fasray.runs.videos import VIDEO_COLUMNS, VideoFacts, read_videos
 
@@ -118,18 +117,13 @@ def slices_frame(
         DataError: a score file or the file of the run's videos is missing or damaged.
         SpecError: there is no such rule, or it applies to no single confirmed run.
     """
-    if selection(rule).any_trial:
-        raise SpecError(f"{rule} applies to no single confirmed run", where="--select", remedy="name another rule")
-    results = compute_results(run, [rule], resamples=0).frame
-    cells = results[(results["level"] == "video") & (results["n_runs"] == 1) & (results["n_seeds"] > 0)]
-    facts, reader = read_videos(run.uri), ScoreReader()
+    facts, oracle = read_videos(run.uri), selection(rule).oracle
     rows: list[dict[str, Any]] = []
-    for cell in cells.to_dict("records"):
-        head = {name: cell[name] for name in ("method", "variant", "protocol", "selection", "oracle")}
-        picks = zip(cell["trials"], cell["steps"], cell["thresholds"], strict=True)
-        read = [(reader.read(run.score_uri(trial, step), cell["protocol"]), limit) for trial, step, limit in picks]
-        found = slice_rows([(evaluation.target, limit) for evaluation, limit in read], facts, by, resamples)
-        rows += [{**head, **row} for row in found]
+    for (method, variant, protocol), runs in confirmed_cells(run, rule):
+        head = {"method": method, "variant": variant, "protocol": protocol, "selection": rule, "oracle": oracle}
+        picks = [(each, pick) for each in runs for pick in each.choice.picks]
+        read = [(each.evaluations[pick.step].target, pick.video_threshold) for each, pick in picks]
+        rows += [{**head, **row} for row in slice_rows(read, facts, by, resamples)]
     return pd.DataFrame(rows, columns=list(SLICE_COLUMNS))
 
 
@@ -171,7 +165,7 @@ def slice_rows(
     rows: list[dict[str, Any]] = []
     for name, values in attributes.items():
         judged = values[~live] if name in _OF_ATTACKS else values
-        groups = [group for group in np.unique(judged).tolist() if not (name in _OF_ATTACKS and group == "live")]
+        groups = np.unique(judged).tolist()
         if name != "all" and ((by and name not in by) or (len(groups) < 2 and name not in by)):
             continue
         for figure in ("apcer",) if name in _OF_ATTACKS else tuple(_FIGURES):
@@ -231,10 +225,8 @@ def _figure_rows(groups: Mapping[str, _Group], figure: str) -> list[dict[str, An
 def _gap(differences: Floats, subjects: int) -> tuple[float, float, float]:
     from scipy.special import stdtrit
 
-    found, known = float(differences[0]), differences[1:][~np.isnan(differences[1:])]
-    if subjects < 2 or not len(known):
-        return found, math.nan, math.nan
-    half = float(stdtrit(subjects - 1, (1 + CONFIDENCE) / 2) * known.std()) * math.sqrt(subjects / (subjects - 1))
+    found = float(differences[0])
+    half = float(stdtrit(max(subjects - 1, 1), (1 + CONFIDENCE) / 2)) * standard_error(differences[1:], subjects)
     return found, found - half, found + half
 
 
@@ -248,9 +240,8 @@ def slices_grid(frame: pd.DataFrame) -> Grid:
     rows: list[tuple[str, ...]] = []
     for (method, variant, protocol), cell in frame.groupby(["method", "variant", "protocol"], sort=False):
         label = method_label({"method": method, "variant": variant})
-        rows += [(label, protocol, *row) for row in cell_slices_grid(cell.to_dict("records")).rows]
-    marked = f" {DAGGER} the rule looked at target labels: not attainable in use." if frame["oracle"].any() else ""
-    notes = (_NOTES[0] + marked, *_NOTES[1:])
+        rows += [(label, with_mark(protocol), *row) for row in cell_slices_grid(cell.to_dict("records")).rows]
+    notes = (*_NOTES, *([ORACLE_NOTE] if frame["oracle"].any() else []), *mark_notes(frame["protocol"]))
     return Grid(("method", "protocol", *_HEADERS), tuple(rows), notes, text_columns=4)
 
 

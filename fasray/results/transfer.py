@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,10 @@ import pandas as pd
 from fasray.errors import SpecError
 from fasray.metrics import pad_rates_at, rates_at
 from fasray.metrics.thresholds import choose_threshold
-from fasray.results.digests import digests_of
-from fasray.results.leave_one_out import digests_for
-from fasray.results.scores import ScoredEvaluation, ScoreReader
-from fasray.results.selection import best_target_step, choose, selection
-from fasray.results.tables.text import DAGGER, Grid, method_label, percent
-from fasray.runs.events import TrialRecord
+from fasray.results.confirmed import ConfirmedRun, confirmed_cells
+from fasray.results.scores import ScoredEvaluation
+from fasray.results.selection import best_target_step, rule_of_runs, selection
+from fasray.results.tables.text import DAGGER, ORACLE_NOTE, Grid, mark_notes, method_label, percent, with_mark
 from fasray.runs.record import RunRecord
 
 RULES = ("eer", "bpcer=0.01", "bpcer=0.05", "bpcer=0.1", "apcer=0.01", "apcer=0.05", "apcer=0.1")
@@ -56,7 +54,7 @@ GAP_COLUMNS: dict[str, str] = {
 }
 """Columns of the frame of gaps."""
 
-_HEAD = ("method", "variant", "protocol")
+HEAD = ("method", "variant", "protocol", "selection")
 
 
 def thresholds_frame(run: RunRecord, rule: str = "source-dev", rules: Sequence[str] = RULES) -> pd.DataFrame:
@@ -64,27 +62,32 @@ def thresholds_frame(run: RunRecord, rule: str = "source-dev", rules: Sequence[s
 
     Raises:
         DataError: a score file is missing or damaged.
-        SpecError: there is no such selection or threshold rule, or the selection applies to no single confirmed run.
+        SpecError: there is no such selection or threshold rule, or the selection picks no one step of each run.
     """
+    return thresholds_of(one_step_runs(run, rule), rules)
+
+
+def thresholds_of(runs: Iterable[ConfirmedRun], rules: Sequence[str] = RULES) -> pd.DataFrame:
+    """Return the rows of ``thresholds_frame`` of some confirmed runs."""
+    rows = [{**head_of(each), **row} for each in runs for row in transferred(each.evaluation, rules)]
+    return means_of_runs(rows, [*HEAD, "threshold_rule"], THRESHOLD_COLUMNS, spread=("apcer", "bpcer", "hter"))
+
+
+def transferred(evaluation: ScoredEvaluation, rules: Sequence[str] = RULES) -> list[dict[str, Any]]:
+    """Return what thresholds that an evaluation's source-dev videos choose do there and on the target, one row each."""
+    dev, target = evaluation.source_dev.videos, evaluation.target.videos
     rows = []
-    for trial, evaluations, step in confirmed_steps(run, rule):
-        evaluation = evaluations[step]
-        dev, target = evaluation.source_dev.videos, evaluation.target.videos
-        for name in rules:
-            threshold = choose_threshold(name, dev.score, dev.label, dev.attack_type)
-            source, there = (
-                pad_rates_at(part.score, part.label, part.attack_type, threshold) for part in (dev, target)
-            )
-            hter = rates_at(target.score, target.label, threshold).hter
-            rows.append(
-                {
-                    **head_of(trial), "selection": rule, "threshold_rule": name, "threshold": threshold,
-                    "source_apcer": source.apcer, "source_bpcer": source.bpcer,
-                    "apcer": there.apcer, "bpcer": there.bpcer, "hter": hter,
-                }
-            )  # fmt: skip
-    keys = [*_HEAD, "selection", "threshold_rule"]
-    return means_of_runs(rows, keys, THRESHOLD_COLUMNS, spread=("apcer", "bpcer", "hter"))
+    for rule in rules:
+        threshold = choose_threshold(rule, dev.score, dev.label, dev.attack_type)
+        source, there = (pad_rates_at(part.score, part.label, part.attack_type, threshold) for part in (dev, target))
+        hter = rates_at(target.score, target.label, threshold).hter
+        rows.append(
+            {
+                "threshold_rule": rule, "threshold": threshold, "source_apcer": source.apcer,
+                "source_bpcer": source.bpcer, "apcer": there.apcer, "bpcer": there.bpcer, "hter": hter,
+            }
+        )  # fmt: skip
+    return rows
 
 
 def gap_frame(run: RunRecord, rule: str = "source-dev") -> pd.DataFrame:
@@ -98,35 +101,43 @@ def gap_frame(run: RunRecord, rule: str = "source-dev") -> pd.DataFrame:
         SpecError: there is no such rule, it is an oracle, takes several steps, or has another threshold.
     """
     chosen = selection(rule)
-    if chosen.threshold_rule != "source-dev-eer" or rule.startswith("mean-of-last"):
+    if chosen.threshold_rule != "source-dev-eer" or chosen.several:
         what = f"the gap of {rule} has no such parts: it takes one step, and its threshold from the EER of source-dev"
         raise SpecError(f"{what}", where="--select", remedy="name source-dev, worst-source or last")
+    return gap_of(one_step_runs(run, rule))
+
+
+def gap_of(runs: Iterable[ConfirmedRun]) -> pd.DataFrame:
+    """Return the rows of ``gap_frame`` of some confirmed runs; each has its evaluation at the oracle's step, too."""
     rows = []
-    for trial, evaluations, step in confirmed_steps(run, rule):
-        digests = digests_of(trial.id, evaluations.values())
-        best = best_target_step(digests.target).step
-        source = {digest.step: digest.video_threshold for digest in digests.source}
-        own = {digest.step: digest.video_threshold for digest in digests.target}
+    for each in runs:
+        step, best = each.choice.step, best_target_step(each.digests.target).step
+        source = {digest.step: digest.video_threshold for digest in each.digests.source}
+        own = {digest.step: digest.video_threshold for digest in each.digests.target}
         honest, at_best, own_at_step, oracle = (
-            _hter(evaluations[at], thresholds[at])
+            _hter(each.evaluations[at], thresholds[at])
             for at, thresholds in ((step, source), (best, source), (step, own), (best, own))
         )
         rows.append(
             {
-                **head_of(trial), "selection": rule, "hter": honest, "hter_oracle": oracle, "gap": oracle - honest,
+                **head_of(each), "hter": honest, "hter_oracle": oracle, "gap": oracle - honest,
                 "gap_step": ((at_best - honest) + (oracle - own_at_step)) / 2,
                 "gap_threshold": ((own_at_step - honest) + (oracle - at_best)) / 2,
             }
         )  # fmt: skip
-    return means_of_runs(rows, [*_HEAD, "selection"], GAP_COLUMNS)
+    return means_of_runs(rows, HEAD, GAP_COLUMNS)
 
 
 def thresholds_grid(frame: pd.DataFrame) -> Grid:
     """Arrange the frame of thresholds for people, in percent."""
-    headers = ("method", "protocol", "threshold", "seeds", "source APCER", "source BPCER", "APCER", "BPCER", "HTER")
+    mark = oracle_mark(frame)
+    headers = (
+        "method", "protocol", "threshold", "seeds", "source APCER", "source BPCER",
+        *(f"{name}{mark}" for name in ("APCER", "BPCER", "HTER")),
+    )  # fmt: skip
     rows = tuple(
         (
-            method_label(row), row["protocol"], row["threshold_rule"], str(row["n_seeds"]),
+            method_label(row), with_mark(row["protocol"]), row["threshold_rule"], str(row["n_seeds"]),
             percent(row["source_apcer"]), percent(row["source_bpcer"]),
             *(percent(row[name], row[f"{name}_std"]) for name in ("apcer", "bpcer", "hter")),
         )
@@ -137,6 +148,7 @@ def thresholds_grid(frame: pd.DataFrame) -> Grid:
         " the worst attack type, BPCER, and HTER with attack types together; mean ± standard deviation over the seeds.",
         "bpcer=0.01: at most 1 % of source-dev's live faces are rejected; apcer=0.01: at most 1 % of each of its attack"
         " types is accepted.",
+        *below(frame),
     )
     return Grid(headers, rows, notes, text_columns=3)
 
@@ -146,7 +158,8 @@ def gap_grid(frame: pd.DataFrame) -> Grid:
     headers = ("method", "protocol", "seeds", "HTER", f"HTER{DAGGER}", "gap", "of the step", "of the threshold")
     rows = tuple(
         (
-            method_label(row), row["protocol"], str(row["n_seeds"]), percent(row["hter"]), percent(row["hter_oracle"]),
+            method_label(row), with_mark(row["protocol"]), str(row["n_seeds"]),
+            percent(row["hter"]), percent(row["hter_oracle"]),
             *(f"{100 * row[name]:+.2f}" for name in ("gap", "gap_step", "gap_threshold")),
         )
         for row in frame.to_dict("records")
@@ -156,25 +169,36 @@ def gap_grid(frame: pd.DataFrame) -> Grid:
         f"{DAGGER} oracle: best step and EER threshold chosen on the target itself; not attainable in use.",
         "gap: oracle minus honest on the same runs. of the step, of the threshold: what either alone makes of it, mean"
         " of both orders; they add up to the gap.",
+        *below(frame),
     )
     return Grid(headers, rows, notes)
 
 
-def confirmed_steps(run: RunRecord, rule: str) -> Iterator[tuple[TrialRecord, dict[int, ScoredEvaluation], int]]:
-    """Yield each confirmed run, its evaluations by step, and the step that a rule picks."""
-    if selection(rule).any_trial:
-        raise SpecError(f"{rule} applies to no single confirmed run", where="--select", remedy="name another rule")
-    reader = ScoreReader()
-    for trial in run.confirmed:
-        if trial.steps:
-            read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps], trial.protocol)
-            evaluations = dict(zip(trial.steps, read, strict=True))
-            yield trial, evaluations, choose(rule, digests_for(rule, run, trial, read, reader)).step
+def oracle_mark(frame: pd.DataFrame) -> str:
+    """Return the dagger if the rule that picked the step looked at target labels."""
+    return DAGGER if any(selection(name).oracle for name in frame["selection"].unique()) else ""
 
 
-def head_of(trial: TrialRecord) -> dict[str, Any]:
-    """Return the columns that say which cell a trial is of."""
-    return {"method": trial.method, "variant": trial.variant, "protocol": trial.protocol}
+def below(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return what must be said under a table of cells beyond its own notes: oracles, shots, extra sources."""
+    return (*([ORACLE_NOTE] if oracle_mark(frame) else []), *mark_notes(frame["protocol"]))
+
+
+def one_step_runs(run: RunRecord, rule: str) -> Iterator[ConfirmedRun]:
+    """Yield the confirmed runs of every cell at the one step that a rule picks; errors as ``confirmed_cells``.
+
+    Raises:
+        SpecError: the rule takes several steps.
+    """
+    rule_of_runs(rule, one_step=True)
+    return (each for _, runs in confirmed_cells(run, rule) for each in runs)
+
+
+def head_of(run: ConfirmedRun) -> dict[str, Any]:
+    """Return the columns ``HEAD``: which cell a run is of, and by which rule it is read."""
+    trial = run.trial
+    values = (trial.method, trial.variant, trial.protocol, run.choice.selection)
+    return dict(zip(HEAD, values, strict=True))
 
 
 def _hter(evaluation: ScoredEvaluation, threshold: float) -> float:
@@ -183,7 +207,7 @@ def _hter(evaluation: ScoredEvaluation, threshold: float) -> float:
 
 
 def means_of_runs(
-    rows: Sequence[dict[str, Any]], keys: list[str], columns: dict[str, str], spread: Sequence[str] = ()
+    rows: Sequence[dict[str, Any]], keys: Sequence[str], columns: dict[str, str], spread: Sequence[str] = ()
 ) -> pd.DataFrame:
     """Return the means of rows that agree in ``keys``, in the order of the first of each."""
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}

@@ -213,7 +213,9 @@ def test_a_fixed_apcer_is_kept_by_every_attack_type_under_one_key(judge: Command
     untyped = {name: columns[name] for name in ("score", "label")}
     table = judge(write_csv(tmp_path / "s.csv", untyped), "--live-is", "higher").out
     assert "APCER, all attacks" in table
+    assert "BPCER at FAR 10 %" in table
     assert "worst type" not in table
+    assert "at APCER" not in table
 
 
 def columns_of(columns: Columns) -> tuple[Any, Any]:

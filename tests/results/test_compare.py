@@ -21,6 +21,7 @@ from fasray.metrics import eer
 from fasray.results.compare import COMPARE_COLUMNS, CompareOptions, compare_runs
 from fasray.results.compare_text import difference_grid, rank_grid
 from fasray.results.tables.latex_grid import grid_to_latex
+from fasray.results.tables.text import MARK
 from fasray.runs.record import RunRecord
 
 PROTOCOLS = ("C&M->I", "C&M->O")
@@ -193,6 +194,14 @@ def test_the_command_prints_table_latex_json_and_plots(run: RunRecord, tmp_path:
     latex = command(run.uri, "--baseline", "erm", "--format", "latex", "--figure", "acer").output
     assert "ACER of erm" in latex
     assert "C\\&M$\\rightarrow$I" in latex
+
+
+def test_protocols_with_shots_are_marked(run: RunRecord) -> None:
+    found = compare_runs([run], CompareOptions("erm"))
+    shots = replace(found, frame=found.frame.replace("C&M->O", "C&M->O+5shot"))
+    shown = difference_grid(shots)
+    assert {row[1] for row in shown.rows} == {"mean", "C&M->I", f"C&M->O+5shot {MARK}"}
+    assert any(note.startswith(MARK) for note in shown.notes)
 
 
 def test_a_hostile_name_stays_words(run: RunRecord) -> None:

@@ -31,6 +31,7 @@ from fasray.results.load import write_derived
 from fasray.results.report import render_report
 from fasray.results.scores import ScoreReader
 from fasray.results.selection import PLANNED_SELECTIONS, SELECTIONS, choose
+from fasray.results.transfer import thresholds_frame
 from fasray.runs.events import Status
 from fasray.runs.layout import RESULTS_FILE
 from fasray.runs.record import RunRecord, read_run
@@ -137,6 +138,7 @@ def test_a_run_is_judged_only_if_all_of_its_inner_trials_are_done(tmp_path: Path
     with pytest.raises(DataError, match="have not all reached"):
         scores_frame(run, RULE, ["run1"])
     assert set(scores_frame(run, RULE, ["run0"])["step"]) == set(rows["steps"][RULE])
+    assert set(thresholds_frame(run, RULE)["n_seeds"]) == {1}
 
 
 def test_inner_trials_of_other_cells_seeds_and_ablations_are_not_its_own(tmp_path: Path) -> None:

@@ -143,7 +143,9 @@ def test_what_preparation_did_not_count_is_said_to_be_unknown(run: RunRecord, tm
     card: dict[str, Any] = {"kind": "prepared", "counts": FACELESS}
     unknown = replace(run, data=replace(run.data, card=card))
     assert not non_responses(unknown, "C&M->I").known
-    assert "judges a part" in non_responses(run, "oulu-npu-1").note
+    for name in ("oulu-npu-1", "C&M->I+5shot", "C&M->I[attack=print]", "C&I[split=train|dev]->I[split=test]", "cefa-4.1"):
+        assert "judges a part" in non_responses(run, name).note
+    assert non_responses(run, "C&M+CA->I") == non_responses(run, "C&M->I")
     report = build_pad_report(unknown, OPTIONS)
     assert by_name(report.species)["print"]["APNRR"] == "-"
     assert len(report.treatments.rows) == 1
@@ -203,6 +205,32 @@ def test_the_page_needs_nothing_else_and_is_the_same_each_time(run: RunRecord) -
     assert "6.50 %" in page
     for section in ("APNRR", "BPNRR", "one-sided 95 %", "commit c0ffee", "m" * 64, "RIAPAR"):
         assert section in page
+
+
+def test_of_species_without_an_error_the_least_known_is_the_worst(tmp_path: Path) -> None:
+    kinds = score_table(np.random.default_rng(0), 1, 1, videos=48, frames=2)["attack_type"]
+    seen = [kind if kind == "live" else "mask" if number < 200 else "print" for number, kind in enumerate(kinds)]
+    label = [float(kind == "live") for kind in kinds]
+    report = build_pad_report(made(tmp_path, score=label, attack_type=seen), OPTIONS)
+    counted = {each.name: each.count for each in report.counts.species if each.count}
+    assert counted["print"] > counted["mask"] == report.worst.count
+    assert report.worst.name == "mask"
+
+
+def test_a_report_does_not_say_that_nobody_judged_has_trained_where_people_of_shots_are(tmp_path: Path) -> None:
+    name = "C&M->I+5shot-videos"
+    trial = MadeTrial("t", protocol=name, steps=(10,))
+    write_scores(score_path(tmp_path, "t", 10), "t", 10, score_table(np.random.default_rng(0), 0.3, 0.4, videos=48))
+    run = write_record(tmp_path, [trial], card=CARD)
+    report = build_pad_report(run, replace(OPTIONS, protocol=name))
+    assert "whose people are judged on other videos" in dict(report.data)["roles"]
+    assert "nobody" not in dict(report.data)["tested on"]
+    assert "trained nothing" not in dict(report.threshold)["chosen on"]
+    assert any("5-shot" in line for line in report.remarks)
+
+
+def test_curves_without_bands_do_not_say_that_they_have_them(run: RunRecord) -> None:
+    assert "band" not in build_pad_report(run, OPTIONS).det.alt
 
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:

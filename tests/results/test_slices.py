@@ -17,10 +17,13 @@ from sklearn.metrics import roc_auc_score
 import fasray
 from fasray.cli import cli
 from fasray.errors import SpecError
+from fasray.results.calibrated import calibration_frame, calibration_grid
 from fasray.results.frame import compute_results
 from fasray.results.report import build_report
+from fasray.results.report.page import to_html
 from fasray.results.slices import FEW_IN_GROUP, SLICE_COLUMNS, UNKNOWN, slices_frame, slices_grid
 from fasray.results.tables.text import TABLE_SELECTIONS, to_text
+from fasray.results.transfer import gap_frame, gap_grid, thresholds_frame, thresholds_grid
 from fasray.runs.record import RunRecord
 from fasray.runs.videos import write_videos
 
@@ -123,6 +126,19 @@ def test_the_report_has_the_slices_of_each_cell(run: RunRecord) -> None:
     assert [cells.split()[0] for row in whole for cells in row[2:]] == [
         cells.split()[0] for row in of_command for cells in row[4:]
     ]
+
+
+def test_the_report_has_thresholds_calibration_and_the_parts_of_the_gap(run: RunRecord) -> None:
+    report = build_report(run, compute_results(run, TABLE_SELECTIONS, resamples=0), with_pictures=False)
+    (cell,) = report.cells
+    assert cell.thresholds is not None
+    assert cell.calibration is not None
+    assert cell.thresholds.rows == tuple(row[2:] for row in thresholds_grid(thresholds_frame(run)).rows)
+    assert cell.calibration.rows == tuple(row[2:] for row in calibration_grid(calibration_frame(run)).rows)
+    assert report.gap_parts == gap_grid(gap_frame(run))
+    page = to_html(report)
+    assert "What of it is due to the step" in page
+    assert page.count("Thresholds of source-dev for erm on C&amp;M-&gt;I") == 1
 
 
 def test_the_command_prints_slices_in_percent_and_as_fractions(run: RunRecord) -> None:

@@ -14,10 +14,19 @@ from fasray import metrics
 from fasray.cli import cli
 from fasray.errors import SpecError
 from fasray.metrics.thresholds import choose_threshold
-from fasray.results.calibrated import CALIBRATION_COLUMNS, calibration_frame
+from fasray.results.calibrated import CALIBRATION_COLUMNS, calibration_frame, calibration_grid
 from fasray.results.frame import results_frame
 from fasray.results.scores import read_scores
-from fasray.results.transfer import GAP_COLUMNS, RULES, THRESHOLD_COLUMNS, gap_frame, thresholds_frame
+from fasray.results.tables.text import DAGGER, MARK, ORACLE_NOTE, to_text
+from fasray.results.transfer import (
+    GAP_COLUMNS,
+    RULES,
+    THRESHOLD_COLUMNS,
+    gap_frame,
+    gap_grid,
+    thresholds_frame,
+    thresholds_grid,
+)
 from fasray.runs.record import RunRecord
 
 
@@ -74,6 +83,30 @@ def test_a_run_with_one_step_has_a_gap_of_its_threshold_alone(tmp_path: Path) ->
     for rule in ("oracle", "mean-of-last-k"):
         with pytest.raises(SpecError, match="has no such parts"):
             gap_frame(make_run(tmp_path / rule, [MadeTrial("one")]), rule)
+
+
+def test_a_rule_of_several_steps_is_refused_and_an_oracles_step_is_marked(run: RunRecord) -> None:
+    for frame_of in (thresholds_frame, calibration_frame):
+        with pytest.raises(SpecError, match="mean-of-last-2 takes several steps"):
+            frame_of(run, "mean-of-last-2")
+    for shown in (thresholds_grid(thresholds_frame(run, "oracle")), calibration_grid(calibration_frame(run, "oracle"))):
+        assert ORACLE_NOTE in shown.notes
+        assert {name for name in shown.headers if DAGGER in name} == set(shown.headers[6:])
+    assert DAGGER not in to_text(thresholds_grid(thresholds_frame(run)))
+
+
+def test_rows_are_in_the_order_of_the_sweep_and_marked_as_in_every_table(tmp_path: Path) -> None:
+    names = ["O&C&I->M", "O&C&I->M+5shot"]
+    trials = [MadeTrial(f"t{n}", protocol=name, steps=(10, 20)) for n, name in enumerate(names)]
+    run = make_run(tmp_path, trials[::-1], spec={"methods": {"erm": {}}, "protocols": names})
+    grids = [
+        thresholds_grid(thresholds_frame(run, rules=["eer"])),
+        gap_grid(gap_frame(run)),
+        calibration_grid(calibration_frame(run).query("calibration == 'none'")),
+    ]
+    for shown in grids:
+        assert [row[1] for row in shown.rows] == [names[0], f"{names[1]} {MARK}"]
+        assert any(note.startswith(MARK) for note in shown.notes)
 
 
 def test_calibration_never_sees_the_target(run: RunRecord, tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from fasray import protocols
 from fasray.errors import DataError, SpecError
-from fasray.metrics import bpcer_at_apcer, pad_rates_at
+from fasray.metrics import bpcer_at_apcer, pad_rates_at, roc
 from fasray.metrics.calibration import reliability
 from fasray.metrics.intervals import few_subjects_warning
 from fasray.metrics.pad import PadCounts, Presentations, pad_counts, riapar
 from fasray.metrics.thresholds import choose_threshold
+from fasray.protocols.lists import SHARED
 from fasray.protocols.registry import DOMAIN_TITLES
 from fasray.results.calibrated import calibrate
 from fasray.results.pad_report.checklist import Requirement, checklist
@@ -27,11 +29,11 @@ from fasray.results.plots.reliability import reliability_plot
 from fasray.results.remarks import remarks
 from fasray.results.report.bands import GRID
 from fasray.results.scores import Scores
-from fasray.results.slices import ATTRIBUTES, FEW_IN_GROUP, slice_rows
-from fasray.results.tables.text import NOTHING, Grid, percent
-from fasray.results.transfer import RULES
+from fasray.results.slices import ATTRIBUTES, FEW_IN_GROUP, slice_rows, target_attributes
+from fasray.results.tables.text import NOTHING, Grid, mark_notes, percent
+from fasray.results.transfer import transferred
 from fasray.runs.record import RunRecord
-from fasray.runs.videos import read_videos
+from fasray.runs.videos import VideoFacts, read_videos
 
 Facts = tuple[tuple[str, str], ...]
 """Names and values, in order."""
@@ -48,7 +50,7 @@ class PadReport:
     counts: PadCounts
     missing: NonResponses
     worst: Presentations
-    """The species with the highest APCER."""
+    """The species with the highest APCER, of equal ones the least known."""
     model: Facts
     data: Facts
     conditions: Facts
@@ -77,8 +79,8 @@ def build_pad_report(run: RunRecord, options: PadOptions) -> PadReport:
     tested, all_seeds = find_tested(run, options)
     target, missing = tested.evaluation.target, non_responses(run, tested.trial.protocol)
     counts = count(target, tested.threshold, missing)
-    instruments = _instruments(target, tested.threshold)
-    rows = slice_rows([(target, tested.threshold)], read_videos(run.uri), ATTRIBUTES)
+    instruments, facts = _instruments(target, tested.threshold), read_videos(run.uri)
+    rows = slice_rows([(target, tested.threshold)], facts, ATTRIBUTES)
     people = {row["group"]: row for row in rows if (row["by"], row["figure"]) == ("attack_type", "apcer")}
     people["bona fide"] = next(row for row in rows if (row["by"], row["figure"]) == ("all", "bpcer"))
     plot, calibration = _calibration(tested)
@@ -88,10 +90,10 @@ def build_pad_report(run: RunRecord, options: PadOptions) -> PadReport:
         tested=tested,
         counts=counts,
         missing=missing,
-        worst=max((each for each in counts.species if each.count), key=lambda each: each.rate),
+        worst=max((each for each in counts.species if each.count), key=lambda each: (each.rate, each.upper())),
         model=_model(run, tested),
         data=_data(run, tested, counts),
-        conditions=_conditions(run, target, missing),
+        conditions=_conditions(run, facts, target, missing),
         threshold=_threshold(tested, options),
         species=_presentations(counts.species, "PAI species", "APCER", "APNRR", missing.known, people),
         instruments=_presentations(instruments, "instrument", "APCER") if instruments else None,
@@ -106,7 +108,11 @@ def build_pad_report(run: RunRecord, options: PadOptions) -> PadReport:
         det=_det(tested, counts),
         reliability=plot,
         calibration=calibration,
-        remarks=(*_capital(few_subjects_warning(_people(counts))), *remarks(run)),
+        remarks=(
+            *_capital(few_subjects_warning(_people(counts))),
+            *mark_notes([tested.trial.protocol]),
+            *remarks(run),
+        ),
     )
 
 
@@ -122,10 +128,10 @@ def count(target: Scores, threshold: float, missing: NonResponses) -> PadCounts:
 def _instruments(target: Scores, threshold: float) -> tuple[Presentations, ...]:
     """Count the attacks by instrument; nothing where no instrument is known."""
     videos = target.videos
-    named = target.instrument[np.unique(target.grouping.inverse, return_index=True)[1]]
-    if not (named[videos.label == 0] != "").any():
+    named = target_attributes(target, None).get("instrument")
+    if named is None:
         return ()
-    kinds = np.array([f"{kind}: {name or 'unknown'}" for kind, name in zip(videos.attack_type, named, strict=True)])
+    kinds = np.array([f"{kind}: {name}" for kind, name in zip(videos.attack_type, named, strict=True)])
     return pad_counts(videos.score, videos.label, kinds, threshold, subject=target.grouping.subjects).species
 
 
@@ -187,22 +193,17 @@ def _fixed(target: Scores) -> Grid:
     rows = []
     for limit in _LIMITS:
         rate = bpcer_at_apcer(videos.score, videos.label, limit, videos.attack_type)
-        try:
-            threshold = f"{choose_threshold(f'apcer={limit}', videos.score, videos.label, videos.attack_type):.4g}"
-        except DataError:
-            threshold = NOTHING
-        rows.append((f"{100 * limit:g} % for every species", percent(rate), threshold))
+        threshold = choose_threshold(f"apcer={limit}", videos.score, videos.label, videos.attack_type)
+        rows.append((f"{100 * limit:g} % for every species", percent(rate), f"{threshold:.4g}"))
     return Grid(("APCER at most", "BPCER", "threshold"), tuple(rows), (), text_columns=1)
 
 
 def _transfer(tested: Tested) -> Grid:
-    dev, target = tested.evaluation.source_dev.videos, tested.evaluation.target.videos
-    rows = []
-    for rule in RULES:
-        threshold = choose_threshold(rule, dev.score, dev.label, dev.attack_type)
-        promised, found = (pad_rates_at(part.score, part.label, part.attack_type, threshold) for part in (dev, target))
-        figures = (promised.apcer, promised.bpcer, found.apcer, found.bpcer)
-        rows.append((rule_words(rule), f"{threshold:.4g}", *map(percent, figures)))
+    rows = [
+        (rule_words(row["threshold_rule"]), f"{row['threshold']:.4g}",
+         *(percent(row[name]) for name in ("source_apcer", "source_bpcer", "apcer", "bpcer")))
+        for row in transferred(tested.evaluation)
+    ]  # fmt: skip
     headers = ("chosen on source-dev", "threshold", "source APCER", "source BPCER", "APCER", "BPCER")
     return Grid(headers, tuple(rows), (), text_columns=1)
 
@@ -258,18 +259,14 @@ def _seeds(found: Sequence[Tested], missing: NonResponses) -> Grid:
 
 def _det(tested: Tested, counts: PadCounts) -> Plot:
     videos = tested.evaluation.target.videos
-    live = np.sort(videos.score[videos.label == 1])
     lines = []
     for each in counts.species:
-        attacks = np.sort(videos.score[(videos.label == 0) & (videos.attack_type == each.name)])
-        if not len(attacks):
-            continue
-        thresholds = np.append(np.unique(videos.score), np.inf)
-        accepted = 1 - np.searchsorted(attacks, thresholds, "left") / len(attacks)
-        rejected = np.searchsorted(live, thresholds, "left") / len(live)
-        # The least BPCER of an operating point that accepts no more; nothing is interpolated.
-        curve = np.array([rejected[np.argmax(accepted <= far)] for far in GRID])
-        lines.append(Band(each.name, GRID, curve, curve, curve, ((each.rate, counts.live.rate),)))
+        rows = (videos.label == 1) | (videos.attack_type == each.name)
+        if each.count:
+            points = roc(videos.score[rows], videos.label[rows])
+            # The least BPCER of an operating point that accepts no more; nothing is interpolated.
+            curve = np.array([points.frr[np.argmax(points.far <= far)] for far in GRID])
+            lines.append(Band(each.name, GRID, curve, curve, curve, ((each.rate, counts.live.rate),)))
     return det_plot("pad-det", "DET by PAI species", tested.trial.protocol, lines, ("APCER", "BPCER"))
 
 
@@ -314,10 +311,13 @@ def _data(run: RunRecord, tested: Tested, counts: PadCounts) -> Facts:
     target, dev = tested.evaluation.target, tested.evaluation.source_dev
     kinds = [each for each in counts.species if each.count]
     trained, judged = (_domains(scores, run.generated) for scores in (dev, target))
+    name = tested.trial.protocol
+    apart = "; nobody in these videos had a part in training or in any choice" if _people_are_apart(name) else ""
     return (
-        ("protocol", tested.trial.protocol),
+        ("protocol", name),
+        ("roles", protocols.parse(name).in_words),
         ("trained and chosen on", trained),
-        ("tested on", f"{judged}; nobody in these videos had a part in training or in any choice"),
+        ("tested on", judged + apart),
         ("face set, SHA-256 of its manifest", run.data.manifest_hash),
         ("people", f"{target.grouping.subject_count}; {counts.live.subjects} in bona fide presentations"),
         ("bona fide presentations", str(counts.live.count)),
@@ -328,6 +328,12 @@ def _data(run: RunRecord, tested: Tested, counts: PadCounts) -> Facts:
     )
 
 
+def _people_are_apart(name: str) -> bool:
+    """Whether nobody is judged who trains or chooses, or chooses who trains."""
+    protocol = protocols.parse(name)
+    return not (protocol.shots_by_video or protocol.listed.endswith(SHARED))
+
+
 def _domains(scores: Scores, generated: bool) -> str:
     """Return the domains of some videos, real ones with the corpus' title: generated ones only borrow the letters."""
     names = np.unique(scores.videos.domain).tolist()
@@ -335,8 +341,8 @@ def _domains(scores: Scores, generated: bool) -> str:
     return ", ".join(f"{name} ({titles[name]})" if name in titles else name for name in names)
 
 
-def _conditions(run: RunRecord, target: Scores, missing: NonResponses) -> Facts:
-    facts, card = read_videos(run.uri), run.data.card
+def _conditions(run: RunRecord, facts: VideoFacts | None, target: Scores, missing: NonResponses) -> Facts:
+    card = run.data.card
     found: list[tuple[str, str]] = []
     for name, title in (("camera", "capture devices"), ("session", "sessions"), ("modality", "what the cameras see")):
         values = [] if facts is None else np.unique(facts.of_videos(name, target.videos.video)).tolist()
@@ -358,11 +364,12 @@ def _threshold(tested: Tested, options: PadOptions) -> Facts:
     videos = dev.videos
     rates = pad_rates_at(videos.score, videos.label, videos.attack_type, tested.threshold)
     people, domains = dev.grouping.subject_count, _domains(dev, generated=True)
+    apart = ", who trained nothing" if _people_are_apart(tested.trial.protocol) else ""
     promised = f"APCER {percent(rates.apcer)} % (worst species), BPCER {percent(rates.bpcer)} %"
     return (
         ("threshold", f"{tested.threshold:.6g}: bona fide if the score is at or above it"),
         ("rule", f"{rule_words(options.threshold)} on source-dev; step by {options.selection}"),
-        ("chosen on", f"{len(videos.score)} videos of {people} people of {domains}, who trained nothing"),
+        ("chosen on", f"{len(videos.score)} videos of {people} people of {domains}{apart}"),
         ("what it promised there", promised),
         ("fixed before the test", "yes: no score of the tested domain has a part in it"),
     )

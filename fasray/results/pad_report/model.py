@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from fasray.errors import DataError, SpecError, did_you_mean
 from fasray.metrics.thresholds import choose_threshold
-from fasray.results.leave_one_out import digests_for
-from fasray.results.scores import ScoredEvaluation, ScoreReader
-from fasray.results.selection import choose, selection
+from fasray.results.confirmed import ConfirmedRun, confirmed_runs
+from fasray.results.scores import ScoredEvaluation
+from fasray.results.selection import selection
 from fasray.runs.checksums import read_files
 from fasray.runs.events import TrialRecord
 from fasray.runs.layout import trial_folder
@@ -70,12 +70,12 @@ def find_tested(run: RunRecord, options: PadOptions) -> tuple[Tested, tuple[Test
     if rule.oracle:
         what = f"{rule.name} chooses on the target's own labels: no evaluator can sign for that"
         raise SpecError(what, where="--select", remedy="name source-dev, worst-source or last")
-    if rule.threshold_rule != "source-dev-eer" or rule.name.startswith("mean-of-last"):
+    if rule.threshold_rule != "source-dev-eer" or rule.several:
         what = f"{rule.name} is not one step of one model with a threshold from source-dev"
         raise SpecError(what, where="--select", remedy="name source-dev, worst-source or last")
-    trials = _trials(run, options)
-    reader = ScoreReader()
-    found = tuple(_tested(run, trial, options, reader) for trial in trials)
+    found = tuple(
+        _tested(run, each, options.threshold) for each in confirmed_runs(run, rule.name, _trials(run, options))
+    )
     best = max(found, key=lambda each: (each.source_dev_auc, -each.seed))
     if options.seed is None:
         return best, found
@@ -114,19 +114,17 @@ def _trials(run: RunRecord, options: PadOptions) -> Sequence[TrialRecord]:
     return sorted(found, key=lambda trial: trial.seed)
 
 
-def _tested(run: RunRecord, trial: TrialRecord, options: PadOptions, reader: ScoreReader) -> Tested:
-    read = reader.read_all([run.score_uri(trial.id, step) for step in trial.steps], trial.protocol)
-    step = choose(options.selection, digests_for(options.selection, run, trial, read, reader)).step
-    evaluation = next(each for each in read if each.step == step)
+def _tested(run: RunRecord, found: ConfirmedRun, threshold: str) -> Tested:
+    trial, evaluation = found.trial, found.evaluation
     dev = evaluation.source_dev.videos
     files = read_files(trial_folder(run.uri, trial.id))
     auc = evaluation.source_dev_summary().auc
     return Tested(
         trial,
-        step,
+        evaluation.step,
         evaluation,
-        choose_threshold(options.threshold, dev.score, dev.label, dev.attack_type),
+        choose_threshold(threshold, dev.score, dev.label, dev.attack_type),
         0.0 if math.isnan(auc) else auc,
-        (files.checkpoints.get(step) if files else None) or NOT_RECORDED,
+        (files.checkpoints.get(evaluation.step) if files else None) or NOT_RECORDED,
         str(weights_of_trial(run.uri, trial.method, trial.config) or ""),
     )

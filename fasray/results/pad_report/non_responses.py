@@ -39,7 +39,9 @@ def non_responses(run: RunRecord, protocol: str) -> NonResponses:
     except FasrayError:
         return NonResponses(False, note="The protocol is not known to this version, nor which videos it leaves out.")
     # Counts are of whole splits of one corpus: of a protocol that judges a part of them they would say too much.
-    if chosen.name != f"{'&'.join(chosen.sources)}->{chosen.target}":
+    domains = [part.domain for part in chosen.target_parts]
+    both_sides = chosen.target in [part.domain for part in chosen.source_parts]
+    if domains != [chosen.target] or both_sides or chosen.shots or chosen.oulu:
         return NonResponses(False, note=f"Preparation counts whole splits; {protocol} judges a part of them.")
     counts = _counts_of(run.data.card, chosen.target)
     if counts is None:

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from importlib import resources
 
-import jinja2
 from markupsafe import Markup
 
-from fasray.results import plots
 from fasray.results.pad_report.checklist import how_many
 from fasray.results.pad_report.content import PadReport, rule_words
-from fasray.results.plots import Plot
+from fasray.results.report.page import page_environment
 
 
 def pad_report_html(report: PadReport) -> str:
     """Return the page of a PAD report; it asks the network for nothing, and prints as it is."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fasray.results.pad_report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["svg"] = _inline
     files = (("fasray.results.report", "report.css"), ("fasray.results.pad_report", "pad_report.css"))
     style = "\n".join(resources.files(package).joinpath(name).read_text(encoding="utf-8") for package, name in files)
-    return environment.get_template("pad_report.html.j2").render(
-        report=report,
-        style=Markup(style),  # noqa: S704 (files of this package)
-        rule=rule_words(report.options.threshold),
-        how_many=how_many(),
-        many_videos=any(each.count > each.subjects for each in (report.counts.live, *report.counts.species)),
+    return (
+        page_environment("fasray.results.pad_report")
+        .get_template("pad_report.html.j2")
+        .render(
+            report=report,
+            style=Markup(style),  # noqa: S704 (files of this package)
+            rule=rule_words(report.options.threshold),
+            how_many=how_many(),
+            many_videos=any(each.count > each.subjects for each in (report.counts.live, *report.counts.species)),
+        )
     )
-
-
-def _inline(plot: Plot) -> Markup:
-    return Markup(plots.to_page_svg(plot))  # noqa: S704 (matplotlib escapes its texts, to_page_svg the label)

@@ -50,7 +50,8 @@ def det_plot(
 ) -> Plot:
     """Draw DET curves: live rejected over attacks accepted, both axes in normal deviates; ``errors`` name the rates."""
     figures = style.listed([f"{band.label}: {_rates_in_words(band, 'rejected')}" for band in bands])
-    alt = f"DET on {place} with 95 % bands. Live faces rejected at 1, 5 and 10 % of attacks accepted: {figures}."
+    banded = " with 95 % bands" if any((band.low < band.high).any() for band in bands) else ""
+    alt = f"DET on {place}{banded}. Live faces rejected at 1, 5 and 10 % of attacks accepted: {figures}."
     return Plot(name, title, alt, partial(_draw_det, tuple(bands), errors))
 
 
@@ -73,6 +74,8 @@ def _draw_roc(bands: Sequence[Band]) -> Figure:
 
 def _draw_det(bands: Sequence[Band], errors: tuple[str, str]) -> Figure:
     figure, axes = _framed(bands)
+    ticks, labels = _deviates(np.array(_DET_TICKS)), [f"{100 * tick:g}" for tick in _DET_TICKS]
+    limits = (ticks[0] - 0.1, ticks[-1] + 0.25)
     for number, band in enumerate(bands):
         colour, dash = style.line_look(number)
         inside = (band.far > 0) & (band.far < 1)
@@ -83,10 +86,8 @@ def _draw_det(bands: Sequence[Band], errors: tuple[str, str]) -> Figure:
             )
         axes.plot(far, _deviates(band.frr[inside]), color=colour, linestyle=dash, label=plain(band.label, _LONGEST))
         for point in band.honest:
-            x, y = _deviates(np.array(point))
-            axes.plot(x, y, "o", color=colour, markersize=4, markeredgecolor=style.PAPER)
-    ticks, labels = _deviates(np.array(_DET_TICKS)), [f"{100 * tick:g}" for tick in _DET_TICKS]
-    limits = (ticks[0] - 0.1, ticks[-1] + 0.25)
+            x, y = np.clip(_deviates(np.array(point)), *limits)  # no error at all has no deviate: at the edge
+            axes.plot(x, y, "o", color=colour, markersize=4, markeredgecolor=style.PAPER, clip_on=False)
     axes.set(
         xlim=limits, ylim=limits, xlabel=f"attacks accepted ({errors[0]}), %", ylabel=f"live rejected ({errors[1]}), %"
     )

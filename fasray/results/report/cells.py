@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fasray import protocols
 from fasray.errors import FasrayError
 from fasray.metrics import Videos
 from fasray.results import plots
+from fasray.results.calibrated import calibration_grid, calibration_of
+from fasray.results.confirmed import ConfirmedRun
 from fasray.results.frame import RunResults
 from fasray.results.plots import Band, Curve, DomainScores, Plot, Sample
 from fasray.results.report.bands import RESAMPLES, band
 from fasray.results.report.faces import Suspect, worst
 from fasray.results.scores import ScoredEvaluation
-from fasray.results.selection import StepChoice
+from fasray.results.selection import best_target_step
 from fasray.results.slices import cell_slices_grid, slice_rows
-from fasray.results.tables.text import Grid, percent
+from fasray.results.tables.text import Grid, of_one_cell, percent
+from fasray.results.transfer import gap_of, thresholds_grid, thresholds_of
 from fasray.runs.events import TrialRecord
 from fasray.runs.record import RunRecord
 from fasray.runs.videos import VideoFacts
@@ -31,15 +35,6 @@ FEWEST_SAMPLES = 4
 """Search trials that a response curve needs; fewer differ in everything at once."""
 TRIAL_HEADERS = ("trial", "stage", "seed", "state", "steps", "chosen step", "source-dev AUC", "seconds", "searched")
 TEXT_COLUMNS = frozenset({"trial", "stage", "state", "searched"})
-
-
-@dataclass(frozen=True)
-class ConfirmedRun:
-    """A confirmed run at its honest step."""
-
-    trial: TrialRecord
-    choice: StepChoice
-    evaluation: ScoredEvaluation
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,13 @@ class CellSection:
     """One row a trial, in the order of ``TRIAL_HEADERS``; confirming runs first, then the best search trials."""
     band: Band | None = field(repr=False, default=None)
     groups: Grid | None = None
-    """Errors by group of the target's videos; None without a confirmed run."""
+    """Errors by group of the target's videos; this and the following are None without a confirmed run."""
+    thresholds: Grid | None = None
+    """What thresholds of source-dev do on the target."""
+    calibration: Grid | None = None
+    """Errors of scores as probabilities, before and after calibration."""
+    gap: pd.DataFrame | None = field(repr=False, default=None)
+    """Of ``fasray.results.transfer.gap_of``."""
 
 
 def cell_section(
@@ -84,11 +85,7 @@ def cell_section(
     """
     method, protocol = trials[0].method, trials[0].protocol
     cell = f"{method} on {protocol}"
-    confirmed = [
-        ConfirmedRun(trial, results.choices[trial.key, HONEST], read(trial, results.choices[trial.key, HONEST].step))
-        for trial in trials
-        if (trial.key, HONEST) in results.choices
-    ]
+    confirmed = [_confirmed(trial, results, read) for trial in trials if (trial.key, HONEST) in results.choices]
     searched = [trial for trial in trials if trial.stage == "search" and trial.readings]
     drawn: list[Plot] = []
     curve = None
@@ -100,7 +97,7 @@ def cell_section(
             _histograms(anchor, cell, confirmed[0]),
         ]
     if confirmed or searched:
-        curves = [_confirmed_curve(each, results) for each in confirmed], [_searched_curve(trial) for trial in searched]
+        curves = [_confirmed_curve(each) for each in confirmed], [_searched_curve(trial) for trial in searched]
         drawn.append(plots.learning_curves(f"{anchor}-learning", cell, *curves))
     drawn += _search_plots(anchor, cell, searched, confirmed)
     attacks, lives = (
@@ -126,7 +123,19 @@ def cell_section(
         trials=tuple(_trial_row(trial, results, fields) for trial in sorted(trials, key=_rank)),
         band=curve,
         groups=_groups(confirmed, videos),
+        thresholds=of_one_cell(thresholds_grid(thresholds_of(confirmed))) if confirmed else None,
+        calibration=of_one_cell(calibration_grid(calibration_of(confirmed))) if confirmed else None,
+        gap=gap_of(confirmed) if confirmed else None,
     )
+
+
+def _confirmed(
+    trial: TrialRecord, results: RunResults, read: Callable[[TrialRecord, int], ScoredEvaluation]
+) -> ConfirmedRun:
+    """Return a confirmed run with its evaluations at the honest step and at the oracle's."""
+    digests, choice = results.digests[trial.key], results.choices[trial.key, HONEST]
+    steps = dict.fromkeys((choice.step, best_target_step(digests.target).step))
+    return ConfirmedRun(trial, {step: read(trial, step) for step in steps}, digests, choice)
 
 
 def _groups(confirmed: Sequence[ConfirmedRun], videos: VideoFacts | None) -> Grid | None:
@@ -156,8 +165,8 @@ def _of_domain(videos: Videos, domain: str) -> Videos:
     return Videos(*(column[rows] for column in columns))
 
 
-def _confirmed_curve(confirmed: ConfirmedRun, results: RunResults) -> Curve:
-    digests = results.digests[confirmed.trial.key]
+def _confirmed_curve(confirmed: ConfirmedRun) -> Curve:
+    digests = confirmed.digests
     return Curve(
         tuple(digest.step for digest in digests.source),
         tuple(digest.auc for digest in digests.source),

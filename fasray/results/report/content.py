@@ -23,6 +23,7 @@ from fasray.results.report.important import Importance, importance
 from fasray.results.report.summary import Tile, count, question, tiles
 from fasray.results.scores import ScoredEvaluation, ScoreReader
 from fasray.results.tables.text import Grid, grid, percent
+from fasray.results.transfer import gap_grid
 from fasray.runs.events import TrialRecord, cell_protocol
 from fasray.runs.record import RunRecord
 from fasray.runs.videos import read_videos
@@ -64,6 +65,8 @@ class Report:
     """None if nothing was searched."""
     gap_plot: Plot | None
     gap_words: str
+    gap_parts: Grid | None
+    """What step and threshold have of the gaps; None as long as nothing is confirmed."""
     heat_plot: Plot | None
     curves: tuple[ProtocolCurves, ...]
     cells: tuple[CellSection, ...]
@@ -116,6 +119,7 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
     gaps = gap_rows(honest, oracle)
     store = ThumbnailStore(run, with_pictures)
     faces = store.thumbnails([suspect.key for cell in cells for suspect in (*cell.attacks, *cell.lives)])
+    parts = [cell.gap for cell in cells if cell.gap is not None]
     cost = cost_rows(_by_method_and_protocol(run.trials))
     best = min(gaps, key=lambda key: gaps[key].honest, default=None)
     return Report(
@@ -132,6 +136,7 @@ def build_report(run: RunRecord, results: RunResults, with_pictures: bool) -> Re
         importance=importance(run),
         gap_plot=plots.honest_and_oracle(list(gaps.values()), figure) if gaps else None,
         gap_words=gap_words(list(gaps.values()), figure),
+        gap_parts=gap_grid(pd.concat(parts)) if parts else None,
         heat_plot=plots.heat_map(table) if gaps else None,
         curves=curves(cells, honest),
         cells=cells,

@@ -47,16 +47,22 @@ def render_report(run: RunRecord, results: RunResults | None = None, with_pictur
     return to_html(build_report(run, results, run.generated if with_pictures is None else with_pictures))
 
 
-def to_html(report: Report) -> str:
-    """Return the page of a report."""
+def page_environment(package: str) -> jinja2.Environment:
+    """Return what renders the templates of a package; names and texts from data are escaped, plots are inlined."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("fasray.results.report", "."),
+        loader=jinja2.PackageLoader(package, "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["svg"] = _inline
+    return environment
+
+
+def to_html(report: Report) -> str:
+    """Return the page of a report."""
+    environment = page_environment("fasray.results.report")
     environment.filters["duration"] = duration
     style = resources.files("fasray.results.report").joinpath("report.css").read_text(encoding="utf-8")
     run = report.run

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,7 @@ from fasray.results.tables.published import STATUS_NOTE, Published, of_cell
 DAGGER = "\u2020"
 MARK = "\u00a7"
 """Of a protocol that is not the one which the literature compares on."""
+ORACLE_NOTE = f"{DAGGER} the rule looked at target labels: not attainable in use."
 NOTHING = "-"
 EMPTY = "no confirmed runs yet\n"
 TABLE_SELECTIONS = ("source-dev", "last", "oracle")
@@ -115,6 +116,12 @@ def listing(frame: pd.DataFrame) -> Grid:
     ordered = [*words, *(name for name in frame.columns if name not in words)]
     rows = tuple(tuple(map(_word, row)) for row in frame[ordered].itertuples(index=False))
     return Grid(tuple(ordered), rows, (f"{len(frame)} rows",), len(words))
+
+
+def of_one_cell(table: Grid) -> Grid:
+    """Return a table without its first columns, method and protocol, for a place that names both."""
+    rows = tuple(row[2:] for row in table.rows)
+    return replace(table, headers=table.headers[2:], rows=rows, text_columns=table.text_columns - 2)
 
 
 def _word(value: object) -> str:
