@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fasray.metrics.inputs import check_both_classes, check_column, check_confidence, check_scores
 from fasray.metrics.replicates import Counts, Floats, ScoredClusters
-from fasray.metrics.resampling import Clusters, draw, find_clusters, left_out, whole
+from fasray.metrics.resampling import Clusters, draw, find_clusters, left_out, standard_error, whole
 from fasray.metrics.tally import Tally, tally
 
 FEW_SUBJECTS = 35
@@ -190,10 +190,7 @@ def figure_interval(
         confidence: nominal coverage.
         freedom: degrees of freedom of the standard error; one less than the subjects if not given.
     """
-    known = replicates[~np.isnan(replicates)]
-    # Drawing n of n understates the variance by (n - 1) / n.
-    error = float(known.std()) * math.sqrt(subjects / (subjects - 1)) if subjects > 1 and len(known) else math.nan
-    return interval_of_error(estimate, error, subjects, confidence, freedom)
+    return interval_of_error(estimate, standard_error(replicates, subjects), subjects, confidence, freedom)
 
 
 def interval_of_error(

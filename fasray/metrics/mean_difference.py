@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from fasray.errors import DataError
 from fasray.metrics.inputs import check_confidence
 from fasray.metrics.replicates import Floats
+from fasray.metrics.resampling import Part, joined, standard_error
 
 POWER = 0.8
 """With which a difference counts as one that would have been seen."""
@@ -144,8 +145,9 @@ def mean_difference(runs: Sequence[PairedRuns], confidence: float = 0.95) -> Mea
     parts = [part for part in (*of_subjects, *of_seeds) if part[0] > 0]
     variance = math.fsum(part[0] for part in parts)
     if variance == 0:
+        note = note or ("every seed and resample has the same difference: the interval has no width" if mean else "")
         return MeanDifference(mean, 0, math.inf, mean, mean, confidence, float(mean == 0), math.nan, *counts, note)
-    return _student(mean, _joined(of_subjects), of_seeds, confidence, counts, note)
+    return _student(mean, joined(of_subjects), of_seeds, confidence, counts, note)
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -163,14 +165,10 @@ def holm(p: ArrayLike) -> Floats:
     return adjusted
 
 
-_Part = tuple[float, float]
-"""Variance of the mean difference, and its degrees of freedom."""
-
-
 def _student(
     mean: float,
-    of_subjects: _Part,
-    of_seeds: Sequence[_Part],
+    of_subjects: Part,
+    of_seeds: Sequence[Part],
     confidence: float,
     counts: tuple[int, int, int],
     note: str,
@@ -201,7 +199,7 @@ def _freedom(critical: float, tail: float, low: float, high: float) -> float:
     return float(brentq(lambda freedom: float(stdtrit(freedom, tail)) - critical, low, high))
 
 
-def _subject_variance(runs: Sequence[PairedRuns]) -> list[_Part]:
+def _subject_variance(runs: Sequence[PairedRuns]) -> list[Part]:
     """Return the part of each target's subjects: that of the sum over its protocols, over the number of protocols."""
     return [
         (_variance(sum(each.replicates.mean(axis=0) for each in of_target), of_target[0].subjects) / len(runs) ** 2,
@@ -210,7 +208,7 @@ def _subject_variance(runs: Sequence[PairedRuns]) -> list[_Part]:
     ]  # fmt: skip
 
 
-def _seed_variance(runs: Sequence[PairedRuns]) -> list[_Part]:
+def _seed_variance(runs: Sequence[PairedRuns]) -> list[Part]:
     """Return the part of the seeds, pooled over the protocols; nothing where each has one seed."""
     squares = interaction = 0.0
     freedom, scale = 0, 0.0
@@ -233,16 +231,7 @@ def _seed_variance(runs: Sequence[PairedRuns]) -> list[_Part]:
 
 
 def _variance(replicates: Floats, subjects: int) -> float:
-    """Return the variance of replicates [B]; drawing n of n understates it by (n - 1) / n."""
-    known = replicates[~np.isnan(replicates)]
-    return float(known.var()) * subjects / (subjects - 1)
-
-
-def _joined(parts: Sequence[_Part]) -> _Part:
-    """Join independent parts of one kind; degrees of freedom by Satterthwaite."""
-    variance = math.fsum(part for part, _ in parts)
-    spread = math.fsum(part**2 / freedom for part, freedom in parts)
-    return variance, (variance**2 / spread if spread > 0 else max(freedom for _, freedom in parts))
+    return standard_error(replicates, subjects) ** 2
 
 
 def _groups(runs: Sequence[PairedRuns], key: Callable[[PairedRuns], Hashable]) -> list[list[PairedRuns]]:

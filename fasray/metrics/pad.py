@@ -152,7 +152,8 @@ def clopper_pearson(errors: int, count: int, confidence: float = 0.95) -> tuple[
     (0.0062, 0.0852)
     """
     check_confidence(confidence)
-    _check_counts(errors, count)
+    if not 0 <= errors <= count:
+        raise DataError(f"{errors} errors of {count} presentations are not possible", remedy="count them again")
     from scipy.special import betaincinv
 
     tail = (1 - confidence) / 2
@@ -162,12 +163,18 @@ def clopper_pearson(errors: int, count: int, confidence: float = 0.95) -> tuple[
 
 
 def upper_bound(errors: int, count: int, confidence: float = 0.95) -> float:
-    """Return the exact one-sided upper bound of a rate; errors as ``clopper_pearson``.
+    """Return the exact one-sided upper bound of a rate; 1 where nothing was counted.
+
+    Raises:
+        DataError: as ``clopper_pearson``.
+        SpecError: the confidence is not above a half and below 1.
 
     >>> round(100 * upper_bound(0, 150), 2)  # no error in 150 presentations is a rate of at most 2 %
     1.98
     """
-    return clopper_pearson(errors, count, 2 * confidence - 1)[1] if confidence > 0.5 else _refuse(confidence)
+    if not 0.5 < confidence < 1:
+        raise SpecError(f"a one-sided confidence of {confidence} is no bound", remedy="95 % is 0.95 here")
+    return clopper_pearson(errors, count, 2 * confidence - 1)[1]
 
 
 def presentations_needed(rate: float, confidence: float = 0.95) -> int:
@@ -199,12 +206,3 @@ def riapar(iapar: float, frr: float) -> float:
     check_rate(iapar)
     check_rate(frr)
     return iapar + frr
-
-
-def _refuse(confidence: float) -> float:
-    raise SpecError(f"a one-sided confidence of {confidence} is no bound", remedy="95 % is 0.95 here")
-
-
-def _check_counts(errors: int, count: int) -> None:
-    if not 0 <= errors <= count:
-        raise DataError(f"{errors} errors of {count} presentations are not possible", remedy="count them again")

@@ -1,4 +1,4 @@
-"""Which rows are resampled together, and resamples of them: whole subjects, with all their videos.
+"""Which rows are resampled together, resamples of them, and the variance that follows: whole subjects, all videos.
 
 Videos of one person are alike, so a resample of single videos would believe itself too sure. Subjects are drawn with
 replacement within strata (those with live and attack videos, with live ones only, with attacks only), so that every
@@ -7,6 +7,8 @@ resample has both classes and about the same balance.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +20,9 @@ from fasray.metrics.replicates import Counts, Floats
 
 MIN_RESAMPLES = 100
 _MOST_LEFT_OUT = 1000
+
+Part = tuple[float, float]
+"""A variance and its degrees of freedom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,3 +116,23 @@ def left_out(clusters: Clusters) -> Counts:
     """Return the resamples that leave out one cluster each, [S, S]; none, [0, S], where there are very many."""
     size = clusters.size
     return 1 - np.eye(size, dtype=np.int64) if size <= _MOST_LEFT_OUT else np.zeros((0, size), np.int64)
+
+
+def standard_error(replicates: Floats, subjects: int) -> float:
+    """Return the standard error of a figure from its replicates [B]; NaN without any, or for one subject.
+
+    Drawing n of n understates the variance by (n - 1) / n. NaN replicates, of resamples that lacked a class, are left
+    out.
+    """
+    known = replicates[~np.isnan(replicates)]
+    if subjects < 2 or not len(known):
+        return math.nan
+    deviation = float(known.std()) if np.ptp(known) else 0.0  # of equal numbers, rounding leaves some
+    return deviation * math.sqrt(subjects / (subjects - 1))
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """Return the variance of a sum of independent parts, with degrees of freedom by Satterthwaite (1946)."""
+    variance = math.fsum(part for part, _ in parts)
+    spread = math.fsum(part**2 / freedom for part, freedom in parts)
+    return variance, (variance**2 / spread if spread > 0 else max(freedom for _, freedom in parts))

@@ -161,6 +161,9 @@ def test_a_method_is_its_own_equal() -> None:
     lonely = mean_difference([PairedRuns(np.ones(2), np.zeros((2, 100)), 1)])
     assert math.isnan(lonely.p)
     assert "no interval" in lonely.note
+    sure = mean_difference([PairedRuns(np.full(2, 0.1), np.full((2, 100), 0.1), 20)])
+    assert (sure.lower, sure.upper) == (0.1, 0.1)
+    assert "no width" in sure.note
     with pytest.raises(DataError, match="no pairs"):
         mean_difference([])
 
