@@ -1,7 +1,8 @@
-"""Names of files and people: one form to compare them in, and one that can be written anywhere."""
+"""Names of files and people: one form to compare them in, one that can be written anywhere, and their order."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def canonical_array(names: NDArray[np.str_]) -> NDArray[np.str_]:
 
 def is_utf8(name: str) -> bool:
     """Return whether the name of a file is UTF-8; others come with lone surrogates in place of their bytes."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def printable(name: str) -> str:
@@ -38,3 +39,8 @@ def printable(name: str) -> str:
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(f"\\x{ord(letter):02x}" if ord(letter) < 32 or ord(letter) == 127 else letter for letter in text)
+
+
+def by_number(name: str) -> tuple[tuple[str, int, str], ...]:
+    """Return a key that sorts names by the values of the numbers in them: 2.png before 10.png."""
+    return tuple((text, int(digits or 0), digits) for text, digits in re.findall(r"(\D*)(\d*)", name))

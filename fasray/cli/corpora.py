@@ -6,13 +6,14 @@ import inspect
 from collections.abc import Iterable
 
 import click
-from rich.markup import escape
 
 
 @click.command()
 @click.argument("name", required=False)
 def corpora(name: str | None) -> None:
     """List the corpora that can be prepared, or print NAME's folders, names and splits, and what is not known."""
+    from rich.markup import escape
+
     from fasray.cli.tables import make_console, make_table
     from fasray.faces import corpora as adapters
 

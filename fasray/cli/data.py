@@ -75,7 +75,7 @@ def synth(
             dial=DEFAULT.dial if dial is None else dial,
             image_size=DEFAULT.image_size if image_size is None else image_size,
             domains=DEFAULT.domains if domains is None else domains,
-            attacks=DEFAULT.attacks if attacks is None else tuple(attacks.split(",")),
+            attacks=DEFAULT.attacks if attacks is None else tuple(name.strip() for name in attacks.split(",")),
             people=people,
             processes=processes,
             progress=progress,

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -120,7 +120,7 @@ def _adapter(
     domain: str,
     labels: tuple[str, ...],
     letters: tuple[str, ...],
-    unmatched: Any,
+    unmatched: str | None,
 ) -> Corpus:
     """Return the adapter of a corpus, with the rules of ``folders``."""
     from fasray.faces.corpora import get

@@ -110,7 +110,7 @@ class PreparationPlan:
 
         The records are the same from any number of shares.
         """
-        total = sum(self._bytes[video.video] for unit in units for video in unit.videos)
+        total = sum(sum(self._bytes[video.video]) for unit in units for video in unit.videos)
         divided, places = [], Counter[int]()
         for unit in units:
             for which in range(of := self._shares(unit, workers / max(total, 1), workers)):
@@ -120,7 +120,7 @@ class PreparationPlan:
 
     def _shares(self, unit: Unit, workers_per_byte: float, workers: int) -> int:
         video = unit.videos[0]
-        size = self._bytes[video.video]
+        size = sum(self._bytes[video.video])
         if (
             len(unit.videos) > 1
             or size < _LEAST_BYTES
@@ -141,20 +141,22 @@ class PreparationPlan:
         return {video.video: picture_files(self.root, video) for video in self.videos}
 
     @cached_property
-    def _bytes(self) -> dict[str, int]:
-        """The length of every video by its name; -1 for a link that leads nowhere."""
-        return {video.video: sum(map(self._size, self._files[video.video] or (video.path,))) for video in self.videos}
+    def _bytes(self) -> dict[str, tuple[int, ...]]:
+        """The lengths of the files of every video, by its name; -1 for a link that leads nowhere."""
+        return {video.video: tuple(map(self._size, self._files[video.video] or (video.path,))) for video in self.videos}
 
     def _size(self, path: str) -> int:
-        whole = os.path.join(self.root, path)
-        return os.path.getsize(whole) if os.path.exists(whole) else -1
+        try:
+            return os.path.getsize(os.path.join(self.root, path))
+        except OSError:
+            return -1
 
     def _listing_hash(self) -> str:
         """Hash every video's facts and length in bytes, of frames that are files each with its name."""
         digest = hashlib.sha256()
         for video in self.videos:
-            files = self._files[video.video]
-            size = [[file, self._size(file)] for file in files] if files else self._bytes[video.video]
+            files, sizes = self._files[video.video], self._bytes[video.video]
+            size = list(zip(files, sizes, strict=True)) if files else sizes[0]
             digest.update(canonical_json({**video.facts(), "bytes": size}).encode())
         return digest.hexdigest()
 

@@ -138,7 +138,8 @@ def _card_text(plan: PreparationPlan, records: list[ChunkRecord]) -> str:
     models = "\n".join(f"- {name}: sha256 {digest}" for name, digest in settings.facts()["models"].items())
     versions = ", ".join(f"{name} {version}" for name, version in plan.facts["versions"].items())
     findings = _findings(plan)
-    differs = "\n".join(f"- {line}" for line in findings) if findings else "It is as published."
+    whole = "It is as published." if plan.findings.known else "Nothing is missing."
+    differs = "\n".join(f"- {line}" for line in findings) or whole
     rules = "".join(f"\nRead with {name}: {value}.\n" for name, value in plan.rules.items() if value)
     crops = f"side = face mesh x\n{settings.margin:g}, never rotated, JPEG quality {settings.quality} (4:4:4)"
     if settings.cropped == WHOLE:

@@ -26,7 +26,7 @@ def call(*words):
 
 def test_synth_makes_a_set_that_verify_finds_sound(tmp_path):
     options = ("--subjects", 1, "--domains", "O", "--image-size", 32, "--processes", 1, "--seed", 5, "--dial", 0.5)
-    made = call("synth", tmp_path / "set", *options, "--attacks", "print,mask")
+    made = call("synth", tmp_path / "set", *options, "--attacks", "print, mask")
     assert made.exit_code == 0
     assert "24 faces in 1 shards" in made.output
     settings = read_manifest(str(tmp_path / "set")).card["settings"]

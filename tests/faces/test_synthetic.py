@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fasray.errors import DataError, SpecError
-from fasray.faces import jpeg
+from fasray.faces import corpora, jpeg
+from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.record import FACE_CLASSES, PARSING_CLASSES
 from fasray.faces.sets.manifest import read_manifest
 from fasray.faces.sets.overview import stats
@@ -192,6 +193,22 @@ def test_splits_follow_the_real_sets_and_none_is_empty(subjects):
         for split, share in wanted.items():
             assert abs(splits[split] - share * subjects / sum(domain.split_shares)) <= 1
     assert {name for name in DOMAIN_NAMES if domain_at(name, 0).split_shares[1]} == {"O", "I"}
+
+
+@pytest.mark.parametrize("name", ["casia-surf", "cefa", "hifimask", "suhifimask", "siw-mv2", "3dmad", "wmca"])
+def test_a_domain_called_after_a_corpus_has_the_proportions_of_its_splits(name):
+    corpus = corpora.get(name)
+    everyone = corpus.examples()
+    if name == "casia-surf":  # one live video a person
+        published = {split: live for split, (live, _) in corpus.published().items()}
+    else:
+        if name == "wmca":
+            assert isinstance(corpus, NamedCorpus)
+            paths = (f"R_CDIT/{client:03d}_01_000_0_00" for client in range(1000))
+            everyone = tuple(filter(None, map(corpus.parse, paths)))
+        published = Counter(split for split, _ in {(video.split, video.subject) for video in everyone})
+    shares = dict(zip(("train", "dev", "test"), domain_at(corpus.domain, 0).split_shares, strict=True))
+    assert {split: share for split, share in shares.items() if share} == dict(published)
 
 
 def test_domain_o_allows_protocols_by_session_phone_and_instrument():

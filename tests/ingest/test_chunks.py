@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fasray.errors import SpecError
 from fasray.faces.corpora import Findings, SourceVideo, get
+from fasray.faces.corpora.findings import SplitCount
 from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.sets.manifest import canonical_json
@@ -129,6 +130,13 @@ def test_counts_add_up_by_split_and_attack_type() -> None:
         counts("train", "print", 1, 0, 1, 10, 10),
         counts("test", "live", 2, 1, 0, 10, 1),
     )
+
+
+def test_a_card_says_as_published_only_of_what_was_published() -> None:
+    made = plan(2, FrameRule(count=1))
+    known = Findings("MSU-MFSD", counts=(SplitCount("train", 1, 1, 1, 1),))
+    for findings, said in ((made.findings, "Nothing is missing."), (known, "It is as published.")):
+        assert f"\n{said}\n" in documents(replace(made, findings=findings), [])["CARD.md"].decode()
 
 
 def test_a_name_that_is_not_utf8_is_escaped_in_all_that_is_written(tmp_path: Path) -> None:

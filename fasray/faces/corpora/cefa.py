@@ -24,20 +24,17 @@ The copy of the challenge at CVPR 2020, whose dev and test folders have numbers 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from fasray.faces.corpora.corpus import Survey
 from fasray.faces.corpora.frame_folders import ListedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
 
-_PERSON = re.compile(
-    r"Ethnicity/(AF|CA|EA)/(?:\1-(\d{3}))(?:-(\d{4})\d*(\d)\d)?/([123])_\2_([1-4])_([123])_([1-4])/color"
-)
+_PERSON = re.compile(r"Ethnicity/(AF|CA|EA)/\1-(\d{3})(?:-(\d{4})\d*(\d)\d)?/([123])_\2_([1-4])_([123])_([1-4])/color")
 _MASK = re.compile(r"Mask/(3D-Mask|Silicone-Mask)/(\d{3})/([12])_\2_([01])_([01])_([12])_([12])_([1-4])/color")
-_BESIDE = re.compile(r".+/(depth|ir)(/.+)?|(.+/)?(AF|CA|EA)_Age_Gender\.txt")
-_AGES = re.compile(r"((?:AF|CA|EA)-\d{3})\s+(\d{4})\s+([FM])\s*")
+_BESIDE = re.compile(r".+/(depth|ir)(/.+)?")
+_AGE_FILE = re.compile(r"(.+/)?(AF|CA|EA)_Age_Gender\.txt")
+_AGES = re.compile(r"(AF|CA|EA)-(\d{3})\s+(\d{4})\s+([FM])\s*")
 _GROUPS = ("AF", "CA", "EA")
 _KINDS = {"1": ("live", ""), "2": ("print", "cloth"), "3": ("print", "photo"), "4": ("replay", "screen")}
 _DEVICES = {"1": "rssdk", "2": "mp4", "3": "bag", "4": "mov"}
@@ -91,17 +88,18 @@ class Cefa(ListedCorpus):
             return self._video(path, ("mask", instrument), subject, "test", name=path.removesuffix("/color"), **more)
         return None
 
-    def survey(self, root: str) -> Survey:
-        """See Corpus. Age and sex come from the files that give them."""
-        found = super().survey(root)
-        known = {f"{self.domain}-{person.replace('-', '')}": facts for person, *facts in _people(root)}
-        videos = tuple(
-            replace(video, age_group=_decade(known[video.subject][0]), sex=known[video.subject][1])
-            if video.subject in known
-            else video
-            for video in found.videos
+    def people(self, root: str, paths: Sequence[str]) -> dict[str, dict[str, str]]:
+        """See NamedCorpus. Age and sex, of the lines that have both."""
+        texts = (
+            Path(root, path).read_text(encoding="utf-8", errors="replace")
+            for path in paths
+            if _AGE_FILE.fullmatch(path)
         )
-        return replace(found, videos=videos)
+        lines = filter(None, (_AGES.fullmatch(line) for text in texts for line in text.splitlines()))
+        return {
+            f"{self.domain}-{group}{number}": {"age_group": _decade(born), "sex": sex}
+            for group, number, born, sex in (line.groups() for line in lines)
+        }
 
     def published(self) -> dict[str, tuple[int, int]]:
         """See Corpus."""
@@ -109,7 +107,7 @@ class Cefa(ListedCorpus):
 
     def ignores(self, path: str) -> bool:
         """Depth, infrared, ages and the owners' lists are part of the download and no videos of colour."""
-        return super().ignores(path) or _BESIDE.fullmatch(path) is not None
+        return super().ignores(path) or (_BESIDE.fullmatch(path) or _AGE_FILE.fullmatch(path)) is not None
 
     def official_paths(self) -> list[str]:
         """See NamedCorpus. Those of people: which masks there are is in no rule, but in the owners' lists."""
@@ -119,15 +117,6 @@ class Cefa(ListedCorpus):
             for number in range(_PEOPLE)
             for clip in _CLIPS
         ]
-
-
-def _people(root: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (person, year of birth, sex) of the lines that have all three."""
-    for path in sorted(Path(root).glob("**/??_Age_Gender.txt")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            match = _AGES.fullmatch(line)
-            if match is not None:
-                yield match[1], match[2], match[3]
 
 
 def _decade(born: str | None) -> str:

@@ -68,6 +68,11 @@ class Findings:
         agree = all(count.agrees for count in self.counts)
         return agree and not (self.missing or self.misnamed or self.extra)
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a publication to compare with."""
+        return any(count.published_live is not None for count in self.counts)
+
     def lines(self) -> list[str]:
         """Return one line a finding, file by file; empty if there is nothing to say."""
         lines = [f"missing: {path}" for path in self.missing]
@@ -85,8 +90,7 @@ class Findings:
             (len(self.missing_companions), "companions missing"),
         )  # fmt: skip
         found = ", ".join(f"{number} {kind}" for number, kind in kinds if number)
-        known = any(count.published_live is not None for count in self.counts)
-        return f"{self.title}: {videos} videos; {found or ('as published' if known else 'nothing missing')}"
+        return f"{self.title}: {videos} videos; {found or ('as published' if self.known else 'nothing missing')}"
 
 
 def compare(

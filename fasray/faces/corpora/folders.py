@@ -25,9 +25,9 @@ from fasray.faces.corpora.folder_words import ATTACK, LabelWords, split_of
 from fasray.faces.corpora.generated import NOTE_NAME, generated_note, subjects_of
 from fasray.faces.corpora.path_pattern import PathPattern, Reading
 from fasray.faces.corpora.source_video import SourceVideo
-from fasray.faces.corpora.tree import by_number, walk
+from fasray.faces.corpora.tree import walk
 from fasray.faces.media import named_as_media, named_as_picture
-from fasray.names import canonical, is_utf8, printable
+from fasray.names import by_number, canonical, is_utf8, printable
 
 _TEXT = ("instrument", "session", "camera", "ethnicity", "sex", "age_group", "modality")
 _FREE = "write * for the part of the path that says something else"
@@ -242,12 +242,12 @@ class Folders(Corpus):
         """Return what the words of label and attack type say together.
 
         Raises:
-            DataError: they contradict each other.
+            DataError: they contradict each other, or are both empty.
         """
         label, kind = file.get("label"), file.get("attack_type")
         said = {self._words.meaning(word) for word in (label, kind) if word} - {None}
         exact = said - {ATTACK}
-        if len(exact) > 1 or said == {"live", ATTACK}:
+        if not said or len(exact) > 1 or said == {"live", ATTACK}:
             what = f"the label is {label!r} and the attack type {kind!r}"
             raise DataError(
                 what, where=printable(file.path), remedy="move the file, or say with --label what a word means"

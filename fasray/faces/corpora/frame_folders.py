@@ -24,7 +24,7 @@ _LIST = re.compile(r"(?:.+/)?[^/@]+@p([\d.]+)_(?:video|image)_(train|dev|test)\.
 class FrameCorpus(NamedCorpus):
     """A corpus whose videos are folders of pictures; ``parse`` is given such a folder.
 
-    Pictures are frames in the order of their names.
+    Pictures are frames in the order of their names; those of other names are reported and not used.
     """
 
     frame: ClassVar[re.Pattern[str]] = re.compile(r"\d+\.(jpg|png)")
@@ -65,16 +65,16 @@ class ListedCorpus(FrameCorpus):
     def _not_there(self, root: str, found: Survey) -> list[str]:
         """Return the paths that videos of the lists would have here and that are neither found nor called missing."""
         findings = found.findings
-        prefix = self.folder if any(video.path.startswith(self.folder) for video in found.videos) else ""
+        around = self._around(video.path for video in found.videos)
         known = {video.path for video in found.videos} | {*findings.missing}
         known |= {item.nearest for item in findings.misnamed}
-        return sorted({prefix + entry for _, _, entry in self.entries_listed(root)} - known)
+        return sorted({around + entry for _, _, entry in self.entries_listed(root)} - known)
 
     def _should_be(self, root: str, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
         """Return the official videos and those that the lists in this copy name, with paths as this copy has them."""
-        prefix = self.folder if any(path.startswith(self.folder) for path in paths) else ""
+        around = self._around(paths)
         listed = {entry for _, _, entry in self.entries_listed(root)}
-        found = (self.parse(prefix + entry) for entry in sorted(listed))
+        found = (self.parse(around + entry) for entry in sorted(listed))
         official = {video.path: video for video in super()._should_be(root, paths)}
         official |= {video.path: video for video in found if video is not None}
         return tuple(official[path] for path in sorted(official))

@@ -21,9 +21,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
 
-from fasray.faces.corpora.findings import count_by_split
 from fasray.faces.corpora.frame_folders import ListedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
 
@@ -45,7 +43,6 @@ _SCENES = {"1": "white", "2": "green", "3": "tricolor", "4": "sunshine", "5": "s
 _OUTDOORS = ("4", "5")
 _LIGHTS = ("none", "normal", "dim", "bright", "back", "side", "top")
 _CAMERAS = {"1": "iphone11", "2": "iphonex", "3": "mi10", "4": "p40", "5": "s20", "6": "vivo", "8": "hjim"}
-_LISTED = {"train": (8108, 24406), "dev": (1084, 3263), "test": (4335, 13027)}
 
 
 class HifiMask(ListedCorpus):
@@ -56,6 +53,7 @@ class HifiMask(ListedCorpus):
     title = "CASIA-SURF HiFiMask"
     list_name = "CASIA_HiFiMask"
     frame_ending = ".png"
+    listed = {"train": (8108, 24406), "dev": (1084, 3263), "test": (4335, 13027)}
 
     def parse(self, path: str) -> SourceVideo | None:
         """See NamedCorpus. Outdoor scenes are those without a light."""
@@ -70,16 +68,6 @@ class HifiMask(ListedCorpus):
         session = f"{_SCENES[scene]}-{_LIGHTS[int(light)]}"
         more = {"camera": _CAMERAS[camera], "session": session, "ethnicity": people}
         return self._video(path, _KINDS[kind], subject, split, **more)
-
-    def remarks(self, videos: Sequence[SourceVideo]) -> list[str]:
-        """Without one list of all, counts are reported, not compared."""
-        found = {split: (0, 0) for split in _LISTED} | count_by_split(videos)
-        return [
-            f"split {split}: {found[split][0]} live and {found[split][1]} attack videos; the owners' lists have {live}"
-            f" and {attack}"
-            for split, (live, attack) in _LISTED.items()
-            if found[split] != (live, attack)
-        ]
 
     def examples(self) -> tuple[SourceVideo, ...]:
         """See Corpus. One scene and light of each subject, by two cameras."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
@@ -14,9 +14,8 @@ from fasray.faces.corpora.corpus import Corpus, Survey, list_files
 from fasray.faces.corpora.findings import compare, count_by_split
 from fasray.faces.corpora.generated import NOTE_NAME, generated_note, subjects_of
 from fasray.faces.corpora.source_video import SourceVideo
-from fasray.faces.corpora.tree import by_number
 from fasray.faces.media import named_as_picture
-from fasray.names import is_utf8
+from fasray.names import by_number, is_utf8
 
 _PAPERS = re.compile(r"(.*/)?(read_?me|licen[cs]e|eula|agreement|md5|sha256)[^/]*", re.IGNORECASE)
 """Files that come with any download."""
@@ -43,6 +42,9 @@ class NamedCorpus(Corpus):
     by_name: ClassVar[bool] = False
     """Whether an official video may have another path (folders, ending): it is found by its name, ``video``."""
 
+    listed: ClassVar[Mapping[str, tuple[int, int]]] = {}
+    """split -> (live, attack) videos in public lists that are not the names of all; reported, not compared."""
+
     @abstractmethod
     def parse(self, path: str) -> SourceVideo | None:
         """Return the video with the relative path ``path`` (forward slashes), or None if it is not one of the corpus.
@@ -68,8 +70,18 @@ class NamedCorpus(Corpus):
         return False
 
     def remarks(self, videos: Sequence[SourceVideo]) -> list[str]:
-        """Return what a reader of the findings should know about these videos."""
-        return []
+        """Return what a reader of the findings should know about these videos; here, where ``listed`` differs."""
+        found = {split: (0, 0) for split in self.listed} | count_by_split(videos)
+        return [
+            f"split {split}: {found[split][0]} live and {found[split][1]} attack videos; public lists have {live} and"
+            f" {attack}"
+            for split, (live, attack) in self.listed.items()
+            if found[split] != (live, attack)
+        ]
+
+    def people(self, root: str, paths: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return subject -> fields of SourceVideo that text files of the copy ``root`` say; ``paths`` are its files."""
+        return {}
 
     def survey(self, root: str) -> Survey:
         """See Corpus. With a note of a mimic in ``root``, only the subjects that it names are asked for."""
@@ -82,8 +94,10 @@ class NamedCorpus(Corpus):
                 where=root,
                 remedy=f"name the folder that holds {example}{self._further_down(paths)}",
             )
-        subjects = subjects_of(root)
-        official, published = self._should_be(root, paths), self.published()
+        subjects, people = subjects_of(root), self.people(root, paths)
+        videos = [_completed(video, people) for video in videos]
+        official = tuple(_completed(video, people) for video in self._should_be(root, paths))
+        published = self.published()
         if self.by_name:
             there = {video.video: video.path for video in videos}
             official = tuple(replace(video, path=there.get(video.video, video.path)) for video in official)
@@ -99,9 +113,12 @@ class NamedCorpus(Corpus):
 
     def _should_be(self, root: str, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
         """Return the official videos with paths as this copy would have them (some copies have one folder more)."""
-        if self.folder and any(path.startswith(self.folder) for path in paths):
-            return tuple(replace(video, path=self.folder + video.path) for video in self.official())
-        return self.official()
+        around = self._around(paths)
+        return tuple(replace(video, path=around + video.path) for video in self.official())
+
+    def _around(self, paths: Iterable[str]) -> str:
+        """Return ``folder`` if this copy has it, else nothing."""
+        return self.folder if any(path.startswith(self.folder) for path in paths) else ""
 
     def _parsed(self, paths: Iterable[str]) -> tuple[SourceVideo, ...]:
         """Return the videos with these paths, sorted by path."""
@@ -133,13 +150,18 @@ class NamedCorpus(Corpus):
 
     def _sort(self, paths: Iterable[str]) -> tuple[list[SourceVideo], list[str], list[str]]:
         """Return (videos, companions that are there, files that nothing explains)."""
-        places = dict.fromkeys(map(self.video_path, paths))
+        places: dict[str, list[str]] = {}
+        for path in paths:
+            places.setdefault(self.video_path(path), []).append(path)
         parsed = {path: self.parse(path) if is_utf8(path) else None for path in places}
         first: dict[str, SourceVideo] = {}
-        for video in filter(None, parsed.values()):
-            first.setdefault(video.path, video)
+        files: dict[str, list[str]] = {}
+        for place, found in parsed.items():
+            if found is not None and first.setdefault(found.path, found) == found:
+                files.setdefault(found.path, []).extend(places[place])
+        whole = [_with_pictures(video, files[path]) for path, video in first.items()]
         framed = self._framed([path for path, video in parsed.items() if video is None], first)
-        videos = sorted((*first.values(), *framed), key=lambda video: video.path)
+        videos = sorted((*whole, *framed), key=lambda video: video.path)
         used = {path for video in framed for path in video.pictures}
         others = [
             path for path, video in parsed.items() if path not in used and not (video and first[video.path] == video)
@@ -174,6 +196,16 @@ class NamedCorpus(Corpus):
                 if self.parse(self.video_path("/".join(parts[depth:]))) is not None:
                     return f"; here that is {'/'.join(parts[:depth])}"
         return ""
+
+
+def _completed(video: SourceVideo, people: Mapping[str, Mapping[str, Any]]) -> SourceVideo:
+    """Return a video with what is known of its subject."""
+    return replace(video, **people[video.subject]) if video.subject in people else video
+
+
+def _with_pictures(video: SourceVideo, files: Sequence[str]) -> SourceVideo:
+    """Return a video with the files of its frames, if it is none itself."""
+    return video if video.path in files else replace(video, pictures=tuple(sorted(files, key=by_number)))
 
 
 def _stem(path: str) -> str:

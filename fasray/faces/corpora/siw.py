@@ -17,9 +17,7 @@ have 4469 (train 714 live + 1702 attack, test 599 + 1454). So single missing vid
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from fasray.faces.corpora.findings import count_by_split
 from fasray.faces.corpora.named import NamedCorpus
 from fasray.faces.corpora.source_video import SourceVideo
 
@@ -40,7 +38,6 @@ _TEST = frozenset(
         108, 109, 110, 114, 116, 118, 122, 124, 125, 126, 130, 132, 137, 138, 139, 141, 142, 153, 154, 158, 161,
     }
 )  # fmt: skip
-_LISTED = {"train": (714, 1702), "test": (599, 1454)}
 
 
 class Siw(NamedCorpus):
@@ -49,6 +46,7 @@ class Siw(NamedCorpus):
     name = "siw"
     domain = "S"
     title = "SiW"
+    listed = {"train": (714, 1702), "test": (599, 1454)}
 
     def parse(self, path: str) -> SourceVideo | None:
         """See NamedCorpus. Folder and name must agree about subject, split and live or spoof."""
@@ -71,13 +69,3 @@ class Siw(NamedCorpus):
             session=f"{session}-{_LIGHT[medium]}" if shown == "live" else session,
             split=split,
         )
-
-    def remarks(self, videos: Sequence[SourceVideo]) -> list[str]:
-        """Without one agreed list of names, counts are reported, not compared."""
-        found = {split: (0, 0) for split in _LISTED} | count_by_split(videos)
-        return [
-            f"split {split}: {found[split][0]} live and {found[split][1]} attack videos;"
-            f" public lists have {live} and {attack}"
-            for split, (live, attack) in _LISTED.items()
-            if found[split] != (live, attack)
-        ]

@@ -49,7 +49,7 @@ class SourceVideo:
     """What the camera sees (``rgb``, ``ir``, ``depth``); empty if the corpus has but one."""
     pictures: tuple[str, ...] = ()
     """Files of its frames, in order, relative like ``path``, which then only names the video; empty: ``path`` is the
-    file."""
+    file, or a folder all of whose pictures are frames."""
 
     def __post_init__(self) -> None:
         if self.attack_type not in ATTACK_TYPES:

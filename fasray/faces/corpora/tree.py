@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fasray.errors import DataError
 from fasray.faces.corpora.corpus import LITTER
 from fasray.names import printable
+
+_Files = Iterator[tuple[bool, str, str]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def walk(root: str) -> Tree:
         raise DataError("there is no such folder", where=root, remedy="name the folder of the files")
     notes: list[str] = []
     entered: dict[str, str] = {}
-    found: list[str] = []
+    found: list[tuple[bool, str, str]] = []
     links = [""]
     while links:  # what lies in the tree itself is entered before what links lead to
         further: list[str] = []
@@ -43,20 +44,21 @@ def walk(root: str) -> Tree:
             found += _enter(root, start, entered, further, notes)
         links = sorted(further)
     taken: dict[str, str] = {}
-    for path in sorted(found, key=lambda path: (os.path.islink(os.path.join(root, path)), path)):
-        first = taken.setdefault(os.path.realpath(os.path.join(root, path)), path)
+    for _, path, real in sorted(found):
+        first = taken.setdefault(real, path)
         if first != path:
             notes.append(f"not used: {printable(path)} is a link to {printable(first)}")
     return Tree(tuple(sorted(taken.values())), tuple(sorted(notes)))
 
 
-def _enter(root: str, start: str, entered: dict[str, str], links: list[str], notes: list[str]) -> Iterator[str]:
-    """Yield the files under one folder, note its links to folders, and enter no folder twice."""
+def _enter(root: str, start: str, entered: dict[str, str], links: list[str], notes: list[str]) -> _Files:
+    """Yield (is it a link, path, real path) of the files under one folder, note links to folders, enter none twice."""
     top = os.path.join(root, start)
     for folder, folders, files in os.walk(top):
         relative = os.path.relpath(folder, root)
         here = "" if relative == os.curdir else relative.replace(os.sep, "/") + "/"
-        first = entered.setdefault(os.path.realpath(folder), here or ".")
+        real = os.path.realpath(folder)
+        first = entered.setdefault(real, here or ".")
         if first != (here or "."):
             notes.append(f"not entered: {printable(here[:-1])} is the folder {printable(first.rstrip('/'))}")
             folders.clear()
@@ -65,9 +67,7 @@ def _enter(root: str, start: str, entered: dict[str, str], links: list[str], not
         for name in [name for name in folders if os.path.islink(os.path.join(folder, name))]:
             folders.remove(name)
             links.append(here + name)
-        yield from (here + name for name in files if not name.startswith(".") and name not in LITTER)
-
-
-def by_number(name: str) -> tuple[tuple[str, int, str], ...]:
-    """Return a key that sorts names by the values of the numbers in them: 2.png before 10.png."""
-    return tuple((text, int(digits or 0), digits) for text, digits in re.findall(r"(\D*)(\d*)", name))
+        for name in files:
+            if not name.startswith(".") and name not in LITTER:
+                is_link, place = os.path.islink(os.path.join(folder, name)), os.path.join(real, name)
+                yield is_link, here + name, os.path.realpath(place) if is_link else place

@@ -11,7 +11,7 @@ from fasray.faces.detection.topology import POINTS
 
 _SIZE = 192
 """Side of the network's input, pixels."""
-_MARGIN = 1.5
+MARGIN = 1.5
 """Side of the region that it looks at, relative to the longer side of the box."""
 
 
@@ -43,7 +43,7 @@ class FaceMesh:
 def _upright(box: Box) -> Points:
     """Return the 2x3 matrix from frame to network input: box centred, eyes level."""
     centre = box.corners.mean(0)
-    zoom = _SIZE / max(float((box.corners[1] - box.corners[0]).max()) * _MARGIN, 1.0)
+    zoom = _SIZE / max(float((box.corners[1] - box.corners[0]).max()) * MARGIN, 1.0)
     across = box.eyes[1] - box.eyes[0]
     angle = np.arctan2(across[1], across[0])
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom

@@ -46,7 +46,8 @@ def map_arrays(
     """
     with _opened(path) as file:
         frames = _frames(file)
-        taken = [number for number in range(len(frames)) if number in rule.takes_of_part(len(frames), part)]
+        wanted = rule.takes_of_part(len(frames), part)
+        taken = [number for number in range(len(frames)) if number in wanted]
         if not taken:
             raise UnreadableError(f"it has {len(frames)} frames, and none of them is taken")
         if rule.count is not None and len(taken) < rule.count:

@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 _ATOMS = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _SEGMENT, _CLUSTER, _BLOCK_GROUP, _SIMPLE_BLOCK = 0x18538067, 0x1F43B675, 0xA0, 0xA3
+_PADDING = 512
+"""Zero bytes that some writers put after the trailer of a GIF, at most."""
 _AVI_PACKET = re.compile(rb"\d\d(dc|db|wb|tx|pc)")
 
 
@@ -38,8 +40,8 @@ def ends_inside_packet(path: str) -> bool:
     with open(path, "rb") as file:
         kind = container(file.read(12))
         if kind == "GIF":
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b";"
+            file.seek(max(0, size - _PADDING))
+            return not file.read().rstrip(b"\0").endswith(b";")
         step = _STEPS.get(kind or "")
         at, packet = _FLV_HEADER if kind == "FLV" else 0, False
         while step is not None and at < size:

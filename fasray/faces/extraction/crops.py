@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fasray.faces.detection import Detector, Face, Frame, Models
 from fasray.faces.detection.blazeface import Box
-from fasray.faces.detection.mesh import FaceMesh
+from fasray.faces.detection.mesh import MARGIN, FaceMesh
 
 WHOLE, DETECT = "whole", "detect"
 CROPPED = (WHOLE, DETECT)
@@ -16,8 +16,6 @@ CROPPED = (WHOLE, DETECT)
 face is found inside the crop, with black around it, and cut out as from any picture."""
 _REGION = 1.15
 """Side of the region in which the mesh is first fitted, relative to the crop's longer side."""
-_MARGIN_OF_MESH = 1.5
-"""Side of the region that the mesh network looks at, relative to the box that it is given."""
 _BORDER = 0.5
 """Width of the black border in which a face is looked for, relative to the crop's longer side."""
 
@@ -38,7 +36,7 @@ class WholeCrop:
     def find(self, frame: Frame) -> Face:
         """Return the mesh, with score 1."""
         height, width = frame.shape[:2]
-        half = max(height, width) * _REGION / _MARGIN_OF_MESH / 2
+        half = max(height, width) * _REGION / MARGIN / 2
         centre = np.array([width / 2, height / 2], np.float32)
         corners = np.stack([centre - half, centre + half])
         points = self._mesh.points(frame, _box(corners, np.stack([centre, centre + [1, 0]])))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from fasray.faces.corpora import SourceVideo
-from fasray.faces.corpora.tree import by_number
 from fasray.faces.detection import Frame
 from fasray.faces.extraction.frames import FrameRule, Remark, UnreadableError, picture, too_few
 from fasray.faces.media import named_as_picture
+from fasray.names import by_number
 
 T = TypeVar("T")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -95,14 +96,21 @@ def decode_picture(data: bytes, kind: str, remark: Callable[[str], None]) -> tup
 def why_not(data: bytes) -> str:
     """Return why a picture cannot be decoded, as far as a second decoder knows."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
+        with _opened(data) as image:
+            image.load()
     except (OSError, ValueError, SyntaxError, KeyError, EOFError, IndexError, Image.DecompressionBombError) as error:
         if "truncated" in str(error).lower() or isinstance(error, EOFError):
             return "cut short: the file ends before the picture does"
     return "not a picture that can be decoded"
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Open a picture with the second decoder, without its warnings of odd or very large files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data)) as image:
+            yield image
 
 
 def _decoded(data: bytes, how: int) -> NDArray[Any] | None:
@@ -116,9 +124,9 @@ def _decoded(data: bytes, how: int) -> NDArray[Any] | None:
 def _transparent(data: bytes) -> bool:
     """Return whether, by its head, a picture has a channel or a colour that is transparent."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _opened(data) as image:
             return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
 
 
@@ -180,13 +188,11 @@ def _orientation(data: bytes, kind: str) -> int:
         if kind == "PNG":
             exif.load(_png_exif(data))
         else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with Image.open(io.BytesIO(data)) as image:
-                    if kind == "TIFF":
-                        exif = image.getexif()
-                    else:
-                        exif.load(image.info.get("exif", b""))
+            with _opened(data) as image:
+                if kind == "TIFF":
+                    exif = image.getexif()
+                else:
+                    exif.load(image.info.get("exif", b""))
         tag = exif.get(_ORIENTATION, 1)
     except (OSError, ValueError, SyntaxError, KeyError, Image.DecompressionBombError):
         return 1

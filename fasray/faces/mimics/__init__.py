@@ -3,9 +3,9 @@
 Needs neither torch nor ray. Scores on a mimic are no evidence about anything.
 """
 
-from fasray.faces.mimics.settings import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_SUBJECTS, MimicSettings
+from fasray.faces.mimics.settings import DEFAULT_FRAMES, DEFAULT_SIZE, DEFAULT_SUBJECTS, MimicSettings, names
 from fasray.faces.mimics.studio import Clip, film
-from fasray.faces.mimics.writing import Mimic, names, write, write_video
+from fasray.faces.mimics.writing import Mimic, write, write_video
 
 __all__ = [
     "DEFAULT_FRAMES",

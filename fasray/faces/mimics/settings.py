@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from fasray.errors import SpecError, did_you_mean
-from fasray.faces.corpora import Corpus, SourceVideo, get, names
+from fasray.faces import corpora
+from fasray.faces.corpora import Corpus, SourceVideo
 from fasray.faces.record import SPLITS
 from fasray.faces.synthetic.domains import DEFAULT_DIAL, DEFAULT_SEED
 
@@ -17,6 +18,11 @@ DEFAULT_SUBJECTS = 4
 DEFAULT_FRAMES = 6
 DEFAULT_SIZE = (240, 180)
 _SMALLEST, _LARGEST = 96, 2048
+
+
+def names() -> list[str]:
+    """Return the names of the corpora that there are mimics of."""
+    return [name for name in corpora.names() if corpora.get(name).examples()]
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,12 @@ class MimicSettings:
 
     def __post_init__(self) -> None:
         """Refuse settings that are out of range (SpecError)."""
-        if self.corpus not in names() or not self.adapter.examples():
-            remedy = did_you_mean(self.corpus, [name for name in names() if get(name).examples()])
-            raise SpecError(f"there is no mimic of {self.corpus!r}", where="--as", remedy=remedy)
-        everyone = len({video.subject for video in self.adapter.examples()})
-        fewest = len({video.split for video in self.adapter.examples()})
+        examples = self.adapter.examples() if self.corpus in corpora.names() else ()
+        if not examples:
+            what = f"there is no mimic of {self.corpus!r}"
+            raise SpecError(what, where="--as", remedy=did_you_mean(self.corpus, names()))
+        everyone = len({video.subject for video in examples})
+        fewest = len({video.split for video in examples})
         if not fewest <= self.subjects <= everyone:
             remedy = f"{self.adapter.title} has {everyone} in {fewest} splits: choose from {fewest} to {everyone}"
             raise SpecError(f"{self.subjects} subjects are out of range", where="--subjects", remedy=remedy)
@@ -58,7 +65,7 @@ class MimicSettings:
     @property
     def adapter(self) -> Corpus:
         """The corpus that is imitated."""
-        return get(self.corpus)
+        return corpora.get(self.corpus)
 
     def videos(self) -> tuple[SourceVideo, ...]:
         """Return the corpus' examples (the official videos, where all are known) of the chosen subjects, by path."""

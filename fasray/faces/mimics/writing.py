@@ -11,7 +11,6 @@ import numpy as np
 
 from fasray import storage
 from fasray.errors import DataError
-from fasray.faces import corpora
 from fasray.faces.corpora import SourceVideo
 from fasray.faces.corpora.frame_folders import FrameCorpus
 from fasray.faces.corpora.generated import NOTE_NAME, note_text
@@ -34,11 +33,6 @@ class Mimic:
     subjects: int
     videos: int
     frames: int
-
-
-def names() -> list[str]:
-    """Return the names of the corpora that there are mimics of."""
-    return [name for name in corpora.names() if corpora.get(name).examples()]
 
 
 def write(

@@ -277,15 +277,16 @@ _RELATIVES = {
     "CA": _Relative("CelebA-Spoof", "C", (1.0, 1.0, 1.04), 1.0, 0.85, (1.06, 1.0, 0.94), (8, 1, 1)),
     "SURF": _Relative("CASIA-SURF", "M", (1.06, 1.0, 0.94), 0.8, 1.25, (0.9, 1.0, 1.1), (300, 100, 600)),
     "CeFA": _Relative("CASIA-SURF CeFA", "O", (0.96, 1.0, 1.06), 0.85, 0.8, (1.1, 1.0, 0.9), (600, 300, 600)),
-    "WMCA": _Relative("WMCA", "I", (0.94, 1.0, 1.12), 1.0, 1.15, (1.04, 1.0, 0.98), (27, 21, 24)),
-    "SiW-Mv2": _Relative("SiW-Mv2", "M", (0.98, 1.0, 1.0), 1.0, 0.9, (1.05, 1.0, 1.05), (4, 0, 3)),
+    "WMCA": _Relative("WMCA", "I", (0.94, 1.0, 1.12), 1.0, 1.15, (1.04, 1.0, 0.98), (35, 34, 34)),
+    "SiW-Mv2": _Relative("SiW-Mv2", "M", (0.98, 1.0, 1.0), 1.0, 0.9, (1.05, 1.0, 1.05), (1077, 0, 623)),
     "HiFiMask": _Relative("CASIA-SURF HiFiMask", "O", (1.02, 1.0, 0.98), 1.0, 1.1, (1.05, 1.0, 1.0), (45, 6, 24)),
-    "SuHiFiMask": _Relative("SuHiFiMask", "C", (0.95, 1.0, 1.0), 0.7, 1.2, (0.95, 1.0, 1.0), (40, 20, 41)),
+    "SuHiFiMask": _Relative("SuHiFiMask", "C", (0.95, 1.0, 1.0), 0.7, 1.2, (0.95, 1.0, 1.0), (40, 10, 51)),
     "HKBU": _Relative("HKBU-MARs V2", "M", (1.04, 1.0, 1.0), 1.0, 0.85, (1.0, 1.0, 1.08), (4, 4, 4)),
     "3DMAD": _Relative("3DMAD", "I", (1.0, 1.0, 0.96), 0.9, 0.9, (0.96, 1.0, 1.0), (7, 5, 5)),
-    "UniAttackData": _Relative("UniAttackData", "O", (1.0, 1.0, 1.08), 0.9, 1.15, (1.08, 1.0, 0.95), (6, 3, 6)),
+    "UniAttackData": _Relative("UniAttackData", "O", (1.0, 1.0, 1.08), 0.9, 1.15, (1.08, 1.0, 0.95), (6, 3, 9)),
 }
-"""Numbers are made up; what a domain is called after only lends its name and the proportions of its splits."""
+"""Numbers are made up; what a domain is called after only lends its name and the proportions of its splits (HKBU-MARs
+has none: a third each)."""
 
 ALL_DOMAINS = (*DOMAIN_NAMES, *_RELATIVES)
 

@@ -26,7 +26,7 @@ def wear(head: Head, medium: Worn) -> Head:
         return _with_paper(head, medium)
     if isinstance(medium, Makeup):
         return _made_up(head, medium.strength)
-    return _silicone(head) if medium.soft else as_mask(head)
+    return _silicone(head) if medium.soft else _as_mask(head)
 
 
 def shine_of(medium: Worn) -> float:
@@ -34,7 +34,7 @@ def shine_of(medium: Worn) -> float:
     return medium.plastic if isinstance(medium, Mask) and not medium.soft else 0.0
 
 
-def as_mask(head: Head) -> Head:
+def _as_mask(head: Head) -> Head:
     """Return the head as a resin mask of it: flat skin colour, no fine texture, eye-hole rims, a shiny surface."""
     skin = np.isin(head.parts, (SKIN, NOSE, LIP, BROW))
     flat = blur(head.albedo, head.parts.shape[0] / 90) * 0.45

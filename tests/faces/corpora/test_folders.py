@@ -85,6 +85,8 @@ def test_label_and_attack_type_must_agree(tmp_path: Path) -> None:
     tree(tmp_path, "live/print/c.png")
     with pytest.raises(DataError, match="live/print/c.png: the label is 'live' and the attack type 'print'"):
         survey(tmp_path, pattern, domain="X")
+    with pytest.raises(DataError, match="live/normal/a.png: the label is '' and the attack type ''"):
+        survey(tmp_path, "{label:(?:spoof)?}live/*/{subject}.png", domain="X")
 
 
 def test_what_no_pattern_fits_is_listed(tmp_path: Path) -> None:

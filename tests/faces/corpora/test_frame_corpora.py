@@ -10,6 +10,7 @@ from fasray.errors import DataError
 from fasray.faces import corpora
 from fasray.faces.corpora.findings import count_by_split
 from fasray.faces.corpora.named import NamedCorpus
+from fasray.faces.extraction.sequences import picture_files
 
 FRAMED = ("casia-surf", "cefa", "wmca", "hifimask", "suhifimask", "uniattackdata")
 
@@ -254,16 +255,28 @@ def test_uniattackdata_takes_splits_from_protocol_1(tmp_path):
     split = {video.subject: part for part, some in zip(("train", "dev", "test"), (live[::3], live[1::3], live[2::3]),
              strict=True) for video in some}  # fmt: skip
     assert {video.subject: video.split for video in survey.videos} == split
-    assert all(video.split == split[video.subject] for video in survey.videos)
+    counted = {count.split: count.live for count in survey.findings.counts}
+    assert counted == {"train": len(live[::3]), "dev": len(live[1::3]), "test": len(live[2::3])}
     assert survey.findings.missing == ()
 
 
-def test_frames_of_suhifimask_that_contradict_each_other_are_reported(tmp_path):
+def test_frames_of_suhifimask_that_contradict_each_other_are_reported_and_not_used(tmp_path):
     folder = "G05_S30_C3_E03_T20220227113320490/id_4"
-    tree(tmp_path, [f"{folder}/{name}.jpg" for name in ("10_43_0", "20_43_0", "30_44_0")])
+    tree(tmp_path, [f"{folder}/{name}.jpg" for name in ("10_43_0", "100_43_0", "20_43_0", "30_43_2", "30_44_0")])
     survey = corpora.get("suhifimask").survey(str(tmp_path))
-    assert [(video.path, video.subject) for video in survey.videos] == [(folder, "SuHiFiMask-043")]
-    assert survey.findings.extra == (f"{folder}/30_44_0.jpg",)
+    (video,) = survey.videos
+    assert (video.path, video.subject, video.label) == (folder, "SuHiFiMask-043", 1)
+    assert picture_files(str(tmp_path), video) == tuple(f"{folder}/{number}_43_0.jpg" for number in (10, 20, 100))
+    assert survey.findings.extra == (f"{folder}/30_43_2.jpg", f"{folder}/30_44_0.jpg")
+
+
+def test_a_picture_that_is_no_frame_is_reported_and_not_used(tmp_path):
+    folder = "Data/Training/real_part/CLKJ_AS0005/real.rssdk/color"
+    tree(tmp_path, [f"{folder}/{name}" for name in ("0001.jpg", "0011.jpg", "overview.jpg")])
+    survey = corpora.get("casia-surf").survey(str(tmp_path))
+    (video,) = survey.videos
+    assert picture_files(str(tmp_path), video) == (f"{folder}/0001.jpg", f"{folder}/0011.jpg")
+    assert survey.findings.extra == (f"{folder}/overview.jpg",)
 
 
 def test_what_the_lists_of_suhifimask_have_and_the_copy_has_not_is_missing(tmp_path):

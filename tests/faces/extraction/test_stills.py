@@ -146,7 +146,7 @@ def test_kinds_of_pixels_become_the_same_colours(tmp_path: Path) -> None:
     assert set(np.unique(read(tmp_path / "bits.png")[0])) == {0, 255}
 
 
-def test_what_is_transparent_is_black(tmp_path: Path) -> None:
+def test_what_is_transparent_is_black(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alpha = np.full((40, 64), 255, np.uint8)
     alpha[:20, :32], alpha[20:, :32] = 128, 0
     shown = np.rint(UPRIGHT * (alpha[..., None] / 255)).astype(np.uint8)
@@ -156,8 +156,11 @@ def test_what_is_transparent_is_black(tmp_path: Path) -> None:
         picture.save(tmp_path / name)
     picture.save(tmp_path / "a.webp", lossless=True, exact=True)
     cv2.imwrite(str(tmp_path / "deep.png"), layers.astype(np.uint16) * 257)
-    for path in tmp_path.iterdir():
-        assert np.abs(read(path)[0].astype(int) - shown).max() <= 1, path.name
+    for most in (10**9, 2000):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)  # Pillow warns of pictures that are larger
+        for path in tmp_path.iterdir():
+            assert np.abs(read(path)[0].astype(int) - shown).max() <= 1, path.name
+    monkeypatch.undo()
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(np.ascontiguousarray(TURNS[6](layers)[..., [2, 1, 0, 3]])).save(tmp_path / "turned.png", exif=exif)
@@ -191,6 +194,9 @@ def test_a_gif_is_a_video_with_a_remark(tmp_path: Path) -> None:
     found = frames(str(tmp_path / "moving.gif"), FrameRule(every=2), noted.append)
     assert [(number, int(frame[0, 0, 2])) for number, frame in found] == [(0, 0), (2, 16), (4, 32)]
     assert [remark[:20] for remark in noted] == ["a GIF has 256 colour"]
+    with (tmp_path / "moving.gif").open("ab") as file:
+        file.write(bytes(3))
+    assert len(frames(str(tmp_path / "moving.gif"), FrameRule(every=2), noted.append)) == 3, "padded, not cut"
 
 
 def test_a_floating_point_picture_is_refused(tmp_path: Path) -> None:
