@@ -27,15 +27,14 @@ def methods(name: str | None, backbones: bool) -> None:
 @click.option("--names", is_flag=True, help="Only the names, one a line.")
 def protocols(names: bool) -> None:
     """List the protocols and their groups; any A&B->C over the domains of your data works too."""
-    from fasray.protocols import describe
+    from fasray import protocols as known
 
-    listings = describe()
     if names:
-        for listing in listings:
-            click.echo(listing.name)
+        for name in known.names():
+            click.echo(name)
         return
     table = make_table("protocol", "group", "trains on", "is evaluated on", "headline", "note")
-    for entry in listings:
+    for entry in known.describe():
         cells = (entry.name, entry.group, entry.sources, entry.target, entry.headline.upper(), entry.note)
         table.add_row(*map(escape, cells))
     make_console().print(table)

@@ -66,7 +66,7 @@ def _starting(plan: Plan) -> Iterator[tuple[Trial, int, str]]:
         for (architecture, weights), config in starts.items():
             if weights != "none" and (cell.method, architecture, weights) not in seen:
                 seen.add((cell.method, architecture, weights))
-                yield plan.trial(cell, config, plan.spec.search.seed), len(cell.protocol.domains), architecture
+                yield plan.trial(cell, config, plan.spec.search.seed), cell.domains, architecture
 
 
 def _used(trial: Trial, architecture: str, weights: str, copy: str) -> UsedWeights:

@@ -78,7 +78,7 @@ class MemoryFile:
 
 def short_trials(plan: Plan) -> list[Trial]:
     """Return a short trial of each method of a plan, on the protocol with most domains."""
-    widest = {cell.method: cell for cell in sorted(plan.cells, key=lambda cell: len(cell.protocol.domains))}
+    widest = {cell.method: cell for cell in sorted(plan.cells, key=lambda cell: cell.domains)}
     found = []
     for cell in widest.values():
         trial = plan.trial(cell, cell.configuration({}), plan.spec.search.seed)

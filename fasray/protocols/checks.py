@@ -72,9 +72,12 @@ def check_roles(
         for role in ("train",) if position in few else ("train", "source-dev"):
             rows = parts[role][roles.domain_id[parts[role]] == position]
             _check_classes(table.label[rows], domain, role)
-    for rows in roles.targets.values() if roles.targets else (roles.target,):
+    for name, rows in (roles.targets or {protocol: roles.target}).items():
         if not len(rows):
-            raise ProtocolError(f"protocol {protocol} has a target without rows in this data")
+            raise ProtocolError(
+                f"protocol {name} has no target rows in this data",
+                remedy=f"leave it out of {protocol}, or look at the data's splits with `fasray data stats`",
+            )
         _check_classes(table.label[rows], str(table.domain[rows[0]]), "target")
     subjects = {role: np.unique(table.subject[rows]) for role, rows in parts.items()}
     for one, other in (("train", "source-dev"), ("train", "target"), ("source-dev", "target")):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -74,7 +74,7 @@ class _Entry:
     line: int
     path: str
     label: str
-    videos: tuple[KnownVideo, ...] = ()
+    videos: tuple[KnownVideo, ...]
     """Those that the path may mean; one if all is well."""
 
     @property
@@ -127,23 +127,25 @@ def import_lists(
         if not any(file.role == role for file in files):
             raise SpecError(f"no list is for {role}", remedy=f"name it: --{role} FILE")
     paths = _Paths(videos)
-    entries = {file: [_found(entry, paths) for entry in _entries(file)] for file in files}
-    problems, missing = [], 0
-    for lines in entries.values():
-        unknown = [entry for entry in lines if not entry.videos]
-        missing += len(unknown)
-        problems += [] if skip_missing else _unknown(unknown, paths)
-        problems += _ambiguous(lines)
-        problems += [] if drop_doubled else _doubled(lines)
-        problems += _other_class(lines)
-    problems += _on_two_sides(entries)
-    if problems:
-        raise _refused(problems)
+    entries = {file: list(_entries(file, paths)) for file in files}
+    missing = [entry for lines in entries.values() for entry in lines if not entry.videos]
+    wrong = {
+        "--skip-missing leaves out what the data does not have": [] if skip_missing else _unknown(missing, paths),
+        "correct the lists, or name the face set that they are about": _unclear(entries.values()),
+        "--drop-doubled counts doubled entries once": [] if drop_doubled else _doubled(entries.values()),
+        "leave out a dev list that repeats the train list: a fifth of the people choose then": _on_two_sides(entries),
+    }
+    if problems := [problem for found in wrong.values() for problem in found]:
+        more = f"\n    and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise DataError(
+            f"{len(problems)} entries cannot be used:\n    " + "\n    ".join(problems[:_SHOWN]) + more,
+            remedy="; ".join(remedy for remedy, found in wrong.items() if found),
+        )
     of_role: dict[str, dict[str, KnownVideo]] = {role: {} for role in get_args(ListRole)}
     for file, lines in entries.items():
         of_role[file.role] |= {entry.videos[0].name: entry.videos[0] for entry in lines if entry.videos}
     lists = _made(name, shared_people, of_role, entries)
-    remarks = [f"{missing} entries are not in the data and were left out"] if missing else []
+    remarks = [f"{len(missing)} entries are not in the data and were left out"] if missing else []
     remarks += _people(of_role, shared_people)
     listed = sum(map(len, of_role.values()))
     if others := len(paths.videos) - listed:
@@ -211,17 +213,13 @@ def _readings(path: str) -> list[tuple[str, ...]]:
     return [tuple(each) for each in found if each]
 
 
-def _entries(file: ListFile) -> Iterator[_Entry]:
+def _entries(file: ListFile, paths: _Paths) -> Iterator[_Entry]:
     for number, line in enumerate(file.text.lstrip("\ufeff").splitlines(), 1):
         match = _LINE.fullmatch(line.strip())
         if match is not None and match["path"] and not match["path"].startswith("#"):
             columns = match["path"].split()
             path = columns[0] if len(columns) > 1 and all("/" in column for column in columns) else match["path"]
-            yield _Entry(file.name, number, path, match["label"] or "")
-
-
-def _found(entry: _Entry, paths: _Paths) -> _Entry:
-    return _Entry(entry.file, entry.line, entry.path, entry.label, paths.find(entry.path))
+            yield _Entry(file.name, number, path, match["label"] or "", paths.find(path))
 
 
 def _unknown(entries: Sequence[_Entry], paths: _Paths) -> list[str]:
@@ -231,24 +229,28 @@ def _unknown(entries: Sequence[_Entry], paths: _Paths) -> list[str]:
     ]
 
 
-def _ambiguous(entries: Sequence[_Entry]) -> list[str]:
-    return [
+def _unclear(lists: Collection[Sequence[_Entry]]) -> list[str]:
+    """Name the entries that may be any of several videos, and those whose label is that of the other class."""
+    several = [
         f"{entry.place}: {entry.path!r} may be any of {len(entry.videos)} videos, {entry.videos[0].name!r} and "
         f"{entry.videos[1].name!r} among them"
+        for entries in lists
         for entry in entries
         if len(entry.videos) > 1
     ]
+    return several + [problem for entries in lists for problem in _other_class(entries)]
 
 
-def _doubled(entries: Sequence[_Entry]) -> list[str]:
-    """Name the entries of an image, or of a video in whatever spelling, that the list has before."""
-    first: dict[str, int] = {}
+def _doubled(lists: Iterable[Sequence[_Entry]]) -> list[str]:
+    """Name the entries of an image, or of a video in whatever spelling, that their list has before."""
     problems = []
-    for entry in entries:
-        of_video = entry.videos and not entry.path.lower().endswith(_IMAGES)
-        line = first.setdefault(entry.videos[0].name if of_video else entry.path, entry.line)
-        if line != entry.line:
-            problems.append(f"{entry.place}: {entry.path!r} is on line {line} already")
+    for entries in lists:
+        first: dict[str, int] = {}
+        for entry in entries:
+            of_video = entry.videos and not entry.path.lower().endswith(_IMAGES)
+            line = first.setdefault(entry.videos[0].name if of_video else entry.path, entry.line)
+            if line != entry.line:
+                problems.append(f"{entry.place}: {entry.path!r} is on line {line} already")
     return problems
 
 
@@ -277,20 +279,6 @@ def _on_two_sides(entries: dict[ListFile, list[_Entry]]) -> list[str]:
                 if role != file.role:
                     problems.append(f"{entry.place}: {entry.path!r} is for {role}, too ({other.place})")
     return problems
-
-
-def _refused(problems: Sequence[str]) -> DataError:
-    more = f"\n    and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    remedies = {
-        "no video of the data": "--skip-missing leaves out what the data does not have",
-        "already": "--drop-doubled counts doubled entries once",
-        ", too (": "leave out a dev list that repeats the train list: a fifth of the people choose then",
-    }
-    fitting = [remedy for sign, remedy in remedies.items() if any(sign in problem for problem in problems)]
-    return DataError(
-        f"{len(problems)} entries cannot be used:\n    " + "\n    ".join(problems[:_SHOWN]) + more,
-        remedy="; ".join(fitting) or "correct the lists, or name the face set that they are about",
-    )
 
 
 def _people(of_role: dict[str, dict[str, KnownVideo]], shared: bool) -> list[str]:

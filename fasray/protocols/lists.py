@@ -96,7 +96,7 @@ class FixedLists(Section):
         """Return the rows of each role; the train list's datasets are the training domains.
 
         Raises:
-            DataError: listed videos are not in the data.
+            DataError: listed videos are not in the data, or those that choose are of a dataset that does not train.
         """
         names, places = np.unique(table.video, return_inverse=True)
         role_of_video = np.zeros(len(names), np.int8)
@@ -118,10 +118,15 @@ class FixedLists(Section):
             dev = _chosen(table, train)
             train = np.setdiff1d(train, dev)
         domains = tuple(np.unique(table.domain[train]).tolist())
+        if untrained := sorted(set(np.unique(table.domain[dev]).tolist()) - set(domains)):
+            raise DataError(
+                f"protocol {self.full_name} chooses on videos of {untrained[0]!r}, of which none trains",
+                where="protocols",
+                remedy="leave them out of the dev list",
+            )
         domain_id = np.full(len(table.label), -1, np.int64)
-        for number, domain in enumerate(domains):
-            source = np.concatenate([train, dev])
-            domain_id[source[table.domain[source] == domain]] = number
+        source = np.concatenate([train, dev])
+        domain_id[source] = np.searchsorted(domains, table.domain[source])
         return Roles(train, dev, test, domains, domain_id)
 
 

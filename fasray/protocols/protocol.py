@@ -14,7 +14,7 @@ from fasray.errors import ProtocolError, SpecError, did_you_mean
 from fasray.protocols.checks import check_columns, check_roles
 from fasray.protocols.crossing import DEV_FRACTION, TARGET_FRACTION, Crossing, TargetSplit, shot_rows
 from fasray.protocols.filters import Part, parse_part
-from fasray.protocols.lists import SHARED, FixedLists
+from fasray.protocols.lists import SHARED, FixedLists, is_listed
 from fasray.protocols.oulu import OuluRun, oulu_roles
 from fasray.protocols.roles import Roles, RowTable
 
@@ -73,10 +73,8 @@ class Protocol:
     """Videos of each class of the target that train."""
     shots_by_video: bool = False
     """Whether the people of the shots are judged on their other videos."""
-    listed: str = ""
-    """What follows the @ in a name: hash of the lists that give the roles; empty: rules do."""
     lists: FixedLists | None = None
-    """The lists; None if they were not read, as wherever a name is all that is needed."""
+    """Those of a protocol of lists; None if they were not read, as wherever a name is all that is needed."""
 
     def __post_init__(self) -> None:
         if self.target_split not in get_args(TargetSplit):
@@ -87,8 +85,16 @@ class Protocol:
             )
 
     @property
+    def listed(self) -> str:
+        """What follows the @ in the name of a protocol of lists, their hash first; empty: rules give the roles."""
+        return self.name.partition("@")[2] if is_listed(self.name) else ""
+
+    @property
     def domains(self) -> tuple[str, ...]:
-        """Names of the training domains: the sources, for OULU-NPU runs the phones seen in training, then the shots."""
+        """Names of the training domains: the sources, for OULU-NPU runs the phones seen in training, then the shots.
+
+        Fixed lists have none by name: ``assign`` finds theirs in the data.
+        """
         if self.oulu is not None:
             return self.oulu.domains
         return (*self.sources, *([shot_name(self.target, self.shots, self.shots_by_video)] if self.shots else []))
@@ -123,9 +129,7 @@ class Protocol:
         if self.listed:
             people = ", some of them of the same people" if self._shares_people else ""
             return f"Fixed lists say which videos train, which choose and which judge{people}."
-        seen = "which it has never seen"
-        if any(part.domain in {source.domain for source in self.source_parts} for part in self.target_parts):
-            seen = "people whom it has never seen"
+        seen = "people whom it has never seen" if self._on_both_sides else "which it has never seen"
         if self.shots:
             judged = " and whose people are judged on other videos" if self.shots_by_video else ""
             seen = f"of which {self.shots} videos of each class train{judged}"
@@ -143,6 +147,11 @@ class Protocol:
     def _shares_people(self) -> bool:
         """Whether fixed lists may have people on several sides."""
         return self.listed.endswith(SHARED)
+
+    @property
+    def _on_both_sides(self) -> list[str]:
+        """Datasets that train and judge, sorted."""
+        return sorted({part.domain for part in self.source_parts} & {part.domain for part in self.target_parts})
 
     @property
     def _trains_alone(self) -> bool:
@@ -167,10 +176,14 @@ class Protocol:
         Raises:
             ProtocolError: there is no such source domain, none would be left, or the protocol has no inner ones.
         """
+        divided = {
+            part.domain for part in self.source_parts if part.domain in self._on_both_sides and not part.asks("split")
+        }
         reasons = {
             "its domains are the phones of one dataset": self.oulu,
             "it is an inner protocol already": self.inner_of,
             "its target takes part in training": self.shots,
+            f"the people of {', '.join(sorted(divided))} are divided between training and target": divided,
             "fixed lists say what trains": self.listed,
         }
         if kind := next((reason for reason, holds in reasons.items() if holds), ""):
@@ -230,8 +243,7 @@ class Protocol:
 
     def _rules_of_sources(self) -> dict[str, Any]:
         """Return what few protocols have, so that the others keep the fingerprints of before there was such."""
-        judged = {part.domain for part in self.target_parts}
-        both = [] if self.oulu else sorted({part.domain for part in self.source_parts} & judged)
+        both = [] if self.oulu else self._on_both_sides
         return {
             **({"both_sides": both, "divided": f"official, else {TARGET_FRACTION} of subjects"} if both else {}),
             **({"extra": self.extra} if self.extra else {}),

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 from fasray.errors import ProtocolError, SpecError, did_you_mean
@@ -106,13 +107,18 @@ def parse(name: str, target_split: TargetSplit = "train+test", lists: Mapping[st
         ProtocolError: no such protocol, one that needs lists, a source or a target is named twice, or the target is
             among the sources.
     """
-    outer, left_out = inner_split(plain(name))
+    found = _parsed(plain(name), target_split)
+    return replace(found, lists=lists[found.name]) if found.name in lists else found
+
+
+@lru_cache(maxsize=4096)  # a table asks for the same few names again and again
+def _parsed(name: str, target_split: TargetSplit) -> Protocol:
+    """Return the protocol of a name without white space; its lists are not read."""
+    outer, left_out = inner_split(name)
     if left_out:
-        return parse(outer, target_split, lists).without(left_out)
+        return _parsed(outer, target_split).without(left_out)
     if is_listed(outer):
-        return Protocol(
-            outer, "lists", (), "", "test", headline="acer", listed=outer.partition("@")[2], lists=lists.get(outer)
-        )
+        return Protocol(outer, "lists", (), "", "test", headline="acer")
     if outer in _OULU_RUNS:
         return Protocol(
             outer,
@@ -198,8 +204,8 @@ def mean_rows(wanted: Iterable[str]) -> dict[str, tuple[str, ...]]:
     for item in wanted:
         if item in _MEANS:
             found[item] = tuple(names_in_order([item]))
-        elif item not in GROUPS and len(members := parse(item).parts) > 1:
-            found[parse(item).name] = tuple(member.name for member in members)
+        elif item not in GROUPS and len(members := (several := parse(item)).parts) > 1:
+            found[several.name] = tuple(member.name for member in members)
     asked = dict.fromkeys(names_in_order(wanted))
     for mean in dict.fromkeys(parse(name).aggregate for name in asked):
         if mean and all(member in asked for member in GROUPS[mean]):
@@ -216,8 +222,10 @@ def _asked(
 
 
 def describe() -> list[Listing]:
-    """Return one line per registered protocol for people to read."""
-    return [_listing(parse(name)) for name in names()]
+    """Return a line for people for each registered protocol, then for each that only published lists give."""
+    note = "follows lists that only its owners give: `fasray protocol import`"
+    listed = (Listing(name, "lists", dataset, dataset, 1, "acer", note) for name, (dataset, _) in LISTED.items())
+    return [*(_listing(parse(name)) for name in names()), *listed]
 
 
 def _listing(protocol: Protocol) -> Listing:

@@ -255,7 +255,7 @@ def pack(run: str, from_count: int) -> None:
     packed = max((int(m[2]) + 1 for m in map(_PACK.fullmatch, names) if m), default=0)
     loose = [int(m[1]) for m in map(_LOOSE.fullmatch, names) if m]
     if sum(number >= packed for number in loose) >= from_count:
-        events = _numbered(run)[packed:]
+        events = _numbered(run, packed)
         data = b"".join(EVENTS.dump_json(event) + b"\n" for _, event in events)
         last = packed + len(events) - 1
         storage.write_once(storage.join(run, LOG_FOLDER, f"{packed:08d}-{last:08d}.jsonl"), data)

@@ -52,6 +52,8 @@ class Suggested(_Event):
     total_steps: int
     variant: str = ""
     """Name of the ablation; empty for the method itself."""
+    sealed: bool = Field(False, exclude=True)
+    """In some older logs; nothing reads it, since it follows from the sweep (``RunRecord.scores_target``)."""
 
 
 class Reused(_Event):

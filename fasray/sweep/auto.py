@@ -181,5 +181,5 @@ def _name(data: str | SyntheticChoice) -> str:
     if isinstance(data, str):
         return data
     size, domains, attacks = data.synthetic.image_size, data.synthetic.domains, data.synthetic.attacks
-    parts = [f"{size} px" if size else "", domains or "", ", ".join(attacks or ())]
-    return " of ".join([SYNTHETIC, *filter(None, ["; ".join(filter(None, parts))])])
+    special = "; ".join(filter(None, [f"{size} px" if size else "", domains, ", ".join(attacks or ())]))
+    return f"{SYNTHETIC} of {special}" if special else SYNTHETIC

@@ -115,7 +115,7 @@ def images_per_step(cell: Cell) -> int:
     from fasray.methods import registry
 
     sampling = cell.training.sampling_of(registry.get(cell.method)(cell.config))
-    groups = 2 * len(cell.protocol.domains) if sampling.kind == "balanced" else 1
+    groups = 2 * cell.domains if sampling.kind == "balanced" else 1
     return sampling.images * groups * sampling.draws
 
 

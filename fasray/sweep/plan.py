@@ -43,6 +43,8 @@ class Cell:
     searched: tuple[str, ...]
     """Names of the searched config fields."""
     training: TrainingSpec
+    domains: int
+    """Number of training domains in this data; a name does not say it where fixed lists give the roles."""
     train_images: int
     source_dev_images: int
     target_images: int
@@ -198,16 +200,12 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
         needs = registry.get(method)(config).needs
         for protocol in protocols:
             role = roles[protocol.name]
-            if len(role.domains) < needs.min_domains:
+            left_out = bool(inner[protocol.name])
+            if len(role.domains) - left_out < needs.min_domains:
+                without = " without one of its sources, as leave-one-source-out has it," if left_out else ""
                 refused.append(
-                    f"{method} needs at least {needs.min_domains} source domains, "
-                    f"{protocol.name} has {len(role.domains)}"
-                )
-                continue
-            if inner[protocol.name] and len(role.domains) - 1 < needs.min_domains:
-                refused.append(
-                    f"{method} needs at least {needs.min_domains} source domains, {protocol.name} without one of its "
-                    f"sources, as leave-one-source-out has it, has {len(role.domains) - 1}"
+                    f"{method} needs at least {needs.min_domains} source domains, {protocol.name}{without} has "
+                    f"{len(role.domains) - left_out}"
                 )
                 continue
             _check_batch_divides(spec, method, config, training)
@@ -222,6 +220,7 @@ def make_plan(spec: SweepSpec, manifest_hash: str, table: RowTable) -> Plan:
                     searcher=searcher,
                     searched=tuple(spec.space(method)),
                     training=training,
+                    domains=len(role.domains),
                     train_images=len(role.train),
                     source_dev_images=len(role.source_dev),
                     target_images=len(role.target),

@@ -6,10 +6,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fasray.runs.events import TrialRecord, cell_protocol
-from fasray.sweep.coordinator import Coordinator
+
+if TYPE_CHECKING:
+    from fasray.sweep.coordinator import Coordinator
 
 _LEAST_PAUSE_S = 0.1
 _MOST_SHARE = 0.02

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from protocol_tables import ocim_table
 from sweep_fixtures import make_table
 
 from fasray.errors import ProtocolError
@@ -35,6 +36,14 @@ def test_no_row_of_the_target_has_a_role(name: str) -> None:
         assert (roles.domain_id[table.domain == outer.target] == -1).all()
 
 
+def test_what_judges_a_dataset_that_trains_too_has_no_part_where_splits_divide_it() -> None:
+    table, outer = ocim_table(), parse("O[split=train|dev]&C->O[split=test]")
+    judged = outer.assign(table).target
+    for domain in outer.sources:
+        roles = outer.without(domain).assign(table)
+        assert not np.isin(judged, np.concatenate([roles.train, roles.source_dev, roles.target])).any()
+
+
 def test_a_name_says_all() -> None:
     inner = parse("O&C&I->M", "test").without("I")
     assert parse(inner.name, "test") == inner
@@ -54,6 +63,8 @@ def test_each_protocol_has_inner_ones_of_its_own() -> None:
         ("O->M/O", "it is the only source"),
         ("oulu-npu-1/phone1", "phones of one dataset"),
         ("O&C&I->M/I/C", "an inner protocol already"),
+        ("O[attack!=print]&C->O[attack=print]/C", "people of O are divided"),
+        ("O[attack!=print]&C->O[attack=print]/O[attack!=print]", "people of O are divided"),
     ],
 )
 def test_what_has_none_is_refused(name: str, says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fasray.faces.face_index import FaceIndex
 from fasray.protocols import parse
 from fasray.protocols.list_import import Imported, KnownVideo, ListFile, import_lists, role_of
 from fasray.protocols.lists import FixedLists, copies_in, copy_of, keep_copies, load_named, read_lists
+from fasray.sweep.forecast import images_per_step
 from fasray.sweep.sweep_file import load_sweep, parse_sweep
 
 
@@ -135,6 +137,12 @@ def test_switches_leave_out_what_is_missing_and_count_doubled_entries_once() -> 
     assert "videos are in no list" in found.remarks[-1]
 
 
+def test_the_remedy_is_that_of_the_fault_whatever_its_path_says() -> None:
+    with pytest.raises(DataError) as error:
+        run([*lines(1, 2, 3), "already/clip, too (1) 0"], lines(7, 8))
+    assert error.value.remedy == "--skip-missing leaves out what the data does not have"
+
+
 def test_a_path_that_several_videos_end_with_is_no_name() -> None:
     known = [*videos(), KnownVideo("CeFA/other/AF/AF-001/1_001_3_1_1", 1, "x", ("other/AF/AF-001/1_001_3_1_1/a.avi",))]
     files = [ListFile("train", "train", "1_001_3_1_1 0\n"), ListFile("test", "test", lines(7)[0])]
@@ -217,6 +225,7 @@ def test_a_sweep_names_the_file_and_its_content_decides_the_hash(tmp_path: Path)
     plan = plan_of(text.replace(str(file), str(moved)), table(), "methods={erm: {}}")
     assert [cell.protocol.name for cell in plan.cells] == [lists.full_name]
     assert plan.lists[lists.full_name].train == lists.train
+    assert images_per_step(plan.cells[0]) == 4 * 2, "four live and four attack images of its one training domain"
     assert plan.cells[0].protocol.fingerprint() == parse(lists.full_name).fingerprint()
 
 
@@ -246,6 +255,15 @@ def test_a_run_keeps_a_copy_that_does_when_the_file_is_gone(tmp_path: Path) -> N
     with pytest.raises(SpecError, match="has a copy"):
         load_named(spec.protocols, spec.lists)
     assert copies_in(str(tmp_path), spec.protocols) == {}
+
+
+def test_videos_of_a_dataset_that_does_not_train_do_not_choose() -> None:
+    lists = run(lines(1, 2, 3), lines(7, 8), lines(4, 5)).lists
+    index = table()
+    domain = np.where(np.isin(index.subject, ["AF004"]), "SURF", index.domain)
+    protocol = parse(lists.full_name, lists={lists.full_name: lists})
+    with pytest.raises(DataError, match="chooses on videos of 'SURF', of which none trains"):
+        protocol.assign(dataclasses.replace(index, domain=domain))
 
 
 def test_lists_of_other_data_are_refused() -> None:

@@ -25,7 +25,9 @@ def test_groups_are_the_literatures_lists() -> None:
 
 def test_every_registered_name_parses_to_itself_and_is_listed() -> None:
     assert [protocols.parse(name).name for name in protocols.names()] == protocols.names()
-    assert [line.name for line in protocols.describe()] == protocols.names()
+    listed = ["siw-mv2-3", "hifimask-3", "uniattack-1", "uniattack-2.1", "uniattack-2.2"]
+    assert [line.name for line in protocols.describe()] == [*protocols.names(), *listed]
+    assert all("fasray protocol import" in line.note for line in protocols.describe() if line.name in listed)
 
 
 def test_resolve_expands_groups_and_names_each_protocol_once() -> None:

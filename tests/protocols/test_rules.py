@@ -298,6 +298,7 @@ def test_a_value_that_no_row_has_is_a_slip_and_not_an_empty_filter(made: tuple[l
         ("I[split=train|dev|test]->I[split=test]", "leak in protocol"),
         ("I[split=test]->I[attack=mask]", "leak in protocol"),
         ("C[attack=print]->M[split=dev]", "has no target rows"),
+        ("C[attack=print]->I[split=test],M[split=dev]", r"print\]->M\[split=dev\] has no target rows"),
     ],
 )
 def test_what_would_leak_or_cannot_be_judged_is_refused(text: str, says: str) -> None:

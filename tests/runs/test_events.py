@@ -5,7 +5,7 @@ import random
 import pytest
 from sweep_fixtures import made_reading, value_of
 
-from fasray.runs.events import Event, TrialRecord, fold, trials_of
+from fasray.runs.events import EVENTS, Event, Suggested, TrialRecord, fold, trials_of
 from fasray.sweep.coordinator import Coordinator
 from fasray.sweep.plan import Plan
 
@@ -54,3 +54,10 @@ def test_reading_a_log_at_once_is_folding_it_event_by_event(plan: Plan, seed: in
         assert trials_of(log[:length]) == part
     assert list(trials_of(log)) == list(records)
     assert {record.status for record in records.values()} >= {"done", "diverged"}
+
+
+def test_a_log_that_says_of_each_trial_whether_it_was_sealed_is_read_as_one_that_does_not(plan: Plan) -> None:
+    line = EVENTS.dump_json(next(event for event in mishappy_log(plan, 0) if isinstance(event, Suggested)))
+    older = EVENTS.validate_json(line[:-1] + b',"sealed":true}')
+    assert trials_of([older]) == trials_of([EVENTS.validate_json(line)])
+    assert EVENTS.dump_json(older) == line
