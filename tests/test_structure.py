@@ -105,6 +105,10 @@ def test_deciding_needs_neither_ray_nor_torch() -> None:
     assert not {"ray", "torch"} & modules_after("import fasray.sweep.coordinator, fasray.sweep.forecast")
 
 
+def test_the_watched_page_starts_without_what_only_trials_and_tables_need() -> None:
+    assert not HEAVY & modules_after("import fasray.cli.watch, fasray.watch.followed, fasray.watch.serve")
+
+
 def test_plan_starts_without_ray(small_faces: Path) -> None:
     arguments = ["plan", "--example", "quickstart", "--set", f"data={small_faces}"]
     loaded = modules_after(f"import fasray.cli; fasray.cli.cli.main({arguments!r}, standalone_mode=False)")

@@ -12,6 +12,7 @@ from fasray.names import printable
 
 if TYPE_CHECKING:
     from fasray.faces.loading.pool import FacePool
+    from fasray.inference.scorer import Scorer
 
 
 @click.command()
@@ -28,16 +29,18 @@ def export(checkpoint: str, output: str, step: int | None, opset: int | None, in
     of the score and thresholds.
     """
     from fasray.inference.int8 import quantise
-    from fasray.inference.onnx import export_checkpoint
+    from fasray.inference.onnx import export_scorer, require
     from fasray.inference.scorer import Scorer
     from fasray.storage import write_bytes
 
     if data is not None and not int8:
         raise SpecError("only an int8 model needs faces", where="--data", remedy="add --int8, or leave it out")
-    pool = _faces(checkpoint, step, data) if int8 else None
-    found = export_checkpoint(checkpoint, step, opset=opset)
+    require()
+    scorer = Scorer.load(checkpoint, step)
+    pool = _faces(scorer, data) if int8 else None  # before anything is exported
+    found = export_scorer(scorer, opset=opset)
     if pool is not None:
-        found = quantise(found, Scorer.load(checkpoint, step), pool)
+        found = quantise(found, scorer, pool)
     write_bytes(output, found.content)
     model, size = found.metadata["model"], found.metadata["input"]["size"]
     click.echo(f"{printable(output)}: {model['method']} of trial {model['trial']}, step {model['step']}")
@@ -56,18 +59,16 @@ def export(checkpoint: str, output: str, step: int | None, opset: int | None, in
             click.echo(_line(role, change))
 
 
-def _faces(checkpoint: str, step: int | None, data: str | None) -> FacePool:
-    """Return the faces that the model was trained on, before anything is exported."""
+def _faces(scorer: Scorer, data: str | None) -> FacePool:
+    """Return the faces that the model was trained on."""
     from pydantic import TypeAdapter
 
     from fasray.execution.listener import Listener
     from fasray.execution.one_trial import open_local_pool
     from fasray.faces.data_source import SyntheticChoice, resolve_dataset
     from fasray.inference.int8 import check_faces
-    from fasray.inference.scorer import Scorer
     from fasray.runs.record import read_head
 
-    scorer = Scorer.load(checkpoint, step)
     named = data or TypeAdapter(str | SyntheticChoice).validate_python(read_head(scorer.run).spec["data"])
     dataset = resolve_dataset(named)
     check_faces(scorer, dataset.manifest.hash)

@@ -81,8 +81,9 @@ def predict_files(
     """Score files, and all pictures and videos in folders, in their order; a file that cannot be read says why.
 
         scorer = fasray.Scorer.load("runs/quickstart/trials/ID")
+        thresholds = scorer.thresholds()
         for found in fasray.predict_files(scorer, ["visitors/"], workers=4):
-            print(found.path, found.score, found.decision(scorer.thresholds()))
+            print(found.path, found.score, found.decision(thresholds))
 
     Args:
         scorer: the model.
@@ -129,18 +130,6 @@ def files_in(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
         else:
             found.append(path)
     return found
-
-
-def predict(path: str, extractor: Extractor, scorer: Scorer, *, turn_untagged: int = 0) -> Prediction:
-    """Find the faces of one file and score them.
-
-    Args:
-        path: local picture or video.
-        extractor: made as for the model's data.
-        scorer: the model.
-        turn_untagged: degrees clockwise that bring a file without a rotation tag upright.
-    """
-    return _judge(_look(path, extractor, turn_untagged), scorer)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def describe(scorer: Scorer) -> dict[str, Any]:
         "preparation": preparation.to_json() if preparation else None,
         "crop": _crop(facts),
         "frames": _frames(facts),
-        "output": describe_output(scorer.source_dev()),
+        "output": describe_output(scorer.source_dev),
         "sample": scored_sample(scorer, settings),
     }
 

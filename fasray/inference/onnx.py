@@ -76,21 +76,8 @@ class _Scoring(nn.Module):
         return self._method.score(images)
 
 
-def export_checkpoint(uri: str, step: int | None = None, *, opset: int | None = None) -> Exported:
-    """Return the model of a checkpoint as ONNX.
-
-    Args:
-        uri: folder of checkpoints, or of a trial.
-        step: which; None: the best by source-dev.
-        opset: see :func:`export_method`.
-
-    Raises:
-        SpecError: onnx or its companions are not installed, there is no such step, or ``opset`` does not do.
-        DataError: there is no checkpoint, or it is damaged.
-        RunFailedError: the scores differ from torch's.
-    """
-    require()
-    scorer = Scorer.load(uri, step)
+def export_scorer(scorer: Scorer, *, opset: int | None = None) -> Exported:
+    """Return a trained model on the CPU as ONNX, described by its run; see :func:`export_method`."""
     return export_method(scorer.method, scorer.trial.training.image_size, describe(scorer), opset=opset)
 
 

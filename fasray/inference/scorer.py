@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -94,21 +95,20 @@ class Scorer:
         """The run directory, if the checkpoints are in one."""
         return storage.parent(storage.parent(self.trial_dir))
 
+    @cached_property
     def source_dev(self) -> Scores | None:
-        """Return the step's source-dev scores; None if their file is not there."""
+        """The step's source-dev scores; None if their file is not there."""
         with contextlib.suppress(DataError):
             return read_scores(score_file(self.trial_dir, self.step), self.trial.protocol).source_dev
         return None
 
     def thresholds(self) -> Thresholds | None:
         """Return the EER thresholds of the step's source-dev scores; None if their file is not there."""
-        scores = self.source_dev()
-        return None if scores is None else thresholds_of(scores)
+        return None if self.source_dev is None else thresholds_of(self.source_dev)
 
     def calibration(self, kind: Kind = "platt") -> Calibration | None:
         """Return the curve that :func:`calibration_of` fits to the step's source-dev scores; None if there are none."""
-        scores = self.source_dev()
-        return None if scores is None else calibration_of(scores, kind)
+        return None if self.source_dev is None else calibration_of(self.source_dev, kind)
 
     def score(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return [N] scores, higher = more bona fide, of [N, S, S, 3] uint8 RGB crops as they are stored.

@@ -18,6 +18,7 @@ from fasray import storage
 from fasray.errors import SpecError
 from fasray.runs.layout import CHECKPOINT_FOLDER
 from fasray.seeds import stream
+from fasray.training import trackers
 
 if TYPE_CHECKING:
     from fasray.training.evaluation import Evaluation
@@ -69,7 +70,7 @@ class Context:
         faces_bytes: int | None = None,
         weights_folder: str = "",
         stage: str = "",
-        tracking: tuple[str, ...] = ("tensorboard",),
+        tracking: tuple[str, ...] = trackers.DEFAULT,
     ) -> None:
         self.trial_dir = trial_dir
         self.tracking = tracking

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
@@ -58,14 +57,6 @@ class Curves:
     @classmethod
     def check(cls, run: str) -> None:
         """Do nothing: event files can be written for every run."""
-
-    def __enter__(self) -> Curves:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Add one point to each named curve; NaN is drawn as a gap."""

@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_READS = 0.5
 SECONDS_BETWEEN_REQUESTS = 1.0
-"""The same where the run is on a store: a request a second while nothing happens."""
-_SECONDS_BETWEEN_LOOKS = {False: 1.0, True: 5.0}
-"""At the lock, by whether it is on a store."""
+"""The same where the run is on a store: one request for the log and two or three for the lock."""
 _TRIES = 5
 """How often in a row a damaged log is read again: a file may be packed away between listing and reading it."""
 
@@ -67,13 +65,12 @@ class Followed:
 
     def _follow(self, loop: asyncio.AbstractEventLoop, changed: Callable[[], None]) -> None:
         pause = SECONDS_BETWEEN_REQUESTS if self._remote else SECONDS_BETWEEN_READS
-        failures, holder, looked, error = 0, self.state.holder, time.monotonic(), ""
+        failures, holder, error = 0, self.state.holder, ""
         while not self._ending.wait(pause):
             events: Sequence[Event] = ()
             try:
-                if time.monotonic() - looked >= _SECONDS_BETWEEN_LOOKS[self._remote]:
-                    holder, looked = holder_of(self.run), time.monotonic()
                 events = self._tail.read()
+                holder = holder_of(self.run)  # after the log: a driver takes the lock before it is in there
                 failures, error, self._read = 0, "", time.monotonic()
             except FasrayError as problem:
                 failures += isinstance(problem, DataError)

@@ -284,14 +284,14 @@ class RunState:
     def _state(self) -> tuple[str, str]:
         """Return what becomes of the run just now, in a word and in a sentence."""
         last = next((event for event in reversed(self.events) if isinstance(event, Opened | Closed)), None)
-        if self.holder.alive:
-            return "running", f"Driven by {self.holder.who}."
-        if isinstance(last, Closed):
+        if isinstance(last, Closed):  # its driver lets go of the lock a moment later
             return last.status, {
                 "complete": "Every trial has ended.",
                 "interrupted": "It was stopped on request; the same command goes on.",
                 "failed": "Parts of it failed; the same command tries them again.",
             }[last.status]
+        if self.holder.alive:
+            return "running", f"Driven by {self.holder.who}."
         if last is None and not self.holder.who:
             return "waiting", "No driver has taken it yet."
         if self.holder.alive is None:

@@ -87,6 +87,14 @@ def report_page(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
+def no_other_page(browser: Any) -> None:
+    """Leave the page of the test before, which misses its server."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
+
+
+@pytest.fixture
 def asked(site: Site, browser: Any) -> list[str]:
     """What the site is asked for during the test."""
     browser.get_log("browser")

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from browsing import WIDTHS, contrast, luminance, open_at, requests
+from browsing import WIDTHS, assert_readable, open_at, requests
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(part => part.open = true)"
 SMALLEST_TEXT = 8.5
@@ -114,15 +114,7 @@ def test_a_cell_unfolds_by_key_and_from_the_heat_map(browser: Any, report_page: 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(browser: Any, report_page: str, scheme: str) -> None:
     open_at(browser, report_page, 1440, prefers_color_scheme=scheme)
-    colours = browser.execute_script(
-        "const ground = getComputedStyle(document.body).backgroundColor;"
-        " return ['body', '.soft', '.lead', 'nav a', '.marked', 'svg text'].map(name =>"
-        " {const style = getComputedStyle(document.querySelector(name));"
-        " return [name, name.startsWith('svg') ? style.fill : style.color, ground]})"
-    )
-    for name, letters, ground in colours:
-        assert contrast(letters, ground) >= 4.5, name
-    assert (luminance(colours[0][2]) < 0.1) == (scheme == "dark")
+    assert_readable(browser, ["body", ".soft", ".lead", "nav a", ".marked", "svg text"], scheme)
 
 
 def test_printing_shows_what_is_folded_and_leaves_the_links_out(browser: Any, report_page: str) -> None:

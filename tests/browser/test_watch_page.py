@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import made_driver
 import pytest
-from browsing import HOSTILE, WIDTHS, contrast, luminance, open_at, requests, text, tile, wait
+from browsing import HOSTILE, WIDTHS, assert_readable, open_at, requests, text, tile, wait
 from sweep_fixtures import SWEEP, make_table, plan_of
 from virtual_clock import Clock
 from watching import GENERATED, new_run, watching, write_log
@@ -26,9 +27,14 @@ from fasray.sweep.plan import Plan
 
 OPENED = Opened(at="2026-01-01T00:00:00+00:00", host="h", pid=1, versions={})
 COMPLETE = Closed(at="2026-01-01T09:00:00+00:00", status="complete")
+pytestmark = pytest.mark.usefixtures("no_other_page")
 AT_BOTH_WIDTHS = pytest.mark.parametrize(
     "width", [pytest.param(WIDTHS["desk"], marks=pytest.mark.slow), WIDTHS["phone"]], ids=WIDTHS
 )
+TEXTS = (
+    ".words", ".badge", ".tiles dt", ".phase", ".confirmed .phase", ".value small", ".log .good", ".no-winner .phase",
+    ".log time", ".state-good", ".plain-button", ".legend li", ".failures .reason",
+)  # fmt: skip
 LONG = "א" * 40 + "\u202e" + "name-without-end" * 30
 
 
@@ -44,14 +50,6 @@ def driver(run: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {socket.gethostname()} since now")
         lock.flush()
         yield
-
-
-@pytest.fixture(autouse=True)
-def _other_page(browser: Any) -> None:
-    """Leave the page of the test before, which misses its server."""
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get_log("performance")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +112,7 @@ def test_a_sweep_is_seen_to_start_die_resume_and_end(browser: Any, run: Path, lo
 def test_a_driver_of_a_run_on_an_object_store_is_seen_to_start_die_resume_and_end(
     browser: Any, s3: str, tmp_path: Path, plan: Plan, log: list[Event]
 ) -> None:
-    run, file, half = f"{s3}/run", tmp_path / "events", len(log) // 2
+    run, file, cuts = f"{s3}/run", tmp_path / "events", (0, len(log) // 3, 2 * len(log) // 3, len(log))
     Ledger(run, plan.spec.identity(), GENERATED).close()
     file.write_bytes(b"".join(EVENTS.dump_json(event) + b"\n" for event in log))
 
@@ -124,30 +122,45 @@ def test_a_driver_of_a_run_on_an_object_store_is_seen_to_start_die_resume_and_en
 
     lags: list[float] = []
 
-    def shown(words: str, ended: int) -> None:
+    def shown(words: str, count: int) -> None:
         began = time.monotonic()
-        wait(browser, lambda: tile(browser, "Trials ended").startswith(f"{ended} of "))
-        lags.append(time.monotonic() - began)
         wait(browser, lambda: text(browser, ".badge") == words)
+        wait(browser, lambda: tile(browser, "Trials ended").startswith(f"{count} of "))
+        lags.append(time.monotonic() - began)
 
     with watching(run) as page:
         open_at(browser, page.address, WIDTHS["phone"])
         wait(browser, lambda: text(browser, ".badge") == "not started")
-        with start(0, half) as driver:
-            assert driver.stdout is not None
-            assert driver.stdout.readline() == "written\n"
-            shown("running", ended(log[:half]))
-            driver.kill()
-        wait(browser, lambda: text(browser, ".badge") == "driver died")
-        with start(half, len(log)) as driver:
-            assert driver.stdout is not None
-            assert driver.stdout.readline() == "written\n"
-            shown("complete", ended(log))
+        for first, last in pairwise(cuts):
+            with start(first, last) as driver:
+                assert driver.stdout is not None
+                assert driver.stdout.readline() == "written\n"
+                if last < len(log):
+                    shown("running", ended(log[:last]))
+                    driver.kill()
+            shown("driver died" if last < len(log) else "complete", ended(log[:last]))
         assert tile(browser, "Cells confirmed") == "3 of 4"
         assert browser.execute_script("return document.documentElement.scrollWidth") == WIDTHS["phone"]
         assert browser.get_log("browser") == []
         assert [url for url in requests(browser) if not url.startswith(page.address)] == []
-    print(f"the page was behind the log by {max(lags):.2f} s at most")
+    print(f"the page had each of {len(lags)} states {max(lags):.2f} s later at most")
+
+
+@pytest.mark.slow
+def test_ten_thousand_trials_that_have_ended_are_there_at_once(browser: Any, tmp_path: Path) -> None:
+    large = "search.trials_per_cell=4990", "methods.safas.space={learning_rate: {uniform: [0.01, 0.1]}}"
+    clock = Clock(plan_of(SWEEP, make_table(), "protocols=['O&C&I->M']", "confirm.seeds=[0, 1, 2, 3, 4]", *large), 8, 1)
+    count = len(clock.run().records)
+    run = new_run(tmp_path / "run", clock.plan)
+    write_log(run, [OPENED, *clock.log, COMPLETE])
+    assert count >= 9990
+    began = time.monotonic()
+    with watching(run) as page:
+        served = time.monotonic()
+        open_at(browser, page.address, WIDTHS["desk"])
+        wait(browser, lambda: tile(browser, "Trials ended") == f"{count} of {count}", 10)
+        shown = time.monotonic()
+    print(f"{count} trials, {len(clock.log)} events: read in {served - began:.2f} s, open {shown - served:.2f} s later")
 
 
 def test_two_runs_are_side_by_side_on_a_desk_and_below_each_other_on_a_phone(
@@ -246,17 +259,7 @@ def test_text_stands_out_from_its_ground(browser: Any, finished: Path, scheme: s
         open_at(browser, page.address, WIDTHS["desk"], prefers_color_scheme=scheme)
         wait(browser, lambda: text(browser, ".log .good") != "")
         browser.execute_script("document.querySelector('.board .confirmed').click()")
-        colours = browser.execute_script(
-            "const ground = part => {const colour = getComputedStyle(part).backgroundColor;"
-            " return colour === 'rgba(0, 0, 0, 0)' ? ground(part.parentElement) : colour};"
-            " return ['.words', '.badge', '.tiles dt', '.phase', '.confirmed .phase', '.value small', '.log .good',"
-            " '.no-winner .phase', '.log time', '.state-good', '.plain-button', '.legend li', '.failures .reason']"
-            ".map(name => [name, document.querySelector(name)])"
-            ".map(([name, part]) => [name, getComputedStyle(part).color, ground(part)])"
-        )
-        for name, letters, ground in colours:
-            assert contrast(letters, ground) >= 4.5, name
-        assert (luminance(colours[0][2]) < 0.1) == (scheme == "dark")
+        assert_readable(browser, TEXTS, scheme)
 
 
 @pytest.mark.slow

@@ -59,11 +59,9 @@ def look(browser: Any, tail: LogTail, lags: list[float], until: int) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("kind", "width"), [("disk", "desk"), ("store", "phone")])
 def test_a_sweep_is_watched_from_start_to_end(
-    browser: Any, asked: list[str], tmp_path: Path, small_faces: Path, kind: str, width: str
+    browser: Any, no_other_page: None, tmp_path: Path, small_faces: Path, kind: str, width: str
 ) -> None:
     lags: list[float] = []
-    browser.get("about:blank")
-    browser.get_log("performance")
     with on(kind, tmp_path, small_faces) as here, here.start() as sweep:
         sweep.until(lambda: LogTail(here.out).read() != [], 300)
         tail = LogTail(here.out)

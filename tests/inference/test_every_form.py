@@ -13,7 +13,7 @@ from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.loading.pool import FacePool
 from fasray.inference.int8 import quantise
-from fasray.inference.onnx import TOLERANCE, export_checkpoint
+from fasray.inference.onnx import TOLERANCE, export_scorer
 from fasray.inference.scorer import Scorer
 from fasray.methods import registry
 from fasray.nets import backbones
@@ -62,7 +62,7 @@ def test_score_onnx_and_the_code_without_fasray_agree(
     name: str, config: dict[str, Any], pool: FacePool, tmp_path: Path, record_property: Any
 ) -> None:
     at = trained(name, config, pool, tmp_path)
-    exported = export_checkpoint(str(at))
+    exported = export_scorer(Scorer.load(str(at)))
     (tmp_path / "model.onnx").write_bytes(exported.content)
     shown = run_shown_code(tmp_path / "model.onnx")
     crops = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
@@ -75,5 +75,6 @@ def test_score_onnx_and_the_code_without_fasray_agree(
     (tmp_path / "int8.onnx").write_bytes(small.content)
     assert abs(run_shown_code(tmp_path / "int8.onnx")["score"] - small.metadata["sample"]["score"]) <= 1e-4
     both = [small.metadata["int8"][role] for role in ("source-dev", "target")]
-    print(f"form int8 {name} {config}: {len(exported.content)} -> {len(small.content)} bytes, {both}")
+    print(f"form int8 {name} {config}: {len(exported.content)} -> {len(small.content)} bytes, "
+          f"{small.metadata['int8']['operators']}, {both}")  # fmt: skip
     assert max(change["largest_difference"] for change in both) <= 0.1

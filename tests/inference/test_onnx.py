@@ -19,13 +19,13 @@ from without_fasray import run_shown_code
 import fasray
 from fasray.cli import cli
 from fasray.errors import RunFailedError, SpecError
-from fasray.faces.extraction.extract import Extractor, Settings
+from fasray.faces.extraction.extract import Settings
 from fasray.faces.extraction.frames import FrameRule
 from fasray.faces.loading.pool import FacePool
-from fasray.inference.files import predict
+from fasray.inference import int8
+from fasray.inference.files import predict_files
 from fasray.inference.int8 import quantise
-from fasray.inference.onnx import TOLERANCE, export_checkpoint, export_method, in_opset
-from fasray.inference.preparation import settings_for
+from fasray.inference.onnx import TOLERANCE, export_method, export_scorer, in_opset
 from fasray.inference.scorer import Scorer
 from fasray.methods import registry
 from fasray.methods.base import Build, Method
@@ -155,10 +155,9 @@ def test_the_shown_code_without_fasray_gives_the_scores_of_fasray(trained: Path,
     np.testing.assert_allclose([shown["score_of"](crop) for crop in crops], scorer.score(crops), rtol=0, atol=1e-5)
     picture = file.with_suffix(".png")
     cv2.imwrite(str(picture), shown["picture"][..., ::-1])
-    settings = settings_for(scorer)
-    predicted = predict(str(picture), Extractor(settings, settings.read_models()), scorer).score
-    assert predicted == pytest.approx(shown["score"], abs=1e-5)
-    assert shown["sample"]["score"] == pytest.approx(predicted, abs=1e-6)
+    (predicted,) = predict_files(scorer, [picture])
+    assert predicted.score == pytest.approx(shown["score"], abs=1e-5)
+    assert shown["sample"]["score"] == pytest.approx(predicted.score, abs=1e-6)
 
 
 def test_the_calibration_in_the_file_is_fitted_on_source_dev_alone(trained: Path, file: Path) -> None:
@@ -187,7 +186,7 @@ def test_older_operators_are_written_or_what_needs_newer_ones_is_named(file: Pat
 
 def test_int8_takes_its_ranges_and_thresholds_from_source_dev_alone(trained: Path) -> None:
     pool, scorer = FacePool.open(trained.parents[2] / "pool"), Scorer.load(str(trained))
-    exported = export_checkpoint(str(trained))
+    exported = export_scorer(scorer)
     small = quantise(exported, scorer, pool)
     assert len(small.content) < len(exported.content) / 2
     source = np.flatnonzero(np.isin(pool.index.domain, ["A", "B"]))
@@ -201,6 +200,14 @@ def test_int8_takes_its_ranges_and_thresholds_from_source_dev_alone(trained: Pat
     assert list(weights[0]) == list(weights[1])
     before, after = (scored(one.content, windows(pool, source)) for one in (exported, small))
     assert 0 < np.abs(before - after).max() < 0.1
+
+
+@pytest.mark.slow
+def test_an_int8_model_that_scores_otherwise_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, scorer = FacePool.open(trained.parents[2] / "pool"), Scorer.load(str(trained))
+    monkeypatch.setattr(int8, "MOST_DIFFERENCE", 0.0)
+    with pytest.raises(RunFailedError, match="the int8 model's scores differ by .* on average"):
+        quantise(export_scorer(scorer), scorer, pool)
 
 
 def windows(pool: FacePool, rows: np.ndarray) -> np.ndarray:
@@ -227,6 +234,7 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(
     monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(SpecError, match=f"package {package}, which is not installed") as refused:
-        export_checkpoint("nowhere")
-    assert "python -m pip install onnx onnxruntime onnxscript" in refused.value.remedy
+    ran = CliRunner().invoke(cli, ["export", "nowhere", "-o", "model.onnx"])
+    assert isinstance(ran.exception, SpecError)
+    assert f"package {package}, which is not installed" in ran.exception.what
+    assert "python -m pip install onnx onnxruntime onnxscript" in ran.exception.remedy

@@ -266,7 +266,6 @@ def test_weights_of_clip_fill_it(variant: str, tmp_path: Path) -> None:
 FULL_STEP = """
 import resource, torch
 from fasray.methods.base import Build
-from fasray.losses.contrastive import contrastive_loss
 from fasray.methods.flip import FLIP, FLIPConfig
 from fasray.testing import context, toy_draw
 torch.set_num_threads({threads})

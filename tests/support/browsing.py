@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 WIDTHS = {"desk": 1440, "phone": 390}
@@ -45,6 +45,26 @@ def tile(browser: Any, label: str) -> str:
         "?.querySelector('.value').textContent ?? ''"
     )
     return str(browser.execute_script(script, label))
+
+
+def assert_readable(browser: Any, selectors: Sequence[str], scheme: str) -> None:
+    """Check that the letters of the first element of each selector stand out from what is below them.
+
+    Args:
+        browser: with the page.
+        selectors: the first one is of something on the page's own ground.
+        scheme: ``light`` or ``dark``, which that ground must be.
+    """
+    colours = browser.execute_script(
+        "const ground = part => {const colour = getComputedStyle(part).backgroundColor;"
+        " return colour === 'rgba(0, 0, 0, 0)' ? ground(part.parentElement) : colour};"
+        " return arguments[0].map(name => {const part = document.querySelector(name), style = getComputedStyle(part);"
+        " return [name, part instanceof SVGElement ? style.fill : style.color, ground(part)]})",
+        selectors,
+    )
+    for name, letters, ground in colours:
+        assert contrast(letters, ground) >= 4.5, name
+    assert (luminance(colours[0][2]) < 0.1) == (scheme == "dark")
 
 
 def luminance(colour: str) -> float:

@@ -110,6 +110,14 @@ def test_two_workers_find_what_one_finds(tmp_path: Path) -> None:
     assert one.abs().sum() > 0
 
 
+def test_a_method_that_asks_for_the_images_and_does_nothing_with_them_is_refused(
+    pool: FacePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Centred, "refresh")
+    with pytest.raises(SpecError, match="centred has refresh_every: 4, but no refresh"):
+        run(made_trial("centred"), pool, tmp_path)
+
+
 def test_faces_of_a_stream_are_refused(pool: FacePool, tmp_path: Path) -> None:
     streamed = made_trial("centred", training=TINY.model_copy(update={"ingest": "stream"}))
     with pytest.raises(SpecError, match="centred looks at all training images every 4 steps"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import closing
 from pathlib import Path
 
 from made_trials import made_trial
@@ -26,7 +27,7 @@ def events(file: Path) -> list[Event]:
 def test_curves_on_a_store_have_the_same_name(s3: str) -> None:
     trial = made_trial()
     for step in (2, 4):
-        with Curves(s3, trial, after_step=step - 2) as curves:
+        with closing(Curves(s3, trial, after_step=step - 2)) as curves:
             curves.add(step, {"source-dev/auc": 0.75})
     assert curve_steps(s3) == [[2], [4]]
     assert storage.listing(storage.join(s3, "tensorboard")) == ["erm_A&B-to-C_seed-1"]
@@ -34,7 +35,7 @@ def test_curves_on_a_store_have_the_same_name(s3: str) -> None:
 
 def test_the_hparams_tab_shows_settings_and_source_dev_figures_alone(tmp_path: Path) -> None:
     trial = made_trial("ssdg", seed=7)
-    with Curves(str(tmp_path), trial, stage="search") as curves:
+    with closing(Curves(str(tmp_path), trial, stage="search")) as curves:
         curves.add(6, {"source-dev/auc": 0.75, "source-dev/loss": 0.5, "oracle/target_auc": 0.9})
         curves.finish({}, {})
     (file,) = (tmp_path / "tensorboard" / "ssdg_A&B-to-C_search_seed-7").iterdir()

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from made_trials import context_of, digests, made_pool, made_roles, made_trial
+from plain_batches import OneOf
 
 from fasray.errors import SpecError
 from fasray.faces.loading.pool import FacePool
 from fasray.metrics import eer
 from fasray.sweep.spec import SweepSpec
-from fasray.training.context import Context
 from fasray.training.loop import evaluations
 from fasray.training.trackers import Tracker, check_trackers, other_trackers, run_name, settings_of, target_points
 from fasray.training.trial import Trial
@@ -164,23 +164,10 @@ def test_no_target_figure_of_a_search_trial_is_in_any_byte_of_a_tracker(
         assert "target_" not in path.name
 
 
-class Second(Context):
-    """The second of two workers; what the first computes is not waited for."""
-
-    @property
-    def rank(self) -> int:
-        return 1
-
-    @property
-    def world_size(self) -> int:
-        return 2
-
-
 def test_of_several_workers_the_first_alone_is_tracked(pool: FacePool, tmp_path: Path) -> None:
     trial = made_trial()
-    context = Second(
-        str(tmp_path / "trials" / trial.id), seed=1, total_steps=6, tracking=("tensorboard", "mlflow", "wandb")
-    )
+    context = OneOf(1, 2)
+    context.trial_dir, context.tracking = str(tmp_path / "trials" / trial.id), ("tensorboard", "mlflow", "wandb")
     assert [one.reading.step for one in evaluations(trial, pool, made_roles(pool.index), context)] == [2, 4, 6]
     assert not list(tmp_path.rglob("*"))
 

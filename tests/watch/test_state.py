@@ -162,6 +162,7 @@ def test_a_stopped_trial_is_shown_with_the_value_that_it_missed(table: FaceIndex
         ((OPENED, Closed(at="", status="interrupted")), Holder("", False), "interrupted"),
         ((OPENED, Closed(at="", status="failed"), OPENED), Holder("", False), "dead"),
         ((OPENED, Closed(at="", status="complete")), Holder("", False), "complete"),
+        ((OPENED, Closed(at="", status="complete")), Holder("process 1 on h", True), "complete"),
     ],
 )
 def test_the_state_follows_from_log_and_lock(plan: Plan, events: tuple[Event, ...], holder: Holder, state: str) -> None:

@@ -30,8 +30,8 @@ class Run {
     this.chosen = false; // whether a person has chosen the cell
     this.rows = ROWS;
     this.open = new Set();
-    this.details = new Map();
-    this.stops = { cell: null, key: "", found: null };
+    this.details = new Set(); // numbers of the trials whose configuration is there, or asked for
+    this.rungsOf = ""; // what the rungs were last asked for
     this.drawn = "";
     this.build();
   }
@@ -362,9 +362,8 @@ class Run {
   }
 
   async showMore(place, trial) {
-    const known = this.details.get(trial.number);
-    if (known) return;
-    this.details.set(trial.number, true);
+    if (this.details.has(trial.number)) return;
+    this.details.add(trial.number);
     const found = await ask(`/api/runs/${this.number}/trials/${trial.number}`);
     if (!found) {
       this.details.delete(trial.number);
@@ -380,11 +379,11 @@ class Run {
     this.rungPart.hidden = !cell.rungs.length;
     if (!cell.rungs.length) return;
     const key = `${cell.number} ${this.number} ${cell.stopped} ${[...(this.ofCell.get(cell.number)?.values() ?? [])].reduce((sum, trial) => sum + trial.steps, 0)}`;
-    if (key === this.stops.key) return;
-    this.stops.key = key;
+    if (key === this.rungsOf) return;
+    this.rungsOf = key;
     const found = await ask(`/api/runs/${this.number}/cells/${cell.number}`);
     if (!found || this.selected !== cell.number) {
-      this.stops.key = "";
+      this.rungsOf = "";
       return;
     }
     reconcile(this.rungRows, found.rungs, (rung) => rung.step, () => el("tr", {}, el("th", { scope: "row" }), el("td"), el("td"), el("td")),
@@ -464,7 +463,7 @@ function title() {
 function listen() {
   const source = new EventSource(`/api/events?seen=${runs.map((run) => run.version).join(",")}`);
   const again = () => {
-    if (source.readyState === EventSource.CLOSED && source.over) return;
+    if (source.over) return;
     source.over = true;
     source.close();
     connection(false);
