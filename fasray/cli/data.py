@@ -251,7 +251,8 @@ def _losses(parts: tuple[Preparation, ...]) -> Iterator[str]:
         yield f"{corpus}: {_lost(own)}"
         for part in own:
             if part.unreadable or part.without_face or part.misses:
-                yield f"  {part.split} {part.attack_type}: {_lost([part])}"
+                of = " ".join(filter(None, (printable(part.domain), part.split, part.attack_type)))
+                yield f"  {of}: {_lost([part])}"
 
 
 def _lost(parts: list[Preparation]) -> str:

@@ -202,10 +202,10 @@ def _tell(found: PreparationResult, out: str) -> None:
     from fasray.cli.tables import make_console, make_table
 
     counted = ("videos", "unreadable", "without a face", "frames", "frames without a face")
-    table = make_table("split", "attack type", numbers=counted)
+    table = make_table("domain", "split", "attack type", numbers=counted)
     for counts in found.counts:
         numbers = (counts.videos, counts.unreadable, counts.without_face, counts.frames, counts.misses)
-        table.add_row(counts.split, counts.attack_type, *map(str, numbers))
+        table.add_row(printable(counts.domain), counts.split, counts.attack_type, *map(str, numbers))
     make_console().print(table)
     lines = [f"{problem.kind}: {problem.path}: {problem.reason}" for problem in found.problems]
     _listed(lines, "problems, see problems.csv")

@@ -16,6 +16,7 @@ from fasray.faces.extraction.crops import WHOLE
 from fasray.faces.sets.manifest import Manifest
 from fasray.ingest.chunks import PreparationPlan
 from fasray.ingest.worklog import CARD_KEY, ChunkRecord, VideoCounts, VideoReport, add_counts
+from fasray.names import printable
 
 CARD_NAME, MISSES_NAME, PROBLEMS_NAME = "CARD.md", "misses.csv", "problems.csv"
 UNREADABLE, NO_FACE, ODD = "unreadable", "no face", "odd"
@@ -132,7 +133,8 @@ def _card_text(plan: PreparationPlan, records: list[ChunkRecord]) -> str:
     settings = plan.settings
     counts = add_counts(part for record in records for part in record.tallies)
     rows = "\n".join(
-        f"| {t.split} | {t.attack_type} | {t.videos} | {t.unreadable} | {t.without_face} | {t.frames} | {t.misses} |"
+        f"| {printable(t.domain)} | {t.split} | {t.attack_type} | {t.videos} | {t.unreadable} | {t.without_face} |"
+        f" {t.frames} | {t.misses} |"
         for t in counts
     )
     models = "\n".join(f"- {name}: sha256 {digest}" for name, digest in settings.facts()["models"].items())
@@ -153,8 +155,8 @@ def _card_text(plan: PreparationPlan, records: list[ChunkRecord]) -> str:
 Depth and parsing are drawn from the face mesh of detector `{settings.detector}`: they are estimates, no measurement;
 zeros for attacks. Hair, neck, clothes and glasses are not told apart.
 
-| split | attack type | videos | unreadable | without a face | frames | frames without a face |
-|---|---|---|---|---|---|---|
+| domain | split | attack type | videos | unreadable | without a face | frames | frames without a face |
+|---|---|---|---|---|---|---|---|
 {rows}
 
 Frames without a face are left out and listed in {MISSES_NAME}; files that gave nothing or are odd in {PROBLEMS_NAME}.

@@ -58,6 +58,7 @@ class VideoReport(_Part):
     """What is unusual about the file."""
     unreadable: str
     """Why nothing was taken from it; empty if it was."""
+    domain: str = ""
 
     @property
     def needs_report(self) -> bool:
@@ -66,7 +67,7 @@ class VideoReport(_Part):
 
 
 class VideoCounts(_Part):
-    """Counts over the videos of one split and attack type."""
+    """Counts over the videos of one domain, split and attack type."""
 
     split: str
     attack_type: str
@@ -80,6 +81,8 @@ class VideoCounts(_Part):
     """Frames taken of the others."""
     misses: int
     """Those of these frames without a face."""
+    domain: str = ""
+    """Empty where it was not written down, before 0.2."""
 
 
 class ChunkRecord(_Part):
@@ -94,12 +97,13 @@ class ChunkRecord(_Part):
 
 
 def count_videos(reports: Iterable[VideoReport]) -> tuple[VideoCounts, ...]:
-    """Count videos and frames by split and attack type, in the order of the vocabulary."""
-    groups: dict[tuple[str, str], list[VideoReport]] = {}
+    """Count videos and frames by domain, split and attack type, in the order of the vocabulary."""
+    groups: dict[tuple[str, str, str], list[VideoReport]] = {}
     for report in reports:
-        groups.setdefault((report.split, report.attack_type), []).append(report)
+        groups.setdefault((report.domain, report.split, report.attack_type), []).append(report)
     return add_counts(
         VideoCounts(
+            domain=domain,
             split=split,
             attack_type=attack_type,
             videos=len(group),
@@ -108,19 +112,19 @@ def count_videos(reports: Iterable[VideoReport]) -> tuple[VideoCounts, ...]:
             frames=sum(report.taken for report in group),
             misses=sum(len(report.misses) for report in group),
         )
-        for (split, attack_type), group in groups.items()
+        for (domain, split, attack_type), group in groups.items()
     )
 
 
 def add_counts(parts: Iterable[VideoCounts]) -> tuple[VideoCounts, ...]:
-    """Add up counts of the same split and attack type, in the order of the vocabulary."""
-    sums: dict[tuple[str, str], dict[str, int]] = {}
+    """Add up counts of the same domain, split and attack type, in the order of the vocabulary."""
+    sums: dict[tuple[str, str, str], dict[str, int]] = {}
     for part in parts:
-        total = sums.setdefault((part.split, part.attack_type), dict.fromkeys(_COUNTS, 0))
+        total = sums.setdefault((part.domain, part.split, part.attack_type), dict.fromkeys(_COUNTS, 0))
         for name in _COUNTS:
             total[name] += getattr(part, name)
-    order = sorted(sums, key=lambda key: (SPLITS.index(key[0]), ATTACK_TYPES.index(key[1])))
-    return tuple(VideoCounts(split=key[0], attack_type=key[1], **sums[key]) for key in order)
+    order = sorted(sums, key=lambda key: (key[0], SPLITS.index(key[1]), ATTACK_TYPES.index(key[2])))
+    return tuple(VideoCounts(domain=key[0], split=key[1], attack_type=key[2], **sums[key]) for key in order)
 
 
 _COUNTS = ("videos", "unreadable", "without_face", "frames", "misses")
@@ -131,6 +135,7 @@ def report_of(video: SourceVideo, extracted: Extracted) -> VideoReport:
     return VideoReport(
         path=video.path,
         video=video.video,
+        domain=video.domain,
         split=video.split,
         attack_type=video.attack_type,
         taken=extracted.taken,

@@ -127,23 +127,37 @@ def test_the_counts_are_those_that_preparation_writes(run: RunRecord) -> None:
     reports = [
         VideoReport(
             path=f"{number}.avi", video=str(number), split="test", attack_type=kind, taken=taken,
-            misses=tuple(range(missed)), remarks=(), unreadable=unreadable,
+            misses=tuple(range(missed)), remarks=(), unreadable=unreadable, domain="I",
         )
         for number, (kind, taken, missed, unreadable) in enumerate(
             [("live", 4, 4, ""), ("live", 4, 3, ""), ("print", 2, 2, ""), ("print", 1, 1, ""), ("mask", 0, 0, "empty")]
         )
     ]  # fmt: skip
     prepared = {"kind": "prepared", "counts": [each.model_dump() for each in count_videos(reports)]}
-    card = {"kind": "merged", "sets": [{"domains": ["I"], "card": prepared}]}
-    found = non_responses(replace(run, data=replace(run.data, card=card)), "C&M->I")
+    found = non_responses(replace(run, data=replace(run.data, card=prepared)), "C&M->I")
     assert (found.known, found.live, found.attacks, found.unreadable) == (True, 1, (("print", 2),), 1)
+
+
+def test_a_set_of_several_domains_counts_each_apart(run: RunRecord) -> None:
+    def found(*sets: dict[str, Any]) -> Any:
+        card = sets[0]["card"] if len(sets) == 1 else {"kind": "merged", "sets": list(sets)}
+        return non_responses(replace(run, data=replace(run.data, card=card)), "C&M->I")
+
+    rows = [{**counts("test", "live", 3), "domain": "I"}, {**counts("test", "live", 7), "domain": "C"}]
+    several = {"domains": ["C", "I"], "card": {"kind": "prepared", "counts": rows}}
+    more = {"domains": ["I"], "card": {"kind": "prepared", "counts": FACELESS}}
+    generated = {"domains": ["I"], "card": {"kind": "synthetic"}}
+    assert found(several).live == 3
+    assert found(several, more).live == 3 + 5
+    assert not found(several, generated).known
 
 
 def test_what_preparation_did_not_count_is_said_to_be_unknown(run: RunRecord, tmp_path: Path) -> None:
     card: dict[str, Any] = {"kind": "prepared", "counts": FACELESS}
     unknown = replace(run, data=replace(run.data, card=card))
     assert not non_responses(unknown, "C&M->I").known
-    for name in ("oulu-npu-1", "C&M->I+5shot", "C&M->I[attack=print]", "C&I[split=train|dev]->I[split=test]", "cefa-4.1"):
+    divided = "C&I[split=train|dev]->I[split=test]"
+    for name in ("oulu-npu-1", "C&M->I+5shot", "C&M->I[attack=print]", divided, "cefa-4.1"):
         assert "judges a part" in non_responses(run, name).note
     assert non_responses(run, "C&M+CA->I") == non_responses(run, "C&M->I")
     report = build_pad_report(unknown, OPTIONS)

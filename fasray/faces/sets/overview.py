@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How many videos of one corpus, split and attack type were prepared, from the card of the set."""
+    """How many videos of one corpus, domain, split and attack type were prepared, from the card of the set."""
 
     corpus: str
     split: str
@@ -63,6 +63,8 @@ class Preparation:
     """Frames taken of the others."""
     misses: int
     """Those of these frames without a face."""
+    domain: str = ""
+    """Empty in sets that were prepared before 0.2."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from fasray import protocols
 from fasray.errors import FasrayError
 from fasray.faces.record import ATTACK_TYPES
+from fasray.faces.sets.preparations import parts
 from fasray.protocols.crossing import TARGET_SPLITS
 from fasray.runs.record import RunRecord
 
@@ -58,9 +59,14 @@ def non_responses(run: RunRecord, protocol: str) -> NonResponses:
 
 
 def _counts_of(card: Mapping[str, Any], domain: str) -> Sequence[Mapping[str, Any]] | None:
-    """Return the counts of the one set that holds a domain and no other; None if there is none."""
-    for part in card.get("sets", ()):
-        if list(part.get("domains", ())) == [domain]:
-            found = part.get("card", {}).get("counts")
-            return found if isinstance(found, list) else None
-    return None
+    """Return the counts of a domain's videos; None if not all of them were counted, or not apart from others."""
+    found: list[Mapping[str, Any]] = []
+    for domains, part in parts(card):
+        if domains and domain not in domains:
+            continue
+        alone = domains[0] if len(domains) == 1 else ""
+        rows = [(row.get("domain") or alone, row) for row in part.get("counts", ())]
+        if not rows or not all(at for at, _ in rows):
+            return None
+        found += [row for at, row in rows if at == domain]
+    return found or None
