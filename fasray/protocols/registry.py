@@ -52,6 +52,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     **_LETTER_PROTOCOLS,
     "one-source-12": _LETTER_PROTOCOLS["single-source"],
     "celeba-7": ("CA->M,C,I,O,WMCA,CeFA,SURF",),
+    "leave-attack-out": tuple(
+        f"SiW-Mv2[attack!={kind}]->SiW-Mv2[attack={kind}]" for kind in ("print", "replay", "mask", "partial", "makeup")
+    ),
     **{
         stem: _runs(stem)
         for stem in (
@@ -65,7 +68,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 ``O&C&I+CA->M+5shot-videos``, with CelebA-Spoof as an extra source, and so on.
 """
 
-_MEANS = ("one-source-12", "celeba-7", "wcs", "five-shot")
+_MEANS = ("one-source-12", "celeba-7", "wcs", "five-shot", "leave-attack-out")
 """Groups of which the literature reports the mean, too; a table has it where a sweep asks for the group by name."""
 
 _GROUP_OF = {name: group for group, members in _LETTER_PROTOCOLS.items() for name in members}

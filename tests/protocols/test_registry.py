@@ -18,6 +18,7 @@ def test_groups_are_the_literatures_lists() -> None:
         "ocim": 4, "limited-source": 2, "single-source": 12, "cimy": 4,
         "oulu-npu": 14, "oulu-npu-3": 6, "oulu-npu-4": 6, "wcs": 3, "one-source-12": 12, "celeba-7": 1,
         "five-shot": 4, "siw-mv2-2": 14, "cefa": 8, "cefa-1": 3, "cefa-2": 2, "cefa-4": 3, "hifimask-2": 3,
+        "leave-attack-out": 5,
     }  # fmt: skip
     assert {protocols.parse(name).target for name in protocols.GROUPS["cimy"]} == set("CIMY")
     assert len(set(protocols.names())) == len(protocols.names()) == 70
@@ -104,6 +105,7 @@ def test_means_are_those_of_several_targets_of_groups_that_report_one_and_of_who
     assert protocols.mean_rows(["ocim", "single-source"]) == {}
     assert protocols.mean_rows(["O -> C, I", "M->C"]) == {"O->C,I": ("O->C", "O->I")}
     assert protocols.mean_rows(["wcs"]) == {"wcs": protocols.GROUPS["wcs"]}
+    assert protocols.mean_rows(["leave-attack-out"]) == {"leave-attack-out": protocols.GROUPS["leave-attack-out"]}
     assert protocols.mean_rows(runs[:5]) == {}
     assert protocols.mean_rows(["O->C", *runs]) == {"oulu-npu-3": runs}
     assert list(protocols.mean_rows(["oulu-npu"])) == ["oulu-npu-3", "oulu-npu-4"]
