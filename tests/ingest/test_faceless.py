@@ -28,7 +28,7 @@ training: {{profile: smoke, image_size: 64}}
 """
 
 
-def fasray(*arguments: str | Path) -> str:
+def fasray(*arguments: str | Path | int) -> str:
     ran = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     return ran.stdout
