@@ -18,16 +18,29 @@ import pyarrow.parquet as pq
 import pytest
 from made_trials import context_of, digests, made_pool, made_roles, made_trial
 from plain_batches import OneOf
+from small_sweeps import place
 
 from fasray.errors import SpecError
 from fasray.faces.loading.pool import FacePool
 from fasray.metrics import eer
+from fasray.runs.record import read_run
 from fasray.sweep.spec import SweepSpec
 from fasray.training.loop import evaluations
 from fasray.training.trackers import Tracker, check_trackers, other_trackers, run_name, settings_of, target_points
 from fasray.training.trial import Trial
 
 SECRET = "d4f0c0ffee" * 4
+SWEEP = """
+name: tracked
+data: {data}
+protocols: [O&C->I]
+methods: {{erm: {{space: {{learning_rate: {{loguniform: [0.001, 0.03]}}}}}}}}
+search: {{algorithm: random, trials_per_cell: 2, seed: 100}}
+scheduler: fifo
+confirm: {{seeds: [0]}}
+tracking: [tensorboard, mlflow, wandb]
+training: {{profile: smoke, image_size: 32, width: 0.125, steps: 4, evaluations: 2, images: 4}}
+"""
 TARGET = ("oracle/target_auc", "oracle/target_hter")
 
 
@@ -162,6 +175,30 @@ def test_no_target_figure_of_a_search_trial_is_in_any_byte_of_a_tracker(
     for path in files:
         assert b"target_" not in path.read_bytes()
         assert "target_" not in path.name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2000)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_trial_of_a_sweep_is_one_run_of_each_tracker(workers: int, small_faces: Path, tmp_path: Path) -> None:
+    here = place(tmp_path, small_faces, SWEEP)
+    with here.start("--set", f"resources.workers={workers}") as driver:
+        ran = driver.end(seconds=1800)
+    assert ran.code == 0, ran.err
+    run = here.run_folder
+    trials = read_run(str(run)).trials
+    assert sorted((trial.stage, trial.seed) for trial in trials) == [("confirm", 0), ("search", 100), ("search", 100)]
+    curves = {path.parent.parent.parent.name: path.parent.name for path in run.glob("trials/*/tensorboard/*/*")}
+    assert set(curves) == {trial.id for trial in trials}
+    found = {one.data.tags["fasray.trial"]: one for _, one in mlflow_runs(run)}
+    assert {key: one.info.run_name for key, one in found.items()} == curves
+    for trial in trials:
+        assert found[trial.id].info.status == "FINISHED"
+        assert ("final/target_hter" in found[trial.id].data.metrics) == (trial.stage == "confirm")
+    offline = [wandb_records(file) for file in (run / "wandb").glob("offline-run-*/*.wandb")]
+    begun = [next(one.run for one in records if one.WhichOneof("record_type") == "run") for records in offline]
+    assert sorted(one.display_name for one in begun) == sorted(curves.values())
+    assert not any(SECRET.encode() in path.read_bytes() for path in run.rglob("*") if path.is_file())
 
 
 def test_of_several_workers_the_first_alone_is_tracked(pool: FacePool, tmp_path: Path) -> None:
