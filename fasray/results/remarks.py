@@ -6,10 +6,15 @@ from fasray.faces.sets.preparations import difference_note
 from fasray.runs.record import RunRecord
 
 
-def remarks(run: RunRecord) -> tuple[str, ...]:
-    """Return what a reader of the run's numbers has to know, one sentence each; nothing if there is nothing unusual."""
+def remarks(run: RunRecord, of_search: bool = True) -> tuple[str, ...]:
+    """Return what a reader of the run's numbers has to know, one sentence each; nothing if there is nothing unusual.
+
+    Args:
+        run: whose numbers are shown.
+        of_search: whether to say which oracles the search left out.
+    """
     differ = difference_note(run.data.card)
-    return (*_devices(run), *_sealed(run), *([differ] if differ else []))
+    return (*_devices(run), *(_sealed(run) if of_search else ()), *([differ] if differ else []))
 
 
 def _sealed(run: RunRecord) -> list[str]:

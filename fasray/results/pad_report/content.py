@@ -111,7 +111,7 @@ def build_pad_report(run: RunRecord, options: PadOptions) -> PadReport:
         remarks=(
             *_capital(few_subjects_warning(_people(counts))),
             *mark_notes([tested.trial.protocol]),
-            *remarks(run),
+            *remarks(run, of_search=False),
         ),
     )
 
@@ -280,7 +280,8 @@ def _calibration(tested: Tested) -> tuple[Plot | None, Facts]:
     if curve.input == "logit" and target.score.min() >= 0 and target.score.max() <= 1:
         curves.insert(0, ("as scored", reliability(target.score, target.label)))
     facts = [(f"expected calibration error, {label}", f"{100 * each.ece:.2f} %") for label, each in curves]
-    found = f"1 / (1 + exp(-({curve.slope:.5g} x {curve.input} {curve.intercept:+.5g}))), {curve.rows} videos"
+    sign, x = "-" if curve.intercept < 0 else "+", "logit(score)" if curve.input == "logit" else "score"
+    found = f"1 / (1 + exp(-({curve.slope:.5g} {x} {sign} {abs(curve.intercept):.5g}))), {curve.rows} videos"
     facts.append(("curve fitted to source-dev (Platt)", found))
     plot = reliability_plot("pad-reliability", "Reliability on the target", tested.trial.protocol, curves)
     return plot, tuple(facts)
@@ -364,12 +365,12 @@ def _threshold(tested: Tested, options: PadOptions) -> Facts:
     videos = dev.videos
     rates = pad_rates_at(videos.score, videos.label, videos.attack_type, tested.threshold)
     people, domains = dev.grouping.subject_count, _domains(dev, generated=True)
-    apart = ", who trained nothing" if _people_are_apart(tested.trial.protocol) else ""
+    apart = ", nobody of whom is in a training video" if _people_are_apart(tested.trial.protocol) else ""
     promised = f"APCER {percent(rates.apcer)} % (worst species), BPCER {percent(rates.bpcer)} %"
     return (
         ("threshold", f"{tested.threshold:.6g}: bona fide if the score is at or above it"),
         ("rule", f"{rule_words(options.threshold)} on source-dev; step by {options.selection}"),
         ("chosen on", f"{len(videos.score)} videos of {people} people of {domains}{apart}"),
         ("what it promised there", promised),
-        ("fixed before the test", "yes: no score of the tested domain has a part in it"),
+        ("fixed before the test", "yes: no score of a tested video has a part in it"),
     )
