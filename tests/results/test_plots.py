@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from fasray.metrics import Videos
 from fasray.results import plots
-from fasray.results.plots import Band, Curve, DomainScores, GapRow, HeatMap, PartRow, Plot, Sample, style
+from fasray.results.plots import Band, Curve, DifferenceRow, DomainScores, GapRow, HeatMap, Plot, Sample, style
 
 LONG = "a long name of a method that nobody would type twice"
 
@@ -62,7 +62,8 @@ PLOTS: dict[str, Callable[[], Plot]] = {
     "gap": lambda: plots.honest_and_oracle(GAPS),
     "gap of many": lambda: plots.honest_and_oracle(GAPS * 10),
     "parts": lambda: plots.what_parts_add(
-        [PartRow("erm", "no map", 0.05, 0.01, 0.09), PartRow(LONG, LONG, -0.02, np.nan, np.nan)], "mean"
+        [DifferenceRow("erm, no map", 0.05, 0.01, 0.09, True), DifferenceRow(LONG, -0.02, np.nan, np.nan, False)],
+        "mean",
     ),
     "roc": lambda: plots.roc_plot("roc", "ROC", "M", [band("erm")]),
     "roc of seven": lambda: plots.roc_plot("roc", "ROC", "M", [band(f"{LONG} {n}", n / 7) for n in range(7)]),

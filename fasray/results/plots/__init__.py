@@ -1,16 +1,15 @@
 """Plots of a run: each is words and a way to draw it, as SVG or PNG; the same numbers give the same bytes."""
 
+from fasray.results.plots.comparison import DifferenceRow, what_parts_add
 from fasray.results.plots.curves import Band, det_plot, roc_plot
 from fasray.results.plots.overview import (
     EffectRow,
     GapRow,
     HeatMap,
-    PartRow,
     heat_map,
     honest_and_oracle,
     importances,
     shade,
-    what_parts_add,
 )
 from fasray.results.plots.scores import DomainScores, score_histograms
 from fasray.results.plots.search import Curve, Sample, interactions, learning_curves, responses
@@ -19,11 +18,11 @@ from fasray.results.plots.style import Plot, PlotFormat, encode, file_stem, list
 __all__ = [
     "Band",
     "Curve",
+    "DifferenceRow",
     "DomainScores",
     "EffectRow",
     "GapRow",
     "HeatMap",
-    "PartRow",
     "Plot",
     "PlotFormat",
     "Sample",

@@ -1,4 +1,4 @@
-"""A comparison in two plots: differences from the baseline with their intervals, and ranks with their bars."""
+"""Differences with their intervals, from a baseline or from a method with all its parts, and ranks with their bars."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from fasray.results.plots.style import Plot, plain
 
 @dataclass(frozen=True)
 class DifferenceRow:
-    """One method against the baseline, fractions; NaN ends where there is no interval."""
+    """One method against the baseline, or without a part against with it; fractions, NaN ends without an interval."""
 
     label: str
     difference: float
     lower: float
     upper: float
     sure: bool
-    """Significant as one of several."""
+    """Significant, as one of several where several are compared."""
 
 
 def differences(rows: Sequence[DifferenceRow], figure: str, baseline: str, margin: float | None = None) -> Plot:
     """Draw differences of a figure with their intervals; a band is the margin of equivalence."""
-    words = [
-        f"{row.label} {100 * row.difference:+.1f} points"
-        + ("" if np.isnan(row.lower) else f" ({100 * row.lower:+.1f} to {100 * row.upper:+.1f})")
-        for row in rows
-    ]
     title = f"{figure} minus that of {plain(baseline)}"
-    alt = f"Differences of {figure} from {baseline}: {style.listed(words, 40)}."
-    return Plot("differences", title, alt, partial(_draw_differences, tuple(rows), figure, margin))
+    alt = f"Differences of {figure} from {baseline}: {_in_words(rows)}."
+    return Plot("differences", title, alt, partial(_draw, tuple(rows), f"difference of {figure}, points", margin))
+
+
+def what_parts_add(rows: Sequence[DifferenceRow], place: str) -> Plot:
+    """Draw how much the error rises without each part, with its interval; parts right of zero help."""
+    alt = f"Change of the target's HTER when a part is switched off, {place}: {_in_words(rows)}."
+    draw = partial(_draw, tuple(rows), "change of HTER, points")
+    return Plot("ablations", f"Change of HTER without the part, {place}", alt, draw)
 
 
 def mean_ranks(methods: Sequence[str], ranks: Sequence[float], critical: float) -> Plot:
@@ -44,8 +46,17 @@ def mean_ranks(methods: Sequence[str], ranks: Sequence[float], critical: float) 
     return Plot("ranks", "Mean rank over protocols", alt, partial(_draw_ranks, tuple(methods), tuple(ranks), critical))
 
 
-def _draw_differences(rows: Sequence[DifferenceRow], name: str, margin: float | None) -> Figure:
-    figure, axes = style.new_plot(0.65 + 0.23 * len(rows), left=1.75, right=0.15)
+def _in_words(rows: Sequence[DifferenceRow]) -> str:
+    words = [
+        f"{row.label} {100 * row.difference:+.1f} points"
+        + ("" if np.isnan(row.lower) else f" ({100 * row.lower:+.1f} to {100 * row.upper:+.1f})")
+        for row in rows
+    ]
+    return style.listed(words, 40)
+
+
+def _draw(rows: Sequence[DifferenceRow], axis: str, margin: float | None = None) -> Figure:
+    figure, axes = style.new_plot(0.65 + 0.23 * len(rows), left=2.05, right=0.15)
     places = np.arange(len(rows))
     middle = 100 * np.array([row.difference for row in rows])
     ends = 100 * np.clip([[row.lower, row.upper] for row in rows], -1, 1)
@@ -59,8 +70,8 @@ def _draw_differences(rows: Sequence[DifferenceRow], name: str, margin: float | 
             middle[chosen], places[chosen], xerr=reach[:, chosen], fmt="o", color=style.HONEST, elinewidth=0.9,
             capsize=2, markersize=5, markerfacecolor=fill,
         )  # fmt: skip
-    axes.set_yticks(places, [plain(row.label) for row in rows], fontsize=7)
-    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=f"difference of {name}, points")
+    axes.set_yticks(places, [plain(row.label, 35) for row in rows], fontsize=7)
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=axis)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     return figure

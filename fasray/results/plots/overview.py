@@ -42,19 +42,6 @@ class GapRow:
 
 
 @dataclass(frozen=True)
-class PartRow:
-    """What switching one part of a method off did to its error, paired by seed; fractions, NaN ends for one pair."""
-
-    method: str
-    part: str
-    """Name of the ablation, such as ``no map``."""
-    difference: float
-    """Without the part minus with it: above zero, the part helps."""
-    lower: float
-    upper: float
-
-
-@dataclass(frozen=True)
 class EffectRow:
     """How much a searched setting, or a pair of them, seems to matter."""
 
@@ -103,44 +90,12 @@ def honest_and_oracle(rows: Sequence[GapRow], figure: str = "HTER") -> Plot:
     return Plot("honest-against-oracle", title, alt, partial(_draw_gaps, tuple(rows), figure))
 
 
-def what_parts_add(rows: Sequence[PartRow], place: str) -> Plot:
-    """Draw how much the error rises without each part, with its interval; parts right of zero help."""
-    figures = [f"{row.method}, {row.part} {100 * row.difference:+.1f} points{_ends(row)}" for row in rows]
-    alt = f"Change of the target's HTER when a part is switched off, {place}: {style.listed(figures, 40)}."
-    return Plot("ablations", f"Change of HTER without the part, {place}", alt, partial(_draw_parts, tuple(rows)))
-
-
 def importances(method: str, place: str, rows: Sequence[EffectRow]) -> Plot:
     """Draw how much each setting of a method seems to matter, in units of what chance gives."""
     figures = [f"{row.label} {row.times_chance:.1f}{' (significant)' if row.significant else ''}" for row in rows]
     title = f"Importance of the settings of {plain(method)}" + ("" if place == "all" else f" on {plain(place)}")
     alt = f"{title}, in units of what 95 % of shuffled outcomes stay below: {style.listed(figures, 40)}."
     return Plot(style.file_stem("importance", method), title, alt, partial(_draw_effects, tuple(rows)))
-
-
-def _ends(row: PartRow) -> str:
-    return "" if np.isnan(row.lower) else f" ({100 * row.lower:+.1f} to {100 * row.upper:+.1f})"
-
-
-def _draw_parts(rows: Sequence[PartRow]) -> Figure:
-    figure, axes = style.new_plot(0.65 + 0.23 * len(rows), left=2.05, right=0.15)
-    places = np.arange(len(rows))
-    middle = 100 * np.array([row.difference for row in rows])
-    ends = 100 * np.array([[row.lower, row.upper] for row in rows])
-    sure = (ends[:, 0] > 0) | (ends[:, 1] < 0)
-    reach = np.nan_to_num(np.abs(ends - middle[:, None]).T)
-    axes.axvline(0, color=style.SOFT, linewidth=1)
-    for chosen, fill in ((sure, style.HONEST), (~sure, "none")):
-        axes.errorbar(
-            middle[chosen], places[chosen], xerr=reach[:, chosen], fmt="o", color=style.HONEST, elinewidth=0.9,
-            capsize=2, markersize=5, markerfacecolor=fill,
-        )  # fmt: skip
-    labels = [plain(f"{row.method}, {row.part}", 35) for row in rows]
-    axes.set_yticks(places, labels, fontsize=7)
-    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel="change of HTER, points")
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    return figure
 
 
 def _draw_effects(rows: Sequence[EffectRow]) -> Figure:

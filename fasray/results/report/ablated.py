@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fasray.results import plots
 from fasray.results.ablations import MEAN_OF_PROTOCOLS, ablation_frame, ablation_grid
-from fasray.results.plots import PartRow, Plot
+from fasray.results.plots import DifferenceRow, Plot
 from fasray.results.tables.text import Grid
 from fasray.runs.record import RunRecord
 
@@ -36,7 +36,10 @@ def ablations(run: RunRecord) -> Ablations | None:
     means = video[video["protocol"] == MEAN_OF_PROTOCOLS]
     drawn, place = (video, str(video["protocol"].iloc[0])) if means.empty else (means, "mean over the protocols")
     rows = [
-        PartRow(row["method"], row["ablation"], row["hter_difference"], row["hter_lower"], row["hter_upper"])
+        DifferenceRow(
+            f"{row['method']}, {row['ablation']}", row["hter_difference"], low := row["hter_lower"],
+            high := row["hter_upper"], low > 0 or high < 0,
+        )
         for row in drawn.to_dict("records")
-    ]
+    ]  # fmt: skip
     return Ablations(ablation_grid(frame, "video"), plots.what_parts_add(rows, place))
