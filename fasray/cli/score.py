@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fasray.cli.addresses import ADDRESS, LOCAL, OUT_FILE
+from fasray.cli.output import write_out
 from fasray.errors import DataError, SpecError
 from fasray.names import printable
 
@@ -83,11 +84,12 @@ def score(
     )
     thresholds, calibration = scorer.thresholds(), scorer.calibration()
     if style == "table":
-        _write(_text(scorer, thresholds, found, per_frame).encode(), output)
+        write_out(_text(scorer, thresholds, found, per_frame).encode(), output, for_people=True)
     elif style == "json":
-        _write(f"{json.dumps(_as_json(scorer, settings, thresholds, calibration, found), indent=1)}\n".encode(), output)
+        whole = _as_json(scorer, settings, thresholds, calibration, found)
+        write_out(f"{json.dumps(whole, indent=1)}\n".encode(), output, for_people=False)
     else:
-        _write(_columns(_rows(found, thresholds, calibration, per_frame), style), output)
+        write_out(_columns(_rows(found, thresholds, calibration, per_frame), style), output, for_people=False)
     unreadable = [one.path for one in found if one.unreadable]
     if unreadable:
         where = printable(unreadable[0])
@@ -112,15 +114,6 @@ def _with_progress(found: Iterator[Prediction], total: int) -> Iterator[Predicti
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         yield from progress.track(found, total=total, description="scoring")
-
-
-def _write(content: bytes, output: str | None) -> None:
-    if output is None:
-        click.echo(content.decode(), nl=False)
-        return
-    from fasray.storage import write_bytes
-
-    write_bytes(output, content)
 
 
 def _as_json(
