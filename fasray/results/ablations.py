@@ -168,7 +168,7 @@ def _row(
         found: PairedDifference = paired_difference(without, with_part, CONFIDENCE)
         row |= {
             name: float(np.mean(with_part)), f"{name}_ablated": float(np.mean(without)),
-            f"{name}_difference": found.mean, f"{name}_lower": found.lower, f"{name}_upper": found.upper,
-            f"{name}_p": found.p, "note": found.note,
+            f"{name}_difference": found.mean, f"{name}_p": found.p, "note": found.note,
+            f"{name}_lower": max(found.lower, -1.0), f"{name}_upper": min(found.upper, 1.0),  # as far as rates differ
         }  # fmt: skip
     return row

@@ -294,6 +294,7 @@ def _row(method: str, protocol: str, pairs: Sequence[tuple[_Cell, _Cell]], optio
         training = tuple((ours.trials[seed], theirs.trials[seed]) for seed in seeds)
         runs.append(PairedRuns(difference[:, 0], difference[:, 1:], ours.subjects, ours.people, training))
     found = mean_difference(runs, options.confidence)
+    lower, upper = np.clip([found.lower, found.upper], -1, 1).tolist()  # as far as rates can differ
     value, baseline = np.mean(means, axis=0).tolist()
     margin = math.nan if options.margin is None else options.margin
     return {
@@ -309,8 +310,8 @@ def _row(method: str, protocol: str, pairs: Sequence[tuple[_Cell, _Cell]], optio
         "value": value,
         "value_baseline": baseline,
         "difference": found.mean,
-        "lower": found.lower,
-        "upper": found.upper,
+        "lower": lower,
+        "upper": upper,
         "p": found.p,
         "p_holm": math.nan,
         "better": _better(found, options),

@@ -196,6 +196,20 @@ def test_the_command_prints_table_latex_json_and_plots(run: RunRecord, tmp_path:
     assert "C\\&M$\\rightarrow$I" in latex
 
 
+def test_no_interval_goes_beyond_what_rates_can_differ_by(tmp_path: Path) -> None:
+    """Two seeds that disagree leave one degree of freedom, and an interval of more than 100 points to both sides."""
+    trials = []
+    for method, gaps in (("erm", (0.9, 0.05)), ("ssdg", (0.05, 0.9))):
+        for seed, gap in enumerate(gaps):
+            trial = MadeTrial(f"{method}{seed}", method, "C&M->I", seed=seed, steps=(10,))
+            columns = score_table(np.random.default_rng(seed), 0.5, gap, videos=48, frames=2)
+            write_scores(score_path(tmp_path, trial.id, 10), trial.id, 10, columns)
+            trials.append(trial)
+    (row,) = compare_runs([write_record(tmp_path, trials)], CompareOptions("erm")).frame.to_dict("records")
+    assert (row["lower"], row["upper"]) == (-1, 1)
+    assert -1 < row["difference"] < 1
+
+
 def test_protocols_with_shots_are_marked(run: RunRecord) -> None:
     found = compare_runs([run], CompareOptions("erm"))
     shots = replace(found, frame=found.frame.replace("C&M->O", "C&M->O+5shot"))

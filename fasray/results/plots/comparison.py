@@ -59,7 +59,7 @@ def _draw(rows: Sequence[DifferenceRow], axis: str, margin: float | None = None)
     figure, axes = style.new_plot(0.65 + 0.23 * len(rows), left=2.05, right=0.15)
     places = np.arange(len(rows))
     middle = 100 * np.array([row.difference for row in rows])
-    ends = 100 * np.clip([[row.lower, row.upper] for row in rows], -1, 1)
+    ends = 100 * np.array([[row.lower, row.upper] for row in rows])
     reach = np.nan_to_num(np.abs(ends - middle[:, None]).T)
     sure = np.array([row.sure for row in rows])
     if margin is not None:
