@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fasray.faces.loading.pool import pool_folder
+from fasray.sweep.backbones import SETTING, listed
 from fasray.sweep.plan import Plan
 from fasray.training.trial import Trial
 
@@ -27,7 +28,7 @@ class Measured:
     """Name of the card."""
     card_bytes: int
     peaks: Mapping[str, int] = field(default_factory=dict)
-    """Most bytes that a trial took, by method; a method whose run failed is missing, and gets whole cards."""
+    """Most bytes that a trial took, by method; a method one of whose runs failed is missing, and gets whole cards."""
 
 
 class MemoryFile:
@@ -58,14 +59,21 @@ class MemoryFile:
             part.write_text(json.dumps(self._entries, indent=1))
             part.replace(self.path)
 
+    def peaks(self, trials: Iterable[Trial], card: str) -> dict[str, int]:
+        """Return the most that short trials of each method take of a card, of those methods whose are all measured."""
+        measured = [(trial.method, self.peak(trial, card)) for trial in trials]
+        missing = {method for method, peak in measured if peak is None}
+        found: dict[str, int] = {}
+        for method, peak in measured:
+            if method not in missing:
+                found[method] = max(found.get(method, 0), peak or 0)
+        return found
+
     def known(self, trials: Iterable[Trial]) -> Measured | None:
         """Return what is known of these short trials on the card of most of them; None if nothing is."""
         trials = list(trials)
         cards = {str(entry["card"]): int(entry["card_bytes"]) for entry in self._entries.values()}
-        found = [
-            Measured(card, size, {t.method: peak for t in trials if (peak := self.peak(t, card)) is not None})
-            for card, size in cards.items()
-        ]
+        found = [Measured(card, size, self.peaks(trials, card)) for card, size in cards.items()]
         return max((one for one in found if one.peaks), key=lambda one: len(one.peaks), default=None)
 
     def _key(self, trial: Trial, card: str) -> str:
@@ -77,14 +85,19 @@ class MemoryFile:
 
 
 def short_trials(plan: Plan) -> list[Trial]:
-    """Return a short trial of each method of a plan, on the protocol with most domains."""
-    widest = {cell.method: cell for cell in sorted(plan.cells, key=lambda cell: cell.domains)}
-    found = []
-    for cell in widest.values():
-        trial = plan.trial(cell, cell.configuration({}), plan.spec.search.seed)
-        training = trial.training.model_copy(update={"steps": STEPS, "evaluations": 1})
-        found.append(trial.model_copy(update={"training": training}))
-    return found
+    """Return short trials of each method of a plan: one, and one for each backbone of its search and ablations.
+
+    All are on the protocol with most domains.
+    """
+    found: dict[str, Trial] = {}
+    for cell in {cell.method: cell for cell in sorted(plan.cells, key=lambda cell: cell.domains)}.values():
+        swapped = (changes.get(SETTING) for changes in cell.ablations.values())
+        names = dict.fromkeys([*listed(plan.spec.space(cell.method)), *swapped])
+        for point in ({}, *({SETTING: name} for name in names if name)):
+            trial = plan.trial(cell, cell.configuration(point), plan.spec.search.seed)
+            training = trial.training.model_copy(update={"steps": STEPS, "evaluations": 1})
+            found[trial.id] = trial.model_copy(update={"training": training})
+    return list(found.values())
 
 
 def measurements() -> list[dict[str, Any]]:

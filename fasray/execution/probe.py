@@ -32,7 +32,7 @@ from fasray.training.loop import evaluations
 from fasray.training.trial import Trial
 
 _PATIENCE_S = 60
-"""For each method, and once more: how long a run may take before trials get whole cards."""
+"""For each short trial, and once more: how long a run may take before trials get whole cards."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,10 @@ def _measure(job: _Job) -> Measured:
     card = job.kind if job.logical else torch.cuda.get_device_name()
     size = job.logical.memory(job.kind) if job.logical else torch.cuda.get_device_properties(0).total_memory
     file = MemoryFile(job.pool, repr(job.logical) if job.logical else "")
-    peaks = {}
     for trial in job.trials:
-        peak = file.peak(trial, card)
-        if peak is None and (peak := _peak(trial, job, device)) is not None:
+        if file.peak(trial, card) is None and (peak := _peak(trial, job, device)) is not None:
             file.add(trial, card, size, peak)
-        if peak is not None:
-            peaks[trial.method] = peak
-    return Measured(card, size, peaks)
+    return Measured(card, size, file.peaks(job.trials, card))
 
 
 def _peak(trial: Trial, job: _Job, device: str) -> int | None:

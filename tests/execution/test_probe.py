@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from made_trials import SIZE, TINY, made_pool, made_trial
 from small_sweeps import environment
+from sweep_fixtures import SWEEP, plan_of
 
 from fasray.execution import probe
 from fasray.execution.hardware import LogicalGpus
-from fasray.execution.memory_file import STEPS, MemoryFile
+from fasray.execution.memory_file import STEPS, MemoryFile, short_trials
+from fasray.faces.face_index import FaceIndex
 from fasray.faces.loading.pool import pool_folder, pool_key
 from fasray.training.trial import Trial
 
@@ -49,6 +51,21 @@ def test_what_was_measured_is_kept_for_the_next_sweep_of_the_same_sizes_on_the_s
 def test_a_method_that_cannot_be_run_on_a_whole_card_is_missing_and_the_others_are_not(pools: Path) -> None:
     impossible = short("erm", image_size=2 * SIZE)  # windows larger than the crops
     assert dict(probe._measure(job(impossible, short("safas", batch=8))).peaks) == {"safas": 5 * GIB}
+
+
+def test_a_method_needs_what_its_largest_backbone_needs(pools: Path, table: FaceIndex) -> None:
+    space = "methods={erm: {space: {backbone: {choice: [resnet18, resnet50]}, weight_decay: {uniform: [0.001, 0.1]}}}}"
+    plan = plan_of(SWEEP, table, space)
+    trials = short_trials(plan)
+    assert [trial.config.get("backbone", "resnet18") for trial in trials] == ["resnet18", "resnet50"]
+    assert {(trial.training.steps, trial.protocol) for trial in trials} == {(STEPS, trials[0].protocol)}
+    file = MemoryFile(POOL)
+    file.add(trials[0], "T4", 16 * GIB, 2 * GIB)
+    assert file.known(trials) is None, "the larger one was not measured"
+    file.add(trials[1], "T4", 16 * GIB, 7 * GIB)
+    known = MemoryFile(POOL).known(trials)
+    assert known is not None
+    assert known.peaks == {"erm": 7 * GIB}
 
 
 def test_a_damaged_file_is_as_good_as_none(pools: Path) -> None:
