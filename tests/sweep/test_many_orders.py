@@ -92,6 +92,7 @@ def test_no_order_of_arrival_changes_a_decision(search: str, worlds: int) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("search", ["random", "hyperopt", "tpe"])
 def test_a_thousand_orders_of_arrival_change_no_decision(search: str) -> None:
     check(search, 1000)
