@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from object_store import BUCKET, ObjectStore
 from small_sweeps import MISHAPS, Place, Ran, place
 from sweep_fixtures import SWEEP, make_table, plan_of
@@ -16,6 +17,10 @@ from fasray.faces.synthetic import generate
 from fasray.sweep.plan import Plan
 
 TOKEN = "7e57" * 16
+settings.register_profile(  # the same examples on every machine, however busy it is
+    "fasray", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fasray")
 
 
 @pytest.fixture(scope="session")

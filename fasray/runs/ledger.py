@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -129,16 +130,32 @@ class Ledger:
         storage.write_bytes(storage.join(self.run, SPEC_FILE), text.encode())
 
 
-def _locked(run: str) -> Lock:
-    """Take the run directory, made if need be."""
+def check_out(run: str) -> None:
+    """Check that a run directory can be where a sweep is to write it.
+
+    Raises:
+        SpecError: it is neither on S3 nor on a local disk, or its store does not answer or refuses access.
+    """
     if storage.is_remote(run) and not storage.is_s3(run):
         raise SpecError(
             "a run directory must be on S3 or on a local disk: elsewhere two drivers cannot be kept apart",
             where=f"--out {run}",
             remedy="choose an s3:// address, or a local disk",
         )
-    try:
+    with _naming_out(run):
         storage.check_access(run)
+
+
+def _locked(run: str) -> Lock:
+    """Take the run directory, made if need be."""
+    check_out(run)
+    with _naming_out(run):
         return take_lock(run)
+
+
+@contextmanager
+def _naming_out(run: str) -> Iterator[None]:
+    try:
+        yield
     except StorageError as error:
         raise SpecError(error.what, where=f"--out {run}", remedy=error.remedy) from error

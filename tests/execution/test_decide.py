@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from small_sweeps import environment
+from sweep_fixtures import SWEEP
 
+from fasray.errors import SpecError
 from fasray.execution.decide import decide
+from fasray.execution.engine import run_sweep
 from fasray.execution.listener import Listener
 from fasray.runs.ledger import Ledger
 from fasray.runs.record import DataFacts
@@ -71,3 +75,11 @@ def test_a_file_that_leaves_nothing_open_asks_nobody_and_says_nothing(tmp_path: 
     assert decide(spec, str(tmp_path / "run"), heard, never) is spec
     assert heard.stages == []
     assert not (tmp_path / "run").exists()
+
+
+def test_an_out_whose_store_does_not_answer_is_named_by_its_option(tmp_path: Path) -> None:
+    store = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    spec = parse_sweep(SWEEP, "sweep.yaml", [f"data={tmp_path}"])
+    with environment(store), pytest.raises(SpecError, match="nothing answers at http://127.0.0.1:9") as error:
+        run_sweep(spec, "s3://bucket/run")
+    assert error.value.where == "--out s3://bucket/run"

@@ -63,7 +63,7 @@ def test_memory_stays_flat_over_fifty_mixed_trials(run: Path) -> None:
     resident = []
     for number in range(1, 51):
         assert actor.reset_config(config_of(run, number, training))
-        assert [result["status"] for result in results(actor, training)] == ["evaluated"] * 2
+        assert [result["message"].status for result in results(actor, training)] == ["evaluated"] * 2
         resident.append(resident_bytes())
     settled, end = max(resident[5:15]), max(resident[40:50])
     assert end - settled < 15 * 2**20, [round(value / 2**20) for value in resident]

@@ -29,7 +29,7 @@ name: watched
 data: {data}
 protocols: [O&C->I]
 methods:
-  erm: {{space: {{learning_rate: {{choice: [1.0e-7, 0.03, 1.0e-6]}}}}, config: {{learning_rate: 0.03}}}}
+  erm: {{space: {{learning_rate: {{choice: [0.0001, 0.01, 0.001]}}}}}}
 search: {{algorithm: grid}}
 scheduler: fifo
 confirm: {{seeds: [0]}}
@@ -103,7 +103,7 @@ def kill_one_worker(run: Path) -> None:
 def main(data: str, run: str, mode: str) -> None:
     text = SWEEP.format(data=data)
     if mode != "watch":
-        text = text.replace("choice: [1.0e-7, 0.03, 1.0e-6]", "choice: [0.03]")
+        text = text.replace("choice: [0.0001, 0.01, 0.001]", "choice: [0.01]")
     spec = parse_sweep(text)
     dataset = resolve_dataset(spec.data)
     planned = make_plan(spec, dataset.manifest.hash, dataset.index)

@@ -90,8 +90,12 @@ class Stats:
     """Of the optional columns (ethnicity, sex, ...) of which a value is known, by column and value."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values, one object a count; ``differences`` and ``groups`` only if there are any."""
-        return {name: value for name, value in asdict(self).items() if value or name not in ("differences", "groups")}
+        """Return JSON values, one object a count; ``differences``, ``groups`` and domains only if there are any."""
+        found = {name: value for name, value in asdict(self).items() if value or name not in ("differences", "groups")}
+        found["preparation"] = [
+            {name: value for name, value in each.items() if value or name != "domain"} for each in found["preparation"]
+        ]
+        return found
 
 
 def stats(uri: str) -> Stats:
