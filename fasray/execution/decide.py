@@ -11,6 +11,7 @@ from fasray.execution.hardware import card_kinds, gpus_here
 from fasray.execution.listener import Listener
 from fasray.execution.ray_session import is_private, ray_session
 from fasray.faces.data_source import is_generated_choice
+from fasray.runs.ledger import naming_out
 from fasray.runs.record import recorded_spec
 from fasray.sweep.auto import needs_hardware, resolve_auto
 from fasray.sweep.profiles import AUTO
@@ -27,11 +28,11 @@ def decide(spec: SweepSpec, run: str, listener: Listener, has_gpus: Callable[[],
         has_gpus: asked only if the answer makes a difference.
 
     Raises:
-        SpecError: see :func:`resolve_auto`.
+        SpecError: see :func:`resolve_auto`; or the store of the run does not answer, or does not let us in.
         DataError: a file of the run is damaged.
-        StorageError: the store does not answer, or does not let us in.
     """
-    recorded = recorded_spec(run)
+    with naming_out(run):
+        recorded = recorded_spec(run)
     known = has_gpus() if needs_hardware(spec, recorded) else None
     resolved = resolve_auto(spec, has_gpus=known, environ=os.environ, recorded=recorded)
     for choice in resolved.choices:

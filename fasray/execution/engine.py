@@ -29,7 +29,7 @@ from fasray.faces.data_source import Dataset, resolve_dataset
 from fasray.faces.loading.pool import pool_key
 from fasray.protocols.lists import keep_copies
 from fasray.runs.events import Placed
-from fasray.runs.ledger import Ledger, check_out
+from fasray.runs.ledger import Ledger
 from fasray.runs.own_code import OtherCode, own_code
 from fasray.runs.record import DataFacts
 from fasray.runs.videos import write_videos
@@ -89,7 +89,6 @@ def run_sweep(
     listener = listener or Listener()
     check_outlives_job(out)
     with interruptible(out, SAVED):
-        check_out(out)
         check_trackers(spec.tracking, out)
         spec = decide(spec, out, listener, partial(session_has_gpus, listener, verbose))
         dataset = resolve_dataset(spec.data, listener.on_generate)

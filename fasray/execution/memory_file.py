@@ -91,10 +91,11 @@ def short_trials(plan: Plan) -> list[Trial]:
     """
     found: dict[str, Trial] = {}
     for cell in {cell.method: cell for cell in sorted(plan.cells, key=lambda cell: cell.domains)}.values():
-        swapped = (changes.get(SETTING) for changes in cell.ablations.values())
-        names = dict.fromkeys([*listed(plan.spec.space(cell.method)), *swapped])
-        for point in ({}, *({SETTING: name} for name in names if name)):
-            trial = plan.trial(cell, cell.configuration(point), plan.spec.search.seed)
+        whole = cell.configuration({})
+        searched = (cell.configuration({SETTING: name}) for name in listed(plan.spec.space(cell.method)))
+        swapped = ({**whole, **changes} for changes in cell.ablations.values() if SETTING in changes)
+        for config in (whole, *searched, *swapped):
+            trial = plan.trial(cell, config, plan.spec.search.seed)
             training = trial.training.model_copy(update={"steps": STEPS, "evaluations": 1})
             found[trial.id] = trial.model_copy(update={"training": training})
     return list(found.values())

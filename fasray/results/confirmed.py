@@ -20,7 +20,7 @@ class ConfirmedRun:
 
     trial: TrialRecord
     evaluations: Mapping[int, ScoredEvaluation]
-    """By step."""
+    """By step: all of them, or at least the picked one and that at which the oracle would stop."""
     digests: TrialDigests
     """Of all its evaluations."""
     choice: StepChoice

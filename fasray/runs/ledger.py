@@ -130,31 +130,22 @@ class Ledger:
         storage.write_bytes(storage.join(self.run, SPEC_FILE), text.encode())
 
 
-def check_out(run: str) -> None:
-    """Check that a run directory can be where a sweep is to write it.
-
-    Raises:
-        SpecError: it is neither on S3 nor on a local disk, or its store does not answer or refuses access.
-    """
+def _locked(run: str) -> Lock:
+    """Take the run directory, made if need be."""
     if storage.is_remote(run) and not storage.is_s3(run):
         raise SpecError(
             "a run directory must be on S3 or on a local disk: elsewhere two drivers cannot be kept apart",
             where=f"--out {run}",
             remedy="choose an s3:// address, or a local disk",
         )
-    with _naming_out(run):
+    with naming_out(run):
         storage.check_access(run)
-
-
-def _locked(run: str) -> Lock:
-    """Take the run directory, made if need be."""
-    check_out(run)
-    with _naming_out(run):
         return take_lock(run)
 
 
 @contextmanager
-def _naming_out(run: str) -> Iterator[None]:
+def naming_out(run: str) -> Iterator[None]:
+    """Turn the error of a store on which a run cannot be read or written into one of the option that names it."""
     try:
         yield
     except StorageError as error:

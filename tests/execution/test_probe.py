@@ -54,15 +54,19 @@ def test_a_method_that_cannot_be_run_on_a_whole_card_is_missing_and_the_others_a
 
 
 def test_a_method_needs_what_its_largest_backbone_needs(pools: Path, table: FaceIndex) -> None:
-    space = "methods={erm: {space: {backbone: {choice: [resnet18, resnet50]}, weight_decay: {uniform: [0.001, 0.1]}}}}"
-    plan = plan_of(SWEEP, table, space)
+    space = "{backbone: {choice: [resnet18, resnet50]}, weight_decay: {uniform: [0.001, 0.1]}}"
+    ablations = "{a transformer: {backbone: vit_s_16}, no flips: {flip: 0}}"
+    plan = plan_of(SWEEP, table, f"methods={{erm: {{space: {space}, ablations: {ablations}}}}}")
     trials = short_trials(plan)
-    assert [trial.config.get("backbone", "resnet18") for trial in trials] == ["resnet18", "resnet50"]
+    configs = [trial.config for trial in trials]
+    assert [config.get("backbone", "resnet18") for config in configs] == ["resnet18", "resnet50", "vit_s_16"]
+    assert configs[-1]["optimizer"] == "adamw", "with what the backbone brings along"
     assert {(trial.training.steps, trial.protocol) for trial in trials} == {(STEPS, trials[0].protocol)}
     file = MemoryFile(POOL)
     file.add(trials[0], "T4", 16 * GIB, 2 * GIB)
     assert file.known(trials) is None, "the larger one was not measured"
     file.add(trials[1], "T4", 16 * GIB, 7 * GIB)
+    file.add(trials[2], "T4", 16 * GIB, 5 * GIB)
     known = MemoryFile(POOL).known(trials)
     assert known is not None
     assert known.peaks == {"erm": 7 * GIB}

@@ -45,13 +45,13 @@ def brute_rates(score: list[float], label: list[int], threshold: float) -> tuple
 
 
 @given(score_sets())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_auc_is_the_chance_that_live_exceeds_attack(scored: Scored) -> None:
     assert metrics.auc(*scored) == pytest.approx(brute_auc(*scored), abs=1e-12)
 
 
 @given(score_sets())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_eer_is_the_point_where_far_and_frr_are_nearest(scored: Scored) -> None:
     score, label = scored
     points = [brute_rates(score, label, threshold) for threshold in score]
@@ -63,7 +63,7 @@ def test_eer_is_the_point_where_far_and_frr_are_nearest(scored: Scored) -> None:
 
 
 @given(score_sets())
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_roc_points_are_the_rates_at_each_distinct_score(scored: Scored) -> None:
     score, label = scored
     points = metrics.roc(score, label)
@@ -74,7 +74,7 @@ def test_roc_points_are_the_rates_at_each_distinct_score(scored: Scored) -> None
 
 
 @given(score_sets(), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_order_duplication_and_monotone_transforms_change_nothing(scored: Scored, random: np.random.Generator) -> None:
     score, label = np.array(scored[0]), np.array(scored[1])
     order = list(range(len(score)))
@@ -93,7 +93,7 @@ def test_order_duplication_and_monotone_transforms_change_nothing(scored: Scored
 
 
 @given(score_sets())
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_swapping_the_classes_mirrors_the_curve(scored: Scored) -> None:
     score, label = np.array(scored[0]), np.array(scored[1])
     assert metrics.auc(-score, 1 - label) == pytest.approx(metrics.auc(score, label), abs=1e-12)

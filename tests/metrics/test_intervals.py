@@ -155,7 +155,7 @@ def test_bad_input_is_refused() -> None:
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0, 1, 8]))
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 def test_a_resample_has_the_figures_of_its_repeated_rows(seed: int, digits: int) -> None:
     rng = np.random.default_rng(seed)
     live = rng.random(40) < 0.4

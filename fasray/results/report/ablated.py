@@ -37,8 +37,8 @@ def ablations(run: RunRecord) -> Ablations | None:
     drawn, place = (video, str(video["protocol"].iloc[0])) if means.empty else (means, "mean over the protocols")
     rows = [
         DifferenceRow(
-            f"{row['method']}, {row['ablation']}", row["hter_difference"], low := row["hter_lower"],
-            high := row["hter_upper"], low > 0 or high < 0,
+            f"{row['method']}, {row['ablation']}", row["hter_difference"], row["hter_lower"], row["hter_upper"],
+            row["hter_lower"] > 0 or row["hter_upper"] < 0,
         )
         for row in drawn.to_dict("records")
     ]  # fmt: skip
